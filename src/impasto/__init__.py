@@ -1,0 +1,1 @@
+"""impasto repaints photographs in the style of paintings."""

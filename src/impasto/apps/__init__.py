@@ -1,0 +1,1 @@
+"""Doors: the ways in from outside."""

@@ -1,0 +1,1 @@
+"""Pixels: files to tensors and back; knows no networks."""

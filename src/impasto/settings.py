@@ -1,0 +1,137 @@
+"""Every knob once: its default, its range, its help. The command line, the recipe and the forms are derived from here."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+Preset = Literal["default", "gatys2015"]
+
+
+def parse_taps(value: Any) -> Any:
+    """Read `relu4_2:1,relu3_1:0.5` as {"relu4_2": 1.0, "relu3_1": 0.5}; a tap without a weight counts 1."""
+    if not isinstance(value, str):
+        return value
+    taps: dict[str, float] = {}
+    for item in value.split(","):
+        tap, _, weight = item.strip().partition(":")
+        if tap in taps:
+            raise ValueError(f"the tap {tap!r} is named twice")
+        try:
+            taps[tap] = float(weight) if weight else 1.0
+        except ValueError:
+            raise ValueError(f"{weight!r} is not a weight; write it as relu4_2:1,relu3_1:0.5") from None
+    return taps
+
+
+def write_taps(taps: Mapping[str, float]) -> str:
+    """Write {"relu4_2": 1.0} as `relu4_2:1`."""
+    return ",".join(f"{tap}:{weight:g}" for tap, weight in taps.items())
+
+
+ContentLoss = Literal["relative", "sum"]
+StyleLoss = Literal["gram", "wasserstein", "sum"]
+Layout = Literal["auto", "impasto", "torchvision", "caffe", "gatys"]
+Pooling = Literal["max", "average", "l2"]
+Padding = Literal["replicate-first", "zero", "replicate", "reflect"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Optimizer = Literal["adam", "lbfgs"]
+
+TapName = Annotated[str, Field(pattern=r"^(conv|relu)[1-5]_[1-4]$")]
+TapWeights = Annotated[
+    dict[TapName, Annotated[float, Field(ge=0, allow_inf_nan=False)]],
+    BeforeValidator(parse_taps),
+    PlainSerializer(write_taps, return_type=str),
+    Field(min_length=1),
+]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+STYLE_TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
+
+
+
+
+def knob(default: Any, group: str, help: str, **bounds: Any) -> Any:
+    """Declare one setting: its default, the heading it stands under, what it does, its range."""
+    return Field(default, description=help, json_schema_extra={"group": group}, **bounds)
+
+
+class Settings(BaseModel):
+    """How a picture is painted; what is not given comes from the preset, then from the defaults here.
+
+    Example: Settings(preset="gatys2015", size=400)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    preset: Preset = knob("default", "Picture", "a named set of values for all options below")
+    size: int = knob(512, "Picture", "longer side of the picture in pixels", ge=16, le=32768)
+    seed: int = knob(0, "Picture", "number that all chance is drawn from; the same seed paints the same picture", ge=0)
+    init: str = knob("photo", "Picture", "what the canvas starts as: noise, photo, painting, or a picture file")
+
+    content_weight: Weight = knob(1.0, "Content and style", "weight of the photo (alpha)")
+    style_weight: Weight = knob(1.0, "Content and style", "weight of the paintings (beta)")
+    style_size: float = knob(
+        1.0, "Content and style", "size of the paintings, and so of their strokes, relative to the canvas", ge=0.05, le=10
+    )
+    style_blend: tuple[Weight, ...] = knob(
+        (), "Content and style", "weight of each painting, in their order; all alike if not given"
+    )
+    tv_weight: Weight = knob(0.0, "Content and style", "weight of total variation, which smooths")
+    content_taps: TapWeights = knob({"relu4_1": 1.0}, "Content and style", "taps that see the content, with weights")
+    style_taps: TapWeights = knob(STYLE_TAPS, "Content and style", "taps that see the style, with weights")
+    content_loss: ContentLoss = knob(
+        "relative", "Content and style", "sum: the paper's 1/2 sum (F-P)^2; relative: as a share of the photo's own variance"
+    )
+    style_loss: StyleLoss = knob(
+        "gram",
+        "Content and style",
+        "sum: the paper's sum (G-A)^2 / 4 N^2 M^2; gram: |G-A|^2 / |A|^2; wasserstein: between means and covariances",
+    )
+
+    network: str = knob("slim", "Network", "slim (embedded), vgg19 (fetched once), or a file with VGG-16 or VGG-19 weights")
+    layout: Layout = knob("auto", "Network", "how a weights file names and scales things; auto recognises it")
+    pooling: Pooling = knob("max", "Network", "how blocks are joined")
+    padding: Padding = knob("replicate-first", "Network", "what lies beyond the border; replicate-first: zeros above conv1_1")
+    device: str = knob("auto", "Network", "auto, cpu, cuda, cuda:1, mps")
+    precision: Precision = knob("auto", "Network", "of the network; auto: bfloat16 where the processor is fast at it")
+
+    optimizer: Optimizer = knob("adam", "Optimising", "what moves the pixels")
+    start_size: int = knob(
+        128, "Optimising", "longer side of the first, coarsest scale; the full size or more paints at one scale", ge=16
+    )
+    scale_step: float = knob(2**0.5, "Optimising", "each scale is so many times larger than the one before", gt=1.05, le=4)
+    steps: int = knob(300, "Optimising", "steps at the first scale", ge=1, le=1_000_000)
+    later_steps: int = knob(100, "Optimising", "steps at each scale after the first", ge=1, le=1_000_000)
+    learning_rate: float = knob(0.02, "Optimising", "step length of adam, in units of the whole range of a pixel", gt=0, le=10)
+    average: float = knob(0.99, "Optimising", "decay of the average over iterates that becomes the picture; 0: the last one", ge=0, lt=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        preset = values.get("preset", "default")
+        return {**PRESETS.get(preset, {}), **values}
+
+
+# What each preset changes. `default` is the class's own defaults.
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "gatys2015": {
+        "init": "noise",
+        "content_weight": 1.0,
+        "style_weight": 1000.0,
+        "content_taps": {"conv4_2": 1.0},
+        "style_taps": {tap: 0.2 for tap in ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")},
+        "content_loss": "sum",
+        "style_loss": "sum",
+        "tv_weight": 0.0,
+        "pooling": "average",
+        "padding": "zero",
+        "optimizer": "lbfgs",
+        "start_size": 32768,
+        "steps": 500,
+        "average": 0.0,
+    },
+}

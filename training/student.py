@@ -1,0 +1,58 @@
+"""The student: a narrow VGG plan with a 1x1 head to the teacher's width at each tap."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from impasto.perception.network import Network
+from teacher import TAP_WIDTHS, TAPS
+
+
+class Student(nn.Module):
+    """A perceptual network and, for training alone, a head from each tap to VGG-19's channels."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.eye = Network(widths, cut=TAPS[-1], padding="replicate-first")
+        for conv in self.eye.convs.values():
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+            nn.init.zeros_(conv.bias)
+        self.heads = nn.ModuleDict(
+            {tap: nn.Linear(width, full) for tap, width, full in zip(TAPS, widths, TAP_WIDTHS, strict=True)}
+        )
+
+    def answer(self, tap: str, features: Tensor) -> Tensor:
+        """Guess the teacher's channels at positions: (B, P, C) -> (B, P, full C)."""
+        return self.heads[tap](features).relu()
+
+
+def sample_positions(features: Tensor, positions: Tensor) -> Tensor:
+    """Pick positions out of a feature map: (B, C, h, w), (P,) -> (B, P, C)."""
+    return features.permute(0, 2, 3, 1).flatten(1, 2)[:, positions]
+
+
+def compare(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Return relative squared error and relative Gram error of each picture: (B, P, C) x 2 -> (B,), (B,)."""
+    student, teacher = student.float(), teacher.float()
+    squared = (student - teacher).square().sum((1, 2)) / teacher.square().sum((1, 2)).clamp_min(1e-6)
+    gram, target = (f.transpose(1, 2) @ f for f in (student, teacher))
+    return squared, (gram - target).flatten(1).norm(dim=1) / target.flatten(1).norm(dim=1).clamp_min(1e-6)
+
+
+@torch.no_grad()
+def normalise_channels(student: Student, means: dict[str, Tensor]) -> None:
+    """Scale every channel so that its mean activation is 1, without changing what any head answers.
+
+    `means` gives each convolution's mean activation after ReLU, by channel (C,). ReLU commutes with positive scaling, so
+    dividing a channel by its mean and multiplying the next layer's inputs by it changes nothing else.
+    """
+    inputs = torch.ones(3)
+    for layer, conv in student.eye.convs.items():
+        scale = means[layer].clamp_min(1e-4)
+        conv.weight.mul_(inputs.view(1, -1, 1, 1) / scale.view(-1, 1, 1, 1))
+        conv.bias.div_(scale)
+        tap = layer.replace("conv", "relu")
+        if tap in TAPS:
+            student.heads[tap].weight.mul_(scale)
+        inputs = scale
