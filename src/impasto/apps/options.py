@@ -1,0 +1,131 @@
+"""Every knob of Settings as an option of a command: its name, help, range and default come from the model."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from cyclopts import Group, Parameter
+from pydantic import ValidationError
+
+from impasto.errors import UsageError
+from impasto.settings import Settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+METAVARS = {"integer": "INT", "number": "NUMBER", "string": "TEXT", "array": "NUMBER,...", "object": "TAP:WEIGHT,..."}
+KINDS = {
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "text",
+    "boolean": "yes or no",
+    "array": "numbers with commas between them",
+    "object": "taps with weights, such as relu4_2:1,relu3_1:0.5",
+}
+
+
+def with_settings(command: Command) -> Command:
+    """Give a command every knob as an option in place of its `**given`, which holds only what the user gave."""
+    signature = inspect.signature(command)
+    own = [it for it in signature.parameters.values() if it.kind is not inspect.Parameter.VAR_KEYWORD]
+    command.__signature__ = signature.replace(parameters=own + knobs())  # type: ignore[attr-defined]
+    return command
+
+
+def knobs() -> list[inspect.Parameter]:
+    """List every field of Settings as a keyword-only parameter, under its group's heading."""
+    defaults = Settings().model_dump(mode="json")
+    schemas = Settings.model_json_schema()["properties"]
+    headings = list(dict.fromkeys(schema["group"] for schema in schemas.values()))
+    groups = {heading: Group(heading, sort_key=10 + i) for i, heading in enumerate(headings)}
+    return [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[
+                _hint(schema) | None,
+                Parameter(
+                    group=groups[schema["group"]],
+                    help=_help(schema),
+                    metavar=None if "enum" in schema else METAVARS.get(schema["type"]),
+                    negative=None if schema["type"] == "boolean" else (),
+                    show_default=_text(name, defaults[name]) or False,
+                ),
+            ],
+        )
+        for name, schema in schemas.items()
+    ]
+
+
+def _hint(schema: Mapping[str, Any]) -> Any:
+    # Numbers stay text here, so that one place alone, Settings, reads and checks them.
+    if "enum" in schema:
+        return Literal[tuple(schema["enum"])]
+    return {"boolean": bool, "array": list[str], "object": list[str]}.get(schema["type"], str)
+
+
+def _help(schema: Mapping[str, Any]) -> str:
+    span = _span(schema)
+    return f"{schema['description']} [{span}]" if span else str(schema["description"])
+
+
+def _text(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return ("" if value else "no-") + name.replace("_", "-")
+    if isinstance(value, list):
+        return ",".join(_text(name, item) for item in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _span(schema: Mapping[str, Any]) -> str:
+    """Say a field's range: `16 to 32768`, `over 0`, `each 0 or more`."""
+    each = schema.get("items") or next(iter(schema.get("patternProperties", {}).values()), None)
+    if each:
+        inner = _span(each)
+        return f"each {inner}" if inner else ""
+    low = high = ""
+    if "minimum" in schema:
+        low = f"{schema['minimum']:.10g}"
+    elif "exclusiveMinimum" in schema:
+        low = f"over {schema['exclusiveMinimum']:.10g}"
+    if "maximum" in schema:
+        high = f"{schema['maximum']:.10g}"
+    elif "exclusiveMaximum" in schema:
+        high = f"below {schema['exclusiveMaximum']:.10g}"
+    if low and high:
+        return f"{low} to {high}"
+    if low:
+        return low if low.startswith("over") else f"{low} or more"
+    return high if not high or high.startswith("below") else f"at most {high}"
+
+
+def flag(name: str) -> str:
+    """Name the option of a field: `style_size` is `--style-size`."""
+    return "--" + name.replace("_", "-")
+
+
+def read_settings(given: Mapping[str, Any]) -> Settings:
+    """Build Settings from the options that were given, the rest left to the preset; raises UsageError."""
+    schemas = Settings.model_json_schema()["properties"]
+    words = {
+        name: ",".join(value) if isinstance(value, list) else value
+        for name, value in given.items()
+        if value is not None
+    }
+    values = {name: word.split(",") if schemas[name]["type"] == "array" else word for name, word in words.items()}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        faults = {str(fault["loc"][0]) if fault["loc"] else "": fault for fault in error.errors()}
+        raise UsageError("\n".join(_complain(name, words, dict(fault)) for name, fault in faults.items())) from None
+
+
+def _complain(name: str, words: Mapping[str, Any], fault: Mapping[str, Any]) -> str:
+    if fault["type"] == "value_error":  # a validator of our own, which says it best
+        said = str(fault["ctx"]["error"])
+    else:
+        schema = Settings.model_json_schema()["properties"][name]
+        span = _span(schema)
+        takes = f"one of {', '.join(schema['enum'])}" if "enum" in schema else KINDS[schema["type"]]
+        said = f"takes {takes}{', ' + span if span else ''}; not {words.get(name)!r}"
+    return f"{flag(name)}: {said}" if name else said

@@ -1,0 +1,419 @@
+"""The command line: what it passes on, what it prints where, its exit codes, and what an interrupt leaves behind."""
+
+import io
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from impasto.apps.cli import free_name, main
+from impasto.apps.manual import help_of, manual
+from impasto.apps.options import flag
+from impasto.apps.progress import Forecast, reporter
+from impasto.errors import DivergedError, PictureError, UsageError
+from impasto.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+
+
+def step(number: int, *, scale: int = 1, scales: int = 2, width: int = 64, seconds: float = 1.0) -> Any:
+    losses = {"content": 0.5, "style": 0.25, "tv": 0.0, "total": 0.75}
+    height = width * 3 // 4
+    return SimpleNamespace(
+        scale=scale, scales=scales, step=number, width=width, height=height, losses=losses, seconds=seconds
+    )
+
+
+@dataclass
+class Studio:
+    """Stands in for impasto.api: what happens at each step and write is the test's to say."""
+
+    jobs: list[Any] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    total: int = 4
+    on_start: Callable[[], None] = lambda: None
+    on_step: Callable[[int], None] = lambda _: None
+    on_write: Callable[[], None] = lambda: None
+
+    def start_job(self, job: Any, fetch_progress: Callable[[int, int], None]) -> "Studio":
+        self.jobs.append(job)
+        self.done = 0
+        fetch_progress(1, 2)
+        self.on_start()
+        return self
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if self.done == self.total:
+            raise StopIteration
+        self.done += 1
+        self.on_step(self.done)
+        return step(self.done, scale=1 + (self.done > 2), width=64 if self.done <= 2 else 128, seconds=self.done)
+
+    def write(self) -> Path:
+        self.on_write()
+        Path(self.job.output).write_text("a picture")
+        return Path(self.job.output)
+
+    @property
+    def job(self) -> Any:
+        return self.jobs[-1]
+
+
+@pytest.fixture
+def studio(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Studio]:
+    studio = Studio()
+    module = ModuleType("impasto.api")
+    module.Job, module.start_job = SimpleNamespace, studio.start_job  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "impasto.api", module)
+    monkeypatch.chdir(tmp_path)
+    handlers = [
+        (number, signal.signal(number, signal.default_int_handler)) for number in (signal.SIGINT, signal.SIGTERM)
+    ]
+    yield studio
+    for number, handler in handlers:
+        signal.signal(number, handler)
+
+
+def interrupt() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def fail(error: BaseException) -> None:
+    raise error
+
+
+# Help
+
+
+def test_help_brings_in_nothing_heavy() -> None:
+    look = "[n for n in ('torch', 'numpy', 'PIL', 'safetensors') if n in sys.modules]"
+    code = (
+        f"import sys; from impasto.apps.cli import main; main(['--help']); main(['paint', '-h']); sys.exit(str({look}))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert found.stderr.strip() == "[]"
+    assert found.stdout.count("--style-weight") == 2
+
+
+@pytest.mark.parametrize("page", [[], ["paint"]], ids=["impasto", "paint"])
+def test_help_says_every_knob_with_its_range_and_default(page: list[str]) -> None:
+    words = re.sub(r"[\s│]+", "", help_of(page))
+    for name, knob in Settings.model_fields.items():
+        assert flag(name) in words
+        assert re.sub(r"\s", "", str(knob.description)) in words
+        if isinstance(knob.default, (int, str)):
+            assert f"[default:{knob.default}]" in words
+    for said in ("[16to32768]", "[over1.05to4]", "[0tobelow1]", "[0ormore]", "[each0ormore]", "[choices:adam,lbfgs]"):
+        assert said in words
+
+
+def test_manual_is_up_to_date() -> None:
+    written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert written == manual(), "run: python -m impasto.apps.manual > docs/cli.md"
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"impasto \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+# What is passed on
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_is_an_option(studio: Studio, name: str) -> None:
+    words = {**Settings().model_dump(mode="json"), "style_blend": "3,1"}
+    assert main(["photo.jpg", "painting.jpg", flag(name), str(words[name])]) == 0
+    assert studio.job.settings == Settings(**{name: [3, 1] if name == "style_blend" else words[name]})
+
+
+def test_a_preset_fills_only_what_is_not_given(studio: Studio) -> None:
+    assert main(["a.jpg", "b.jpg", "--preset", "gatys2015", "--pooling", "max", "--steps=7"]) == 0
+    assert studio.job.settings == Settings(preset="gatys2015", pooling="max", steps=7)
+    assert studio.job.settings.optimizer == "lbfgs"
+
+
+def test_lists_are_given_with_commas_or_repeated(studio: Studio) -> None:
+    commas = ["--style-blend", "2,1", "--content-taps", "relu4_2:1,relu3_1:0.5"]
+    repeated = ["--style-blend", "2", "--style-blend=1", "--content-taps", "relu4_2", "--content-taps", "relu3_1:0.5"]
+    for words in (commas, repeated):
+        assert main(["a.jpg", "b.jpg", "c.jpg", *words]) == 0
+        assert studio.job.settings.style_blend == (2, 1)
+        assert studio.job.settings.content_taps == {"relu4_2": 1, "relu3_1": 0.5}
+
+
+def test_short_form_is_paint(studio: Studio) -> None:
+    words = ["a.jpg", "--seed", "3", "b.jpg", "c.jpg", "-o", "out.tif", "--bits", "16", "--save-every", "9"]
+    assert main(words) == main(["paint", *words, "--overwrite"]) == 0
+    short, long = studio.jobs
+    assert vars(short) | {"overwrite": True} == vars(long)
+    assert (long.photo, long.paintings, long.output) == (Path("a.jpg"), (Path("b.jpg"), Path("c.jpg")), Path("out.tif"))
+    assert (long.bits, long.quality, long.save_every, long.settings.seed) == (16, 95, 9, 3)
+
+
+def test_a_photo_may_be_called_like_a_command(studio: Studio) -> None:
+    assert main(["./paint", "networks"]) == 0
+    assert studio.job.photo == Path("paint")
+    assert studio.job.paintings == (Path("networks"),)
+
+
+# Where the picture goes
+
+
+def test_the_output_names_itself_and_replaces_nothing(studio: Studio) -> None:
+    for expected in ("photo_night.png", "photo_night_2.png", "photo_night_3.png"):
+        assert main(["in/photo.jpg", "art/night.webp", "art/other.jpg"]) == 0
+        assert studio.job.output == Path(expected)
+    assert free_name(Path("photo.png"), Path("night.png")) == Path("photo_night_4.png")
+
+
+def test_an_output_that_exists_is_replaced_only_when_told(
+    studio: Studio, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "out.png").write_text("precious")
+    assert main(["a.jpg", "b.jpg", "-o", "out.png"]) == 2
+    assert "--output: out.png exists; --overwrite replaces it" in capsys.readouterr().err
+    assert (tmp_path / "out.png").read_text() == "precious"
+    assert main(["a.jpg", "b.jpg", "-o", "out.png", "--overwrite"]) == 0
+    assert studio.job.overwrite
+
+
+def test_an_output_that_is_a_folder_is_refused(
+    studio: Studio, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["a.jpg", "b.jpg", "-o", str(tmp_path), "--overwrite"]) == 2
+    assert "is a folder" in capsys.readouterr().err
+    assert not studio.jobs
+
+
+# What is printed
+
+
+def test_the_last_line_says_where_the_picture_is(studio: Studio, capsys: pytest.CaptureFixture[str]) -> None:
+    studio.notes.append("step 2: the loss exploded")
+    assert main(["a.jpg", "b.jpg", "-o", "[red].png"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == "[red].png: 128 x 96, 4.0 s\n"
+    assert shown.err.splitlines() == [
+        "fetching slim, 0 MB",
+        "step 2: the loss exploded",
+        "scale 1/2, 64 x 48, step 2/4, content 0.5, style 0.25, total 0.75, 2.0 s",
+        "scale 2/2, 128 x 96, step 4/4, content 0.5, style 0.25, total 0.75, 4.0 s",
+    ]
+
+
+def test_quiet_prints_the_path_alone(studio: Studio, capsys: pytest.CaptureFixture[str]) -> None:
+    studio.notes.append("a note")
+    assert main(["a.jpg", "b.jpg", "-q"]) == 0
+    assert capsys.readouterr() == ("a_b.png\n", "")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_a_bar(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    studio.notes.append("see [red]x.png[/red]")
+    assert main(["a.jpg", "b.jpg"]) == 0
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    assert "see [red]x.png[/red]" in shown
+    assert re.search(r"scale 2/2, 128 x 96 .* 4/4 content 0.5, style 0.25, total 0.75 0:00 left", shown)
+
+
+def test_time_left_counts_pixels() -> None:
+    # One second per step at 64 px, four at 128 px and sixteen at 256 px; three steps each.
+    forecast = Forecast(Settings(size=256, steps=3, later_steps=3))
+    clock, found = 0.0, []
+    for number in range(1, 10):
+        scale = (number - 1) // 3 + 1
+        clock += 4 ** (scale - 1)
+        found.append(forecast.seconds_left(step(number, scale=scale, scales=3, width=32 << scale, seconds=clock), 9))
+    assert found[0] is None
+    assert found[1:] == pytest.approx([61, 60, 56, 52, 48, 32, 16, 0])
+
+
+@pytest.mark.parametrize("quiet", [True, False])
+def test_nobody_listening_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closed(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Closed())
+    with reporter(quiet, Settings()) as shown:
+        shown.step(step(1), 2)
+        shown.note("a note")
+
+
+# Wrong usage
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "PHOTO"),
+        (["a.jpg"], "PAINTING"),
+        (["network"], "did you mean the command networks?"),
+        (["networks", "lst"], "lst"),
+        (["a.jpg", "b.jpg", "--sise", "5"], "Did you mean --size?"),
+        (["a.jpg", "b.jpg", "--size"], "--size requires an argument"),
+        (["a.jpg", "b.jpg", "--size", "15"], "--size: takes a whole number, 16 to 32768; not '15'"),
+        (["a.jpg", "b.jpg", "--size", "big"], "--size: takes a whole number, 16 to 32768; not 'big'"),
+        (["a.jpg", "b.jpg", "--style-weight", "-1"], "--style-weight: takes a number, 0 or more; not '-1'"),
+        (["a.jpg", "b.jpg", "--content-weight", "nan"], "--content-weight: takes a number"),
+        (["a.jpg", "b.jpg", "--style-blend", "1,x"], "--style-blend: takes numbers with commas between them"),
+        (["a.jpg", "b.jpg", "--optimizer", "adams"], 'Did you mean "adam"?'),
+        (["a.jpg", "b.jpg", "--preset", "x"], 'Choose from: "default", "gatys2015"'),
+        (["a.jpg", "b.jpg", "--content-taps", "relu9_9"], "--content-taps: takes taps with weights, such as relu4_2:1"),
+        (["a.jpg", "b.jpg", "--style-taps", "relu1_1:x"], "--style-taps: 'x' is not a weight"),
+        (["a.jpg", "b.jpg", "--size", "5", "--steps", "0"], "--steps: takes a whole number, 1 to 1000000; not '0'"),
+        (["a.jpg", "b.jpg", "--quality", "101"], "--quality"),
+        (["a.jpg", "b.jpg", "--bits", "12"], "Choose from: 8, 16"),
+        (["a.jpg", "b.jpg", "--size", "64", "--size", "65"], "--size specified multiple times"),
+    ],
+)
+def test_wrong_usage_names_the_option(
+    studio: Studio, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    assert main(words) == 2
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert shown.err.startswith("impasto: ")
+    assert shown.out == ""
+    assert not studio.jobs
+
+
+# What fails
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (PictureError("a.jpg: no such file"), 1, "impasto: a.jpg: no such file\n"),
+        (UsageError("--style-blend: 2 weights for 1 painting"), 2, "--style-blend: 2 weights for 1 painting"),
+        (MemoryError(), 1, "not enough memory; a smaller --size"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 1, "not enough memory"),
+        (KeyError("x"), 1, "this is a bug in impasto: KeyError: 'x'; IMPASTO_TRACEBACK=1 shows where"),
+        (KeyboardInterrupt(), 130, "interrupted before the first step; no picture was written"),
+    ],
+)
+def test_failures_before_the_first_step(
+    studio: Studio, capsys: pytest.CaptureFixture[str], tmp_path: Path, error: BaseException, code: int, said: str
+) -> None:
+    studio.on_start = interrupt if isinstance(error, KeyboardInterrupt) else lambda: fail(error)
+    assert main(["a.jpg", "b.jpg", "-q"]) == code
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert "Traceback" not in shown.err
+    assert shown.out == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_traceback_on_request(
+    studio: Studio, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMPASTO_TRACEBACK", "1")
+    studio.on_start = lambda: fail(KeyError("x"))
+    assert main(["a.jpg", "b.jpg"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_diverged_run_leaves_its_last_good_picture(studio: Studio, capsys: pytest.CaptureFixture[str]) -> None:
+    studio.on_step = lambda number: fail(DivergedError("the loss is infinite")) if number == 4 else None
+    assert main(["a.jpg", "b.jpg"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == "a_b.png: 128 x 96, 3.0 s, unfinished: scale 2 of 2, step 3 of 4\n"
+    assert shown.err.endswith("impasto: the loss is infinite\n")
+    assert Path("a_b.png").exists()
+
+
+# Interrupts
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_finishes_the_step_and_writes_the_picture(
+    studio: Studio, capsys: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
+    studio.on_step = lambda at: signal.raise_signal(number) if at == 2 else None
+    assert main(["a.jpg", "b.jpg"]) == 130
+    shown = capsys.readouterr()
+    assert shown.out == "a_b.png: 64 x 48, 2.0 s, unfinished: scale 1 of 2, step 2 of 4\n"
+    assert shown.err.endswith("impasto: interrupted\n")
+    assert Path("a_b.png").exists()
+
+
+def test_a_second_interrupt_ends_the_step_and_a_third_not_the_writing(
+    studio: Studio, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def impatient(at: int) -> None:
+        if at == 3:
+            interrupt()
+            interrupt()
+            pytest.fail("the second interrupt was not heard")
+
+    studio.on_step, studio.on_write = impatient, interrupt
+    assert main(["a.jpg", "b.jpg", "-q"]) == 130
+    assert capsys.readouterr() == ("a_b.png\n", "impasto: interrupted\n")
+    assert Path("a_b.png").read_text() == "a picture"
+
+
+def test_an_interrupt_after_the_last_step_changes_nothing(studio: Studio) -> None:
+    studio.on_step = lambda at: interrupt() if at == 4 else None
+    studio.on_write = interrupt
+    assert main(["a.jpg", "b.jpg"]) == 0
+
+
+# Networks
+
+
+def test_networks_are_listed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
+    assert main(["networks", "list"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^slim .*licence: MIT$", shown, re.MULTILINE)
+    assert re.search(r"^vgg19 +not fetched, 575 MB to fetch", shown, re.MULTILINE)
+    assert str(tmp_path) in shown
+
+
+def test_a_named_network_that_is_not_there_fails_to_verify(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
+    assert main(["networks", "verify", "vgg19"]) == 1
+    assert capsys.readouterr().out == "vgg19: not fetched\n"
+
+
+@pytest.mark.parametrize("command", ["fetch", "verify"])
+def test_an_unknown_network_is_wrong_usage(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    assert main(["networks", command, "vgg99"]) == 2
+    assert "there are slim, vgg19" in capsys.readouterr().err
+
+
+def test_fetch_says_where(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fetch(name: str, progress: Callable[[int, int], None]) -> Path:
+        progress(1, 80_000_000)
+        progress(2, 80_000_000)
+        return tmp_path / name
+
+    monkeypatch.setattr("impasto.perception.weights.fetch", fetch)
+    assert main(["networks", "fetch", "vgg19"]) == 0
+    assert capsys.readouterr() == (f"vgg19: {tmp_path / 'vgg19'}\n", "fetching vgg19, 80 MB\n")
+    assert main(["networks", "fetch", "vgg19", "-q"]) == 0
+    assert capsys.readouterr() == (f"{tmp_path / 'vgg19'}\n", "")
