@@ -1,0 +1,52 @@
+"""How large a picture is at each scale, and the one way to resize."""
+
+import math
+
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from impasto.errors import UsageError
+
+
+def fit(width: int, height: int, longer: int) -> tuple[int, int]:
+    """Give the width and height, in pixels, that keep the aspect with `longer` as the longer side; each at least 1.
+
+    Raises UsageError where a side is below 1.
+
+    Example: fit(4000, 3000, 512) == (512, 384)
+    """
+    _check_sides(width, height, longer)
+    scale = longer / max(width, height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def ladder(size: int, start: int, step: float) -> list[int]:
+    """Give the longer sides, in pixels, to paint at: growing, about `step` times from one to the next, last `size`.
+
+    Counted down from `size`, so that the steps are even: the first is the one nearest to `start` by ratio. Raises
+    UsageError where a side is below 1, or `step` is not above 1.
+
+    Example: ladder(512, 128, 2**0.5) == [128, 181, 256, 362, 512]
+    """
+    _check_sides(size, start)
+    if not (1 < step < math.inf):
+        raise UsageError(f"scales can't grow by {step:g}: give a number above 1, such as 1.414")
+    rungs = max(0, round(math.log(size / start, step)))
+    return sorted({round(size / step**rung) for rung in range(rungs + 1)})  # a set: tiny sizes round to the same pixel
+
+
+def resize(x: Tensor, width: int, height: int) -> Tensor:
+    """Resize (B, C, H, W) to (B, C, height, width), bicubic and antialiased; `x` itself if that is its size.
+
+    Bicubic overshoots at edges and nothing is clamped here: whoever needs [0, 1] clamps. Raises UsageError where a side
+    is below 1.
+    """
+    _check_sides(width, height)
+    if x.shape[-2:] == (height, width):
+        return x
+    return interpolate(x, size=(height, width), mode="bicubic", align_corners=False, antialias=True)
+
+
+def _check_sides(*sides: int) -> None:
+    if min(sides) < 1:
+        raise UsageError(f"a side of {min(sides)} pixels is no size: give at least 1")

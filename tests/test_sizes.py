@@ -1,0 +1,90 @@
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from impasto.errors import UsageError
+from impasto.pictures.sizes import fit, ladder, resize
+
+side = st.integers(1, 10_000)
+
+
+@given(side, side, side)
+def test_fit_keeps_the_aspect_and_the_longer_side(width, height, longer):
+    fitted_width, fitted_height = fit(width, height, longer)
+    assert max(fitted_width, fitted_height) == longer
+    scale = longer / max(width, height)
+    assert abs(fitted_width - max(1, width * scale)) <= 0.5
+    assert abs(fitted_height - max(1, height * scale)) <= 0.5
+
+
+def test_fit_of_a_planted_photo_and_of_a_thread():
+    assert fit(4000, 3000, 512) == (512, 384)
+    assert fit(3000, 4000, 512) == (384, 512)
+    assert fit(10_000, 1, 100) == (100, 1)
+
+
+def test_ladder_of_the_default_settings():
+    assert ladder(512, 128, 2**0.5) == [128, 181, 256, 362, 512]
+
+
+@given(side, side, st.floats(1.05, 4))
+def test_ladder_grows_evenly_to_the_size_from_near_the_start(size, start, step):
+    sides = ladder(size, start, step)
+    assert sides[-1] == size
+    assert all(below < above for below, above in itertools.pairwise(sides))
+    assert min(sides) >= 1
+    if start >= size:
+        assert sides == [size]
+    else:
+        assert math.sqrt(1 / step) * start - 0.5 <= sides[0] <= math.sqrt(step) * start + 0.5
+    for rung, longer in enumerate(reversed(sides)):
+        if len(sides) == 1 + max(0, round(math.log(size / start, step))):  # no rungs fell together
+            assert abs(longer - size / step**rung) <= 0.5
+
+
+@pytest.mark.parametrize("step", [1, 0.5, math.inf, math.nan])
+def test_ladder_refuses_a_step_that_does_not_grow(step):
+    with pytest.raises(UsageError, match=r"can't grow by .*: give a number above 1"):
+        ladder(512, 128, step)
+
+
+@pytest.mark.parametrize(
+    "call", [lambda: fit(0, 5, 9), lambda: ladder(0, 1, 2), lambda: resize(torch.ones(1, 1, 2, 2), 0, 1)]
+)
+def test_a_side_below_one_is_refused(call):
+    with pytest.raises(UsageError, match="a side of 0 pixels is no size"):
+        call()
+
+
+def test_resize_gives_the_size_and_keeps_a_flat_picture_flat():
+    flat = torch.full((2, 3, 37, 53), 0.25)
+    for width, height in ((17, 11), (101, 80), (1, 1), (53, 1)):
+        resized = resize(flat, width, height)
+        assert resized.shape == (2, 3, height, width)
+        torch.testing.assert_close(resized, torch.full_like(resized, 0.25))
+
+
+def test_resize_to_the_same_size_is_the_same_tensor():
+    x = torch.rand(1, 3, 5, 7)
+    assert resize(x, 7, 5) is x
+
+
+def test_resize_is_antialiased():
+    stripes = torch.zeros(1, 1, 64, 64)
+    stripes[..., ::2] = 1  # finer than the small picture can show: it must turn grey, not black or white
+    torch.testing.assert_close(resize(stripes, 16, 16)[..., 2:-2], torch.full((1, 1, 16, 12), 0.5), atol=0.01, rtol=0)
+
+
+def test_resize_lets_bicubic_overshoot_and_gradients_through():
+    edge = torch.zeros(1, 1, 8, 8)
+    edge[..., 4:] = 1
+    edge.requires_grad_()
+    larger = resize(edge, 32, 32)
+    assert larger.max() > 1
+    assert larger.min() < 0
+    larger.sum().backward()
+    torch.testing.assert_close(edge.grad.sum(), torch.tensor(32.0 * 32))
