@@ -1,0 +1,93 @@
+"""Where a picture may be written, known before hours of painting; and writing it there whole or not at all."""
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from impasto.errors import PictureError, UsageError
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+LONGEST_SIDES = {"JPEG": 65500, "WEBP": 16383}
+
+
+def check_target(
+    path: str | os.PathLike[str],
+    *,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    overwrite: bool = False,
+    alpha: bool = False,
+    bits: int = 8,
+    size: int = 1,
+) -> None:
+    """Raise now what `write` would raise after hours of painting; `size` is the longer side in pixels.
+
+    Raises UsageError for a suffix that is no format's, for what the format can't hold, and where the target is one of
+    `inputs`; PictureError for the state of the disk: no folder, not writable, a folder or file of that name.
+    """
+    path = Path(path)
+    _check_format(path, alpha, bits, size)
+    try:
+        if path.is_dir():
+            raise PictureError(f"{path} is a folder: name a file inside it, such as {path / 'painting.png'}")
+        for source in map(Path, inputs):
+            if path.exists() and source.exists() and path.samefile(source):
+                raise UsageError(f"{path} is also the input {source}, which would be lost: choose another output")
+        _check_absent(path, overwrite)
+        probe = _beside(path)
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        raise PictureError(f"{path} can't be written, the folder {path.parent} does not exist: make it first") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise PictureError(f"{path} can't be written, {reason}: choose a folder that you may write to") from None
+
+
+@contextmanager
+def written_whole(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+    """Open a file that takes the name `path` at the end of the block, and is gone if the block fails.
+
+    Raises PictureError where the disk refuses, or a file of that name has appeared meanwhile.
+    """
+    temporary = _beside(path)
+    try:
+        with temporary.open("x+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        _check_absent(path, overwrite)
+        temporary.replace(os.path.realpath(path))  # a link goes on pointing to the picture
+    except OSError as error:
+        reason = error.strerror or error
+        raise PictureError(f"{path} can't be written, {reason}: make room, or choose another place") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _check_format(path: Path, alpha: bool, bits: int, size: int) -> None:
+    form = FORMATS.get(path.suffix.lower())
+    if form is None:
+        wrong = f"has the suffix {path.suffix}, which is no format" if path.suffix else "has no suffix that says how"
+        raise UsageError(f"{path} {wrong} to write: end the name in {', '.join(FORMATS)}")
+    if bits not in (8, 16):
+        raise UsageError(f"{path} can't have {bits} bits: choose 8 or 16")
+    if bits == 16 and form not in ("PNG", "TIFF"):
+        raise UsageError(f"{path} can't hold 16 bits, {form} has 8: end the name in .png or .tif, or ask for 8 bits")
+    if alpha and form == "JPEG":
+        raise UsageError(f"{path} can't hold transparency, which the picture has: end the name in .png, .webp or .tif")
+    if size > LONGEST_SIDES.get(form, size):
+        raise UsageError(
+            f"{path} can't be {size} pixels long, {form} ends at {LONGEST_SIDES[form]}: write .png or .tif"
+        )
+
+
+def _check_absent(path: Path, overwrite: bool) -> None:
+    if not overwrite and os.path.lexists(path):
+        raise PictureError(f"{path} already exists: choose another name, or allow it with --overwrite")
+
+
+def _beside(path: Path) -> Path:
+    return Path(os.path.realpath(path)).parent / f".impasto-{secrets.token_hex(8)}.part"
