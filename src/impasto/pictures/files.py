@@ -198,7 +198,7 @@ def _deep_channels(image: Image.Image, low: NDArray[np.uint8] | None, name: str)
         values = values * 256 + low
     if not np.isfinite(values).all():
         raise PictureError(f"{name} holds values that are no numbers (NaN or infinite): repair it first")
-    # Only 16 bits say how bright white is. Of other numbers, white is the least usual one that none of them exceeds.
+    # Only 16 bits say how bright white is. Of other numbers, take the smallest usual white that none exceeds.
     whites = [65535.0] if low is not None or ";" in image.mode else [255.0, 65535.0, 2.0**31]
     if image.mode == "F":
         whites.insert(0, 1.0)
