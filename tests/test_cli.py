@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +13,16 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import safetensors.torch
+import torch
+from PIL import Image
 
 from impasto.apps.cli import free_name, main
 from impasto.apps.manual import help_of, manual
 from impasto.apps.options import flag
 from impasto.apps.progress import Forecast, reporter
 from impasto.errors import DivergedError, PictureError, UsageError
+from impasto.perception.network import VGG19_DEPTHS, plan_layers
 from impasto.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -181,18 +186,29 @@ def test_an_output_that_exists_is_replaced_only_when_told(
     studio: Studio, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "out.png").write_text("precious")
-    assert main(["a.jpg", "b.jpg", "-o", "out.png"]) == 2
-    assert "--output: out.png exists; --overwrite replaces it" in capsys.readouterr().err
+    assert main(["a.jpg", "b.jpg", "-o", "out.png"]) == 1
+    assert "out.png already exists: choose another name, or allow it with --overwrite" in capsys.readouterr().err
     assert (tmp_path / "out.png").read_text() == "precious"
     assert main(["a.jpg", "b.jpg", "-o", "out.png", "--overwrite"]) == 0
     assert studio.job.overwrite
 
 
-def test_an_output_that_is_a_folder_is_refused(
-    studio: Studio, capsys: pytest.CaptureFixture[str], tmp_path: Path
+@pytest.mark.parametrize(
+    ("output", "code", "said"),
+    [
+        ("made.png", 1, "folder"),
+        ("no/such.png", 1, "folder no"),
+        ("out.bmp", 2, ".bmp"),
+        ("in.png", 2, "also the input"),
+    ],
+)
+def test_a_wrong_output_is_refused_before_torch_is_there(
+    studio: Studio, capsys: pytest.CaptureFixture[str], output: str, code: int, said: str
 ) -> None:
-    assert main(["a.jpg", "b.jpg", "-o", str(tmp_path), "--overwrite"]) == 2
-    assert "is a folder" in capsys.readouterr().err
+    Path("made.png").mkdir()
+    Path("in.png").touch()
+    assert main(["in.png", "b.jpg", "-o", output, "--overwrite"]) == code
+    assert said in capsys.readouterr().err
     assert not studio.jobs
 
 
@@ -417,3 +433,59 @@ def test_fetch_says_where(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     assert capsys.readouterr() == (f"vgg19: {tmp_path / 'vgg19'}\n", "fetching vgg19, 80 MB\n")
     assert main(["networks", "fetch", "vgg19", "-q"]) == 0
     assert capsys.readouterr() == (f"{tmp_path / 'vgg19'}\n", "")
+
+
+# For real: a tiny network with chance weights, in another process
+
+
+@pytest.fixture(scope="module")
+def easel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("easel")
+    chance = torch.Generator().manual_seed(0)
+    weights, channels = {}, 3
+    for layer in plan_layers(VGG19_DEPTHS):
+        if layer.startswith("conv"):
+            weights[f"{layer}.weight"] = torch.randn(4, channels, 3, 3, generator=chance) * (2 / channels / 9) ** 0.5
+            weights[f"{layer}.bias"] = torch.zeros(4)
+            channels = 4
+    safetensors.torch.save_file(weights, folder / "tiny.safetensors", metadata={"layout": "impasto"})
+    for name in ("photo", "painting"):
+        Image.effect_noise((80, 60), 90).resize((160, 120)).convert("RGB").save(folder / f"{name}.png")
+    return folder
+
+
+PAINT = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job ignores it
+PAINT += "from impasto.apps.cli import main; sys.exit(main())"
+
+
+def for_real(easel: Path, *words: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", PAINT, "photo.png", "painting.png", "--network", "tiny.safetensors", *words]
+    return subprocess.Popen(command, cwd=easel, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_it_paints(easel: Path) -> None:
+    words = ["--size", "64", "--start-size", "32", "--steps", "3", "--later-steps", "2", "-o", "[red].png"]
+    painting = for_real(easel, *words)
+    out, err = painting.communicate(timeout=60)
+    assert painting.returncode == 0, err
+    assert re.fullmatch(r"\[red\]\.png: 64 x 48, \d+\.\d s\n", out)
+    assert re.search(r"^scale 1/3, 32 x 24, step 3/7, content \S+, style \S+, total \S+, ", err, re.MULTILINE)
+    with Image.open(easel / "[red].png") as picture:
+        assert picture.size == (64, 48)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_is_interrupted(easel: Path, number: signal.Signals) -> None:
+    words = ["--size", "64", "--start-size", "32", "--steps", "999999", "--save-every", "1", "-o", f"{number}.png"]
+    painting = for_real(easel, *words)
+    preview = easel / f"{number}.preview.png"
+    while not preview.exists() and painting.poll() is None:
+        time.sleep(0.05)
+    painting.send_signal(number)
+    out, err = painting.communicate(timeout=60)
+    assert painting.returncode == 130, err
+    assert re.fullmatch(rf"{number}\.png: 32 x 24, \S+ s, unfinished: scale 1 of 3, step \d+ of \d+\n", out)
+    assert "Traceback" not in err
+    assert sorted(path.name for path in easel.glob(f"*{number}*")) == [f"{number}.png", preview.name]
+    with Image.open(easel / f"{number}.png") as picture:
+        assert picture.size == (32, 24)

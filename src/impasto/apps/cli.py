@@ -23,6 +23,7 @@ from impasto.apps.options import read_settings, with_settings
 from impasto.apps.progress import Reporter, download, reporter
 from impasto.apps.terminal import DONE, FAILED, INTERRUPTED, WRONG_USAGE, answer, hush, say
 from impasto.errors import ImpastoError, UsageError
+from impasto.pictures.targets import check_target
 
 # api and weights bring torch, which takes seconds: they are imported where they are used, never by --help.
 if TYPE_CHECKING:
@@ -102,10 +103,8 @@ def paint(
     settings = read_settings(given)
     if output is None:
         output = free_name(photo, paintings[0])
-    elif output.is_dir():
-        raise UsageError(f"--output: {output} is a folder; name a file in it")
-    elif os.path.lexists(output) and not overwrite:
-        raise UsageError(f"--output: {output} exists; --overwrite replaces it")
+    # start_job checks this too, but seconds later: torch comes first there.
+    check_target(output, inputs=(photo, *paintings), overwrite=overwrite, bits=bits, size=settings.size)
     notice = "" if quiet else "finishing this step; Ctrl-C again stops at once"
     with Interrupts(notice) as interrupts:
         from impasto.api import Job
