@@ -85,6 +85,8 @@ class Server(ThreadingHTTPServer):
         self.ranges = True
         self.refuse_ranges = False
         self.status = 200
+        self.open = threading.Event()  # nothing is answered before it is set
+        self.open.set()
         self.asked: list[str | None] = []  # the Range of each request
 
     @property
@@ -98,6 +100,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = self.headers.get("Range")
         self.server.asked.append(asked)
+        self.server.open.wait(60)
         if self.server.status != 200:
             self.send_error(self.server.status)
             return
@@ -130,7 +133,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    torch.save(number(make_weights()), tmp_path / "made.pth")
+    # In the older format, as torchvision's own file.
+    torch.save(number(make_weights()), tmp_path / "made.pth", _use_new_zipfile_serialization=False)
     server = Server((tmp_path / "made.pth").read_bytes())
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -336,20 +340,22 @@ def test_a_cache_that_cannot_be_made_is_named(cache: Path) -> None:
 
 def fetch_elsewhere(row: weights.Row, answers: Any) -> None:
     weights.REGISTRY[row.name] = row
+    answers.put("ready")
     answers.put(weights.fetch(row.name).read_bytes())
 
 
 def test_two_processes_fetch_at_once_and_both_succeed(row: weights.Row, server: Server) -> None:
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
-    processes = [context.Process(target=fetch_elsewhere, args=(row, answers)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    first, second = answers.get(timeout=60), answers.get(timeout=60)
-    for process in processes:
-        process.join(timeout=60)
-    assert [process.exitcode for process in processes] == [0, 0]
-    assert first == second
+    process = context.Process(target=fetch_elsewhere, args=(row, answers))
+    server.open.clear()
+    process.start()
+    assert answers.get(timeout=60) == "ready"
+    threading.Timer(0.3, server.open.set).start()  # until then, neither gets what it asks for
+    here = weights.fetch("tiny").read_bytes()
+    assert answers.get(timeout=60) == here
+    process.join(timeout=60)
+    assert process.exitcode == 0
     assert len(server.asked) == 1  # who comes second waits and takes what the first one fetched
 
 

@@ -1,0 +1,316 @@
+"""The perceptual network: its taps, what a cell sees, its borders and poolings, against planted answers."""
+
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import Tensor
+
+from impasto.errors import UsageError
+from impasto.perception.network import (
+    CAFFE,
+    VGG16_DEPTHS,
+    VGG19_DEPTHS,
+    VGG_WIDTHS,
+    Network,
+    Normalisation,
+    Padding,
+    Pooling,
+    plan_layers,
+)
+
+PLAIN = Normalisation(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))  # the network sees the numbers themselves
+WIDTHS = (2, 2, 2, 2, 2)
+
+
+def make_network(widths: tuple[int, ...] = WIDTHS, depths: tuple[int, ...] = VGG19_DEPTHS, **options: Any) -> Network:
+    """Draw a tiny network in float64 whose units are mostly awake."""
+    chance = torch.Generator().manual_seed(3)
+    network = Network(widths, depths, **options).double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(torch.rand(parameter.shape, generator=chance) - 0.3)
+    return network
+
+
+def plant(values: list[list[float]], **options: Any) -> Network:
+    """Build one block with two convolutions, each 3x3 kernel being `values` on the first channel alone."""
+    network = Network((1,), (2,), normalisation=PLAIN, **options).double()
+    with torch.no_grad():
+        for conv in network.convs.values():
+            conv.weight.zero_()
+            conv.weight[0, 0] = torch.tensor(values)
+            conv.bias.zero_()
+    return network
+
+
+SEE_ONE = [[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+SUM_ALL = [[1.0, 1.0, 1.0]] * 3
+LEFT = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]  # the pixel to the left
+RIGHT = [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
+
+
+def grey(rows: list[list[float]]) -> Tensor:
+    """Make a picture whose red channel is `rows`, the others 9."""
+    picture = torch.full((1, 3, len(rows), len(rows[0])), 9.0, dtype=torch.float64)
+    picture[0, 0] = torch.tensor(rows)
+    return picture
+
+
+def picture(height: int, width: int, seed: int = 1) -> Tensor:
+    return torch.rand(1, 3, height, width, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+# The plan
+
+
+def test_the_plans_have_the_fields_names() -> None:
+    assert plan_layers((2, 1)) == ["conv1_1", "relu1_1", "conv1_2", "relu1_2", "pool1", "conv2_1", "relu2_1", "pool2"]
+    assert sum(layer.startswith("conv") for layer in plan_layers(VGG19_DEPTHS)) == 16
+    assert sum(layer.startswith("conv") for layer in plan_layers(VGG16_DEPTHS)) == 13
+    # torchvision numbers the same layers: features.34 is VGG-19's last convolution, features.28 VGG-16's.
+    assert plan_layers(VGG19_DEPTHS).index("conv5_4") == 34
+    assert plan_layers(VGG16_DEPTHS).index("conv5_3") == 28
+
+
+def test_the_default_network_is_vgg19() -> None:
+    with torch.device("meta"):
+        network = Network(VGG_WIDTHS)
+    shapes = {name: tuple(conv.weight.shape) for name, conv in network.convs.items()}
+    assert shapes["conv1_1"] == (64, 3, 3, 3)
+    assert shapes["conv3_1"] == (256, 128, 3, 3)
+    assert shapes["conv5_4"] == (512, 512, 3, 3)
+    assert sum(parameter.numel() for parameter in network.parameters()) == 20_024_384  # torchvision's vgg19.features
+
+
+def test_taps_have_the_widths_and_sizes_of_their_layers() -> None:
+    network = make_network((2, 3, 4, 5, 6))
+    taps = ["conv1_1", "relu1_2", "pool1", "conv2_2", "relu3_4", "conv4_2", "relu5_1", "pool5"]
+    found = network(picture(64, 48), taps)
+    assert list(found) == taps
+    shapes = {tap: tuple(features.shape) for tap, features in found.items()}
+    assert shapes == {
+        "conv1_1": (1, 2, 64, 48),
+        "relu1_2": (1, 2, 64, 48),
+        "pool1": (1, 2, 32, 24),
+        "conv2_2": (1, 3, 32, 24),
+        "relu3_4": (1, 4, 16, 12),
+        "conv4_2": (1, 5, 8, 6),
+        "relu5_1": (1, 6, 4, 3),
+        "pool5": (1, 6, 2, 1),
+    }
+    for tap in taps:
+        assert shapes[tap][2] == 64 // network.stride[tap]
+
+
+def test_a_cut_network_ends_there_and_sees_the_same() -> None:
+    whole, cut = make_network(), make_network(cut="conv3_2")
+    assert cut.layers[-1] == "conv3_2"
+    assert list(cut.convs)[-1] == "conv3_2"
+    taps = ["relu2_1", "conv3_2"]
+    for tap in taps:
+        assert torch.equal(cut(picture(16, 16), taps)[tap], whole(picture(16, 16), taps)[tap])
+
+
+def test_an_unknown_tap_is_named_with_those_there_are() -> None:
+    with pytest.raises(UsageError, match=r"no tap 'relu4_4'; it has conv1_1, relu1_1, .*relu3_1\."):
+        make_network(cut="relu3_1")(picture(16, 16), ["relu1_1", "relu4_4"])
+
+
+def test_from_weights_gives_back_the_network_frozen() -> None:
+    made = make_network((2, 3, 4, 5, 6), VGG16_DEPTHS).float()
+    weights = {name.removeprefix("convs."): tensor for name, tensor in made.state_dict().items()}
+    network = Network.from_weights(weights, cut="relu4_3", pooling="l2")
+    assert network.layers == plan_layers(VGG16_DEPTHS)[: plan_layers(VGG16_DEPTHS).index("relu4_3") + 1]
+    assert torch.equal(network.convs["conv4_3"].weight, made.convs["conv4_3"].weight)
+    assert network.pooling == "l2"
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+# What a cell sees
+
+
+@pytest.mark.parametrize("tap", ["conv1_1", "relu1_2", "pool1", "conv2_1", "relu3_1", "conv3_4", "relu4_1"])
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_reach_is_what_the_gradient_of_one_cell_touches(tap: str, pooling: Pooling) -> None:
+    network = make_network(cut=tap, pooling=pooling)
+    stride, reach = network.stride[tap], network.reach[tap]
+    cell = -(-reach // stride) + 1  # far enough from the border
+    touched = touch(network, tap, cell, (2 * cell + 1) * stride)
+    assert touched[0] >= cell * stride - reach
+    assert touched[1] <= (cell + 1) * stride - 1 + reach
+    if pooling == "average" or stride == 1:  # a maximum looks at all four but answers for one
+        assert touched == (cell * stride - reach, (cell + 1) * stride - 1 + reach)
+        assert touched[1] - touched[0] + 1 == stride + 2 * reach
+
+
+def touch(network: Network, tap: str, cell: int, size: int) -> tuple[int, int]:
+    """Return the first and the last row of a picture that one cell of a tap answers for, over several pictures."""
+    rows = torch.zeros(size, dtype=torch.bool)
+    for seed in range(3):
+        canvas = picture(size, size, seed).requires_grad_()
+        (gradient,) = torch.autograd.grad(network(canvas, [tap])[tap][0, :, cell, cell].sum(), canvas)
+        rows |= gradient.abs().sum((0, 1, 3)) > 0
+        columns = (gradient.abs().sum((0, 1, 2)) > 0).nonzero()
+        assert columns.max() - columns.min() < network.stride[tap] + 2 * network.reach[tap]
+    touched = rows.nonzero()
+    return int(touched.min()), int(touched.max())
+
+
+def test_relu5_1_sees_70_pixels_beyond_its_16() -> None:
+    network = make_network(cut="relu5_1", pooling="average")
+    assert (network.stride["relu5_1"], network.reach["relu5_1"]) == (16, 70)
+    assert touch(network, "relu5_1", cell=5, size=11 * 16) == (5 * 16 - 70, 6 * 16 - 1 + 70)
+
+
+def test_a_window_with_a_halo_of_reach_sees_what_the_whole_picture_shows() -> None:
+    network = make_network(cut="relu3_1")
+    whole = network(picture(128, 64), ["relu3_1"])["relu3_1"]
+    halo = -(-network.reach["relu3_1"] // 4) * 4  # reach, rounded up to the stride
+    window = picture(128, 64)[:, :, 48 - halo : 80 + halo]
+    seen = network(window, ["relu3_1"])["relu3_1"][:, :, halo // 4 : -halo // 4]
+    torch.testing.assert_close(seen, whole[:, :, 12:20], rtol=1e-12, atol=1e-12)
+
+
+# Pooling
+
+
+@pytest.mark.parametrize(
+    ("pooling", "keep", "expected"),
+    [
+        ("max", True, [[4.0, 9.0]]),
+        ("max", False, [[4.0, 9.0]]),
+        ("average", True, [[5.0, 10.5]]),  # 2 x the mean of 1 2 3 4 and of 1 3 8 9
+        ("average", False, [[2.5, 5.25]]),
+        ("l2", True, [[0.78 * 30**0.5, 0.78 * 155**0.5]]),
+        ("l2", False, [[30**0.5, 155**0.5]]),  # the root of 1 + 4 + 9 + 16
+    ],
+)
+def test_pooling_by_hand(pooling: Pooling, keep: bool, expected: list[list[float]]) -> None:
+    network = plant(SEE_ONE, pooling=pooling, keep_activation_size=keep)
+    odd = grey([[1, 2, 1, 3, 7], [3, 4, 8, 9, 7], [7, 7, 7, 7, 7]])  # the odd row and column fall away
+    found = network(odd, ["pool1"])["pool1"][0, 0]
+    torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("pooling", get_args(Pooling))
+def test_a_dark_picture_has_a_finite_gradient(pooling: Pooling) -> None:
+    dark = torch.zeros(1, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+    plant(SEE_ONE, pooling=pooling)(dark, ["pool1"])["pool1"].sum().backward()
+    assert dark.grad is not None
+    assert dark.grad.isfinite().all()
+
+
+# Padding
+
+
+@pytest.mark.parametrize(
+    ("padding", "left", "right"),
+    [
+        ("zero", [0, 0, 1], [3, 0, 0]),
+        ("replicate", [1, 1, 1], [3, 3, 3]),
+        ("replicate-first", [0, 1, 1], [3, 3, 0]),  # only what conv1_1 sees is repeated
+        ("reflect", [1, 2, 1], [3, 2, 3]),
+    ],
+)
+def test_padding_by_hand(padding: Padding, left: list[float], right: list[float]) -> None:
+    row = grey([[1, 2, 3]] * 3)
+    # Through two convolutions, each answering with its neighbour: `1 2 3` moves two places in from the border.
+    for kernel, expected in ((LEFT, left), (RIGHT, right)):
+        found = plant(kernel, padding=padding)(row, ["conv1_2"])["conv1_2"][0, 0]
+        assert found.tolist() == [expected] * 3
+        turned = plant([list(column) for column in zip(*kernel, strict=True)], padding=padding)
+        found = turned(row.mT, ["conv1_2"])["conv1_2"][0, 0]
+        assert found.mT.tolist() == [expected] * 3
+
+
+@pytest.mark.parametrize(("padding", "corner"), [("zero", 12), ("replicate", 21), ("reflect", 33)])
+def test_corners_by_hand(padding: Padding, corner: float) -> None:
+    # Around the corner pixel 1 of 1 2 / 4 5: zero 1+2+4+5; replicate 1+1+2+1+1+2+4+4+5; reflect 5+4+5+2+1+2+5+4+5.
+    found = plant(SUM_ALL, padding=padding)(grey([[1, 2, 3], [4, 5, 6], [7, 8, 9]]), ["conv1_1"])["conv1_1"]
+    assert found[0, 0, 0, 0] == corner
+
+
+# Input
+
+
+def test_the_network_owns_its_normalisation() -> None:
+    network = Network((3,), (1,)).double()
+    with torch.no_grad():
+        network.convs["conv1_1"].weight.zero_()
+        network.convs["conv1_1"].weight[range(3), range(3), 1, 1] = 1.0
+        network.convs["conv1_1"].bias.zero_()
+    white = torch.ones(1, 3, 2, 2, dtype=torch.float64)
+    found = network(white, ["conv1_1"])["conv1_1"][0, :, 0, 0]
+    expected = torch.tensor([0.515 / 0.229, 0.544 / 0.224, 0.594 / 0.225], dtype=torch.float64)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
+
+
+def test_caffe_input_is_blue_first_in_255_steps_from_the_mean() -> None:
+    network = Network((3,), (1,), normalisation=CAFFE)
+    with torch.no_grad():
+        network.convs["conv1_1"].weight.zero_()
+        network.convs["conv1_1"].weight[range(3), range(3), 1, 1] = 1.0
+        network.convs["conv1_1"].bias.zero_()
+    red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
+    found = network(red, ["conv1_1"])["conv1_1"].flatten()
+    torch.testing.assert_close(found, torch.tensor([-103.939, -116.779, 255 - 123.68]), rtol=0, atol=2e-3)
+
+
+def test_normalisation_is_no_weight() -> None:
+    assert {name.split(".")[0] for name in Network(WIDTHS).state_dict()} == {"convs"}
+
+
+# Taps hold what they name
+
+
+def test_a_conv_tap_keeps_its_negatives_whatever_else_is_tapped() -> None:
+    network = make_network((8,) * 5)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.sub_(0.2)  # as many negative as positive
+    alone = network(picture(32, 32), ["conv4_2"])["conv4_2"]
+    taps = [layer for layer in network.layers if not layer.startswith("pool")]
+    together = network(picture(32, 32), taps)
+    assert torch.equal(together["conv4_2"], alone)
+    for conv in network.convs:
+        assert (together[conv] < 0).any()
+        assert torch.equal(together[conv.replace("conv", "relu")], together[conv].relu())
+
+
+def test_relu_in_place_changes_neither_answers_nor_gradients() -> None:
+    network = make_network()
+    gradients = []
+    for taps in (["relu3_1"], ["conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "relu3_1"]):  # the second copies
+        canvas = picture(16, 16).requires_grad_()
+        network(canvas, taps)["relu3_1"].square().sum().backward()
+        gradients.append(canvas.grad)
+    assert torch.equal(gradients[0], gradients[1])
+
+
+def test_the_picture_is_not_altered() -> None:
+    seen = picture(16, 16)
+    before = seen.clone()
+    make_network(normalisation=PLAIN)(seen, ["relu2_1"])
+    assert torch.equal(seen, before)
+
+
+@pytest.mark.parametrize("pooling", get_args(Pooling))
+@pytest.mark.parametrize("padding", get_args(Padding))
+def test_gradients_are_those_of_the_numbers(pooling: Pooling, padding: Padding) -> None:
+    network = make_network((2, 2), (1, 1), pooling=pooling, padding=padding).requires_grad_(False)
+
+    def see(canvas: Tensor) -> tuple[Tensor, ...]:
+        return tuple(network(canvas, ["conv1_1", "relu1_1", "relu2_1"]).values())
+
+    assert torch.autograd.gradcheck(see, picture(4, 6).requires_grad_())
+
+
+@pytest.mark.parametrize("padding", get_args(Padding))
+def test_channels_last_sees_the_same(padding: Padding) -> None:
+    network = make_network(padding=padding)
+    planar = network(picture(16, 16), ["relu3_1"])["relu3_1"]
+    last = network.to(memory_format=torch.channels_last)(
+        picture(16, 16).contiguous(memory_format=torch.channels_last), ["relu3_1"]
+    )["relu3_1"]
+    torch.testing.assert_close(last, planar)
