@@ -59,7 +59,9 @@ class CanvasPool:
             pixels=pixels,
             momentum=torch.zeros_like(pixels),
             energy=torch.zeros_like(pixels),
-            content=student.eye(photo.contiguous(memory_format=torch.channels_last), (CONTENT_TAP,))[CONTENT_TAP].float(),
+            content=student.eye(photo.contiguous(memory_format=torch.channels_last), (CONTENT_TAP,))[
+                CONTENT_TAP
+            ].float(),
             grams=[f @ f.T / f.shape[1] for f in features],
             means=[f.mean(1) for f in features],
             content_weight=self.random.choice([0.0, 0.1, 0.3, 1.0]),

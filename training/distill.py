@@ -28,7 +28,11 @@ from teacher import TAPS, Teacher
 
 PHOTOS, PAINTINGS, CANVASES = 6, 4, 6  # in each batch
 CROP = 128
-POSITIONS = {"relu1_1": 1024, "relu2_1": 768, "relu3_1": 512}  # where the first taps are compared; deeper ones everywhere
+POSITIONS = {
+    "relu1_1": 1024,
+    "relu2_1": 768,
+    "relu3_1": 512,
+}  # where the first taps are compared; deeper ones everywhere
 GRAM_WEIGHT = 0.1
 
 
@@ -67,7 +71,9 @@ def train(arguments: argparse.Namespace) -> None:
         running = row if running is None else running.lerp(row, 0.02)
         if (step + 1) % 50 == 0:
             pace = (time.perf_counter() - begun) / (step + 1 - first)
-            print(f"{step + 1} {pace:.3f} s/step", *(f"{value:.3f}" for value in running.flatten()), file=log, flush=True)
+            print(
+                f"{step + 1} {pace:.3f} s/step", *(f"{value:.3f}" for value in running.flatten()), file=log, flush=True
+            )
         if (step + 1) % arguments.every == 0 or step + 1 == arguments.steps:
             save(arguments.run, step + 1, student, optimiser, photo_crops, painting_crops)
 
@@ -94,7 +100,11 @@ def train_step(
         pool.refill(student)
         drawn = pool.draw(CANVASES, student)
         batch = torch.cat(
-            [*(canvas.pixels for canvas in drawn), photo_crops.batch(PHOTOS, CROP), painting_crops.batch(PAINTINGS, CROP)]
+            [
+                *(canvas.pixels for canvas in drawn),
+                photo_crops.batch(PHOTOS, CROP),
+                painting_crops.batch(PAINTINGS, CROP),
+            ]
         ).contiguous(memory_format=torch.channels_last)
         painted = batch[:CANVASES].clone(memory_format=torch.channels_last).requires_grad_()
         wanted = teacher(batch)
@@ -148,7 +158,7 @@ def save(
         for kind in ("weight", "bias")
     }
     for name, tensors in {"slim": weights, "heads": heads}.items():
-        save_file(tensors, run / f"{name}.partial", metadata={"step": str(step)})
+        save_file(tensors, run / f"{name}.partial", metadata={"layout": "impasto", "step": str(step)})
         os.replace(run / f"{name}.partial", run / f"{name}.safetensors")
 
 

@@ -19,7 +19,8 @@ class Teacher(nn.Module):
 
     Files are asked in order, each for the taps that none before it has. A file holds `convX_Y.weight` and `.bias`; with
     `preprocess.*` a 1x1 convolution in front, with `convX_1_to_vgg19.*` 1x1 convolutions from its own, narrower
-    channels to VGG-19's. Without `preprocess` the weights are torchvision's.
+    channels to VGG-19's. Without `preprocess` the weights are torchvision's. VGG-19 itself pads with zeros, as it was
+    trained; a likeness, known by its heads, by reflection.
     """
 
     def __init__(self, files: list[Path], dtype: torch.dtype = torch.float32) -> None:
@@ -36,8 +37,9 @@ class Teacher(nn.Module):
             taps = [tap for tap in TAPS if f"conv{tap[4:]}.weight" in own and tap not in answered]
             answered.update(taps)
             front = "preprocess.weight" in weights
+            likeness = any("_to_vgg19" in name for name in weights)
             options = {"normalisation": RAW} if front else {}
-            eye = Network.from_weights(own, cut=taps[-1], padding="reflect", **options)
+            eye = Network.from_weights(own, cut=taps[-1], padding="reflect" if likeness else "zero", **options)
             self.eyes.append(eye.to(dtype=dtype, memory_format=torch.channels_last))
             self.preprocess.append((weights["preprocess.weight"], weights["preprocess.bias"]) if front else None)
             self.taps.append(taps)

@@ -1,1 +1,43 @@
-"""impasto repaints photographs in the style of paintings."""
+"""impasto repaints photographs in the style of paintings: neural style transfer.
+
+Example: impasto.paint("photo.jpg", "painting.jpg").save("picture.png")
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from impasto.api import Job, Run, paint, start, start_job
+    from impasto.errors import DivergedError, ImpastoError, NetworkError, PictureError, UsageError
+    from impasto.painting.painter import Step
+    from impasto.settings import Settings
+
+__all__ = [
+    "DivergedError",
+    "ImpastoError",
+    "Job",
+    "NetworkError",
+    "PictureError",
+    "Run",
+    "Settings",
+    "Step",
+    "UsageError",
+    "paint",
+    "start",
+    "start_job",
+]
+
+_HOMES = {
+    "api": ("Job", "Run", "paint", "start", "start_job"),
+    "errors": ("DivergedError", "ImpastoError", "NetworkError", "PictureError", "UsageError"),
+    "painting.painter": ("Step",),
+    "settings": ("Settings",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used: `import impasto` itself loads nothing."""
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"impasto.{home}"), name)
+    raise AttributeError(f"module 'impasto' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""Every knob once: its default, its range, its help. The command line, the recipe and the forms are derived from here."""
+"""Every knob once: its default, its range, its help; command line, recipe and forms are derived from here."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -49,8 +49,6 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 STYLE_TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
 
 
-
-
 def knob(default: Any, group: str, help: str, **bounds: Any) -> Any:
     """Declare one setting: its default, the heading it stands under, what it does, its range."""
     return Field(default, description=help, json_schema_extra={"group": group}, **bounds)
@@ -72,7 +70,7 @@ class Settings(BaseModel):
     content_weight: Weight = knob(1.0, "Content and style", "weight of the photo (alpha)")
     style_weight: Weight = knob(1.0, "Content and style", "weight of the paintings (beta)")
     style_size: float = knob(
-        1.0, "Content and style", "size of the paintings, and so of their strokes, relative to the canvas", ge=0.05, le=10
+        1.0, "Content and style", "size of the paintings, and of their strokes, relative to the canvas", ge=0.05, le=10
     )
     style_blend: tuple[Weight, ...] = knob(
         (), "Content and style", "weight of each painting, in their order; all alike if not given"
@@ -81,7 +79,9 @@ class Settings(BaseModel):
     content_taps: TapWeights = knob({"relu4_1": 1.0}, "Content and style", "taps that see the content, with weights")
     style_taps: TapWeights = knob(STYLE_TAPS, "Content and style", "taps that see the style, with weights")
     content_loss: ContentLoss = knob(
-        "relative", "Content and style", "sum: the paper's 1/2 sum (F-P)^2; relative: as a share of the photo's own variance"
+        "relative",
+        "Content and style",
+        "sum: the paper's 1/2 sum (F-P)^2; relative: as a share of the photo's own variance",
     )
     style_loss: StyleLoss = knob(
         "gram",
@@ -89,10 +89,17 @@ class Settings(BaseModel):
         "sum: the paper's sum (G-A)^2 / 4 N^2 M^2; gram: |G-A|^2 / |A|^2; wasserstein: between means and covariances",
     )
 
-    network: str = knob("slim", "Network", "slim (embedded), vgg19 (fetched once), or a file with VGG-16 or VGG-19 weights")
+    network: str = knob(
+        "slim", "Network", "slim (embedded), vgg19 (fetched once), or a file of VGG-16 or VGG-19 weights"
+    )
     layout: Layout = knob("auto", "Network", "how a weights file names and scales things; auto recognises it")
     pooling: Pooling = knob("max", "Network", "how blocks are joined")
-    padding: Padding = knob("replicate-first", "Network", "what lies beyond the border; replicate-first: zeros above conv1_1")
+    pooling_gain: bool = knob(
+        True, "Network", "average and l2 pooling are scaled to keep the activations' size; the papers don't"
+    )
+    padding: Padding = knob(
+        "replicate-first", "Network", "what lies beyond the border; replicate-first: zero above conv1_1"
+    )
     device: str = knob("auto", "Network", "auto, cpu, cuda, cuda:1, mps")
     precision: Precision = knob("auto", "Network", "of the network; auto: bfloat16 where the processor is fast at it")
 
@@ -100,11 +107,15 @@ class Settings(BaseModel):
     start_size: int = knob(
         128, "Optimising", "longer side of the first, coarsest scale; the full size or more paints at one scale", ge=16
     )
-    scale_step: float = knob(2**0.5, "Optimising", "each scale is so many times larger than the one before", gt=1.05, le=4)
+    scale_step: float = knob(
+        2**0.5, "Optimising", "each scale is so many times as large as the one before", gt=1.05, le=4
+    )
     steps: int = knob(300, "Optimising", "steps at the first scale", ge=1, le=1_000_000)
     later_steps: int = knob(100, "Optimising", "steps at each scale after the first", ge=1, le=1_000_000)
-    learning_rate: float = knob(0.02, "Optimising", "step length of adam, in units of the whole range of a pixel", gt=0, le=10)
-    average: float = knob(0.99, "Optimising", "decay of the average over iterates that becomes the picture; 0: the last one", ge=0, lt=1)
+    learning_rate: float = knob(0.02, "Optimising", "step length of adam; 1 is a pixel's whole range", gt=0, le=10)
+    average: float = knob(
+        0.99, "Optimising", "decay of the average over steps that becomes the picture; 0: the last step", ge=0, lt=1
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -123,11 +134,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "content_weight": 1.0,
         "style_weight": 1000.0,
         "content_taps": {"conv4_2": 1.0},
-        "style_taps": {tap: 0.2 for tap in ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")},
+        "style_taps": dict.fromkeys(("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"), 0.2),
         "content_loss": "sum",
         "style_loss": "sum",
         "tv_weight": 0.0,
         "pooling": "average",
+        "pooling_gain": False,
         "padding": "zero",
         "optimizer": "lbfgs",
         "start_size": 32768,

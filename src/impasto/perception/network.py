@@ -55,9 +55,6 @@ class Network(nn.Module):
     Source: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2014.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         widths: Sequence[int] = VGG_WIDTHS,
@@ -74,9 +71,7 @@ class Network(nn.Module):
         self.layers = plan if cut is None else plan[: plan.index(cut) + 1]
         self.pooling, self.padding = pooling, padding
         self.pool_gain = POOL_GAIN[pooling] if keep_activation_size else 1.0
-        self.bgr = normalisation.bgr
-        self.register_buffer("mean", torch.tensor(normalisation.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(normalisation.std).view(1, 3, 1, 1), persistent=False)
+        self.normalisation = normalisation
         self.convs = nn.ModuleDict()
         self.stride: dict[str, int] = {}
         self.reach: dict[str, int] = {}
@@ -93,13 +88,15 @@ class Network(nn.Module):
 
     @classmethod
     def from_weights(cls, weights: Mapping[str, Tensor], *, cut: str | None = None, **options: Any) -> "Network":
-        """Build the network that holds `weights`: names `convX_Y.weight` and `convX_Y.bias`, shapes (C, N, 3, 3), (C,)."""
-        blocks = sorted({name[4] for name in weights if name.startswith("conv")})
-        depths = [sum(name.startswith(f"conv{block}_") and name.endswith(".weight") for name in weights) for block in blocks]
+        """Build the network that holds `weights`: `convX_Y.weight` (C, N, 3, 3) and `convX_Y.bias` (C,)."""
+        convs = [name for name in weights if name.endswith(".weight")]
+        blocks = sorted({name[4] for name in convs})
+        depths = [sum(name[4] == block for name in convs) for block in blocks]
         widths = [weights[f"conv{block}_1.weight"].shape[0] for block in blocks]
-        network = cls(widths, depths, cut=cut, **options)
-        wanted = {name.removeprefix("convs.") for name in network.state_dict()}
-        network.load_state_dict({f"convs.{name}": weights[name] for name in wanted})
+        with torch.device("meta"):  # so that no weight is drawn by chance, only to be replaced
+            network = cls(widths, depths, cut=cut, **options)
+        held = {name: weights[name.removeprefix("convs.")] for name in network.state_dict()}
+        network.load_state_dict(held, assign=True)
         return network.requires_grad_(False).eval()
 
     def forward(self, rgb: Tensor, taps: Collection[str]) -> dict[str, Tensor]:
@@ -107,9 +104,7 @@ class Network(nn.Module):
         missing = [tap for tap in taps if tap not in self.layers]
         if missing:
             raise UsageError(f"This network has no tap {missing[0]!r}; it has {', '.join(self.layers)}.")
-        x = ((rgb - self.mean) / self.std).to(self.convs["conv1_1"].weight.dtype)
-        if self.bgr:
-            x = x.flip(1)
+        x = self._normalise(rgb)
         found: dict[str, Tensor] = {}
         for layer in self.layers:
             if layer.startswith("conv"):
@@ -125,8 +120,19 @@ class Network(nn.Module):
                     break
         return found
 
-    def _convolve(self, layer: str, x: Tensor) -> Tensor:
+    def _normalise(self, rgb: Tensor) -> Tensor:
+        """Bring `rgb` to what the first layer was trained on, at its own precision, then to the network's."""
+        mean, std = (rgb.new_tensor(of).view(1, 3, 1, 1) for of in (self.normalisation.mean, self.normalisation.std))
+        x = ((rgb - mean) / std).to(self._conv("conv1_1").weight.dtype)
+        return x.flip(1) if self.normalisation.bgr else x
+
+    def _conv(self, layer: str) -> nn.Conv2d:
         conv = self.convs[layer]
+        assert isinstance(conv, nn.Conv2d)
+        return conv
+
+    def _convolve(self, layer: str, x: Tensor) -> Tensor:
+        conv = self._conv(layer)
         padding = self.padding
         if padding == "replicate-first":  # as style-transfer-pytorch: no dark frame at the picture's border
             padding = "replicate" if layer == "conv1_1" else "zero"

@@ -19,7 +19,7 @@ from impasto.perception.layouts import NORMALISATIONS, arrange, parse_safetensor
 from impasto.perception.network import Network, Normalisation, Padding, Pooling
 from impasto.settings import Layout
 
-SLIM_SHA256 = "0000000000000000000000000000000000000000000000000000000000000000"  # of slim.safetensors
+SLIM_SHA256 = "37fc722bcac6af51dc6d6cc543d88128970f8732fe5c084315a4841b833ff104"
 
 
 @dataclass(frozen=True)

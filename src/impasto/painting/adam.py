@@ -1,0 +1,39 @@
+"""Adam, whose moments can be carried to a canvas of another size."""
+
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from impasto.pictures.sizes import resize
+
+
+class Adam:
+    """Adam without weight decay for one canvas (1, 3, H, W), its second moment over a hundred steps.
+
+    Source: Kingma and Ba 2015; the moments' rescaling between scales is Crowson's, style-transfer-pytorch.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+        self.steps = 0
+        self.first: Tensor | None = None
+        self.second: Tensor | None = None
+
+    @torch.no_grad()
+    def step(self, x: Tensor, gradient: Tensor) -> None:
+        """Move `x` in place, given the gradient there."""
+        if self.first is None or self.second is None:
+            self.first, self.second = torch.zeros_like(x), torch.zeros_like(x)
+        self.steps += 1
+        self.first.lerp_(gradient, 0.1)
+        self.second.mul_(0.99).addcmul_(gradient, gradient, value=0.01)
+        spread = (self.second / (1 - 0.99**self.steps)).sqrt_().add_(1e-8)
+        x.addcdiv_(self.first, spread, value=-self.rate / (1 - 0.9**self.steps))
+
+    def enlarged(self, width: int, height: int) -> Self:
+        """Carry the moments to a canvas of another size."""
+        if self.first is not None and self.second is not None:
+            self.first = resize(self.first, width, height).contiguous(memory_format=torch.channels_last)
+            self.second = resize(self.second, width, height).clamp_(min=0).contiguous(memory_format=torch.channels_last)
+        return self

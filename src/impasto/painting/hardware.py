@@ -1,0 +1,42 @@
+"""Where and how precisely the network computes: settings' `auto` made definite."""
+
+import torch
+
+from impasto.errors import UsageError
+from impasto.settings import Precision
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that `name` means; `auto` prefers CUDA, then Apple's MPS, then the processor.
+
+    Errors: UsageError when there is no such device here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--device {name}: there is no such device here ({reason}). Use auto or cpu.") from error
+    if device.type == "meta":
+        raise UsageError("--device meta: nothing can be painted there. Use auto or cpu.")
+    return device
+
+
+def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """Return the network's number type; `auto` is bfloat16 only where the hardware is fast at it."""
+    if precision == "auto":
+        return torch.bfloat16 if _is_fast_at_bfloat16(device) else torch.float32
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def _is_fast_at_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+    return False

@@ -1,0 +1,83 @@
+"""The losses: pure functions of features, moments and pixels, each a scalar."""
+
+import torch
+from torch import Tensor
+
+from impasto.perception.moments import Moments
+
+
+def content_sum(features: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Half the squared difference of two feature maps (1, C, h, w): 1/2 sum (F - P)^2.
+
+    `mask` (1, 1, h, w) says how much each position counts. Source: Gatys et al. 2015, equation 1.
+    """
+    squared = (features - target).square()
+    return (squared if mask is None else squared * mask).sum() / 2
+
+
+def content_relative(features: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Squared difference of two feature maps (1, C, h, w) as a share of the target's own variance.
+
+    0 is the photo itself, about 1 its mean feature everywhere; neither size nor network changes the scale.
+    """
+    weights = torch.ones_like(target[:, :1]) if mask is None else mask
+    mean = (target * weights).sum((2, 3), keepdim=True) / weights.sum()
+    variance = ((target - mean).square() * weights).sum()
+    return ((features - target).square() * weights).sum() / variance.clamp_min(_tiny(variance))
+
+
+def style_sum(canvas: Moments, painting: Moments) -> Tensor:
+    """Squared difference of Gram matrices: E = 1/(4 N^2 M^2) sum (G - A)^2 on raw sums over M positions.
+
+    Each Gram matrix is divided by its own M, so that canvas and painting may differ in size; for equal sizes this is
+    the paper's number exactly. Source: Gatys et al. 2015, equation 4.
+    """
+    channels = canvas.total.shape[0]
+    return (canvas.second_moment - painting.second_moment).square().sum() / (4 * channels**2)
+
+
+def style_gram(canvas: Moments, painting: Moments) -> Tensor:
+    """Squared difference of Gram matrices as a share of the painting's: |G - A|^2 / |A|^2."""
+    target = painting.second_moment
+    squared = target.square().sum()
+    return (canvas.second_moment - target).square().sum() / squared.clamp_min(_tiny(squared))
+
+
+def style_wasserstein(canvas: Moments, painting: Moments) -> Tensor:
+    """Squared Wasserstein-2 distance of two normal distributions of features, as a share of the painting's energy.
+
+    |m - n|^2 + tr(C + D - 2 (D^1/2 C D^1/2)^1/2), over |n|^2 + tr D. Source: Olkin and Pukelsheim 1982; as a style loss
+    Marron 2018 and Crowson, style-transfer-pytorch.
+    """
+    ours, theirs = canvas.covariance, painting.covariance
+    root = matrix_root(theirs)
+    # Only eigenvalues are asked for: their gradient, unlike that of eigenvectors, is safe where two coincide.
+    inner = root @ ours @ root
+    floor = 1e-6 * theirs.diagonal().mean().clamp_min(_tiny(theirs))
+    overlap = torch.linalg.eigvalsh(inner).clamp_min(floor**2).sqrt().sum()
+    spread = ours.diagonal().sum() + theirs.diagonal().sum() - 2 * overlap
+    energy = painting.mean.square().sum() + theirs.diagonal().sum()
+    distance: Tensor = ((canvas.mean - painting.mean).square().sum() + spread) / energy.clamp_min(_tiny(energy))
+    return distance
+
+
+def total_variation(rgb: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean squared step from each pixel to the one below and the one to the right: (1, 3, H, W) in [0, 1].
+
+    A mean, so that it weighs alike at every size. Source: Mahendran and Vedaldi 2015, with exponent 2.
+    """
+    down, right = rgb[..., 1:, :] - rgb[..., :-1, :], rgb[..., 1:] - rgb[..., :-1]
+    if mask is not None:
+        down, right = down * mask[..., 1:, :] * mask[..., :-1, :], right * mask[..., 1:] * mask[..., :-1]
+    return down.square().mean() + right.square().mean()
+
+
+def matrix_root(matrix: Tensor) -> Tensor:
+    """The symmetric square root of a symmetric matrix (C, C) without negative eigenvalues."""
+    eigenvalues, vectors = torch.linalg.eigh(matrix)
+    root: Tensor = (vectors * eigenvalues.clamp_min(0).sqrt()) @ vectors.T
+    return root
+
+
+def _tiny(like: Tensor) -> float:
+    return torch.finfo(like.dtype).tiny

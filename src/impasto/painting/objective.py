@@ -1,0 +1,97 @@
+"""What the canvas is painted towards: targets captured once at each scale, losses weighed, one gradient."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.painting import losses
+from impasto.perception.moments import Moments, measure
+from impasto.perception.network import Network
+from impasto.settings import ContentLoss, Settings, StyleLoss
+
+CONTENT_LOSSES: Mapping[ContentLoss, Callable[..., Tensor]] = {
+    "sum": losses.content_sum,
+    "relative": losses.content_relative,
+}
+STYLE_LOSSES: Mapping[StyleLoss, Callable[[Moments, Moments], Tensor]] = {
+    "sum": losses.style_sum,
+    "gram": losses.style_gram,
+    "wasserstein": losses.style_wasserstein,
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A photo or a painting: `rgb` (1, 3, H, W) in [0, 1]; `alpha` (1, 1, H, W) or None; `share` of a blend."""
+
+    rgb: Tensor
+    alpha: Tensor | None = None
+    share: float = 1.0
+
+
+class Objective:
+    """L = alpha L_content + beta L_style + TV for a canvas of the photo's size.
+
+    What is transparent, in the photo or in a painting, is left out of every term. Several paintings blend: their
+    moments add, each by its share; the shares sum to 1.
+
+    Source: Gatys et al. 2015, equation 7.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        settings: Settings,
+        photo: Source,
+        paintings: Sequence[Source],
+    ) -> None:
+        self.network, self.settings, self.mask = network, settings, photo.alpha
+        self.taps = sorted({*settings.content_taps, *settings.style_taps})
+        self.masks = {tap: shrink_mask(photo.alpha, network.stride[tap]) for tap in self.taps}
+        with torch.no_grad():
+            self.content = {
+                tap: features.float() for tap, features in network(photo.rgb, settings.content_taps).items()
+            }
+            self.style = self._blend(paintings)
+
+    def _blend(self, paintings: Sequence[Source]) -> dict[str, Moments]:
+        blended: dict[str, Moments] = {}
+        for painting in paintings:
+            for tap, features in self.network(painting.rgb, self.settings.style_taps).items():
+                moments = measure(features, shrink_mask(painting.alpha, self.network.stride[tap]))
+                moments = moments.scaled(painting.share / moments.count)
+                blended[tap] = blended[tap] + moments if tap in blended else moments
+        return blended
+
+    def backward(self, canvas: Tensor) -> dict[str, float]:
+        """Fill `canvas.grad` (1, 3, H, W); return the weighted losses by name: content, style, tv, total."""
+        canvas.grad = None
+        terms = self._terms(canvas)
+        total = torch.stack(list(terms.values())).sum()
+        torch.autograd.backward(total)
+        return {name: float(value.detach()) for name, value in {**terms, "total": total}.items()}
+
+    def _terms(self, canvas: Tensor) -> dict[str, Tensor]:
+        settings = self.settings
+        features = self.network(canvas, self.taps)
+        content_loss, style_loss = CONTENT_LOSSES[settings.content_loss], STYLE_LOSSES[settings.style_loss]
+        content: Tensor = sum(  # type: ignore[assignment]
+            weight * content_loss(features[tap].float(), self.content[tap], self.masks[tap])
+            for tap, weight in settings.content_taps.items()
+        )
+        style: Tensor = sum(  # type: ignore[assignment]
+            weight * style_loss(measure(features[tap], self.masks[tap]), self.style[tap])
+            for tap, weight in settings.style_taps.items()
+        )
+        terms = {"content": settings.content_weight * content, "style": settings.style_weight * style}
+        if settings.tv_weight:
+            terms["tv"] = settings.tv_weight * losses.total_variation(canvas, self.mask)
+        return terms
+
+
+def shrink_mask(mask: Tensor | None, stride: int) -> Tensor | None:
+    """Carry a mask (1, 1, H, W) to the grid of a tap with that stride: each cell's own share of it."""
+    return None if mask is None else functional.avg_pool2d(mask, stride)

@@ -1,0 +1,233 @@
+"""The painter: climbs a ladder of scales, moves the canvas's pixels at each, and yields a Step each time."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impasto.errors import DivergedError, UsageError
+from impasto.painting.adam import Adam
+from impasto.painting.lbfgs import LBFGS
+from impasto.painting.objective import Objective, Source
+from impasto.perception.network import Network
+from impasto.pictures.sizes import fit, ladder, resize
+from impasto.settings import Settings
+
+RECOVERIES = 4  # how often a scale may diverge, gone on with at a quarter of the step length each time, before it fails
+EXPLODED = 10.0  # times the loss that the scale began with, or a hundredth of the weights where that is almost 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: plain numbers. `scale` and `step` count from 1, `step` over all scales; `seconds` since the start.
+
+    `losses` are those of the canvas that `Painter.picture()` gives: content, style, tv (if asked for), total, weighted.
+    """
+
+    scale: int
+    scales: int
+    step: int
+    width: int
+    height: int
+    losses: dict[str, float]
+    seconds: float
+
+
+class Painter:
+    """An iterator of Steps over all scales; `picture()` is the canvas as far as it has come.
+
+    To stop is not to ask for the next step. `notes` collects what a user should be told, such as the recovery of a
+    diverging run. `begin` (1, 3, H, W) is what the canvas starts as where `settings.init` names a file.
+
+    Errors: UsageError where a picture is too small for the taps; DivergedError with the last good picture.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        settings: Settings,
+        photo: Source,
+        paintings: Sequence[Source],
+        begin: Tensor | None = None,
+    ) -> None:
+        self.network, self.settings = network, settings
+        self.photo, self.paintings, self.begin = photo, paintings, begin
+        self.notes: list[str] = []
+        self.cell = max(network.stride[tap] for tap in {**settings.content_taps, **settings.style_taps})
+        self.sizes = self._plan_sizes()
+        self._check_sources()
+        self.total = settings.steps + settings.later_steps * (len(self.sizes) - 1)
+        self._started = time.perf_counter()
+        self._accepted: Tensor | None = None
+        self._average: Average | None = None
+        self._iterator = self._paint()
+
+    def __iter__(self) -> Iterator[Step]:
+        return self
+
+    def __next__(self) -> Step:
+        return next(self._iterator)
+
+    def picture(self) -> Tensor:
+        """Return the picture so far (1, 3, H, W), sRGB in [0, 1], at the scale that the painter has come to."""
+        if self._accepted is None:
+            raise UsageError("Nothing is painted yet: ask for a step first.")
+        picture = self._accepted if self._average is None else self._average.value
+        return picture.clamp(0, 1).cpu().contiguous()
+
+    def _plan_sizes(self) -> list[tuple[int, int]]:
+        """Width and height at each scale, without those too small for the deepest tap."""
+        height, width = self.photo.rgb.shape[2:]
+        longer_sides = ladder(self.settings.size, self.settings.start_size, self.settings.scale_step)
+        sizes = [fit(width, height, longer) for longer in longer_sides]
+        if min(sizes[-1]) < self.cell:
+            raise UsageError(
+                f"The picture would be {sizes[-1][0]} x {sizes[-1][1]} pixels; the deepest tap needs {self.cell} on "
+                "each side: choose a larger --size, or shallower --content-taps and --style-taps."
+            )
+        return [size for size in sizes if min(size) >= self.cell]
+
+    def _check_sources(self) -> None:
+        for number, source in enumerate([self.photo, *self.paintings]):
+            if source.alpha is not None and not bool(source.alpha.any()):
+                name = f"painting {number}" if number else "photo"
+                raise UsageError(f"The {name} is wholly transparent: there is nothing to see.")
+
+    def _paint(self) -> Iterator[Step]:
+        self._started = time.perf_counter()
+        done, optimizer = 0, self._make_optimizer(1.0)
+        for scale, (width, height) in enumerate(self.sizes, start=1):
+            photo = _lay_out(resize(self.photo.rgb, width, height).clamp(0, 1))
+            alpha = None if self.photo.alpha is None else resize(self.photo.alpha, width, height).clamp(0, 1)
+            paintings = self._scale_paintings(max(width, height))
+            objective = Objective(self.network, self.settings, Source(photo, alpha), paintings)
+            if scale == 1:
+                canvas = self._begin(photo)
+            else:
+                canvas = resize(self.picture().to(photo), width, height).clamp(0, 1)
+                optimizer = optimizer.enlarged(width, height)
+            if alpha is not None:  # what is transparent stays as it is
+                canvas = torch.where(alpha > 0, canvas, photo)
+            self._average = Average(self.settings.average) if self.settings.average else None
+            steps = self.settings.steps if scale == 1 else self.settings.later_steps
+            for losses in self._move(_lay_out(canvas).requires_grad_(), objective, optimizer, alpha, steps):
+                done += 1
+                seconds = time.perf_counter() - self._started
+                yield Step(scale, len(self.sizes), done, width, height, losses, seconds)
+
+    def _move(
+        self, canvas: Tensor, objective: Objective, optimizer: Adam | LBFGS, alpha: Tensor | None, steps: int
+    ) -> Iterator[dict[str, float]]:
+        """Take the steps of one scale; where the loss explodes, go back to the last good canvas, more carefully."""
+        self._accepted = canvas.detach().clone()
+        ceiling, recoveries = 0.0, 0
+        while steps:
+            losses = objective.backward(canvas)
+            gradient = canvas.grad
+            assert gradient is not None
+            if not recoveries and not ceiling:
+                least = 0.01 * (self.settings.content_weight + self.settings.style_weight)
+                ceiling = EXPLODED * max(losses["total"], least)
+            # So written, neither NaN nor an infinite ceiling passes.
+            if losses["total"] <= ceiling < math.inf and bool(gradient.isfinite().all()):
+                self._accept(canvas)
+                yield losses
+                steps -= 1
+            else:
+                recoveries += 1
+                self._go_back(canvas, losses["total"], recoveries)
+                optimizer = self._make_optimizer(0.25**recoveries)
+                continue
+            with torch.no_grad():
+                if alpha is not None:
+                    gradient = gradient * (alpha > 0)
+                optimizer.step(canvas, gradient)
+                if self.settings.optimizer == "adam":
+                    canvas.clamp_(0, 1)
+
+    def _accept(self, canvas: Tensor) -> None:
+        assert self._accepted is not None
+        self._accepted.copy_(canvas.detach())
+        if self._average is not None:
+            self._average.update(self._accepted)
+
+    def _go_back(self, canvas: Tensor, loss: float, recoveries: int) -> None:
+        assert self._accepted is not None
+        if recoveries > RECOVERIES:
+            raise DivergedError(
+                f"The painting diverged (loss {loss:g}) and {RECOVERIES} returns to the last good canvas did not help. "
+                "Lower --style-weight, --tv-weight or --learning-rate, or use --precision float32.",
+                picture=self.picture(),
+            )
+        with torch.no_grad():
+            canvas.copy_(self._accepted)
+        self.notes.append(
+            f"The loss rose to {loss:g}: back to the last good canvas, with a quarter of the step length."
+        )
+
+    def _make_optimizer(self, care: float) -> Adam | LBFGS:
+        if self.settings.optimizer == "adam":
+            return Adam(self.settings.learning_rate * care)
+        return LBFGS(rate=care)
+
+    def _begin(self, photo: Tensor) -> Tensor:
+        """Return the first canvas: noise, the photo, the first painting or `begin`, at the photo's size."""
+        height, width = photo.shape[2:]
+        init = self.settings.init
+        if init == "photo":
+            return photo.clone()
+        if init == "noise":
+            chance = torch.Generator().manual_seed(self.settings.seed)
+            return torch.rand(1, 3, height, width, generator=chance).to(photo)
+        source = self.paintings[0].rgb if init == "painting" else self.begin
+        if source is None:
+            raise UsageError(f"--init {init}: the picture to begin with was not given.")
+        return _cover(source, width, height).to(photo)
+
+    def _scale_paintings(self, longer: int) -> list[Source]:
+        """Resize the paintings to their size beside a canvas whose longer side is `longer`, and weigh their shares."""
+        scaled = []
+        whole = sum(painting.share for painting in self.paintings)
+        for painting in self.paintings:
+            height, width = painting.rgb.shape[2:]
+            width, height = fit(width, height, max(1, round(longer * self.settings.style_size)))
+            if min(width, height) < self.cell:
+                raise UsageError(
+                    f"A painting would be {width} x {height} pixels, but the deepest tap needs {self.cell} on each "
+                    "side: choose a larger --style-size or --start-size, or shallower --style-taps."
+                )
+            alpha = None if painting.alpha is None else resize(painting.alpha, width, height).clamp(0, 1)
+            rgb = _lay_out(resize(painting.rgb, width, height).clamp(0, 1))
+            scaled.append(Source(rgb, alpha, painting.share / whole))
+        return scaled
+
+
+class Average:
+    """The exponential average of canvases, unbiased from the first on."""
+
+    def __init__(self, decay: float) -> None:
+        self.decay, self.weight = decay, 0.0
+        self.value = torch.empty(0)
+
+    def update(self, canvas: Tensor) -> None:
+        """Count one more canvas (1, 3, H, W)."""
+        self.weight = self.decay * self.weight + (1 - self.decay)
+        if self.value.numel():
+            self.value.lerp_(canvas, (1 - self.decay) / self.weight)
+        else:
+            self.value = canvas.clone()
+
+
+def _lay_out(picture: Tensor) -> Tensor:
+    return picture.contiguous(memory_format=torch.channels_last)
+
+
+def _cover(picture: Tensor, width: int, height: int) -> Tensor:
+    """Resize a picture to cover width x height, its aspect kept, and cut off what stands out."""
+    scale = max(width / picture.shape[3], height / picture.shape[2])
+    wide, high = max(width, round(picture.shape[3] * scale)), max(height, round(picture.shape[2] * scale))
+    left, top = (wide - width) // 2, (high - height) // 2
+    return resize(picture, wide, high)[..., top : top + height, left : left + width].clamp(0, 1)
