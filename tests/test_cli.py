@@ -116,7 +116,9 @@ def test_help_says_every_knob_with_its_range_and_default(page: list[str]) -> Non
     for name, knob in Settings.model_fields.items():
         assert flag(name) in words
         assert re.sub(r"\s", "", str(knob.description)) in words
-        if isinstance(knob.default, (int, str)):
+        if isinstance(knob.default, bool):
+            assert f"{flag(name)}--no-{flag(name)[2:]}" in words
+        elif isinstance(knob.default, (int, str)):
             assert f"[default:{knob.default}]" in words
     for said in ("[16to32768]", "[over1.05to4]", "[0tobelow1]", "[0ormore]", "[each0ormore]", "[choices:adam,lbfgs]"):
         assert said in words
@@ -137,9 +139,15 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_an_option(studio: Studio, name: str) -> None:
-    words = {**Settings().model_dump(mode="json"), "style_blend": "3,1"}
-    assert main(["photo.jpg", "painting.jpg", flag(name), str(words[name])]) == 0
-    assert studio.job.settings == Settings(**{name: [3, 1] if name == "style_blend" else words[name]})
+    default = {**Settings().model_dump(mode="json"), "style_blend": "3,1"}[name]
+    if isinstance(default, bool):
+        cases: dict[Any, list[str]] = {True: [flag(name)], False: ["--no-" + flag(name)[2:]]}
+    else:
+        cases = {(3, 1) if name == "style_blend" else default: [flag(name), str(default)]}
+    for value, words in cases.items():
+        assert main(["photo.jpg", "painting.jpg", *words]) == 0
+        assert studio.job.settings == Settings(**{name: value})
+        assert studio.job.settings.model_fields_set >= {name}
 
 
 def test_a_preset_fills_only_what_is_not_given(studio: Studio) -> None:
