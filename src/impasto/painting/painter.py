@@ -128,7 +128,7 @@ class Painter:
             losses = objective.backward(canvas)
             gradient = canvas.grad
             assert gradient is not None
-            if not recoveries and not ceiling:
+            if not ceiling:
                 least = 0.01 * (self.settings.content_weight + self.settings.style_weight)
                 ceiling = EXPLODED * max(losses["total"], least)
             # So written, neither NaN nor an infinite ceiling passes.
