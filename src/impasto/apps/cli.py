@@ -19,7 +19,7 @@ from cyclopts.validators import Number
 
 from impasto.apps.interrupts import Interrupts
 from impasto.apps.networks import networks
-from impasto.apps.options import read_settings, with_settings
+from impasto.apps.options import Quiet, read_settings, with_settings
 from impasto.apps.progress import Reporter, download, reporter
 from impasto.apps.terminal import DONE, FAILED, INTERRUPTED, WRONG_USAGE, answer, hush, say
 from impasto.errors import ImpastoError, UsageError
@@ -54,49 +54,43 @@ app = App(
 app.command(networks)
 
 
+Photo = Annotated[Path, Parameter(help="the photograph")]
+Paintings = Annotated[Path, Parameter(name="PAINTING", required=True, help="one or more paintings, for their style")]
+Output = Annotated[
+    Path | None,
+    Parameter(
+        alias="-o",
+        group=OUTPUT,
+        help="where the picture goes: .png, .jpg, .webp, .tif",
+        show_default="PHOTO_PAINTING.png, numbered if that exists",
+    ),
+]
+Overwrite = Annotated[
+    bool, Parameter(group=OUTPUT, negative=(), show_default=False, help="replace the output if it exists")
+]
+Bits = Annotated[Literal[8, 16], Parameter(group=OUTPUT, help="per channel; 16 for PNG and TIFF")]
+Quality = Annotated[int, Parameter(group=OUTPUT, validator=Number(gte=1, lte=100), help="of JPEG and WebP [1 to 100]")]
+SaveEvery = Annotated[
+    int,
+    Parameter(
+        group=OUTPUT, validator=Number(gte=0), help="steps between previews, OUTPUT.preview.png; 0: none [0 or more]"
+    ),
+]
+
+
 @app.default
 @app.command
 @with_settings
 def paint(
-    photo: Annotated[Path, Parameter(help="the photograph")],
+    photo: Photo,
     /,
-    *paintings: Annotated[
-        Path, Parameter(name="PAINTING", required=True, help="one or more paintings, for their style")
-    ],
-    output: Annotated[
-        Path | None,
-        Parameter(
-            alias="-o",
-            group=OUTPUT,
-            help="where the picture goes: .png, .jpg, .webp, .tif",
-            show_default="PHOTO_PAINTING.png, numbered if that exists",
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool, Parameter(group=OUTPUT, negative=(), show_default=False, help="replace the output if it exists")
-    ] = False,
-    bits: Annotated[Literal[8, 16], Parameter(group=OUTPUT, help="per channel; 16 for PNG and TIFF")] = 8,
-    quality: Annotated[
-        int, Parameter(group=OUTPUT, validator=Number(gte=1, lte=100), help="of JPEG and WebP [1 to 100]")
-    ] = 95,
-    save_every: Annotated[
-        int,
-        Parameter(
-            group=OUTPUT,
-            validator=Number(gte=0),
-            help="steps between previews, OUTPUT.preview.png; 0: none [0 or more]",
-        ),
-    ] = 0,
-    quiet: Annotated[
-        bool,
-        Parameter(
-            alias="-q",
-            group=OUTPUT,
-            negative=(),
-            show_default=False,
-            help="show nothing but errors, print only the path",
-        ),
-    ] = False,
+    *paintings: Paintings,
+    output: Output = None,
+    overwrite: Overwrite = False,
+    bits: Bits = 8,
+    quality: Quality = 95,
+    save_every: SaveEvery = 0,
+    quiet: Annotated[Quiet, Parameter(group=OUTPUT)] = False,
     **given: Any,
 ) -> int:
     """Repaint PHOTO in the style of one or more PAINTINGs."""

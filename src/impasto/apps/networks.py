@@ -5,6 +5,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from impasto.apps.interrupts import Interrupts
+from impasto.apps.options import Quiet
 from impasto.apps.progress import download
 from impasto.apps.terminal import DONE, FAILED, answer
 
@@ -31,10 +32,7 @@ def fetch(
     name: Annotated[str, Parameter(help="of the network, such as vgg19")],
     /,
     *,
-    quiet: Annotated[
-        bool,
-        Parameter(alias="-q", negative=(), show_default=False, help="show nothing but errors, print only the path"),
-    ] = False,
+    quiet: Quiet = False,
 ) -> int:
     """Fetch a network's weights into the cache, unless they are there."""
     from impasto.perception import weights

@@ -12,6 +12,11 @@ from impasto.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+Quiet = Annotated[
+    bool,
+    Parameter(alias="-q", negative=(), show_default=False, help="show nothing but errors, print only the path"),
+]
+
 METAVARS = {"integer": "INT", "number": "NUMBER", "string": "TEXT", "array": "NUMBER,...", "object": "TAP:WEIGHT,..."}
 KINDS = {
     "integer": "a whole number",
