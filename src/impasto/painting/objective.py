@@ -53,7 +53,7 @@ class Objective:
         self.masks = {tap: shrink_mask(photo.alpha, network.stride[tap]) for tap in self.taps}
         with torch.no_grad():
             self.content = {
-                tap: features.float() for tap, features in network(photo.rgb, settings.content_taps).items()
+                tap: _at_least_float32(features) for tap, features in network(photo.rgb, settings.content_taps).items()
             }
             self.style = self._blend(paintings)
 
@@ -79,7 +79,7 @@ class Objective:
         features = self.network(canvas, self.taps)
         content_loss, style_loss = CONTENT_LOSSES[settings.content_loss], STYLE_LOSSES[settings.style_loss]
         content: Tensor = sum(  # type: ignore[assignment]
-            weight * content_loss(features[tap].float(), self.content[tap], self.masks[tap])
+            weight * content_loss(_at_least_float32(features[tap]), self.content[tap], self.masks[tap])
             for tap, weight in settings.content_taps.items()
         )
         style: Tensor = sum(  # type: ignore[assignment]
@@ -90,6 +90,10 @@ class Objective:
         if settings.tv_weight:
             terms["tv"] = settings.tv_weight * losses.total_variation(canvas, self.mask)
         return terms
+
+
+def _at_least_float32(features: Tensor) -> Tensor:
+    return features.to(torch.promote_types(features.dtype, torch.float32))
 
 
 def shrink_mask(mask: Tensor | None, stride: int) -> Tensor | None:
