@@ -30,7 +30,7 @@ class LBFGS:
         if not first:
             self._remember(g)
         direction = self._direction(g)
-        rate = self.rate * min(1.0, 1.0 / float(g.abs().sum())) if first else self.rate
+        rate = self.rate / max(1.0, float(g.abs().sum())) if first else self.rate
         self.last_gradient = g.clone()
         self.last_move = direction.mul_(rate)
         x.add_(self.last_move.view_as(x))
