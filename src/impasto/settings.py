@@ -25,8 +25,8 @@ def parse_taps(value: Any) -> Any:
 
 
 def write_taps(taps: Mapping[str, float]) -> str:
-    """Write {"relu4_2": 1.0} as `relu4_2:1`."""
-    return ",".join(f"{tap}:{weight:g}" for tap, weight in taps.items())
+    """Write {"relu4_2": 1.0} as `relu4_2:1`, every digit that `parse_taps` needs to read the same weights."""
+    return ",".join(f"{tap}:{repr(float(weight)).removesuffix('.0')}" for tap, weight in taps.items())
 
 
 ContentLoss = Literal["relative", "sum"]
@@ -123,7 +123,7 @@ class Settings(BaseModel):
         if not isinstance(values, Mapping):
             return values
         preset = values.get("preset", "default")
-        return {**PRESETS.get(preset, {}), **values}
+        return {**(PRESETS.get(preset, {}) if isinstance(preset, str) else {}), **values}
 
 
 # What each preset changes. `default` is the class's own defaults.
