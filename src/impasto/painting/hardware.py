@@ -18,8 +18,8 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        reason = str(error).partition("\n")[0].partition(". ")[0]  # torch goes on for pages
         raise UsageError(f"--device {name}: there is no such device here ({reason}). Use auto or cpu.") from error
     if device.type == "meta":
         raise UsageError("--device meta: nothing can be painted there. Use auto or cpu.")
