@@ -1,0 +1,80 @@
+"""What the tests of painting share: a tiny network of chance weights, small pictures, settings that a test spells out."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from impasto.perception.network import Network
+from impasto.settings import Settings
+
+WIDTHS = (4, 6, 8, 8, 8)
+
+# How long an example takes says nothing on a machine that is busy with other work.
+hypothesis.settings.register_profile("impasto", deadline=None)
+hypothesis.settings.load_profile("impasto")
+
+# Nothing that decides what is painted is left to the defaults: those are free to change.
+SPELT_OUT: dict[str, Any] = {
+    "size": 40,
+    "seed": 0,
+    "init": "photo",
+    "content_weight": 1.0,
+    "style_weight": 1.0,
+    "style_size": 1.0,
+    "style_blend": (),
+    "tv_weight": 0.0,
+    "content_taps": {"relu3_1": 1.0},
+    "style_taps": {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0},
+    "content_loss": "relative",
+    "style_loss": "gram",
+    "pooling": "max",
+    "pooling_gain": True,
+    "padding": "replicate-first",
+    "device": "cpu",
+    "precision": "float32",
+    "optimizer": "adam",
+    "start_size": 40,
+    "scale_step": 2.0,
+    "steps": 5,
+    "later_steps": 3,
+    "learning_rate": 0.02,
+    "average": 0.0,
+}
+
+
+def make_network(dtype: torch.dtype = torch.float32, **options: Any) -> Network:
+    """Draw a tiny network by chance whose activations neither vanish nor explode."""
+    chance = torch.Generator().manual_seed(5)
+    network = Network(WIDTHS, **options)
+    for parameter in network.parameters():
+        size = math.sqrt(2 / parameter[0].numel()) if parameter.ndim > 1 else 0.1
+        parameter.data = (torch.randn(parameter.shape, generator=chance) * size).to(dtype)
+    return network.requires_grad_(False).eval()
+
+
+def make_picture(width: int, height: int, seed: int = 1, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Draw soft patches of colour with a little grain."""
+    chance = torch.Generator().manual_seed(seed)
+    patches = interpolate(torch.rand(1, 3, 5, 5, generator=chance), (height, width), mode="bilinear")
+    return (0.9 * patches + 0.1 * torch.rand(1, 3, height, width, generator=chance)).to(dtype)
+
+
+def make_settings(**chosen: Any) -> Settings:
+    """Spell out all settings, those `chosen` as they are given."""
+    return Settings(**{**SPELT_OUT, **chosen})
+
+
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny network as a user's own file."""
+    path = tmp_path_factory.mktemp("network") / "tiny.safetensors"
+    weights = {name.removeprefix("convs."): value for name, value in make_network().state_dict().items()}
+    safetensors.torch.save_file(weights, path, metadata={"layout": "impasto"})
+    return path

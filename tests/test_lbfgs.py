@@ -1,0 +1,103 @@
+"""The lean L-BFGS walks where torch's own walks."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from impasto.painting.lbfgs import LBFGS
+
+SHAPE = (1, 3, 4, 5)
+
+
+def draw(seed: int = 0) -> Tensor:
+    return torch.randn(SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def valley(x: Tensor) -> Tensor:
+    """A smooth function with scales from 1 to 30, not quadratic, its least value away from 0."""
+    scales = torch.linspace(1, 30, x.numel(), dtype=x.dtype).view(SHAPE)
+    return (scales * (x - 0.3) ** 2 / 2).sum() + (x - x.roll(1, 3)).cosh().log().sum()
+
+
+def gradient_of(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    (gradient,) = torch.autograd.grad(function(x := x.detach().requires_grad_()), x)
+    return gradient
+
+
+@pytest.mark.parametrize("rate", [1.0, 0.5])
+@pytest.mark.parametrize("history", [1, 3, 100])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["plain", "channels_last"])
+def test_the_iterates_are_torchs(history: int, layout: torch.memory_format, rate: float) -> None:
+    theirs = draw().requires_grad_()
+    reference = torch.optim.LBFGS(
+        [theirs], lr=rate, max_iter=1, history_size=history, tolerance_grad=0, tolerance_change=0
+    )
+
+    def closure() -> Tensor:
+        reference.zero_grad()
+        loss = valley(theirs)
+        loss.backward()
+        return loss
+
+    ours, optimizer = draw().contiguous(memory_format=layout), LBFGS(history, rate)
+    for _ in range(25):
+        reference.step(closure)
+        optimizer.step(ours, gradient_of(valley, ours).contiguous(memory_format=layout))
+        torch.testing.assert_close(ours, theirs.detach(), rtol=1e-9, atol=1e-11)
+    assert ours.is_contiguous(memory_format=layout)
+    assert float(valley(ours)) < 0.2 * float(valley(draw()))
+
+
+def test_it_converges_where_steepest_descent_crawls() -> None:
+    scales = torch.logspace(0, 3, 60, dtype=torch.float64).view(SHAPE)
+    x, optimizer = draw(), LBFGS(history=10)
+    for _ in range(200):
+        optimizer.step(x, scales * (x - 1))
+    torch.testing.assert_close(x, torch.ones_like(x), rtol=1e-3, atol=1e-3)
+
+
+def test_the_first_step_is_short_and_downhill() -> None:
+    x, gradient = draw(), 100 * draw(1)
+    moved = x.clone()
+    LBFGS().step(moved, gradient)
+    torch.testing.assert_close(moved - x, -gradient / gradient.abs().sum())
+
+
+@pytest.mark.parametrize("bend", [0.0, -0.5], ids=["none", "negative"])
+def test_a_pair_without_curvature_is_left_out(bend: float) -> None:
+    x, optimizer = draw(), LBFGS()
+    slope = draw(1)
+    optimizer.step(x, slope)
+    moved = x.clone()
+    assert optimizer.last_move is not None
+    gradient = slope + bend * optimizer.last_move.view(SHAPE)  # s . y = bend |s|^2
+    optimizer.step(moved, gradient)
+    assert optimizer.curvatures == []
+    torch.testing.assert_close(moved - x, -gradient)
+
+
+def test_no_more_pairs_are_kept_than_asked_for() -> None:
+    x, optimizer = draw(), LBFGS(history=3)
+    for count in range(8):
+        optimizer.step(x, gradient_of(valley, x))
+        assert len(optimizer.curvatures) == min(count, 3)
+    assert optimizer.moves is not None
+    assert optimizer.moves.shape == (3, 60)
+
+
+def test_a_flat_place_is_stayed_at() -> None:
+    x, optimizer = draw(), LBFGS()
+    for _ in range(3):
+        optimizer.step(x, torch.zeros(SHAPE, dtype=torch.float64))
+    assert torch.equal(x, draw())
+
+
+def test_a_canvas_of_another_size_begins_anew_with_the_same_settings() -> None:
+    optimizer = LBFGS(history=4, rate=0.25)
+    optimizer.step(draw(), draw(1))
+    larger = optimizer.enlarged(9, 8)
+    assert (larger.history, larger.rate) == (4, 0.25)
+    assert larger.last_gradient is None
+    larger.step(torch.zeros(1, 3, 8, 9), torch.ones(1, 3, 8, 9))

@@ -1,0 +1,240 @@
+"""The objective against the paper's sums written out once more, its blends, and what it must not see."""
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from conftest import make_network, make_picture, make_settings
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.painting import losses
+from impasto.painting.objective import Objective, Source
+from impasto.perception.moments import Moments, measure
+from impasto.perception.network import Network, plan_layers
+from impasto.settings import Settings
+
+DOUBLE = torch.float64
+TAPS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+
+
+def paper_maps(network: Network, rgb: Tensor) -> dict[str, Tensor]:
+    """The paper's network, written out: zeros beyond the border, average pooling, each conv's raw answer kept."""
+    mean, std = (rgb.new_tensor(rows).view(3, 1, 1) for rows in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    x = (rgb - mean) / std
+    weights, maps = network.state_dict(), {}
+    for layer in plan_layers((2, 2, 4, 4, 4)):
+        if layer.startswith("conv"):
+            kernel, bias = weights[f"convs.{layer}.weight"], weights[f"convs.{layer}.bias"]
+            maps[layer] = x = functional.conv2d(x, kernel, bias, padding=1)
+        else:
+            x = torch.relu(x) if layer.startswith("relu") else functional.avg_pool2d(x, 2)
+    return maps
+
+
+def paper_loss(network: Network, canvas: Tensor, photo: Tensor, painting: Tensor, alpha: float, beta: float) -> Tensor:
+    ours, photos, theirs = (paper_maps(network, rgb) for rgb in (canvas, photo, painting))
+    total = alpha * 0.5 * ((ours["conv4_2"] - photos["conv4_2"]) ** 2).sum()
+    for tap in TAPS:
+        f, s = ours[tap][0].flatten(1), theirs[tap][0].flatten(1)  # (N, M)
+        n, m = f.shape
+        total = total + beta * 0.2 * ((f @ f.T - s @ s.T) ** 2).sum() / (4 * n**2 * m**2)
+    return total
+
+
+def look(objective: Objective, canvas: Tensor) -> tuple[dict[str, float], Tensor]:
+    canvas = canvas.clone().requires_grad_()
+    values = objective.backward(canvas)
+    assert canvas.grad is not None
+    return values, canvas.grad
+
+
+def content_only(**chosen: object) -> Settings:
+    return make_settings(style_weight=0.0, **chosen)
+
+
+def style_only(**chosen: object) -> Settings:
+    return make_settings(content_weight=0.0, **chosen)
+
+
+def test_gatys2015_is_the_papers_loss_and_gradient() -> None:
+    settings = Settings(preset="gatys2015")
+    network = make_network(
+        DOUBLE, pooling=settings.pooling, padding=settings.padding, keep_activation_size=settings.pooling_gain
+    )
+    canvas, photo, painting = (make_picture(40, 33, seed, DOUBLE) for seed in (1, 2, 3))
+    values, gradient = look(Objective(network, settings, Source(photo), [Source(painting)]), canvas)
+
+    canvas.requires_grad_()
+    expected = paper_loss(network, canvas, photo, painting, settings.content_weight, settings.style_weight)
+    (slope,) = torch.autograd.grad(expected, canvas)
+    assert values["total"] == pytest.approx(float(expected.detach()), rel=1e-9)
+    assert float((gradient - slope).norm() / slope.norm()) <= 1e-9
+
+
+def test_the_terms_are_weighed_and_sum_to_the_total() -> None:
+    network, photo, painting = make_network(DOUBLE), make_picture(24, 20, 2, DOUBLE), make_picture(28, 16, 3, DOUBLE)
+    canvas = make_picture(24, 20, 1, DOUBLE)
+    taps = {"content_taps": {"relu2_1": 2.0, "relu3_1": 0.5}, "style_taps": {"relu1_1": 3.0, "relu2_2": 0.25}}
+    settings = make_settings(content_weight=5.0, style_weight=7.0, tv_weight=11.0, **taps)
+    values, _ = look(Objective(network, settings, Source(photo), [Source(painting)]), canvas)
+
+    ours, photos = (network(rgb, ["relu1_1", "relu2_1", "relu2_2", "relu3_1"]) for rgb in (canvas, photo))
+    theirs = network(painting, ["relu1_1", "relu2_2"])
+    content = {tap: losses.content_relative(ours[tap], photos[tap]) for tap in ("relu2_1", "relu3_1")}
+    style = {tap: losses.style_gram(measure(ours[tap]), measure(theirs[tap])) for tap in ("relu1_1", "relu2_2")}
+    assert values["content"] == pytest.approx(5 * float(2 * content["relu2_1"] + 0.5 * content["relu3_1"]))
+    assert values["style"] == pytest.approx(7 * float(3 * style["relu1_1"] + 0.25 * style["relu2_2"]))
+    assert values["tv"] == pytest.approx(11 * float(losses.total_variation(canvas)))
+    assert values["total"] == pytest.approx(values["content"] + values["style"] + values["tv"])
+
+
+def test_total_variation_is_no_term_without_a_weight() -> None:
+    picture = Source(make_picture(16, 16))
+    values, _ = look(Objective(make_network(), make_settings(), picture, [picture]), picture.rgb)
+    assert set(values) == {"content", "style", "total"}
+
+
+@pytest.mark.parametrize("style_loss", ["sum", "gram", "wasserstein"])
+@pytest.mark.parametrize("content_loss", ["sum", "relative"])
+def test_the_gradient_is_of_the_total_and_fills_anew(style_loss: str, content_loss: str) -> None:
+    settings = make_settings(style_loss=style_loss, content_loss=content_loss, tv_weight=1.0)
+    photo, painting = (Source(make_picture(20, 16, seed, DOUBLE)) for seed in (2, 3))
+    objective = Objective(make_network(DOUBLE), settings, photo, [painting])
+    canvas = make_picture(20, 16, 1, DOUBLE).requires_grad_()
+    objective.backward(canvas)
+    objective.backward(canvas)  # must not add to the first
+    gradient = canvas.grad
+    assert gradient is not None
+    canvas = canvas.detach()
+    direction = torch.randn(canvas.shape, dtype=DOUBLE, generator=torch.Generator().manual_seed(4))
+    ahead, behind = (look(objective, canvas + step * direction)[0]["total"] for step in (1e-6, -1e-6))
+    assert float((gradient * direction).sum()) == pytest.approx((ahead - behind) / 2e-6, rel=1e-5)
+
+
+def test_the_photo_itself_has_no_content_loss_and_the_painting_no_style_loss() -> None:
+    photo, painting = (Source(make_picture(24, 24, seed, DOUBLE)) for seed in (1, 2))
+    objective = Objective(make_network(DOUBLE), make_settings(), photo, [painting])
+    assert look(objective, photo.rgb)[0]["content"] == 0
+    assert look(objective, photo.rgb)[0]["style"] > 0.01
+    assert look(objective, painting.rgb)[0]["style"] == pytest.approx(0, abs=1e-12)
+    assert look(objective, painting.rgb)[0]["content"] > 0.01
+
+
+# Several paintings
+
+
+def test_a_blend_mixes_the_gram_matrices() -> None:
+    network, settings = make_network(DOUBLE), style_only(style_loss="sum", style_taps={"conv2_1": 1.0})
+    photo, canvas = make_picture(24, 20, 1, DOUBLE), make_picture(24, 20, 4, DOUBLE)
+    first, second = make_picture(24, 20, 2, DOUBLE), make_picture(16, 32, 3, DOUBLE)
+    objective = Objective(network, settings, Source(photo), [Source(first, share=0.25), Source(second, share=0.75)])
+    found, _ = look(objective, canvas)
+
+    def gram(rgb: Tensor) -> Tensor:
+        f = network(rgb, ["conv2_1"])["conv2_1"][0].flatten(1)
+        return f @ f.T / f.shape[1]
+
+    target = 0.25 * gram(first) + 0.75 * gram(second)
+    expected = (gram(canvas) - target).square().sum() / (4 * 6**2)
+    assert found["style"] == pytest.approx(float(expected), rel=1e-12)
+
+
+def assert_moments_close(found: Mapping[str, Moments], expected: Mapping[str, Moments]) -> None:
+    assert set(found) == set(expected)
+    for tap, moments in expected.items():
+        torch.testing.assert_close(found[tap].mean, moments.mean)
+        torch.testing.assert_close(found[tap].second_moment, moments.second_moment)
+
+
+def test_a_painting_blended_with_itself_or_with_nothing_is_the_painting() -> None:
+    network, settings, photo = make_network(), style_only(), Source(make_picture(16, 16))
+    painting, other = make_picture(20, 20, 2), make_picture(20, 20, 3)
+    alone = Objective(network, settings, photo, [Source(painting)]).style
+    for blend in (
+        [Source(painting, share=0.5), Source(painting, share=0.5)],
+        [Source(other, share=0.0), Source(painting, share=1.0)],
+    ):
+        assert_moments_close(Objective(network, settings, photo, blend).style, alone)
+
+
+# Transparency
+
+
+def half(width: int, height: int) -> Tensor:
+    """An alpha that hides the right half."""
+    alpha = torch.ones(1, 1, height, width)
+    alpha[..., width // 2 :] = 0
+    return alpha
+
+
+def beyond_reach(picture: Tensor, seed: int = 9) -> Tensor:
+    """Paint over what no visible cell of relu2_1 sees: the right half without its first 8 columns."""
+    changed, first = picture.clone(), picture.shape[3] // 2 + 8
+    changed[..., first:] = make_picture(picture.shape[3] - first, picture.shape[2], seed)
+    return changed
+
+
+SHALLOW = {"content_taps": {"relu2_1": 1.0}, "style_taps": {"relu1_1": 1.0, "relu2_1": 1.0}}
+
+
+@pytest.mark.parametrize("content_loss", ["sum", "relative"])
+def test_what_is_transparent_in_the_photo_has_no_effect(content_loss: str) -> None:
+    network, settings = make_network(), make_settings(content_loss=content_loss, **SHALLOW)
+    photo, canvas, painting = make_picture(40, 16), make_picture(40, 16, 2), Source(make_picture(24, 24, 3))
+    objective = Objective(network, settings, Source(photo, half(40, 16)), [painting])
+    values, gradient = look(objective, canvas)
+    assert not gradient[..., 28:].any()
+    assert gradient[..., :20].any()
+
+    elsewhere = Objective(network, settings, Source(beyond_reach(photo), half(40, 16)), [painting])
+    assert look(elsewhere, canvas)[0] == pytest.approx(values, rel=1e-6)
+    repainted, its_gradient = look(objective, beyond_reach(canvas))
+    assert repainted == pytest.approx(values, rel=1e-6)
+    torch.testing.assert_close(its_gradient, gradient)
+
+    opaque = Objective(network, settings, Source(photo), [painting])
+    assert look(opaque, beyond_reach(canvas))[0] != pytest.approx(look(opaque, canvas)[0], rel=1e-3)
+
+
+def test_total_variation_leaves_out_the_transparent() -> None:
+    settings = make_settings(content_weight=0.0, style_weight=0.0, tv_weight=1.0)
+    picture = make_picture(24, 16)
+    objective = Objective(make_network(), settings, Source(picture, half(24, 16)), [Source(picture)])
+    _, gradient = look(objective, picture)
+    assert not gradient[..., 12:].any()
+    assert gradient[..., :12].any()
+
+
+def test_what_is_transparent_in_a_painting_has_no_effect() -> None:
+    network, settings, photo = make_network(), style_only(**SHALLOW), Source(make_picture(16, 16))
+    painting = make_picture(40, 24, 2)
+
+    def style(rgb: Tensor, alpha: Tensor | None) -> dict[str, Moments]:
+        return Objective(network, settings, photo, [Source(rgb, alpha)]).style
+
+    assert_moments_close(style(beyond_reach(painting), half(40, 24)), style(painting, half(40, 24)))
+    with pytest.raises(AssertionError):
+        assert_moments_close(style(beyond_reach(painting), None), style(painting, None))
+
+
+def test_an_opaque_alpha_changes_nothing() -> None:
+    network, settings = make_network(DOUBLE), make_settings(tv_weight=1.0)
+    photo, painting, canvas = (make_picture(24, 20, seed, DOUBLE) for seed in (1, 2, 3))
+    ones = torch.ones(1, 1, 20, 24, dtype=DOUBLE)
+    plain, plain_gradient = look(Objective(network, settings, Source(photo), [Source(painting)]), canvas)
+    masked, masked_gradient = look(Objective(network, settings, Source(photo, ones), [Source(painting, ones)]), canvas)
+    assert masked == pytest.approx(plain, rel=1e-12)
+    torch.testing.assert_close(masked_gradient, plain_gradient)
+
+
+def test_a_bfloat16_network_sees_nearly_the_same_and_fills_a_float32_gradient() -> None:
+    photo, painting, canvas = (make_picture(24, 20, seed) for seed in (1, 2, 3))
+    settings = make_settings()
+    exact, slope = look(Objective(make_network(), settings, Source(photo), [Source(painting)]), canvas)
+    rough, rough_slope = look(
+        Objective(make_network(torch.bfloat16), settings, Source(photo), [Source(painting)]), canvas
+    )
+    assert rough == pytest.approx(exact, rel=0.05)
+    assert rough_slope.dtype is torch.float32
+    assert float(torch.cosine_similarity(rough_slope.flatten(), slope.flatten(), dim=0)) > 0.95
