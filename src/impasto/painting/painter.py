@@ -147,6 +147,8 @@ class Painter:
                 optimizer.step(canvas, gradient)
                 if self.settings.optimizer == "adam":
                     canvas.clamp_(0, 1)
+                if alpha is not None:  # the moments of a coarser scale have spread over what is transparent here
+                    canvas.copy_(torch.where(alpha > 0, canvas, self._accepted))
 
     def _accept(self, canvas: Tensor) -> None:
         assert self._accepted is not None
