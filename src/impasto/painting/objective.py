@@ -70,9 +70,13 @@ class Objective:
         """Fill `canvas.grad` (1, 3, H, W); return the weighted losses by name: content, style, tv, total."""
         canvas.grad = None
         terms = self._terms(canvas)
-        total = torch.stack(list(terms.values())).sum()
-        torch.autograd.backward(total)
-        return {name: float(value.detach()) for name, value in {**terms, "total": total}.items()}
+        torch.autograd.backward(terms["total"])
+        return {name: float(value.detach()) for name, value in terms.items()}
+
+    @torch.no_grad()
+    def evaluate(self, canvas: Tensor) -> dict[str, float]:
+        """Return the weighted losses of a canvas (1, 3, H, W) by name, as `backward` does, without a gradient."""
+        return {name: float(value) for name, value in self._terms(canvas).items()}
 
     def _terms(self, canvas: Tensor) -> dict[str, Tensor]:
         settings = self.settings
@@ -89,7 +93,7 @@ class Objective:
         terms = {"content": settings.content_weight * content, "style": settings.style_weight * style}
         if settings.tv_weight:
             terms["tv"] = settings.tv_weight * losses.total_variation(canvas, self.mask)
-        return terms
+        return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
 
 def _at_least_float32(features: Tensor) -> Tensor:

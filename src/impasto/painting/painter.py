@@ -17,7 +17,7 @@ from impasto.pictures.sizes import fit, ladder, resize
 from impasto.settings import Settings
 
 RECOVERIES = 4  # how often a scale may diverge, gone on with at a quarter of the step length each time, before it fails
-EXPLODED = 10.0  # times the loss that the scale began with, or a hundredth of the weights where that is almost 0
+EXPLODED = 10.0  # times the loss that the scale began with, where that is more than the loss of a grey canvas
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,8 @@ class Painter:
             gradient = canvas.grad
             assert gradient is not None
             if not ceiling:
-                least = 0.01 * (self.settings.content_weight + self.settings.style_weight)
-                ceiling = EXPLODED * max(losses["total"], least)
+                # A canvas that begins at its goal has a loss of almost 0, and no loss has a unit: grey is the measure.
+                ceiling = max(EXPLODED * losses["total"], objective.evaluate(torch.full_like(canvas, 0.5))["total"])
             # So written, neither NaN nor an infinite ceiling passes.
             if losses["total"] <= ceiling < math.inf and bool(gradient.isfinite().all()):
                 self._accept(canvas)
