@@ -183,7 +183,6 @@ def _begin(
         )
     if not sum(shares):
         raise UsageError("--style-blend: at least one painting needs a weight above 0.")
-    torch.manual_seed(settings.seed)
     device = choose_device(settings.device)
     plan = plan_layers(VGG19_DEPTHS)
     network = weights.load(
