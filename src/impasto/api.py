@@ -119,10 +119,12 @@ def paint(
 
     Example: impasto.paint("photo.jpg", "painting.jpg", size=400, seed=7).show()
     """
+    chosen, picture = _settle(settings, overrides), files.read(photo)
     if output is not None:
         inputs = [Path(item) for item in [photo, *_as_list(paintings)] if isinstance(item, str | os.PathLike)]
-        files.check_target(Path(output), inputs=inputs, overwrite=overwrite)
-    run = start(photo, paintings, settings=settings, **overrides)
+        alpha = picture.alpha is not None
+        files.check_target(output, inputs=inputs, overwrite=overwrite, alpha=alpha, size=chosen.size)
+    run = _begin(chosen, picture, [files.read(painting) for painting in _as_list(paintings)])
     for _ in run:
         pass
     if output is not None:
