@@ -185,12 +185,15 @@ def _begin(
         )
     if not sum(shares):
         raise UsageError("--style-blend: at least one painting needs a weight above 0.")
+    plan, taps = plan_layers(VGG19_DEPTHS), {**settings.content_taps, **settings.style_taps}
+    for tap in taps:
+        if tap not in plan:
+            raise UsageError(f"There is no tap {tap!r}: VGG-19 has two layers in blocks 1 and 2, four in 3 to 5.")
     device = choose_device(settings.device)
-    plan = plan_layers(VGG19_DEPTHS)
     network = weights.load(
         settings.network,
         layout=settings.layout,
-        cut=max({**settings.content_taps, **settings.style_taps}, key=plan.index),
+        cut=max(taps, key=plan.index),
         pooling=settings.pooling,
         padding=settings.padding,
         keep_activation_size=settings.pooling_gain,
