@@ -1,4 +1,4 @@
-"""What the tests of painting share: a tiny network of chance weights, small pictures, settings that a test spells out."""
+"""What the tests of painting share: a tiny chance network, small pictures, settings that a test spells out."""
 
 import math
 from pathlib import Path

@@ -39,7 +39,7 @@ def test_a_device_that_is_not_there_is_named(name: str) -> None:
 
 
 def test_the_device_without_numbers_is_refused() -> None:
-    with pytest.raises(UsageError, match="^--device meta: nothing can be painted there"):
+    with pytest.raises(UsageError, match=r"^--device meta: nothing can be painted there"):
         choose_device("meta")
 
 

@@ -121,6 +121,15 @@ def test_the_photo_itself_has_no_content_loss_and_the_painting_no_style_loss() -
     assert look(objective, painting.rgb)[0]["content"] > 0.01
 
 
+def test_a_canvas_is_evaluated_without_a_gradient() -> None:
+    photo, painting = (Source(make_picture(24, 24, seed)) for seed in (1, 2))
+    objective = Objective(make_network(), make_settings(tv_weight=1.0), photo, [painting])
+    canvas = make_picture(24, 24, 3).requires_grad_()
+    values = objective.evaluate(canvas)
+    assert canvas.grad is None
+    assert values == pytest.approx(objective.backward(canvas), rel=1e-5)
+
+
 # Several paintings
 
 

@@ -1,0 +1,315 @@
+"""impasto from Python: pictures in, a picture out, and errors that name what was wrong."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import SPELT_OUT, make_picture
+from PIL import Image
+
+import impasto
+from impasto import Job, PictureError, Settings, UsageError
+from impasto.pictures.files import to_image
+
+# Small and quick; the network, a file, is added by the tests.
+QUICK: dict[str, Any] = {**SPELT_OUT, "size": 32, "start_size": 32, "steps": 2}
+
+
+class Easel:
+    """A folder with a photo, two paintings and a network, and the settings to paint them quickly."""
+
+    def __init__(self, folder: Path, network: Path) -> None:
+        self.photo, self.painting, self.other = (folder / f"{name}.png" for name in ("photo", "painting", "other"))
+        self.output = folder / "out.png"
+        self.cut_out = folder / "cut-out.png"
+        for path, seed in ((self.photo, 1), (self.painting, 2), (self.other, 3)):
+            to_image(make_picture(48, 36, seed)).save(path)
+        alpha = torch.ones(1, 1, 36, 48)
+        alpha[..., :12] = 0
+        to_image(make_picture(48, 36, 1), alpha).save(self.cut_out)
+        self.quick = {**QUICK, "network": str(network)}
+
+    def job(self, **chosen: Any) -> Job:
+        settings = Settings(**{**self.quick, **chosen.pop("settings", {})})
+        return Job(
+            **{"photo": self.photo, "paintings": (self.painting,), "output": self.output, **chosen}, settings=settings
+        )
+
+
+@pytest.fixture
+def easel(tmp_path: Path, weights_file: Path) -> Easel:
+    return Easel(tmp_path, weights_file)
+
+
+def drain(run: impasto.Run) -> impasto.Run:
+    for _ in run:
+        pass
+    return run
+
+
+def pixels(image: Image.Image) -> torch.Tensor:
+    return torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8).view(image.height, image.width, -1)
+
+
+# paint
+
+
+def test_it_paints_with_the_embedded_network(easel: Easel) -> None:
+    chosen = {**easel.quick, "network": "slim", "size": 64, "start_size": 64}
+    picture = impasto.paint(easel.photo, easel.painting, **chosen)
+    assert (picture.mode, picture.size) == ("RGB", (64, 48))
+    begun = Image.open(easel.photo).resize((64, 48), Image.Resampling.BICUBIC)
+    difference = (pixels(picture).float() - pixels(begun).float()).abs()
+    assert 1 < float(difference.mean()) < 30  # two small steps from the photo
+
+
+def test_paths_and_images_paint_the_same(easel: Easel) -> None:
+    by_path = impasto.paint(str(easel.photo), [str(easel.painting)], **easel.quick)
+    by_image = impasto.paint(Image.open(easel.photo), (Image.open(easel.painting),), **easel.quick)
+    assert by_path.size == (32, 24)
+    assert torch.equal(pixels(by_path), pixels(by_image))
+
+
+def test_the_output_is_written_and_returned(easel: Easel) -> None:
+    picture = impasto.paint(easel.photo, easel.painting, output=easel.output, **easel.quick)
+    with Image.open(easel.output) as written:
+        assert written.format == "PNG"
+        assert torch.equal(pixels(written), pixels(picture))
+        assert written.info["icc_profile"]
+
+
+def test_an_output_that_is_there_is_kept_unless_it_may_be_overwritten(easel: Easel) -> None:
+    easel.output.write_text("dear")
+    with pytest.raises(PictureError, match=r"out\.png already exists"):
+        impasto.paint(easel.photo, easel.painting, output=easel.output, **easel.quick)
+    assert easel.output.read_text() == "dear"
+    impasto.paint(easel.photo, easel.painting, output=easel.output, overwrite=True, **easel.quick)
+    with Image.open(easel.output) as written:
+        assert written.size == (32, 24)
+
+
+def test_keywords_win_over_settings_and_the_rest_is_kept(easel: Easel) -> None:
+    settings = Settings(**{**easel.quick, "seed": 5, "init": "noise", "style_taps": "relu1_1:0.1234567890123"})
+    run = impasto.start(easel.photo, easel.painting, settings=settings, size=40, start_size=40)
+    assert run.total == 2
+    drained = drain(run).picture()
+    assert drained.size == (40, 30)
+    whole = Settings(**{**settings.model_dump(), "size": 40, "start_size": 40})
+    assert torch.equal(pixels(drained), pixels(impasto.paint(easel.photo, easel.painting, settings=whole)))
+
+
+def test_a_preset_can_be_chosen_beside_plain_settings(easel: Easel) -> None:
+    settings = Settings(size=32, network=easel.quick["network"], precision="float32")
+    run = impasto.start(easel.photo, easel.painting, settings=settings, preset="gatys2015", steps=3)
+    assert run.total == 3
+    (first, _, last) = list(run)
+    assert (first.scales, first.width, first.height) == (1, 32, 24)
+    assert last.losses["total"] < first.losses["total"]
+
+
+def test_paintings_blend_by_their_shares(easel: Easel) -> None:
+    def paint(*paintings: Path, **chosen: Any) -> torch.Tensor:
+        return pixels(impasto.paint(easel.photo, paintings, **{**easel.quick, "steps": 6, **chosen}))
+
+    first, second = paint(easel.painting), paint(easel.other)
+    both = paint(easel.painting, easel.other)
+    assert not torch.equal(both, first)
+    assert not torch.equal(both, second)
+    assert torch.equal(paint(easel.painting, easel.other, style_blend=(1, 1)), both)
+    assert torch.equal(paint(easel.painting, easel.other, style_blend=(0, 2)), second)
+
+
+def test_a_beginning_can_be_a_file(easel: Easel) -> None:
+    begun = easel.photo.with_name("begun.png")
+    Image.new("RGB", (70, 70), (51, 102, 204)).save(begun)
+    picture = impasto.paint(easel.photo, easel.painting, **{**easel.quick, "init": str(begun), "steps": 1})
+    assert picture.getextrema() == ((51, 51), (102, 102), (204, 204))
+
+
+def test_the_callers_own_chance_is_left_alone(easel: Easel) -> None:
+    torch.manual_seed(11)
+    expected = torch.rand(1)
+    torch.manual_seed(11)
+    impasto.paint(easel.photo, easel.painting, **{**easel.quick, "init": "noise", "seed": 4})
+    assert torch.equal(torch.rand(1), expected)
+
+
+# start
+
+
+def test_a_run_is_an_iterator_with_a_picture_on_request(easel: Easel) -> None:
+    run = impasto.start(easel.photo, easel.painting, **{**easel.quick, "start_size": 16, "later_steps": 1})
+    assert run.total == 3
+    with pytest.raises(UsageError, match="Nothing is painted yet"):
+        run.picture()
+    steps, sizes = [], []
+    for step in run:
+        steps.append(step)
+        sizes.append(run.picture().size)
+    assert [type(step) for step in steps] == [impasto.Step] * 3
+    assert [step.step for step in steps] == [1, 2, 3]
+    assert sizes == [(16, 12), (16, 12), (32, 24)]
+    assert run.notes == []
+
+
+def test_a_run_writes_where_it_is_told(easel: Easel) -> None:
+    run = impasto.start(easel.photo, easel.painting, **easel.quick)
+    next(run)
+    with pytest.raises(UsageError, match="say where the picture shall go"):
+        run.write()
+    assert run.write(easel.output) == easel.output
+    with Image.open(easel.output) as written:
+        assert torch.equal(pixels(written), pixels(run.picture()))
+    with pytest.raises(PictureError, match="already exists"):
+        run.write(easel.output)
+
+
+# Jobs
+
+
+def test_a_job_survives_pickle_and_json(easel: Easel) -> None:
+    job = easel.job(settings={"style_taps": "relu1_1:0.1234567890123"}, bits=16, save_every=3, overwrite=True)
+    assert pickle.loads(pickle.dumps(job)) == job
+    assert Job.model_validate_json(job.model_dump_json()) == job
+
+
+def test_a_job_is_painted_like_its_pictures(easel: Easel) -> None:
+    run = drain(impasto.start_job(easel.job()))
+    assert run.write() == easel.output
+    expected = impasto.paint(easel.photo, easel.painting, **easel.quick)
+    with Image.open(easel.output) as written:
+        assert torch.equal(pixels(written), pixels(expected))
+    with pytest.raises(PictureError, match="already exists"):
+        run.write()
+
+
+def test_a_job_is_written_with_its_bits_and_again_where_it_may(easel: Easel) -> None:
+    run = drain(impasto.start_job(easel.job(bits=16, overwrite=True)))
+    for _ in range(2):
+        run.write()
+    assert easel.output.read_bytes()[24] == 16  # the bit depth in a PNG's header
+
+
+def test_previews_are_written_now_and_then_but_not_at_the_end(easel: Easel) -> None:
+    preview = easel.output.with_name("out.preview.png")
+    run = impasto.start_job(easel.job(save_every=2, settings={"steps": 6}))
+    written: list[bool] = []
+    for step in run:
+        written.append(preview.exists())
+        if preview.exists():
+            with Image.open(preview) as picture:
+                same = torch.equal(pixels(picture), pixels(run.picture()))
+            assert same == (step.step in (2, 4))
+            preview.unlink()
+    assert written == [False, True, False, True, False, False]
+    assert not easel.output.exists()
+
+
+def test_without_save_every_there_are_no_previews(easel: Easel) -> None:
+    before = set(easel.output.parent.iterdir())
+    drain(impasto.start_job(easel.job()))
+    assert set(easel.output.parent.iterdir()) == before
+
+
+def test_a_job_needs_a_painting() -> None:
+    with pytest.raises(ValueError, match="at least 1 item"):
+        Job(photo="a.png", paintings=(), output="b.png")
+
+
+# Transparency
+
+
+def test_a_cut_out_photo_gives_a_cut_out_picture(easel: Easel) -> None:
+    picture = impasto.paint(easel.cut_out, easel.painting, output=easel.output, **easel.quick)
+    assert (picture.mode, picture.size) == ("RGBA", (32, 24))
+    alpha = pixels(picture)[..., 3]
+    assert int(alpha[:, :6].max()) == 0
+    assert int(alpha[:, 10:].min()) == 255
+    with Image.open(easel.output) as written:
+        assert (written.mode, written.size) == ("RGBA", (32, 24))
+        assert torch.equal(pixels(written), pixels(picture))
+
+
+def test_transparency_that_the_output_cant_hold_is_said_before_painting(
+    easel: Easel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(impasto.Run, "__next__", lambda _: pytest.fail("painted in vain"))
+    output = easel.output.with_suffix(".jpg")
+    with pytest.raises(UsageError, match=r"out\.jpg can't hold transparency"):
+        impasto.paint(easel.cut_out, easel.painting, output=output, **easel.quick)
+    with pytest.raises(UsageError, match=r"out\.jpg can't hold transparency"):
+        impasto.start_job(easel.job(photo=easel.cut_out, output=output))
+
+
+# Errors
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ({"style_blend": (1, 2, 3)}, "--style-blend gives 3 weights, there are 1 paintings: give one for each"),
+        ({"style_blend": (0,)}, "--style-blend: at least one painting needs a weight above 0"),
+        ({"size": 3}, "size: Input should be greater than or equal to 16"),
+        ({"sice": 64}, "sice: Extra inputs are not permitted"),
+        ({"size": 3, "steps": 0}, "steps: Input should be greater than or equal to 1"),
+        ({"style_taps": "relu9_1"}, "style_taps.* should match pattern"),
+        ({"style_taps": "relu1_1,conv1_3"}, "no tap 'conv1_3'"),
+        ({"content_taps": "relu2_4"}, "no tap 'relu2_4'"),
+        ({"device": "bogus"}, "--device bogus: there is no such device here"),
+        ({"network": "nowhere.pth"}, "There is no network and no file 'nowhere.pth'"),
+        ({"size": 16, "start_size": 16, "content_taps": "relu5_1"}, "The picture would be 16 x 12 pixels"),
+    ],
+)
+def test_wrong_settings_are_named(easel: Easel, chosen: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        impasto.start(easel.photo, easel.painting, **{**easel.quick, **chosen})
+
+
+@pytest.mark.parametrize("missing", ["photo", "painting", "init"])
+def test_a_missing_file_is_named(easel: Easel, missing: str) -> None:
+    where = {
+        "photo": easel.photo,
+        "painting": easel.painting,
+        "init": "photo",
+        missing: easel.photo.with_name("gone.png"),
+    }
+    with pytest.raises(PictureError, match=r"gone\.png does not exist"):
+        impasto.start(where["photo"], where["painting"], **{**easel.quick, "init": str(where["init"])})
+
+
+def test_no_painting_at_all_is_refused(easel: Easel) -> None:
+    with pytest.raises(UsageError, match="at least one painting"):
+        impasto.start(easel.photo, [])
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["photo", "second painting"])
+def test_an_output_that_is_an_input_is_refused(easel: Easel, number: int) -> None:
+    inputs = [easel.painting, easel.photo, easel.other]
+    with pytest.raises(UsageError, match=f"{inputs[number].name} is also the input"):
+        impasto.paint(easel.photo, [easel.painting, easel.other], output=inputs[number], overwrite=True, **easel.quick)
+    job = easel.job(paintings=(easel.painting, easel.other), output=inputs[number], overwrite=True)
+    with pytest.raises(UsageError, match=f"{inputs[number].name} is also the input"):
+        impasto.start_job(job)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere/out.png", "the folder .*nowhere does not exist"),
+        ("out.gif", r"the suffix \.gif"),
+        ("out", "no suffix"),
+    ],
+)
+def test_an_output_that_cant_be_written_is_named_before_painting(easel: Easel, name: str, message: str) -> None:
+    output = easel.output.parent / name
+    with pytest.raises((PictureError, UsageError), match=message):
+        impasto.paint(easel.photo, easel.painting, output=output, **easel.quick)
+    with pytest.raises((PictureError, UsageError), match=message):
+        impasto.start_job(easel.job(output=output))
+
+
+def test_every_public_name_is_there() -> None:
+    for name in impasto.__all__:
+        assert getattr(impasto, name).__name__ == name

@@ -1,0 +1,412 @@
+"""The painter: its ladder and its Steps, where it starts, what it never paints, and how it survives a divergence."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from conftest import make_network, make_picture, make_settings
+from torch import Tensor
+
+from impasto.errors import DivergedError, UsageError
+from impasto.painting import painter as painter_module
+from impasto.painting.objective import Objective, Source
+from impasto.painting.painter import Average, Painter, Step
+from impasto.pictures.sizes import resize
+
+PHOTO, PAINTING = make_picture(40, 32, 1), make_picture(36, 36, 2)
+NETWORK = make_network()
+
+
+def make_painter(
+    photo: Tensor | Source = PHOTO,
+    paintings: Sequence[Tensor | Source] = (PAINTING,),
+    begin: Tensor | None = None,
+    **chosen: Any,
+) -> Painter:
+    sources = [item if isinstance(item, Source) else Source(item) for item in (photo, *paintings)]
+    return Painter(NETWORK, make_settings(**chosen), sources[0], sources[1:], begin)
+
+
+def paint(*arguments: Any, **chosen: Any) -> Tensor:
+    painter = make_painter(*arguments, **chosen)
+    for _ in painter:
+        pass
+    return painter.picture()
+
+
+def first_canvas(*arguments: Any, **chosen: Any) -> Tensor:
+    return paint(*arguments, **{"steps": 1, **chosen})
+
+
+# Steps
+
+
+def test_steps_are_plain_numbers_up_the_ladder() -> None:
+    painter = make_painter(start_size=20, steps=3, later_steps=2)
+    assert painter.total == 5
+    steps = list(painter)
+    assert [(step.scale, step.step, step.width, step.height) for step in steps] == [
+        (1, 1, 20, 16),
+        (1, 2, 20, 16),
+        (1, 3, 20, 16),
+        (2, 4, 40, 32),
+        (2, 5, 40, 32),
+    ]
+    for step in steps:
+        assert step.scales == 2
+        assert set(step.losses) == {"content", "style", "total"}
+        assert {type(value) for value in step.losses.values()} == {float}
+        assert step.losses["total"] == pytest.approx(step.losses["content"] + step.losses["style"])
+    seconds = [step.seconds for step in steps]
+    assert seconds == sorted(seconds)
+    assert seconds[0] > 0
+    assert painter.picture().shape == (1, 3, 32, 40)
+
+
+def test_the_ladder_starts_where_the_deepest_tap_has_a_cell() -> None:
+    photo = make_picture(40, 20)  # at half its size 10 pixels high
+    for tap, sizes in (("relu4_1", [(20, 10), (40, 20)]), ("relu5_1", [(40, 20)])):
+        painter = make_painter(photo, start_size=16, steps=1, later_steps=1, style_taps={tap: 1.0})
+        assert [(step.width, step.height) for step in painter] == sizes
+        assert painter.total == len(sizes)
+
+
+def test_the_losses_are_those_of_the_picture() -> None:
+    painter = make_painter(tv_weight=3.0)
+    for step in painter:
+        canvas = painter.picture().requires_grad_()
+        objective = Objective(NETWORK, painter.settings, Source(PHOTO), [Source(resize(PAINTING, 40, 40).clamp(0, 1))])
+        assert objective.backward(canvas) == pytest.approx(step.losses, rel=1e-3)
+
+
+@pytest.mark.parametrize("style_loss", ["sum", "gram", "wasserstein"])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("init", ["photo", "noise"])
+def test_twenty_steps_lower_the_loss(style_loss: str, optimizer: str, init: str) -> None:
+    weight = 100.0 if style_loss == "sum" else 1.0  # in units of this network's own activations
+    painter = make_painter(style_loss=style_loss, style_weight=weight, optimizer=optimizer, init=init, steps=20)
+    losses = [step.losses["total"] for step in painter]
+    assert len(losses) == 20
+    assert losses[-1] < 0.7 * losses[0]
+    assert painter.notes == []
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_the_picture_is_finite_and_in_range_after_every_step(optimizer: str, average: float) -> None:
+    # So strong a pull towards a painting beyond the photo's colours presses pixels against 0 and 1.
+    painter = make_painter(
+        PHOTO, [(PAINTING > 0.5).float()], optimizer=optimizer, average=average, style_weight=50.0, learning_rate=0.3
+    )
+    for _ in painter:
+        picture = painter.picture()
+        assert bool(picture.isfinite().all())
+        assert float(picture.min()) >= 0
+        assert float(picture.max()) <= 1
+        assert picture.is_contiguous()
+
+
+def test_the_picture_is_a_copy_that_no_later_step_changes() -> None:
+    for average in (0.0, 0.9):
+        painter = make_painter(average=average)
+        next(painter)
+        kept = painter.picture()
+        before = kept.clone()
+        for _ in painter:
+            pass
+        assert torch.equal(kept, before)
+        assert not torch.equal(painter.picture(), before)
+
+
+def test_before_the_first_step_there_is_no_picture() -> None:
+    with pytest.raises(UsageError, match="Nothing is painted yet: ask for a step first"):
+        make_painter().picture()
+
+
+def test_to_stop_is_not_to_ask_for_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = plant(monkeypatch, spoil(math.nan), at=lambda _: False)
+    painter = make_painter(start_size=20, steps=3, later_steps=3)
+    assert looks == []
+    for _ in range(4):
+        next(painter)
+    assert len(looks) == 4
+    assert painter.picture().shape == (1, 3, 32, 40)
+    assert bool(painter.picture().isfinite().all())
+
+
+def test_the_average_of_canvases_is_unbiased() -> None:
+    average = Average(0.5)
+    for value in (1.0, 4.0, 10.0):
+        average.update(torch.tensor([value]))
+    # weights 1/4, 1/2, 1 over their sum
+    assert float(average.value) == pytest.approx((0.25 * 1 + 0.5 * 4 + 10) / 1.75)
+
+
+def test_the_picture_is_the_average_of_the_last_scale() -> None:
+    canvases: list[Tensor] = []
+    plain = make_painter(average=0.0)
+    for _ in plain:
+        canvases.append(plain.picture())
+    expected = Average(0.9)
+    for canvas in canvases:
+        expected.update(canvas)
+    torch.testing.assert_close(paint(average=0.9), expected.value)
+
+
+# Chance and beginnings
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_the_same_seed_paints_the_same_picture_and_another_another(optimizer: str) -> None:
+    chosen = {"init": "noise", "optimizer": optimizer, "start_size": 20, "average": 0.5}
+    first = paint(seed=3, **chosen)
+    torch.manual_seed(99)  # nothing is drawn from what others draw from
+    assert torch.equal(paint(seed=3, **chosen), first)
+    assert not torch.allclose(paint(seed=4, **chosen), first, atol=0.05)
+
+
+def test_the_canvas_starts_as_the_photo() -> None:
+    assert torch.equal(first_canvas(init="photo"), PHOTO)
+    torch.testing.assert_close(first_canvas(init="photo", size=20), resize(PHOTO, 20, 16).clamp(0, 1))
+
+
+def test_the_canvas_starts_as_noise() -> None:
+    noise = first_canvas(init="noise")
+    assert noise.shape == PHOTO.shape
+    assert 0.25 < float(noise.std()) < 0.33  # of evenly drawn numbers: 0.289
+    neighbours = torch.corrcoef(torch.stack([noise[..., 1:].flatten(), noise[..., :-1].flatten()]))[0, 1]
+    assert abs(float(neighbours)) < 0.1
+
+
+@pytest.mark.parametrize(("width", "height"), [(40, 60), (80, 32)], ids=["taller", "wider"])
+@pytest.mark.parametrize("init", ["painting", "begun.png"])
+def test_the_canvas_starts_as_the_middle_of_the_painting_or_of_any_picture(init: str, width: int, height: int) -> None:
+    source = make_picture(width, height, 5)
+    paintings, begin = ([source, PAINTING], None) if init == "painting" else ([PAINTING], source)
+    left, top = (width - 40) // 2, (height - 32) // 2
+    middle = source[..., top : top + 32, left : left + 40]
+    torch.testing.assert_close(first_canvas(PHOTO, paintings, begin, init=init), middle)
+
+
+@pytest.mark.parametrize("size", [(13, 9), (100, 31), (500, 20)])
+def test_whatever_its_size_a_beginning_covers_the_canvas(size: tuple[int, int]) -> None:
+    begin = torch.full((1, 3, size[1], size[0]), 0.25)
+    torch.testing.assert_close(
+        first_canvas(PHOTO, [PAINTING], begin, init="x.png"), torch.full_like(PHOTO, 0.25), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_a_beginning_that_was_not_given_is_missed() -> None:
+    with pytest.raises(UsageError, match=r"--init begun\.png: the picture to begin with was not given"):
+        next(make_painter(init="begun.png"))
+
+
+# Paintings
+
+
+@pytest.fixture
+def captured(monkeypatch: pytest.MonkeyPatch) -> list[list[Source]]:
+    """The paintings that each scale was given."""
+    seen: list[list[Source]] = []
+
+    class Watched(Objective):
+        def __init__(self, network: Any, settings: Any, photo: Source, paintings: Sequence[Source]) -> None:
+            seen.append(list(paintings))
+            super().__init__(network, settings, photo, paintings)
+
+    monkeypatch.setattr(painter_module, "Objective", Watched)
+    return seen
+
+
+def test_paintings_keep_their_aspect_at_their_size_beside_the_canvas(captured: list[list[Source]]) -> None:
+    paintings = [make_picture(60, 30, 1), make_picture(10, 20, 2)]
+    paint(PHOTO, paintings, start_size=20, steps=1, later_steps=1)
+    paint(PHOTO, paintings, style_size=0.5, steps=1)
+    shapes = [[tuple(source.rgb.shape[2:]) for source in sources] for sources in captured]
+    assert shapes == [[(10, 20), (20, 10)], [(20, 40), (40, 20)], [(10, 20), (20, 10)]]
+
+
+def test_shares_are_made_to_sum_to_one(captured: list[list[Source]]) -> None:
+    paint(PHOTO, [Source(PAINTING, share=1.0), Source(PHOTO, share=3.0)], steps=1)
+    assert [source.share for source in captured[0]] == [0.25, 0.75]
+
+
+def test_shares_decide_which_painting_the_picture_takes_after() -> None:
+    dark, light = (0.2 * make_picture(36, 36, 3), 0.8 + 0.2 * make_picture(36, 36, 4))
+    chosen = {"content_weight": 0.0, "style_taps": {"relu1_1": 1.0}, "steps": 30, "learning_rate": 0.05}
+    brightness = [
+        float(paint(PHOTO, [Source(dark, share=first), Source(light, share=second)], **chosen).mean())
+        for first, second in ((1, 0), (3, 1), (1, 3), (0, 1))
+    ]
+    assert brightness == sorted(brightness)
+    assert brightness[0] + 0.05 < brightness[-1]
+
+
+# Sizes and transparency that can't be painted
+
+
+def test_a_picture_too_small_for_the_deepest_tap_is_refused() -> None:
+    with pytest.raises(UsageError) as refused:
+        make_painter(make_picture(100, 12), style_taps={"relu5_1": 1.0}, size=64, start_size=64)
+    message = str(refused.value)
+    assert "The picture would be 64 x 8 pixels; the deepest tap needs 16 on each side" in message
+    assert "--size" in message
+
+
+def test_a_painting_too_small_for_the_deepest_tap_is_refused() -> None:
+    with pytest.raises(UsageError) as refused:
+        next(make_painter(PHOTO, [make_picture(80, 20)], style_size=0.3))
+    message = str(refused.value)
+    assert "A painting would be 12 x 3 pixels, but the deepest tap needs 4 on each side" in message
+    assert "--style-size" in message
+
+
+@pytest.mark.parametrize(("hidden", "name"), [(0, "photo"), (1, "painting 1"), (2, "painting 2")])
+def test_a_wholly_transparent_picture_is_refused(hidden: int, name: str) -> None:
+    sources = [Source(picture, torch.ones_like(picture[:, :1])) for picture in (PHOTO, PAINTING, PAINTING)]
+    sources[hidden] = Source(sources[hidden].rgb, torch.zeros_like(sources[hidden].rgb[:, :1]))
+    with pytest.raises(UsageError, match=f"The {name} is wholly transparent"):
+        make_painter(sources[0], sources[1:])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("init", ["photo", "noise"])
+@pytest.mark.parametrize("average", [0.0, 0.7])
+@pytest.mark.parametrize("scales", [1, 2])
+def test_the_transparent_is_never_painted(optimizer: str, init: str, average: float, scales: int) -> None:
+    alpha = torch.ones(1, 1, 32, 40)
+    alpha[..., 22:] = 0
+    alpha[..., 20:22] = 0.5
+    chosen = {"optimizer": optimizer, "init": init, "average": average, "start_size": 40 // scales, "tv_weight": 1.0}
+    picture = paint(Source(PHOTO, alpha), [PAINTING], **chosen)
+    hidden = (alpha == 0).expand_as(PHOTO)
+    assert torch.equal(picture[hidden], PHOTO[hidden])
+    assert float((picture - PHOTO)[~hidden].abs().mean()) > 0.01
+
+
+# Divergence
+
+Fault = Callable[[dict[str, float], Tensor], dict[str, float]]
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, fault: Fault, at: Callable[[int], bool]) -> list[Tensor]:
+    """Let the objective go wrong at the looks, counted from 1, that `at` names; returns the canvases it looked at."""
+    looks: list[Tensor] = []
+    backward = Objective.backward
+
+    def planted(self: Objective, canvas: Tensor) -> dict[str, float]:
+        looks.append(canvas.detach().clone())
+        losses = backward(self, canvas)
+        assert canvas.grad is not None
+        return fault(losses, canvas.grad) if at(len(looks)) else losses
+
+    monkeypatch.setattr(Objective, "backward", planted)
+    return looks
+
+
+def spoil(value: float) -> Fault:
+    return lambda losses, _: {**losses, "total": value}
+
+
+def spoil_gradient(losses: dict[str, float], gradient: Tensor) -> dict[str, float]:
+    gradient[0, 1, 3, 4] = math.nan
+    return losses
+
+
+FAULTS = pytest.mark.parametrize(
+    "fault",
+    [spoil(math.nan), spoil(math.inf), spoil(1e9), spoil_gradient],
+    ids=["nan", "infinite", "exploding", "gradient"],
+)
+
+
+@FAULTS
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_it_goes_back_to_the_last_good_canvas_and_finishes(
+    monkeypatch: pytest.MonkeyPatch, fault: Fault, optimizer: str
+) -> None:
+    looks = plant(monkeypatch, fault, lambda look: look == 4)
+    painter = make_painter(optimizer=optimizer, steps=8)
+    steps = [(step, painter.picture()) for step in painter]
+    assert [step.step for step, _ in steps] == list(range(1, 9))
+    assert all(math.isfinite(value) for step, _ in steps for value in step.losses.values())
+    (note,) = painter.notes
+    assert "back to the last good canvas" in note
+    assert torch.equal(looks[4], looks[2])
+    assert not torch.equal(looks[3], looks[2])
+    assert torch.equal(steps[3][1], steps[2][1].clamp(0, 1))  # it is accepted once more
+    assert steps[-1][0].losses["total"] < steps[2][0].losses["total"]
+
+
+def test_it_goes_on_with_a_quarter_of_the_step_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = plant(monkeypatch, spoil(math.nan), lambda look: look in (2, 4))
+    painter = make_painter(0.25 + 0.5 * PHOTO, learning_rate=0.04, steps=4)
+    list(painter)
+    moves = [float((after - before).abs().median()) for before, after in itertools.pairwise(looks)]
+    # The first step of a fresh Adam is the rate itself; then back, then a quarter, back, a sixteenth.
+    assert moves[:5] == pytest.approx([0.04, 0.04, 0.01, 0.01, 0.0025], rel=0.01)
+    assert len(painter.notes) == 2
+
+
+@FAULTS
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_one_that_does_not_recover_fails_with_the_last_good_picture(
+    monkeypatch: pytest.MonkeyPatch, fault: Fault, average: float
+) -> None:
+    looks = plant(monkeypatch, fault, lambda look: look >= 4)
+    painter = make_painter(steps=100, average=average)
+    for _ in range(3):
+        next(painter)
+    good = painter.picture()
+    with pytest.raises(DivergedError) as failed:
+        list(painter)
+    assert isinstance(failed.value.picture, Tensor)
+    assert torch.equal(failed.value.picture, good)
+    assert torch.equal(painter.picture(), good)
+    assert bool(good.isfinite().all())
+    message = str(failed.value)
+    assert "The painting diverged" in message
+    assert "--learning-rate" in message
+    assert len(looks) < 12  # it gives up soon
+
+
+def test_one_that_diverges_after_every_return_fails_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch, spoil(math.nan), lambda look: look % 2 == 0)
+    painter = make_painter(steps=100)
+    with pytest.raises(DivergedError):
+        list(painter)
+    assert len(painter.notes) == painter_module.RECOVERIES
+
+
+def test_one_that_is_not_finite_from_the_beginning_fails_with_what_it_began_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plant(monkeypatch, spoil(math.nan), lambda _: True)
+    painter = make_painter()
+    with pytest.raises(DivergedError) as failed:
+        next(painter)
+    assert isinstance(failed.value.picture, Tensor)
+    assert torch.equal(failed.value.picture, PHOTO)
+
+
+def test_a_recovery_is_forgotten_at_the_next_scale(monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch, spoil(math.nan), lambda look: look == 2)
+    painter = make_painter(start_size=20, steps=3, later_steps=3)
+    steps = list(painter)
+    assert [step.scale for step in steps] == [1, 1, 1, 2, 2, 2]
+    assert steps[-1].losses["total"] < steps[3].losses["total"]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("style_loss", ["sum", "gram", "wasserstein"])
+def test_a_loss_that_begins_near_zero_is_no_explosion(optimizer: str, style_loss: str) -> None:
+    """Photo, painting and beginning are one picture: there is nothing to do, and whatever is done is not drastic."""
+    painter = make_painter(PHOTO, [PHOTO], optimizer=optimizer, style_loss=style_loss, steps=12)
+    steps: list[Step] = list(painter)
+    assert len(steps) == 12
+    assert painter.notes == []
+    assert steps[0].losses["total"] < 1e-5
+    assert float((painter.picture() - PHOTO).abs().mean()) < 0.05
