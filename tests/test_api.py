@@ -102,11 +102,25 @@ def test_keywords_win_over_settings_and_the_rest_is_kept(easel: Easel) -> None:
 
 def test_a_preset_can_be_chosen_beside_plain_settings(easel: Easel) -> None:
     settings = Settings(size=32, network=easel.quick["network"], precision="float32")
-    run = impasto.start(easel.photo, easel.painting, settings=settings, preset="gatys2015", steps=3)
-    assert run.total == 3
-    (first, _, last) = list(run)
-    assert (first.scales, first.width, first.height) == (1, 32, 24)
-    assert last.losses["total"] < first.losses["total"]
+    picture = impasto.paint(easel.photo, easel.painting, settings=settings, preset="gatys2015", steps=3)
+    whole = Settings(preset="gatys2015", steps=3, **settings.model_dump(include={"size", "network", "precision"}))
+    assert torch.equal(pixels(picture), pixels(impasto.paint(easel.photo, easel.painting, settings=whole)))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"pooling": "max"}, {"pooling": "average"}),
+        ({"pooling": "average", "pooling_gain": True}, {"pooling": "average", "pooling_gain": False}),
+        ({"padding": "zero"}, {"padding": "reflect"}),
+        ({"precision": "float32"}, {"precision": "bfloat16"}),
+        ({"layout": "impasto"}, {"layout": "gatys"}),
+    ],
+    ids=["pooling", "gain", "padding", "precision", "layout"],
+)
+def test_the_networks_settings_reach_the_network(easel: Easel, one: dict[str, Any], other: dict[str, Any]) -> None:
+    first, second = (impasto.start(easel.photo, easel.painting, **{**easel.quick, **chosen}) for chosen in (one, other))
+    assert next(first).losses["style"] != pytest.approx(next(second).losses["style"], rel=1e-5)
 
 
 def test_paintings_blend_by_their_shares(easel: Easel) -> None:
@@ -308,6 +322,14 @@ def test_an_output_that_cant_be_written_is_named_before_painting(easel: Easel, n
         impasto.paint(easel.photo, easel.painting, output=output, **easel.quick)
     with pytest.raises((PictureError, UsageError), match=message):
         impasto.start_job(easel.job(output=output))
+
+
+def test_what_the_outputs_format_cant_hold_is_said_before_painting(easel: Easel) -> None:
+    with pytest.raises(UsageError, match=r"out\.jpg can't hold 16 bits"):
+        impasto.start_job(easel.job(output=easel.output.with_suffix(".jpg"), bits=16))
+    wide = easel.job(output=easel.output.with_suffix(".webp"), settings={"size": 20_000})
+    with pytest.raises(UsageError, match=r"out\.webp can't be 20000 pixels long"):
+        impasto.start_job(wide)
 
 
 def test_every_public_name_is_there() -> None:

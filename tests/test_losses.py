@@ -122,6 +122,14 @@ def test_a_style_is_no_distance_from_itself_at_any_size_but_some_from_another(st
     assert float(style(measure(other), measure(painting))) > 0.1
 
 
+def test_wasserstein_sees_a_faint_channel_beside_a_strong_one() -> None:
+    # (3 / 100 - 1 / 100)^2 of the faint channel, over the painting's energy of 1 + 1 / 100^2
+    ours, theirs = (
+        gaussian(torch.zeros(2).double(), torch.diag(torch.tensor([1.0, faint]).double())) for faint in (9e-4, 1e-4)
+    )
+    assert float(losses.style_wasserstein(ours, theirs)) == pytest.approx(4e-4 / (1 + 1e-4), rel=1e-6)
+
+
 @pytest.mark.parametrize("style", STYLES)
 def test_a_style_of_fewer_positions_than_channels_has_a_finite_gradient(style: StyleLoss) -> None:
     canvas = draw(1, 8, 1, 3).float().requires_grad_()

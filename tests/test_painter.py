@@ -12,6 +12,8 @@ from torch import Tensor
 
 from impasto.errors import DivergedError, UsageError
 from impasto.painting import painter as painter_module
+from impasto.painting.adam import Adam
+from impasto.painting.lbfgs import LBFGS
 from impasto.painting.objective import Objective, Source
 from impasto.painting.painter import Average, Painter, Step
 from impasto.pictures.sizes import resize
@@ -287,6 +289,33 @@ def test_the_transparent_is_never_painted(optimizer: str, init: str, average: fl
     assert float((picture - PHOTO)[~hidden].abs().mean()) > 0.01
 
 
+@pytest.mark.parametrize("optimizer", [Adam, LBFGS])
+def test_the_optimiser_never_hears_of_the_transparent(monkeypatch: pytest.MonkeyPatch, optimizer: type) -> None:
+    heard: list[Tensor] = []
+    step = optimizer.step
+
+    def overheard(self: Any, canvas: Tensor, gradient: Tensor) -> None:
+        heard.append(gradient.clone())
+        step(self, canvas, gradient)
+
+    monkeypatch.setattr(optimizer, "step", overheard)
+    alpha = torch.ones(1, 1, 32, 40)
+    alpha[..., 20:] = 0
+    paint(Source(PHOTO, alpha), [PAINTING], optimizer=optimizer.__name__.lower())
+    assert heard
+    for gradient in heard:
+        assert not gradient[..., 20:].any()
+        assert gradient[..., :20].any()
+
+
+def test_adam_goes_on_at_the_next_scale_with_what_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = plant(monkeypatch, spoil(math.nan), at=lambda _: False)
+    paint(start_size=20, steps=6, later_steps=2, learning_rate=0.01)
+    small, large = looks[1] - looks[0], looks[7] - looks[6]
+    assert float(small.abs().median()) == pytest.approx(0.01, rel=0.01)  # a fresh one moves each pixel by its rate
+    assert float(large.abs().median()) < 0.008
+
+
 # Divergence
 
 Fault = Callable[[dict[str, float], Tensor], dict[str, float]]
@@ -381,10 +410,11 @@ def test_one_that_diverges_after_every_return_fails_too(monkeypatch: pytest.Monk
     assert len(painter.notes) == painter_module.RECOVERIES
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_one_that_is_not_finite_from_the_beginning_fails_with_what_it_began_with(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, value: float
 ) -> None:
-    plant(monkeypatch, spoil(math.nan), lambda _: True)
+    plant(monkeypatch, spoil(value), lambda _: True)
     painter = make_painter()
     with pytest.raises(DivergedError) as failed:
         next(painter)
