@@ -71,11 +71,9 @@ class CanvasPool:
         )
 
     def draw(self, count: int, student: Student) -> list[Canvas]:
-        """Pick canvases to go on with, beginning new ones where there are too few."""
+        """Pick canvases to go on with, beginning new ones for those that are done."""
         while len(self.canvases) < self.count:
-            canvas = self._begin(student)
-            canvas.age = self.random.randrange(canvas.steps)
-            self.canvases.append(canvas)
+            self.canvases.append(self._begin(student))
         return self.random.sample(self.canvases, count)
 
     def advance(self, canvases: list[Canvas], batch: Tensor, features: dict[str, Tensor]) -> None:
@@ -102,8 +100,3 @@ class CanvasPool:
             energy = canvas.energy / (1 - 0.99**canvas.age)
             canvas.pixels = (canvas.pixels - canvas.rate * momentum / (energy.sqrt() + 1e-12)).clamp(0, 1)
         self.canvases = [canvas for canvas in self.canvases if canvas.age < canvas.steps]
-        # A refilled canvas starts young: only the first filling spreads the ages.
-
-    def refill(self, student: Student) -> None:
-        while len(self.canvases) < self.count:
-            self.canvases.append(self._begin(student))

@@ -31,7 +31,8 @@ class CropSampler:
         self.pictures = [read_picture(file) for file in files]
         self.random = random.Random(seed)
 
-    def crop(self, size: int, *, disturb: bool = True) -> Tensor:
+    def crop(self, size: int) -> Tensor:
+        """Draw one crop (1, 3, size, size)."""
         picture = self.random.choice(self.pictures)
         shorter = min(picture.shape[1:])
         window = min(shorter, round(size * 2 ** self.random.uniform(-0.5, 1.0)))
@@ -42,13 +43,13 @@ class CropSampler:
             x = F.interpolate(x, (size, size), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
         if self.random.random() < 0.5:
             x = x.flip(3)
-        if disturb:
-            if self.random.random() < 0.2:
-                x = x[:, self.random.sample(range(3), 3)]
-            if self.random.random() < 0.5:
-                contrast, brightness = self.random.uniform(0.6, 1.5), self.random.uniform(-0.15, 0.15)
-                x = ((x - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
+        if self.random.random() < 0.2:
+            x = x[:, self.random.sample(range(3), 3)]
+        if self.random.random() < 0.5:
+            contrast, brightness = self.random.uniform(0.6, 1.5), self.random.uniform(-0.15, 0.15)
+            x = ((x - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
         return x
 
-    def batch(self, count: int, size: int, *, disturb: bool = True) -> Tensor:
-        return torch.cat([self.crop(size, disturb=disturb) for _ in range(count)])
+    def batch(self, count: int, size: int) -> Tensor:
+        """Draw crops (count, 3, size, size)."""
+        return torch.cat([self.crop(size) for _ in range(count)])

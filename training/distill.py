@@ -2,18 +2,17 @@
 
     python training/distill.py --photos DIR --paintings DIR --teacher FILE [FILE ...] --run DIR
 
-The student learns, through a 1x1 head and a ReLU at each tap, the teacher's features of photographs, of paintings, and of
-*canvases*: pictures being painted with the student itself, from noise, from the photo, from the painting. An optimiser
-finds a small network's blind spots and fills a canvas with noise that VGG-19 would have punished; trained on its own
-canvases the student learns to see that noise as the teacher does.
+The student learns, through a 1x1 head and a ReLU at each tap, the teacher's features of photographs, of paintings, and
+of *canvases*: pictures being painted with the student itself, from noise, from the photo, from the painting. An
+optimiser finds a small network's blind spots and fills a canvas with noise that VGG-19 would have punished; trained on
+its own canvases the student learns to see that noise as the teacher does.
 
-The run can be stopped at any moment, and the same command goes on. RUN/slim.safetensors is the result, written anew at
-every checkpoint; RUN/log.txt tells how it went. training/README.md has the figures that came out.
+The run can be stopped at any moment, and the same command goes on from its last checkpoint. RUN/slim.safetensors is the
+result; RUN/log.txt tells how it went. training/README.md is the model card of the network that came out.
 """
 
 import argparse
 import math
-import os
 import time
 from pathlib import Path
 
@@ -22,8 +21,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from canvases import CanvasPool
-from data import HELD_OUT_EVERY, CropSampler, list_pictures
-from student import Student, compare, normalise_channels, sample_positions
+from data import HELD_OUT_EVERY, CropSampler, list_pictures, read_picture
+from export import fit_mixes, normalise_channels
+from student import Student, compare, sample_positions
 from teacher import TAPS, Teacher
 
 PHOTOS, PAINTINGS, CANVASES = 6, 4, 6  # in each batch
@@ -37,6 +37,7 @@ GRAM_WEIGHT = 0.1
 
 
 def main() -> None:
+    """Read the arguments, train, export."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--paintings", type=Path, required=True)
@@ -52,6 +53,7 @@ def main() -> None:
 
 
 def train(arguments: argparse.Namespace) -> None:
+    """Go on from the run's checkpoint to its last step, then write the network."""
     torch.manual_seed(0)
     photos, _ = list_pictures(arguments.photos, HELD_OUT_EVERY["photos"])
     paintings, _ = list_pictures(arguments.paintings, HELD_OUT_EVERY["paintings"])
@@ -75,7 +77,8 @@ def train(arguments: argparse.Namespace) -> None:
                 f"{step + 1} {pace:.3f} s/step", *(f"{value:.3f}" for value in running.flatten()), file=log, flush=True
             )
         if (step + 1) % arguments.every == 0 or step + 1 == arguments.steps:
-            save(arguments.run, step + 1, student, optimiser, photo_crops, painting_crops)
+            save(arguments.run, step + 1, student, optimiser)
+    export(arguments.run, arguments.teacher, photos, paintings)
 
 
 def rate_at(step: int, steps: int, rate: float) -> float:
@@ -97,7 +100,6 @@ def train_step(
     Kinds are real pictures and canvases; the two errors are the squared and the Gram one.
     """
     with torch.autocast("cpu", torch.bfloat16):
-        pool.refill(student)
         drawn = pool.draw(CANVASES, student)
         batch = torch.cat(
             [
@@ -137,37 +139,33 @@ def resume(checkpoint: Path, student: Student, optimiser: torch.optim.Optimizer)
     return int(state["step"])
 
 
-def save(
-    run: Path,
-    step: int,
-    student: Student,
-    optimiser: torch.optim.Optimizer,
-    photo_crops: CropSampler,
-    painting_crops: CropSampler,
-) -> None:
+def save(run: Path, step: int, student: Student, optimiser: torch.optim.Optimizer) -> None:
+    """Write the checkpoint, whole or not at all."""
     state = {"step": step, "student": student.state_dict(), "optimiser": optimiser.state_dict()}
     torch.save(state, run / "checkpoint.partial")
-    os.replace(run / "checkpoint.partial", run / "checkpoint.pt")
-    normalised = Student([conv.out_channels for name, conv in student.eye.convs.items() if name.endswith("_1")])
-    normalised.load_state_dict(student.state_dict())
-    normalise_channels(normalised, mean_activations(normalised, photo_crops, painting_crops))
-    weights = {name.removeprefix("convs."): tensor.contiguous() for name, tensor in normalised.eye.state_dict().items()}
-    heads = {
-        f"{tap}_to_vgg19.{kind}": getattr(head, kind).data.contiguous()
-        for tap, head in normalised.heads.items()
-        for kind in ("weight", "bias")
-    }
+    (run / "checkpoint.partial").replace(run / "checkpoint.pt")
+
+
+def export(run: Path, teachers: list[Path], photos: list[Path], paintings: list[Path]) -> None:
+    """Write RUN/slim.safetensors, the network, and RUN/heads.safetensors, for evaluate.py, from the checkpoint."""
+    state = torch.load(run / "checkpoint.pt", weights_only=True)
+    student = Student(
+        [
+            tensor.shape[0]
+            for name, tensor in state["student"].items()
+            if "convs." in name and name.endswith("_1.weight")
+        ]
+    )
+    student.load_state_dict(state["student"])
+    chosen = [*photos[:: len(photos) // 24 or 1], *paintings[:: len(paintings) // 12 or 1]]
+    pictures = [read_picture(file)[None].float() / 255 for file in chosen]
+    normalise_channels(student, pictures)
+    weights = {name.removeprefix("convs."): tensor for name, tensor in student.eye.state_dict().items()}
+    weights |= fit_mixes(student, Teacher(teachers), pictures)
+    heads = {f"{tap}.{part}": getattr(student.heads[tap], part).data for tap in TAPS for part in ("weight", "bias")}
     for name, tensors in {"slim": weights, "heads": heads}.items():
-        save_file(tensors, run / f"{name}.partial", metadata={"layout": "impasto", "step": str(step)})
-        os.replace(run / f"{name}.partial", run / f"{name}.safetensors")
-
-
-@torch.no_grad()
-def mean_activations(student: Student, photo_crops: CropSampler, painting_crops: CropSampler) -> dict[str, Tensor]:
-    """Return each convolution's mean activation by channel (C,), over photographs and paintings alike."""
-    layers = [layer for layer in student.eye.layers if layer.startswith("relu")]
-    batch = torch.cat([photo_crops.batch(24, 192, disturb=False), painting_crops.batch(24, 192, disturb=False)])
-    return {layer.replace("relu", "conv"): f.mean((0, 2, 3)) for layer, f in student.eye(batch, layers).items()}
+        kept = {key: tensor.contiguous() for key, tensor in tensors.items()}
+        save_file(kept, run / f"{name}.safetensors", metadata={"layout": "impasto", "step": str(state["step"])})
 
 
 if __name__ == "__main__":

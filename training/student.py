@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from impasto.perception.network import Network
@@ -38,21 +37,3 @@ def compare(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
     squared = (student - teacher).square().sum((1, 2)) / teacher.square().sum((1, 2)).clamp_min(1e-6)
     gram, target = (f.transpose(1, 2) @ f for f in (student, teacher))
     return squared, (gram - target).flatten(1).norm(dim=1) / target.flatten(1).norm(dim=1).clamp_min(1e-6)
-
-
-@torch.no_grad()
-def normalise_channels(student: Student, means: dict[str, Tensor]) -> None:
-    """Scale every channel so that its mean activation is 1, without changing what any head answers.
-
-    `means` gives each convolution's mean activation after ReLU, by channel (C,). ReLU commutes with positive scaling, so
-    dividing a channel by its mean and multiplying the next layer's inputs by it changes nothing else.
-    """
-    inputs = torch.ones(3)
-    for layer, conv in student.eye.convs.items():
-        scale = means[layer].clamp_min(1e-4)
-        conv.weight.mul_(inputs.view(1, -1, 1, 1) / scale.view(-1, 1, 1, 1))
-        conv.bias.div_(scale)
-        tap = layer.replace("conv", "relu")
-        if tap in TAPS:
-            student.heads[tap].weight.mul_(scale)
-        inputs = scale

@@ -55,6 +55,7 @@ class Teacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, rgb: Tensor) -> dict[str, Tensor]:
+        """Answer for pictures (B, 3, H, W) in [0, 1]."""
         found: dict[str, Tensor] = {}
         for eye, front, taps, heads in zip(self.eyes, self.preprocess, self.taps, self.heads, strict=True):
             x = rgb if front is None else F.conv2d(rgb.to(self.dtype), *front)

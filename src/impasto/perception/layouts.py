@@ -119,7 +119,7 @@ def arrange(found: Mapping[str, Tensor], layout: Layout, file: str) -> dict[str,
     """Compare names, counts, shapes and numbers with the plan one by one; return them as `convX_Y.weight` and `.bias`.
 
     The plan is VGG-19's or VGG-16's, whichever the names fit better, at any widths, up to the deepest convolution that
-    the file has. Numbers become float32.
+    the file has; the layout impasto may have mixes as well (see Network). Numbers become float32.
 
     Errors: NetworkError naming `file` and the first tensor that is missing, unexpected, of another shape or not finite.
     """
@@ -138,9 +138,14 @@ def arrange(found: Mapping[str, Tensor], layout: Layout, file: str) -> dict[str,
         for part, shape in (("weight", (width, channels, 3, 3)), ("bias", (width,))):
             weights[f"{conv}.{part}"] = _take(found, f"{prefix}.{part}", shape, file)
         channels = width
+        mix = f"{conv.replace('conv', 'relu')}_mix"
+        if layout == "impasto" and f"{mix}.weight" in found:
+            mixed = found[f"{mix}.weight"].shape[0]
+            weights[f"{mix}.weight"] = _take(found, f"{mix}.weight", (mixed, width), file)
+            weights[f"{mix}.bias"] = _take(found, f"{mix}.bias", (mixed,), file)
     expected = {f"{prefix}.{part}" for prefix in convs.values() for part in ("weight", "bias")}
     for name, tensor in found.items():
-        if name not in expected:
+        if name not in expected and name not in weights:
             raise NetworkError(f"{file}: {name} {tuple(tensor.shape)} is unexpected; no VGG-16 or VGG-19 has it.")
     return weights
 

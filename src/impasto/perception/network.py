@@ -52,6 +52,9 @@ class Network(nn.Module):
     layer that is kept. `stride[layer]` is the size in pixels of one cell of a layer's grid; `reach[layer]` is how far
     a cell sees beyond its own pixels, in pixels to each side.
 
+    A distilled network may have *mixes*: at a tap, an affine map of the channels, for whoever asks at that tap alone,
+    after which distances are those that the network's teacher would measure.
+
     Source: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2014.
     """
 
@@ -72,7 +75,7 @@ class Network(nn.Module):
         self.pooling, self.padding = pooling, padding
         self.pool_gain = POOL_GAIN[pooling] if keep_activation_size else 1.0
         self.normalisation = normalisation
-        self.convs = nn.ModuleDict()
+        self.convs, self.mixes = nn.ModuleDict(), nn.ModuleDict()
         self.stride: dict[str, int] = {}
         self.reach: dict[str, int] = {}
         channels, stride, reach = 3, 1, 0
@@ -88,8 +91,11 @@ class Network(nn.Module):
 
     @classmethod
     def from_weights(cls, weights: Mapping[str, Tensor], *, cut: str | None = None, **options: Any) -> "Network":
-        """Build the network that holds `weights`: `convX_Y.weight` (C, N, 3, 3) and `convX_Y.bias` (C,)."""
-        convs = [name for name in weights if name.endswith(".weight")]
+        """Build the network that holds `weights`: `convX_Y.weight` (C, N, 3, 3) and `convX_Y.bias` (C,).
+
+        Mixes are `reluX_Y_mix.weight` (D, C) and `reluX_Y_mix.bias` (D,).
+        """
+        convs = [name for name in weights if name.startswith("conv") and name.endswith(".weight")]
         blocks = sorted({name[4] for name in convs})
         depths = [sum(name[4] == block for name in convs) for block in blocks]
         widths = [weights[f"conv{block}_1.weight"].shape[0] for block in blocks]
@@ -97,6 +103,9 @@ class Network(nn.Module):
             network = cls(widths, depths, cut=cut, **options)
         held = {name: weights[name.removeprefix("convs.")] for name in network.state_dict()}
         network.load_state_dict(held, assign=True)
+        for tap in network.layers:
+            if f"{tap}_mix.weight" in weights:
+                network.mixes[tap] = _mix(weights[f"{tap}_mix.weight"], weights[f"{tap}_mix.bias"])
         return network.requires_grad_(False).eval()
 
     def forward(self, rgb: Tensor, taps: Collection[str]) -> dict[str, Tensor]:
@@ -115,7 +124,7 @@ class Network(nn.Module):
             else:
                 x = self._pool(x)
             if layer in taps:
-                found[layer] = x
+                found[layer] = self.mixes[layer](x) if layer in self.mixes else x
                 if len(found) == len(set(taps)):
                     break
         return found
@@ -147,6 +156,13 @@ class Network(nn.Module):
             return F.avg_pool2d(x, 2) * self.pool_gain
         # The mean over four squares, times four, under the root; the small constant keeps the gradient finite at 0.
         return (F.avg_pool2d(x * x, 2) * 4 + 1e-12).sqrt() * self.pool_gain
+
+
+def _mix(weight: Tensor, bias: Tensor) -> nn.Conv2d:
+    """Make a 1x1 convolution of a mix (D, C), (D,)."""
+    mix = nn.Conv2d(weight.shape[1], weight.shape[0], 1, device="meta")
+    mix.load_state_dict({"weight": weight[..., None, None], "bias": bias}, assign=True)
+    return mix
 
 
 def _pad(x: Tensor, padding: Padding) -> Tensor:

@@ -19,7 +19,7 @@ from impasto.perception.layouts import NORMALISATIONS, arrange, parse_safetensor
 from impasto.perception.network import Network, Normalisation, Padding, Pooling
 from impasto.settings import Layout
 
-SLIM_SHA256 = "37fc722bcac6af51dc6d6cc543d88128970f8732fe5c084315a4841b833ff104"
+SLIM_SHA256 = "7f4b04ccafc11a14e1bcdd43c7a03d37971f18e9be3a4a00a4842c6d6f2eb195"
 
 
 @dataclass(frozen=True)
