@@ -1,0 +1,153 @@
+"""README, guide and the other pages: what they show runs, what they name exists."""
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_picture
+
+from impasto import api
+from impasto.apps.cli import app
+from impasto.apps.manual import manual
+from impasto.apps.options import read_settings
+from impasto.painting.painter import Painter
+from impasto.pictures import files
+
+ROOT = Path(__file__).parent.parent
+PAGES = ("README.md", "CHANGELOG.md", "docs/architecture.md", "docs/cli.md", "docs/guide.md", "training/README.md")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+CHEAP = {"size": 40, "start_size": 28, "steps": 2, "later_steps": 1}
+
+
+def read_page(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def find_fences(language: str, *pages: str) -> list[tuple[str, str]]:
+    """List (page and line, content) of the fenced blocks in a language."""
+    found = []
+    for page in pages:
+        text = read_page(page)
+        for fence in FENCE.finditer(text):
+            if fence[1] == language:
+                found.append((f"{page}:{text.count(chr(10), 0, fence.start()) + 1}", fence[2]))
+    return found
+
+
+def find_commands(program: str) -> list[tuple[str, list[str]]]:
+    """List (page and line, words) of the console lines that call a program; lines without `$ ` are its answer."""
+    found = []
+    for place, block in find_fences("console", *PAGES):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True) if line.startswith("$ ") else []
+            if words and words[0] == program:
+                found.append((place, words[1:]))
+    return found
+
+
+def find_headings(page: str) -> set[str]:
+    """Name a page's headings as GitHub's anchors do."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", read_page(page)), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def named(found: list[tuple[str, object]]) -> list[object]:
+    return [pytest.param(what, id=place) for place, what in found]
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with the pictures that the snippets speak of."""
+    monkeypatch.chdir(tmp_path)
+    for seed, name in enumerate(("photo.jpg", "painting.jpg", "one.jpg", "another.jpg", "scan.tif"), start=1):
+        files.write(make_picture(60, 45, seed), name)
+    files.write(make_picture(60, 45), "cutout.png", alpha=torch.linspace(0, 1, 60).expand(1, 1, 45, 60))
+    return tmp_path
+
+
+@pytest.mark.parametrize("snippet", named(find_fences("python", "README.md", "docs/guide.md")))
+def test_python_snippets_run(snippet, pictures, monkeypatch):
+    """Each runs as it stands, with the embedded network; only the painter's size and steps are made small."""
+
+    def paint_cheaply(network, settings, *sources):
+        return Painter(network, settings.model_copy(update=CHEAP), *sources)
+
+    monkeypatch.setattr(api, "Painter", paint_cheaply)
+    before = set(pictures.iterdir())
+    exec(compile(snippet, "snippet", "exec"), {"__name__": "snippet"})
+    made = set(pictures.iterdir()) - before
+    for name in re.findall(r'(?:save|write|output=)\(?"([^"]+)"', snippet):
+        assert pictures / name in made
+    for path in made:
+        assert max(files.read(path).rgb.shape) == CHEAP["size"]
+
+
+def test_the_pages_show_something():
+    assert len(find_fences("python", "README.md")) >= 1
+    assert len(find_fences("python", "docs/guide.md")) >= 4
+    assert len(find_commands("impasto")) >= 10
+
+
+@pytest.mark.parametrize("words", named(find_commands("impasto")))
+def test_impasto_command_lines_are_understood(words):
+    command, bound, *_ = app.parse_args(words, exit_on_error=False, print_error=False)
+    if command.__name__ == "paint":
+        own = {"photo", "paintings", "output", "overwrite", "bits", "quality", "save_every", "quiet"}
+        settings = read_settings({name: value for name, value in bound.arguments.items() if name not in own})
+        assert len(settings.style_blend) in (0, len(bound.arguments["paintings"]))
+
+
+@pytest.mark.parametrize("words", named(find_commands("python")))
+def test_python_command_lines_name_scripts_and_their_options(words):
+    script = (ROOT / words[0]).read_text(encoding="utf-8")
+    for word in words[1:]:
+        if word.startswith("--"):
+            assert f'"{word}"' in script
+
+
+@pytest.mark.parametrize("command", re.findall(r"^\$ (scripts/\w+)", "\n".join(map(read_page, PAGES)), re.MULTILINE))
+def test_scripts_that_are_shown_can_be_run(command):
+    assert os.access(ROOT / command, os.X_OK)
+
+
+def test_options_named_in_running_text_exist():
+    known = set(re.findall(r"--[a-z][a-z-]+", manual()))
+    for page in ("README.md", "docs/guide.md"):
+        mentioned = set(re.findall(r"`(--[a-z][a-z-]+)", FENCE.sub("", read_page(page))))
+        assert mentioned
+        assert mentioned <= known, page
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_relative_links_lead_somewhere(page):
+    for link in LINK.findall(FENCE.sub("", read_page(page))):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = ((ROOT / page).parent / path) if path else ROOT / page
+        assert target.exists(), f"{page} links to {link}"
+        if anchor:
+            assert anchor in find_headings(target.resolve().relative_to(ROOT).as_posix()), f"{page} links to {link}"
+
+
+def test_the_architecture_names_every_module_and_no_other():
+    source = ROOT / "src" / "impasto"
+    page = read_page("docs/architecture.md")
+    tree = next(block for _, block in find_fences("text", "docs/architecture.md") if block.startswith("src/impasto/"))
+    listed, folder = set(), ""
+    for line in tree.splitlines()[1:]:
+        name = re.match(r"([│├└─\s]*)([\w./]+)", line)
+        if name and name[2].endswith("/"):
+            folder = name[2]
+        elif name and name[2].endswith((".py", ".safetensors")):
+            listed.add((folder if len(name[1]) > 4 else "") + name[2])
+    modules = {
+        path.relative_to(source).as_posix() for path in source.rglob("*") if path.suffix in (".py", ".safetensors")
+    }
+    assert listed == {name for name in modules if not name.endswith("/__init__.py")}
+    for name in re.findall(r"`((?:pictures|perception|painting|apps|training|tests|scripts)/[\w./]+)`", page):
+        assert (ROOT / name).exists() or (source / name).exists(), name
