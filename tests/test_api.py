@@ -65,6 +65,17 @@ def test_it_paints_with_the_embedded_network(easel: Easel) -> None:
     assert 1 < float(difference.mean()) < 30  # two small steps from the photo
 
 
+@pytest.mark.parametrize(
+    "padding", ["replicate-first", "replicate"]
+)  # the second shows the network nothing but flatness
+def test_a_flat_photo_takes_on_the_style(easel: Easel, padding: str) -> None:
+    photo = Image.new("RGB", (64, 48), (128, 128, 128))
+    run = impasto.start(photo, easel.painting, size=64, start_size=64, steps=60, padding=padding, device="cpu")
+    losses = [step.losses["style"] for step in run]
+    assert losses[-1] < 0.8 * losses[0]
+    assert run.notes == []
+
+
 def test_paths_and_images_paint_the_same(easel: Easel) -> None:
     by_path = impasto.paint(str(easel.photo), [str(easel.painting)], **easel.quick)
     by_image = impasto.paint(Image.open(easel.photo), (Image.open(easel.painting),), **easel.quick)

@@ -59,6 +59,22 @@ def test_relative_content_runs_from_the_photo_to_its_mean_at_any_size_and_scale(
     torch.testing.assert_close(losses.content_relative(seen.tile(1, 1, 2, 3), photo.tile(1, 1, 2, 3)), loss)
 
 
+@pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
+def test_a_photo_flatter_than_that_counts_as_if_it_had_the_least_variance(mask: Tensor | None) -> None:
+    flat, positions = torch.full_like(PHOTO, 2.0), 4 if mask is None else 2.5
+    squared = 2 * float(losses.content_sum(SEEN, flat, mask))
+    assert float(losses.content_relative(SEEN, flat, mask, 0.5)) == pytest.approx(squared / (0.5 * positions))
+    for least in (0.0, 3.4):  # the photo has 14 / 4, masked 13.4 / 2.5
+        assert losses.content_relative(SEEN, PHOTO, mask, least) == losses.content_relative(SEEN, PHOTO, mask)
+
+
+def test_where_nothing_at_all_is_seen_differences_are_taken_as_they_are() -> None:
+    nothing = torch.zeros_like(SEEN)
+    assert float(losses.content_relative(SEEN, nothing)) == 1 + 4 + 9 + 16
+    assert float(losses.style_gram(measure(SEEN), measure(nothing))) == (30 / 4) ** 2
+    assert float(losses.style_wasserstein(measure(SEEN), measure(nothing))) == pytest.approx(30 / 4)
+
+
 # Style
 
 # F F^T = [[5, 5], [5, 10]] over 2 positions; the painting's is the identity.
@@ -140,6 +156,19 @@ def test_a_style_of_fewer_positions_than_channels_has_a_finite_gradient(style: S
     assert bool(canvas.grad.any())
 
 
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("colour", [1.0, 0.0], ids=["flat", "nothing"])
+def test_a_flat_painting_has_a_finite_loss_and_gradient(style: StyleLoss, colour: float) -> None:
+    painting = measure(torch.full((1, 8, 4, 4), colour))
+    for canvas in (draw(1, 8, 4, 4).float(), torch.full((1, 8, 4, 4), 0.9)):
+        canvas.requires_grad_()
+        loss = style(measure(canvas), painting)
+        loss.backward()
+        assert 0 < float(loss.detach()) < 1e3
+        assert canvas.grad is not None
+        assert bool(canvas.grad.isfinite().all())
+
+
 # Total variation
 
 
@@ -156,6 +185,13 @@ def test_total_variation_weighs_alike_at_every_size() -> None:
     small, large = (torch.linspace(0, 1, 5).tile(1, 3, height, 1) for height in (4, 9))
     assert float(losses.total_variation(small)) == pytest.approx(1 / 16)
     assert float(losses.total_variation(large)) == pytest.approx(1 / 16)
+
+
+def test_a_single_row_or_column_has_steps_in_one_direction() -> None:
+    row = torch.tensor([[[[0.0, 1.0, 3.0]]]])
+    assert float(losses.total_variation(row)) == pytest.approx(5 / 2)
+    assert float(losses.total_variation(row.mT, torch.ones(1, 1, 3, 1))) == pytest.approx(5 / 2)
+    assert float(losses.total_variation(row[..., :1])) == 0
 
 
 # Gradients against finite differences, in float64

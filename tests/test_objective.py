@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.painting import losses
-from impasto.painting.objective import Objective, Source
+from impasto.painting.objective import Objective, Source, shrink_mask
 from impasto.perception.moments import Moments, measure
 from impasto.perception.network import Network, plan_layers
 from impasto.settings import Settings
@@ -130,6 +130,16 @@ def test_a_canvas_is_evaluated_without_a_gradient() -> None:
     assert values == pytest.approx(objective.backward(canvas), rel=1e-5)
 
 
+@pytest.mark.parametrize("style_loss", ["gram", "wasserstein"])
+def test_flat_pictures_weigh_with_bounds(style_loss: str) -> None:
+    network, settings = make_network(padding="replicate"), make_settings(style_loss=style_loss)
+    flat, varied = torch.full((1, 3, 20, 24), 0.5), make_picture(24, 20, 2)
+    for photo, painting in ((flat, varied), (varied, flat), (flat, flat)):
+        values, gradient = look(Objective(network, settings, Source(photo), [Source(painting)]), varied)
+        assert values["total"] < 1e5
+        assert bool(gradient.isfinite().all())
+
+
 # Several paintings
 
 
@@ -204,6 +214,28 @@ def test_what_is_transparent_in_the_photo_has_no_effect(content_loss: str) -> No
 
     opaque = Objective(network, settings, Source(photo), [painting])
     assert look(opaque, beyond_reach(canvas))[0] != pytest.approx(look(opaque, canvas)[0], rel=1e-3)
+
+
+def test_a_cells_share_of_a_mask_counts_the_rim_that_pooling_crops() -> None:
+    mask = torch.arange(15.0).view(1, 1, 3, 5)
+    assert shrink_mask(None, 2) is None
+    torch.testing.assert_close(shrink_mask(mask, 1), mask)
+    torch.testing.assert_close(shrink_mask(mask, 2), torch.tensor([[[[5.5, 8.0]]]]))  # of 3 x 2 and 3 x 3 pixels
+    torch.testing.assert_close(shrink_mask(mask[..., :2, :4], 2), torch.tensor([[[[3.0, 5.0]]]]))
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["photo", "painting"])
+def test_what_is_visible_in_the_cropped_rim_alone_is_seen(number: int) -> None:
+    sources = [Source(make_picture(27, 19, seed)) for seed in (1, 2)]
+    rim = torch.zeros(1, 1, 19, 27)
+    rim[..., 24:] = 1  # relu3_1 has cells of 4 x 4 pixels
+    sources[number] = Source(sources[number].rgb, rim)
+    values, gradient = look(
+        Objective(make_network(), make_settings(), sources[0], sources[1:]), make_picture(27, 19, 3)
+    )
+    assert 0 < values["content"] < 100
+    assert 0 < values["style"] < 100
+    assert bool(gradient.isfinite().all())
 
 
 def test_total_variation_leaves_out_the_transparent() -> None:

@@ -15,15 +15,16 @@ def content_sum(features: Tensor, target: Tensor, mask: Tensor | None = None) ->
     return (squared if mask is None else squared * mask).sum() / 2
 
 
-def content_relative(features: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+def content_relative(features: Tensor, target: Tensor, mask: Tensor | None = None, least: float = 0.0) -> Tensor:
     """Squared difference of two feature maps (1, C, h, w) as a share of the target's own variance.
 
-    0 is the photo itself, about 1 its mean feature everywhere; neither size nor network changes the scale.
+    0 is the photo itself, about 1 its mean feature everywhere; neither size nor network changes the scale. A target
+    whose variance per position is below `least` counts as if it had that: a flat one has almost none to be a share of.
     """
     weights = torch.ones_like(target[:, :1]) if mask is None else mask
     mean = (target * weights).sum((2, 3), keepdim=True) / weights.sum()
     variance = ((target - mean).square() * weights).sum()
-    return ((features - target).square() * weights).sum() / variance.clamp_min(_tiny(variance))
+    return ((features - target).square() * weights).sum() / _or_one(torch.maximum(variance, least * weights.sum()))
 
 
 def style_sum(canvas: Moments, painting: Moments) -> Tensor:
@@ -40,7 +41,7 @@ def style_gram(canvas: Moments, painting: Moments) -> Tensor:
     """Squared difference of Gram matrices as a share of the painting's: |G - A|^2 / |A|^2."""
     target = painting.second_moment
     squared = target.square().sum()
-    return (canvas.second_moment - target).square().sum() / squared.clamp_min(_tiny(squared))
+    return (canvas.second_moment - target).square().sum() / _or_one(squared)
 
 
 def style_wasserstein(canvas: Moments, painting: Moments) -> Tensor:
@@ -50,14 +51,14 @@ def style_wasserstein(canvas: Moments, painting: Moments) -> Tensor:
     Marron 2018 and Crowson, style-transfer-pytorch.
     """
     ours, theirs = canvas.covariance, painting.covariance
+    energy = _or_one(painting.mean.square().sum() + theirs.diagonal().sum())
     root = matrix_root(theirs)
     # Only eigenvalues are asked for: their gradient, unlike that of eigenvectors, is safe where two coincide.
     inner = root @ ours @ root
-    floor = 1e-6 * theirs.diagonal().mean().clamp_min(_tiny(theirs))
+    floor = 1e-6 * energy / len(theirs)  # of the energy, as a flat painting has no variance
     overlap = torch.linalg.eigvalsh(inner).clamp_min(floor**2).sqrt().sum()
     spread = ours.diagonal().sum() + theirs.diagonal().sum() - 2 * overlap
-    energy = painting.mean.square().sum() + theirs.diagonal().sum()
-    distance: Tensor = ((canvas.mean - painting.mean).square().sum() + spread) / energy.clamp_min(_tiny(energy))
+    distance: Tensor = ((canvas.mean - painting.mean).square().sum() + spread) / energy
     return distance
 
 
@@ -69,7 +70,8 @@ def total_variation(rgb: Tensor, mask: Tensor | None = None) -> Tensor:
     down, right = rgb[..., 1:, :] - rgb[..., :-1, :], rgb[..., 1:] - rgb[..., :-1]
     if mask is not None:
         down, right = down * mask[..., 1:, :] * mask[..., :-1, :], right * mask[..., 1:] * mask[..., :-1]
-    return down.square().mean() + right.square().mean()
+    # A single row or column has no steps in one direction, and so no mean of them.
+    return down.square().sum() / max(1, down.numel()) + right.square().sum() / max(1, right.numel())
 
 
 def matrix_root(matrix: Tensor) -> Tensor:
@@ -79,5 +81,6 @@ def matrix_root(matrix: Tensor) -> Tensor:
     return root
 
 
-def _tiny(like: Tensor) -> float:
-    return torch.finfo(like.dtype).tiny
+def _or_one(whole: Tensor) -> Tensor:
+    """What differences are a share of; where nothing at all is seen, they are taken as they are."""
+    return torch.where(whole > 0, whole, 1.0)

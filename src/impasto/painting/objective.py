@@ -5,22 +5,22 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from impasto.painting import losses
 from impasto.perception.moments import Moments, measure
 from impasto.perception.network import Network
-from impasto.settings import ContentLoss, Settings, StyleLoss
+from impasto.settings import Settings, StyleLoss
 
-CONTENT_LOSSES: Mapping[ContentLoss, Callable[..., Tensor]] = {
-    "sum": losses.content_sum,
-    "relative": losses.content_relative,
-}
 STYLE_LOSSES: Mapping[StyleLoss, Callable[[Moments, Moments], Tensor]] = {
     "sum": losses.style_sum,
     "gram": losses.style_gram,
     "wasserstein": losses.style_wasserstein,
 }
+
+# The relative content loss takes a photo's variance for at least this share of the paintings' energy at the tap.
+# Without it, a flat photo would weigh without bounds against the style. Ordinary photos are above it: theirs is 0.06 to
+# 1 of a painting's energy (the embedded network's relu4_1); a flat one's 0.0003 or nothing, one in thick fog's 0.005.
+LEAST_VARIANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,14 @@ class Objective:
                 tap: _at_least_float32(features) for tap, features in network(photo.rgb, settings.content_taps).items()
             }
             self.style = self._blend(paintings)
+        self.least = {
+            tap: LEAST_VARIANCE * float(self.style[tap].second_moment.trace()) for tap in settings.content_taps
+        }
 
     def _blend(self, paintings: Sequence[Source]) -> dict[str, Moments]:
         blended: dict[str, Moments] = {}
         for painting in paintings:
-            for tap, features in self.network(painting.rgb, self.settings.style_taps).items():
+            for tap, features in self.network(painting.rgb, self.taps).items():
                 moments = measure(features, shrink_mask(painting.alpha, self.network.stride[tap]))
                 moments = moments.scaled(painting.share / moments.count)
                 blended[tap] = blended[tap] + moments if tap in blended else moments
@@ -81,10 +84,9 @@ class Objective:
     def _terms(self, canvas: Tensor) -> dict[str, Tensor]:
         settings = self.settings
         features = self.network(canvas, self.taps)
-        content_loss, style_loss = CONTENT_LOSSES[settings.content_loss], STYLE_LOSSES[settings.style_loss]
+        style_loss = STYLE_LOSSES[settings.style_loss]
         content: Tensor = sum(  # type: ignore[assignment]
-            weight * content_loss(_at_least_float32(features[tap]), self.content[tap], self.masks[tap])
-            for tap, weight in settings.content_taps.items()
+            weight * self._compare_content(tap, features[tap]) for tap, weight in settings.content_taps.items()
         )
         style: Tensor = sum(  # type: ignore[assignment]
             weight * style_loss(measure(features[tap], self.masks[tap]), self.style[tap])
@@ -95,11 +97,27 @@ class Objective:
             terms["tv"] = settings.tv_weight * losses.total_variation(canvas, self.mask)
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
+    def _compare_content(self, tap: str, features: Tensor) -> Tensor:
+        features, target, mask = _at_least_float32(features), self.content[tap], self.masks[tap]
+        if self.settings.content_loss == "sum":
+            return losses.content_sum(features, target, mask)
+        return losses.content_relative(features, target, mask, self.least[tap])
+
 
 def _at_least_float32(features: Tensor) -> Tensor:
     return features.to(torch.promote_types(features.dtype, torch.float32))
 
 
 def shrink_mask(mask: Tensor | None, stride: int) -> Tensor | None:
-    """Carry a mask (1, 1, H, W) to the grid of a tap with that stride: each cell's own share of it."""
-    return None if mask is None else functional.avg_pool2d(mask, stride)
+    """Carry a mask (1, 1, H, W) to the grid of a tap with that stride: each cell's own share of it.
+
+    The rim that pooling crops counts to the cells beside it, so that nothing visible is lost.
+    """
+    if mask is None:
+        return None
+    for dimension in (2, 3):
+        inner = (mask.shape[dimension] // stride - 1) * stride
+        cells, last = mask.tensor_split([inner], dimension)
+        cells = torch.unflatten(cells, dimension, (inner // stride, stride)).mean(dimension + 1)
+        mask = torch.cat([cells, last.mean(dimension, keepdim=True)], dimension)
+    return mask
