@@ -118,6 +118,14 @@ def test_a_preset_can_be_chosen_beside_plain_settings(easel: Easel) -> None:
     assert torch.equal(pixels(picture), pixels(impasto.paint(easel.photo, easel.painting, settings=whole)))
 
 
+def test_another_preset_replaces_what_the_first_has_set(easel: Easel) -> None:
+    plain = {name: easel.quick[name] for name in ("size", "network", "precision", "steps", "start_size", "device")}
+    first = Settings(preset="gatys2015", **plain)
+    losses = next(impasto.start(easel.photo, easel.painting, settings=first, preset="default")).losses
+    assert losses == next(impasto.start(easel.photo, easel.painting, **plain)).losses
+    assert losses != next(impasto.start(easel.photo, easel.painting, settings=first)).losses
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

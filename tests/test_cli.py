@@ -298,6 +298,7 @@ def test_nobody_listening_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyP
         (["a.jpg", "b.jpg", "--size"], "--size requires an argument"),
         (["a.jpg", "b.jpg", "--size", "15"], "--size: takes a whole number, 16 to 32768; not '15'"),
         (["a.jpg", "b.jpg", "--size", "big"], "--size: takes a whole number, 16 to 32768; not 'big'"),
+        (["a.jpg", "b.jpg", "--seed", str(2**63)], f"--seed: takes a whole number, 0 to {2**63 - 1}; not '{2**63}'"),
         (["a.jpg", "b.jpg", "--style-weight", "-1"], "--style-weight: takes a number, 0 or more; not '-1'"),
         (["a.jpg", "b.jpg", "--content-weight", "nan"], "--content-weight: takes a number"),
         (["a.jpg", "b.jpg", "--style-blend", "1,x"], "--style-blend: takes numbers with commas between them"),

@@ -168,6 +168,9 @@ def test_the_same_seed_paints_the_same_picture_and_another_another(optimizer: st
     torch.manual_seed(99)  # nothing is drawn from what others draw from
     assert torch.equal(paint(seed=3, **chosen), first)
     assert not torch.allclose(paint(seed=4, **chosen), first, atol=0.05)
+    largest = paint(seed=2**63 - 1, **chosen)
+    assert not torch.allclose(largest, first, atol=0.05)
+    assert not torch.allclose(largest, paint(seed=2**63 - 2, **chosen), atol=0.05)
 
 
 def test_the_canvas_starts_as_the_photo() -> None:

@@ -44,6 +44,16 @@ def test_the_default_preset_changes_nothing() -> None:
     assert Settings(preset="default") == Settings()
 
 
+def test_what_only_the_preset_has_set_does_not_count_as_given() -> None:
+    settings = Settings(preset="gatys2015", init="noise", size=99)
+    assert settings.model_fields_set == {"preset", "init", "size"}
+    again = Settings(**settings.model_dump(exclude_unset=True))
+    assert again == settings
+    assert Settings(**{**settings.model_dump(exclude_unset=True), "preset": "default"}) == Settings(
+        init="noise", size=99
+    )
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_names_only_settings_and_its_values_hold(preset: str) -> None:
     settings = Settings(preset=preset)
@@ -122,6 +132,7 @@ def test_an_unknown_setting_is_refused() -> None:
     [
         ("size", 15),
         ("seed", -1),
+        ("seed", 2**63),
         ("style_size", 0),
         ("style_weight", -1),
         ("content_weight", float("nan")),

@@ -1,9 +1,17 @@
 """Every knob once: its default, its range, its help; command line, recipe and forms are derived from here."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PlainSerializer,
+    model_validator,
+)
 
 Preset = Literal["default", "gatys2015"]
 
@@ -64,8 +72,14 @@ class Settings(BaseModel):
 
     preset: Preset = knob("default", "Picture", "a named set of values for all options below")
     size: int = knob(512, "Picture", "longer side of the picture in pixels", ge=16, le=32768)
-    seed: int = knob(0, "Picture", "number that all chance is drawn from; the same seed paints the same picture", ge=0)
-    init: str = knob("photo", "Picture", "what the canvas starts as: noise, photo, painting, or a picture file")
+    seed: int = knob(
+        0, "Picture", "number that all chance is drawn from; the same seed paints the same picture", ge=0, le=2**63 - 1
+    )
+    init: str = knob(
+        "photo",
+        "Picture",
+        "what the canvas starts as: noise, photo, painting (the first that has a weight), or a picture file",
+    )
 
     content_weight: Weight = knob(1.0, "Content and style", "weight of the photo (alpha)")
     style_weight: Weight = knob(1.0, "Content and style", "weight of the paintings (beta)")
@@ -117,13 +131,15 @@ class Settings(BaseModel):
         0.99, "Optimising", "decay of the average over steps that becomes the picture; 0: the last step", ge=0, lt=1
     )
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _fill_from_preset(cls, values: Any) -> Any:
+    def _fill_from_preset(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(values, Mapping):
-            return values
+            return handler(values)
         preset = values.get("preset", "default")
-        return {**(PRESETS.get(preset, {}) if isinstance(preset, str) else {}), **values}
+        filled = handler({**(PRESETS.get(preset, {}) if isinstance(preset, str) else {}), **values})
+        filled.model_fields_set.intersection_update(values)  # not what only the preset has set
+        return filled
 
 
 # What each preset changes. `default` is the class's own defaults.

@@ -90,18 +90,22 @@ def _span(schema: Mapping[str, Any]) -> str:
         return f"each {inner}" if inner else ""
     low = high = ""
     if "minimum" in schema:
-        low = f"{schema['minimum']:.10g}"
+        low = _number(schema["minimum"])
     elif "exclusiveMinimum" in schema:
-        low = f"over {schema['exclusiveMinimum']:.10g}"
+        low = f"over {_number(schema['exclusiveMinimum'])}"
     if "maximum" in schema:
-        high = f"{schema['maximum']:.10g}"
+        high = _number(schema["maximum"])
     elif "exclusiveMaximum" in schema:
-        high = f"below {schema['exclusiveMaximum']:.10g}"
+        high = f"below {_number(schema['exclusiveMaximum'])}"
     if low and high:
         return f"{low} to {high}"
     if low:
         return low if low.startswith("over") else f"{low} or more"
     return high if not high or high.startswith("below") else f"at most {high}"
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.10g}"
 
 
 def flag(name: str) -> str:
