@@ -16,29 +16,29 @@ from pydantic import (
 Preset = Literal["default", "gatys2015"]
 
 
-def parse_taps(value: Any) -> Any:
-    """Read `relu4_2:1,relu3_1:0.5` as {"relu4_2": 1.0, "relu3_1": 0.5}; a tap without a weight counts 1."""
+def parse_weights(value: Any) -> Any:
+    """Read `relu4_2:1,relu3_1:0.5` as {"relu4_2": 1.0, "relu3_1": 0.5}; a name without a weight counts 1."""
     if not isinstance(value, str):
         return value
-    taps: dict[str, float] = {}
+    weights: dict[str, float] = {}
     for item in value.split(","):
-        tap, _, weight = item.strip().partition(":")
-        if tap in taps:
-            raise ValueError(f"the tap {tap!r} is named twice")
+        name, _, weight = item.strip().partition(":")
+        if name in weights:
+            raise ValueError(f"{name!r} is named twice")
         try:
-            taps[tap] = float(weight) if weight else 1.0
+            weights[name] = float(weight) if weight else 1.0
         except ValueError:
             raise ValueError(f"{weight!r} is not a weight; write it as relu4_2:1,relu3_1:0.5") from None
-    return taps
+    return weights
 
 
-def write_taps(taps: Mapping[str, float]) -> str:
-    """Write {"relu4_2": 1.0} as `relu4_2:1`, every digit that `parse_taps` needs to read the same weights."""
-    return ",".join(f"{tap}:{repr(float(weight)).removesuffix('.0')}" for tap, weight in taps.items())
+def write_weights(weights: Mapping[str, float]) -> str:
+    """Write {"relu4_2": 1.0} as `relu4_2:1`, every digit that `parse_weights` needs to read the same weights."""
+    return ",".join(f"{name}:{repr(float(weight)).removesuffix('.0')}" for name, weight in weights.items())
 
 
 ContentLoss = Literal["relative", "sum"]
-StyleLoss = Literal["gram", "wasserstein", "sum"]
+StyleLoss = Literal["wasserstein", "gram", "sum"]
 Layout = Literal["auto", "impasto", "torchvision", "caffe", "gatys"]
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["replicate-first", "zero", "replicate", "reflect"]
@@ -46,14 +46,12 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Optimizer = Literal["adam", "lbfgs"]
 
 TapName = Annotated[str, Field(pattern=r"^(conv|relu)[1-5]_[1-4]$")]
-TapWeights = Annotated[
-    dict[TapName, Annotated[float, Field(ge=0, allow_inf_nan=False)]],
-    BeforeValidator(parse_taps),
-    PlainSerializer(write_taps, return_type=str),
-    Field(min_length=1),
-]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weighed = (BeforeValidator(parse_weights), PlainSerializer(write_weights, return_type=str), Field(min_length=1))
+TapWeights = Annotated[dict[TapName, Weight], *Weighed]
+LossWeights = Annotated[dict[StyleLoss, Weight], *Weighed]
 
+CONTENT_TAPS = {"relu3_1": 0.2, "relu4_1": 1.0, "relu5_1": 0.5}
 STYLE_TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
 
 
@@ -81,7 +79,7 @@ class Settings(BaseModel):
         "what the canvas starts as: noise, photo, painting (the first that has a weight), or a picture file",
     )
 
-    content_weight: Weight = knob(1.0, "Content and style", "weight of the photo (alpha)")
+    content_weight: Weight = knob(0.12, "Content and style", "weight of the photo (alpha)")
     style_weight: Weight = knob(1.0, "Content and style", "weight of the paintings (beta)")
     style_size: float = knob(
         1.0, "Content and style", "size of the paintings, and of their strokes, relative to the canvas", ge=0.05, le=10
@@ -89,18 +87,19 @@ class Settings(BaseModel):
     style_blend: tuple[Weight, ...] = knob(
         (), "Content and style", "weight of each painting, in their order; all alike if not given"
     )
-    tv_weight: Weight = knob(0.0, "Content and style", "weight of total variation, which smooths")
-    content_taps: TapWeights = knob({"relu4_1": 1.0}, "Content and style", "taps that see the content, with weights")
+    tv_weight: Weight = knob(0.05, "Content and style", "weight of total variation, which smooths")
+    content_taps: TapWeights = knob(CONTENT_TAPS, "Content and style", "taps that see the content, with weights")
     style_taps: TapWeights = knob(STYLE_TAPS, "Content and style", "taps that see the style, with weights")
     content_loss: ContentLoss = knob(
         "relative",
         "Content and style",
         "sum: the paper's 1/2 sum (F-P)^2; relative: as a share of the photo's own variance",
     )
-    style_loss: StyleLoss = knob(
-        "gram",
+    style_loss: LossWeights = knob(
+        {"wasserstein": 1.0, "gram": 0.5},
         "Content and style",
-        "sum: the paper's sum (G-A)^2 / 4 N^2 M^2; gram: |G-A|^2 / |A|^2; wasserstein: between means and covariances",
+        "one or several, with weights: wasserstein, between means and covariances; gram: |G-A|^2 / |A|^2; "
+        "sum: the paper's sum (G-A)^2 / 4 N^2 M^2",
     )
 
     network: str = knob(
@@ -117,18 +116,16 @@ class Settings(BaseModel):
     device: str = knob("auto", "Network", "auto, cpu, cuda, cuda:1, mps")
     precision: Precision = knob("auto", "Network", "of the network; auto: bfloat16 where the processor is fast at it")
 
-    optimizer: Optimizer = knob("adam", "Optimising", "what moves the pixels")
+    optimizer: Optimizer = knob("lbfgs", "Optimising", "what moves the pixels")
     start_size: int = knob(
-        128, "Optimising", "longer side of the first, coarsest scale; the full size or more paints at one scale", ge=16
+        256, "Optimising", "longer side of the first, coarsest scale; the full size or more paints at one scale", ge=16
     )
-    scale_step: float = knob(
-        2**0.5, "Optimising", "each scale is so many times as large as the one before", gt=1.05, le=4
-    )
-    steps: int = knob(300, "Optimising", "steps at the first scale", ge=1, le=1_000_000)
+    scale_step: float = knob(2.0, "Optimising", "each scale is so many times as large as the one before", gt=1.05, le=4)
+    steps: int = knob(200, "Optimising", "steps at the first scale", ge=1, le=1_000_000)
     later_steps: int = knob(100, "Optimising", "steps at each scale after the first", ge=1, le=1_000_000)
     learning_rate: float = knob(0.02, "Optimising", "step length of adam; 1 is a pixel's whole range", gt=0, le=10)
     average: float = knob(
-        0.99, "Optimising", "decay of the average over steps that becomes the picture; 0: the last step", ge=0, lt=1
+        0.0, "Optimising", "decay of the average over steps that becomes the picture; 0: the last step", ge=0, lt=1
     )
 
     @model_validator(mode="wrap")
@@ -152,7 +149,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "content_taps": {"conv4_2": 1.0},
         "style_taps": dict.fromkeys(("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"), 0.2),
         "content_loss": "sum",
-        "style_loss": "sum",
+        "style_loss": {"sum": 1.0},
         "tv_weight": 0.0,
         "pooling": "average",
         "pooling_gain": False,

@@ -17,14 +17,14 @@ Quiet = Annotated[
     Parameter(alias="-q", negative=(), show_default=False, help="show nothing but errors, print only the path"),
 ]
 
-METAVARS = {"integer": "INT", "number": "NUMBER", "string": "TEXT", "array": "NUMBER,...", "object": "TAP:WEIGHT,..."}
+METAVARS = {"integer": "INT", "number": "NUMBER", "string": "TEXT", "array": "NUMBER,...", "object": "NAME:WEIGHT,..."}
 KINDS = {
     "integer": "a whole number",
     "number": "a number",
     "string": "text",
     "boolean": "yes or no",
     "array": "numbers with commas between them",
-    "object": "taps with weights, such as relu4_2:1,relu3_1:0.5",
+    "object": "names with weights, such as relu4_2:1,relu3_1:0.5",
 }
 
 
@@ -135,6 +135,10 @@ def _complain(name: str, words: Mapping[str, Any], fault: Mapping[str, Any]) -> 
     else:
         schema = Settings.model_json_schema()["properties"][name]
         span = _span(schema)
-        takes = f"one of {', '.join(schema['enum'])}" if "enum" in schema else KINDS[schema["type"]]
+        names = schema.get("propertyNames", {}).get("enum")
+        if names:
+            takes = f"any of {', '.join(names)}, with weights, such as {names[0]}:1"
+        else:
+            takes = f"one of {', '.join(schema['enum'])}" if "enum" in schema else KINDS[schema["type"]]
         said = f"takes {takes}{', ' + span if span else ''}; not {words.get(name)!r}"
     return f"{flag(name)}: {said}" if name else said

@@ -84,18 +84,23 @@ class Objective:
     def _terms(self, canvas: Tensor) -> dict[str, Tensor]:
         settings = self.settings
         features = self.network(canvas, self.taps)
-        style_loss = STYLE_LOSSES[settings.style_loss]
         content: Tensor = sum(  # type: ignore[assignment]
             weight * self._compare_content(tap, features[tap]) for tap, weight in settings.content_taps.items()
         )
         style: Tensor = sum(  # type: ignore[assignment]
-            weight * style_loss(measure(features[tap], self.masks[tap]), self.style[tap])
-            for tap, weight in settings.style_taps.items()
+            weight * self._compare_style(tap, features[tap]) for tap, weight in settings.style_taps.items()
         )
         terms = {"content": settings.content_weight * content, "style": settings.style_weight * style}
         if settings.tv_weight:
             terms["tv"] = settings.tv_weight * losses.total_variation(canvas, self.mask)
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
+
+    def _compare_style(self, tap: str, features: Tensor) -> Tensor:
+        moments = measure(features, self.masks[tap])
+        terms = [
+            weight * STYLE_LOSSES[kind](moments, self.style[tap]) for kind, weight in self.settings.style_loss.items()
+        ]
+        return torch.stack(terms).sum()
 
     def _compare_content(self, tap: str, features: Tensor) -> Tensor:
         features, target, mask = _at_least_float32(features), self.content[tap], self.masks[tap]
