@@ -161,6 +161,18 @@ def test_a_beginning_can_be_a_file(easel: Easel) -> None:
     assert picture.getextrema() == ((51, 51), (102, 102), (204, 204))
 
 
+def test_a_beginning_that_is_cut_out_has_its_mean_colour_around(easel: Easel) -> None:
+    begun = easel.photo.with_name("begun.png")
+    sheet = Image.new("RGBA", (32, 24), (255, 0, 0, 0))
+    sheet.paste((51, 102, 204, 255), (0, 0, 8, 24))
+    sheet.save(begun)
+    picture = impasto.paint(easel.photo, easel.painting, **{**easel.quick, "init": str(begun), "steps": 1})
+    assert picture.getextrema() == ((51, 51), (102, 102), (204, 204))
+    Image.new("RGBA", (32, 24)).save(begun)
+    with pytest.raises(UsageError, match=r"--init .*begun\.png: the picture is wholly transparent"):
+        impasto.start(easel.photo, easel.painting, **{**easel.quick, "init": str(begun)})
+
+
 def test_the_callers_own_chance_is_left_alone(easel: Easel) -> None:
     torch.manual_seed(11)
     expected = torch.rand(1)
@@ -282,7 +294,7 @@ def test_transparency_that_the_output_cant_hold_is_said_before_painting(
 @pytest.mark.parametrize(
     ("chosen", "message"),
     [
-        ({"style_blend": (1, 2, 3)}, "--style-blend gives 3 weights, there are 1 paintings: give one for each"),
+        ({"style_blend": (1, 2, 3)}, "--style-blend has 3 weights for 1 painting: give one for each"),
         ({"style_blend": (0,)}, "--style-blend: at least one painting needs a weight above 0"),
         ({"size": 3}, "size: Input should be greater than or equal to 16"),
         ({"sice": 64}, "sice: Extra inputs are not permitted"),

@@ -304,7 +304,10 @@ def test_nobody_listening_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyP
         (["a.jpg", "b.jpg", "--style-blend", "1,x"], "--style-blend: takes numbers with commas between them"),
         (["a.jpg", "b.jpg", "--optimizer", "adams"], 'Did you mean "adam"?'),
         (["a.jpg", "b.jpg", "--preset", "x"], 'Choose from: "default", "gatys2015"'),
-        (["a.jpg", "b.jpg", "--content-taps", "relu9_9"], "--content-taps: takes names with weights, such as relu4_2:1"),
+        (
+            ["a.jpg", "b.jpg", "--content-taps", "relu9_9"],
+            "--content-taps: takes names with weights, such as relu4_2:1",
+        ),
         (["a.jpg", "b.jpg", "--style-taps", "relu1_1:x"], "--style-taps: 'x' is not a weight"),
         (["a.jpg", "b.jpg", "--size", "5", "--steps", "0"], "--steps: takes a whole number, 1 to 1000000; not '0'"),
         (["a.jpg", "b.jpg", "--quality", "101"], "--quality"),
@@ -473,7 +476,20 @@ def for_real(easel: Path, *words: str) -> "subprocess.Popen[str]":
 
 
 def test_it_paints(easel: Path) -> None:
-    words = ["--size", "64", "--start-size", "32", "--scale-step", "1.414", "--steps", "3", "--later-steps", "2", "-o", "[red].png"]
+    words = [
+        "--size",
+        "64",
+        "--start-size",
+        "32",
+        "--scale-step",
+        "1.414",
+        "--steps",
+        "3",
+        "--later-steps",
+        "2",
+        "-o",
+        "[red].png",
+    ]
     painting = for_real(easel, *words)
     out, err = painting.communicate(timeout=60)
     assert painting.returncode == 0, err
@@ -485,7 +501,20 @@ def test_it_paints(easel: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_is_interrupted(easel: Path, number: signal.Signals) -> None:
-    words = ["--size", "64", "--start-size", "32", "--scale-step", "1.414", "--steps", "999999", "--save-every", "1", "-o", f"{number}.png"]
+    words = [
+        "--size",
+        "64",
+        "--start-size",
+        "32",
+        "--scale-step",
+        "1.414",
+        "--steps",
+        "999999",
+        "--save-every",
+        "1",
+        "-o",
+        f"{number}.png",
+    ]
     painting = for_real(easel, *words)
     preview = easel / f"{number}.preview.png"
     while not preview.exists() and painting.poll() is None:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -82,6 +83,11 @@ def test_the_losses_are_those_of_the_picture() -> None:
         canvas = painter.picture().requires_grad_()
         objective = Objective(NETWORK, painter.settings, Source(PHOTO), [Source(resize(PAINTING, 40, 40).clamp(0, 1))])
         assert objective.backward(canvas) == pytest.approx(step.losses, rel=1e-3)
+
+
+def test_with_an_average_the_losses_are_those_of_the_canvases() -> None:
+    plain, averaged = (list(make_painter(average=average)) for average in (0.0, 0.9))
+    assert [step.losses for step in averaged] == [step.losses for step in plain]
 
 
 @pytest.mark.parametrize("style_loss", ["sum", "gram", "wasserstein"])
@@ -194,6 +200,21 @@ def test_the_canvas_starts_as_the_middle_of_the_painting_or_of_any_picture(init:
     left, top = (width - 40) // 2, (height - 32) // 2
     middle = source[..., top : top + 32, left : left + 40]
     torch.testing.assert_close(first_canvas(PHOTO, paintings, begin, init=init), middle)
+
+
+def test_the_canvas_starts_as_the_first_painting_that_has_a_share() -> None:
+    sources = [Source(make_picture(40, 32, 5), share=0.0), Source(make_picture(40, 32, 6)), Source(PAINTING)]
+    torch.testing.assert_close(first_canvas(PHOTO, sources, init="painting"), sources[1].rgb)
+
+
+def test_what_is_transparent_in_the_painting_is_its_mean_visible_colour_in_the_canvas() -> None:
+    painting, alpha = make_picture(40, 32, 5), torch.ones(1, 1, 32, 40)
+    alpha[..., 10:], alpha[..., 5:10] = 0, 0.5
+    mean = (painting[..., :5].sum((2, 3)) + painting[..., 5:10].sum((2, 3)) / 2)[..., None, None] / (32 * 7.5)
+    begun = first_canvas(PHOTO, [Source(painting, alpha)], init="painting")
+    torch.testing.assert_close(begun[..., :5], painting[..., :5])
+    torch.testing.assert_close(begun[..., 5:10], (painting[..., 5:10] + mean) / 2)
+    torch.testing.assert_close(begun[..., 10:], mean.expand(1, 3, 32, 30))
 
 
 @pytest.mark.parametrize("size", [(13, 9), (100, 31), (500, 20)])
@@ -413,24 +434,86 @@ def test_one_that_diverges_after_every_return_fails_too(monkeypatch: pytest.Monk
     assert len(painter.notes) == painter_module.RECOVERIES
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_one_that_is_not_finite_from_the_beginning_fails_with_what_it_began_with(
-    monkeypatch: pytest.MonkeyPatch, value: float
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (spoil(math.nan), "the loss is nan"),
+        (spoil(math.inf), "the loss is inf"),
+        (spoil_gradient, "the loss's gradient is not finite"),
+    ],
+)
+def test_one_that_is_not_finite_from_the_beginning_fails_at_once_with_what_it_began_with(
+    monkeypatch: pytest.MonkeyPatch, fault: Fault, said: str
 ) -> None:
-    plant(monkeypatch, spoil(value), lambda _: True)
+    looks = plant(monkeypatch, fault, lambda _: True)
     painter = make_painter()
-    with pytest.raises(DivergedError) as failed:
+    with pytest.raises(DivergedError, match=f"can't go on from what it begins with: {said}") as failed:
         next(painter)
     assert isinstance(failed.value.picture, Tensor)
     assert torch.equal(failed.value.picture, PHOTO)
+    assert len(looks) == 1
+    assert painter.notes == []
 
 
-def test_a_recovery_is_forgotten_at_the_next_scale(monkeypatch: pytest.MonkeyPatch) -> None:
-    plant(monkeypatch, spoil(math.nan), lambda look: look == 2)
-    painter = make_painter(start_size=20, steps=3, later_steps=3)
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_one_that_is_not_finite_at_a_later_scale_fails_with_what_that_begins_with(
+    monkeypatch: pytest.MonkeyPatch, average: float
+) -> None:
+    looks = plant(monkeypatch, spoil(math.nan), lambda look: look > 3)
+    painter = make_painter(start_size=20, steps=3, average=average)
+    for _ in range(3):
+        next(painter)
+    enlarged = resize(painter.picture(), 40, 32).clamp(0, 1)
+    with pytest.raises(DivergedError, match="can't go on from what it begins with") as failed:
+        next(painter)
+    assert len(looks) == 4
+    assert isinstance(failed.value.picture, Tensor)
+    torch.testing.assert_close(failed.value.picture, enlarged)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (spoil(math.nan), "The loss is nan: back"),
+        (spoil(1e9), r"The loss rose to 1e\+09: back"),
+        (spoil_gradient, "The loss's gradient is not finite: back"),
+    ],
+)
+def test_notes_and_the_failure_say_what_was_wrong(monkeypatch: pytest.MonkeyPatch, fault: Fault, said: str) -> None:
+    plant(monkeypatch, fault, lambda look: look > 1)
+    painter = make_painter()
+    with pytest.raises(DivergedError, match=said[1:].removesuffix(": back")):
+        list(painter)
+    assert len(painter.notes) == painter_module.RECOVERIES
+    for note in painter.notes:
+        assert re.match(said, note)
+
+
+def test_a_grey_canvas_that_is_not_finite_is_no_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Objective, "evaluate", lambda *_: {"total": math.inf})
+    painter = make_painter()
+    assert len(list(painter)) == 5
+    assert painter.notes == []
+
+
+@pytest.mark.parametrize(("optimizer", "rate"), [(Adam, 0.02), (LBFGS, 1.0)])
+def test_later_scales_go_on_as_carefully_as_a_recovery_has_left_it(
+    monkeypatch: pytest.MonkeyPatch, optimizer: type, rate: float
+) -> None:
+    rates: list[float] = []
+    step = optimizer.step
+
+    def watched(self: Any, canvas: Tensor, gradient: Tensor) -> None:
+        rates.append(self.rate)
+        step(self, canvas, gradient)
+
+    monkeypatch.setattr(optimizer, "step", watched)
+    plant(monkeypatch, spoil(math.nan), lambda look: look in (2, 5))
+    painter = make_painter(start_size=20, steps=2, later_steps=6, optimizer=optimizer.__name__.lower())
     steps = list(painter)
-    assert [step.scale for step in steps] == [1, 1, 1, 2, 2, 2]
-    assert steps[-1].losses["total"] < steps[3].losses["total"]
+    assert [step.scale for step in steps] == [1, 1, 2, 2, 2, 2, 2, 2]
+    assert rates == [rate, rate / 4, rate / 4, *[rate / 16] * 5]
+    assert len(painter.notes) == 2
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])

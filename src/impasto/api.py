@@ -181,7 +181,8 @@ def _begin(
     shares = settings.style_blend or (1.0,) * len(paintings)
     if len(shares) != len(paintings):
         raise UsageError(
-            f"--style-blend gives {len(shares)} weights, there are {len(paintings)} paintings: give one for each."
+            f"--style-blend has {_count(len(shares), 'weight')} for {_count(len(paintings), 'painting')}: "
+            "give one for each."
         )
     if not sum(shares):
         raise UsageError("--style-blend: at least one painting needs a weight above 0.")
@@ -202,7 +203,10 @@ def _begin(
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     begin = None
     if settings.init not in ("noise", "photo", "painting"):
-        begin = files.read(settings.init).rgb
+        begun = files.read(settings.init)
+        if begun.alpha is not None and not bool(begun.alpha.any()):
+            raise UsageError(f"--init {settings.init}: the picture is wholly transparent, there is nothing to see.")
+        begin = Source(begun.rgb, begun.alpha).opaque()
     sources = [
         Source(painting.rgb.to(device), _to(painting.alpha, device), share)
         for painting, share in zip(paintings, shares, strict=True)
@@ -210,6 +214,10 @@ def _begin(
     ]
     painter = Painter(network, settings, Source(photo.rgb.to(device), _to(photo.alpha, device)), sources, begin)
     return Run(painter, photo.alpha, job)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _to(tensor: Tensor | None, device: torch.device) -> Tensor | None:

@@ -31,6 +31,13 @@ class Source:
     alpha: Tensor | None = None
     share: float = 1.0
 
+    def opaque(self) -> Tensor:
+        """Return `rgb` over the mean of the colours that are visible."""
+        if self.alpha is None:
+            return self.rgb
+        mean = (self.rgb * self.alpha).sum((2, 3), keepdim=True) / self.alpha.sum()
+        return torch.lerp(mean, self.rgb, self.alpha)
+
 
 class Objective:
     """L = alpha L_content + beta L_style + TV for a canvas of the photo's size.

@@ -18,13 +18,15 @@ from impasto.settings import Settings
 
 RECOVERIES = 4  # how often a scale may diverge, gone on with at a quarter of the step length each time, before it fails
 EXPLODED = 10.0  # times the loss that the scale began with, where that is more than the loss of a grey canvas
+ADVICE = "Lower --style-weight, --tv-weight or --learning-rate, or use --precision float32."
 
 
 @dataclass(frozen=True)
 class Step:
     """One step: plain numbers. `scale` and `step` count from 1, `step` over all scales; `seconds` since the start.
 
-    `losses` are those of the canvas that `Painter.picture()` gives: content, style, tv (if asked for), total, weighted.
+    `losses` are those of the canvas at this step: content, style, tv (if asked for), total, weighted. With
+    `settings.average`, `Painter.picture()` is an average of the scale's canvases so far, whose losses are others.
     """
 
     scale: int
@@ -63,6 +65,8 @@ class Painter:
         self._started = time.perf_counter()
         self._accepted: Tensor | None = None
         self._average: Average | None = None
+        self._care = 1.0  # what the step length is multiplied by; less after each recovery, at later scales too
+        self._optimizer = self._make_optimizer()
         self._iterator = self._paint()
 
     def __iter__(self) -> Iterator[Step]:
@@ -75,7 +79,7 @@ class Painter:
         """Return the picture so far (1, 3, H, W), sRGB in [0, 1], at the scale that the painter has come to."""
         if self._accepted is None:
             raise UsageError("Nothing is painted yet: ask for a step first.")
-        picture = self._accepted if self._average is None else self._average.value
+        picture = self._average.value if self._average is not None and self._average.weight else self._accepted
         return picture.clamp(0, 1).cpu().contiguous()
 
     def _plan_sizes(self) -> list[tuple[int, int]]:
@@ -98,7 +102,7 @@ class Painter:
 
     def _paint(self) -> Iterator[Step]:
         self._started = time.perf_counter()
-        done, optimizer = 0, self._make_optimizer(1.0)
+        done = 0
         for scale, (width, height) in enumerate(self.sizes, start=1):
             photo = _lay_out(resize(self.photo.rgb, width, height).clamp(0, 1))
             alpha = None if self.photo.alpha is None else resize(self.photo.alpha, width, height).clamp(0, 1)
@@ -108,43 +112,45 @@ class Painter:
                 canvas = self._begin(photo)
             else:
                 canvas = resize(self.picture().to(photo), width, height).clamp(0, 1)
-                optimizer = optimizer.enlarged(width, height)
+                self._optimizer = self._optimizer.enlarged(width, height)
             if alpha is not None:  # what is transparent stays as it is
                 canvas = torch.where(alpha > 0, canvas, photo)
             self._average = Average(self.settings.average) if self.settings.average else None
             steps = self.settings.steps if scale == 1 else self.settings.later_steps
-            for losses in self._move(_lay_out(canvas).requires_grad_(), objective, optimizer, alpha, steps):
+            for losses in self._move(_lay_out(canvas).requires_grad_(), objective, alpha, steps):
                 done += 1
                 seconds = time.perf_counter() - self._started
                 yield Step(scale, len(self.sizes), done, width, height, losses, seconds)
 
     def _move(
-        self, canvas: Tensor, objective: Objective, optimizer: Adam | LBFGS, alpha: Tensor | None, steps: int
+        self, canvas: Tensor, objective: Objective, alpha: Tensor | None, steps: int
     ) -> Iterator[dict[str, float]]:
         """Take the steps of one scale; where the loss explodes, go back to the last good canvas, more carefully."""
         self._accepted = canvas.detach().clone()
-        ceiling, recoveries = 0.0, 0
+        ceiling, recoveries = math.inf, 0
         while steps:
             losses = objective.backward(canvas)
             gradient = canvas.grad
             assert gradient is not None
-            if not ceiling:
-                # A canvas that begins at its goal has a loss of almost 0, and no loss has a unit: grey is the measure.
-                ceiling = max(EXPLODED * losses["total"], objective.evaluate(torch.full_like(canvas, 0.5))["total"])
-            # So written, neither NaN nor an infinite ceiling passes.
-            if losses["total"] <= ceiling < math.inf and bool(gradient.isfinite().all()):
-                self._accept(canvas)
-                yield losses
-                steps -= 1
-            else:
+            if fault := _find_fault(losses["total"], gradient, ceiling):
+                if ceiling == math.inf:  # no step was taken: a shorter one can't help
+                    raise DivergedError(
+                        f"The painting can't go on from what it begins with: {fault}. {ADVICE}", self.picture()
+                    )
                 recoveries += 1
-                self._go_back(canvas, losses["total"], recoveries)
-                optimizer = self._make_optimizer(0.25**recoveries)
+                self._go_back(canvas, fault, recoveries)
                 continue
+            if ceiling == math.inf:
+                # A canvas that begins at its goal has a loss of almost 0, and no loss has a unit: grey is the measure.
+                grey = objective.evaluate(torch.full_like(canvas, 0.5))["total"]
+                ceiling = max(EXPLODED * losses["total"], grey if math.isfinite(grey) else 0.0)
+            self._accept(canvas)
+            yield losses
+            steps -= 1
             with torch.no_grad():
                 if alpha is not None:
                     gradient = gradient * (alpha > 0)
-                optimizer.step(canvas, gradient)
+                self._optimizer.step(canvas, gradient)
                 if self.settings.optimizer == "adam":
                     canvas.clamp_(0, 1)
                 if alpha is not None:  # the moments of a coarser scale have spread over what is transparent here
@@ -156,27 +162,29 @@ class Painter:
         if self._average is not None:
             self._average.update(self._accepted)
 
-    def _go_back(self, canvas: Tensor, loss: float, recoveries: int) -> None:
+    def _go_back(self, canvas: Tensor, fault: str, recoveries: int) -> None:
         assert self._accepted is not None
         if recoveries > RECOVERIES:
             raise DivergedError(
-                f"The painting diverged (loss {loss:g}) and {RECOVERIES} returns to the last good canvas did not help. "
-                "Lower --style-weight, --tv-weight or --learning-rate, or use --precision float32.",
+                f"The painting diverged: {fault}, and {RECOVERIES} returns to the last good canvas did not help. "
+                + ADVICE,
                 picture=self.picture(),
             )
         with torch.no_grad():
             canvas.copy_(self._accepted)
+        self._care /= 4
+        self._optimizer = self._make_optimizer()
         self.notes.append(
-            f"The loss rose to {loss:g}: back to the last good canvas, with a quarter of the step length."
+            f"{fault[0].upper()}{fault[1:]}: back to the last good canvas, with a quarter of the step length."
         )
 
-    def _make_optimizer(self, care: float) -> Adam | LBFGS:
+    def _make_optimizer(self) -> Adam | LBFGS:
         if self.settings.optimizer == "adam":
-            return Adam(self.settings.learning_rate * care)
-        return LBFGS(rate=care)
+            return Adam(self.settings.learning_rate * self._care)
+        return LBFGS(rate=self._care)
 
     def _begin(self, photo: Tensor) -> Tensor:
-        """Return the first canvas: noise, the photo, the first painting or `begin`, at the photo's size."""
+        """Return the first canvas, of the photo's size: noise, the photo, the first painting with a share, `begin`."""
         height, width = photo.shape[2:]
         init = self.settings.init
         if init == "photo":
@@ -184,8 +192,11 @@ class Painter:
         if init == "noise":
             chance = torch.Generator().manual_seed(self.settings.seed)
             return torch.rand(1, 3, height, width, generator=chance).to(photo)
-        source = self.paintings[0].rgb if init == "painting" else self.begin
-        if source is None:
+        if init == "painting":
+            source = next(painting for painting in self.paintings if painting.share).opaque()
+        elif self.begin is not None:
+            source = self.begin
+        else:
             raise UsageError(f"--init {init}: the picture to begin with was not given.")
         return _cover(source, width, height).to(photo)
 
@@ -221,6 +232,15 @@ class Average:
             self.value.lerp_(canvas, (1 - self.decay) / self.weight)
         else:
             self.value = canvas.clone()
+
+
+def _find_fault(loss: float, gradient: Tensor, ceiling: float) -> str:
+    """Say what is wrong with a look at the canvas; nothing if it is good."""
+    if not math.isfinite(loss):
+        return f"the loss is {loss:g}"
+    if loss > ceiling:
+        return f"the loss rose to {loss:g}"
+    return "" if bool(gradient.isfinite().all()) else "the loss's gradient is not finite"
 
 
 def _lay_out(picture: Tensor) -> Tensor:
