@@ -57,7 +57,8 @@ def train(arguments: argparse.Namespace) -> None:
     torch.manual_seed(0)
     photos, _ = list_pictures(arguments.photos, HELD_OUT_EVERY["photos"])
     paintings, _ = list_pictures(arguments.paintings, HELD_OUT_EVERY["paintings"])
-    teacher = Teacher(arguments.teacher, torch.bfloat16)
+    # Padding by reflection copies every map once more; at a crop's border VGG-19's own zeros do as well.
+    teacher = Teacher(arguments.teacher, torch.bfloat16, padding="zero")
     student = Student(arguments.widths).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(student.parameters(), lr=arguments.rate, weight_decay=1e-4, fused=True)
     first = resume(arguments.run / "checkpoint.pt", student, optimiser)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from impasto.perception.network import Network, Normalisation
+from impasto.perception.network import Network, Normalisation, Padding
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 TAP_WIDTHS = (64, 128, 256, 512, 512)
@@ -19,11 +19,11 @@ class Teacher(nn.Module):
 
     Files are asked in order, each for the taps that none before it has. A file holds `convX_Y.weight` and `.bias`; with
     `preprocess.*` a 1x1 convolution in front, with `convX_1_to_vgg19.*` 1x1 convolutions from its own, narrower
-    channels to VGG-19's. Without `preprocess` the weights are torchvision's. VGG-19 itself pads with zeros, as it was
-    trained; a likeness, known by its heads, by reflection.
+    channels to VGG-19's. Without `preprocess` the weights are torchvision's. `padding` is VGG-19's own; a likeness,
+    known by its heads, pads by reflection, as it was trained.
     """
 
-    def __init__(self, files: list[Path], dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, files: list[Path], dtype: torch.dtype = torch.float32, padding: Padding = "reflect") -> None:
         super().__init__()
         self.dtype = dtype
         self.eyes = nn.ModuleList()
@@ -39,7 +39,7 @@ class Teacher(nn.Module):
             front = "preprocess.weight" in weights
             likeness = any("_to_vgg19" in name for name in weights)
             options = {"normalisation": RAW} if front else {}
-            eye = Network.from_weights(own, cut=taps[-1], padding="reflect" if likeness else "zero", **options)
+            eye = Network.from_weights(own, cut=taps[-1], padding="reflect" if likeness else padding, **options)
             self.eyes.append(eye.to(dtype=dtype, memory_format=torch.channels_last))
             self.preprocess.append((weights["preprocess.weight"], weights["preprocess.bias"]) if front else None)
             self.taps.append(taps)
