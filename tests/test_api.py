@@ -252,6 +252,40 @@ def test_previews_are_written_now_and_then_but_not_at_the_end(easel: Easel) -> N
     assert not easel.output.exists()
 
 
+def test_a_preview_replaces_no_file_of_before_unless_it_may(easel: Easel) -> None:
+    job = easel.job(save_every=1)
+    assert job.preview == easel.output.with_name("out.preview.png")
+    job.preview.write_text("dear")
+    with pytest.raises(PictureError, match=r"out\.preview\.png already exists"):
+        impasto.start_job(job)
+    assert next(impasto.start_job(easel.job())).step == 1  # without previews it is in nobody's way
+    assert job.preview.read_text() == "dear"
+    drain(impasto.start_job(easel.job(save_every=1, overwrite=True)))
+    with Image.open(job.preview) as written:
+        assert written.size == (32, 24)
+
+
+def test_a_preview_replaces_no_file_that_came_after_the_start(easel: Easel) -> None:
+    job = easel.job(save_every=1)
+    run = impasto.start_job(job)
+    job.preview.write_text("dear")
+    with pytest.raises(PictureError, match=r"out\.preview\.png already exists"):
+        next(run)
+    assert job.preview.read_text() == "dear"
+    assert run.write() == easel.output  # the step was painted
+
+
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["photo", "painting", "init"])
+def test_a_preview_never_replaces_an_input(easel: Easel, number: int) -> None:
+    places = [easel.photo, easel.painting, easel.other]
+    places[number] = places[number].rename(easel.output.with_name("out.preview.png"))
+    job = easel.job(
+        photo=places[0], paintings=(places[1],), save_every=1, overwrite=True, settings={"init": str(places[2])}
+    )
+    with pytest.raises(UsageError, match=r"out\.preview\.png is also the input"):
+        impasto.start_job(job)
+
+
 def test_without_save_every_there_are_no_previews(easel: Easel) -> None:
     before = set(easel.output.parent.iterdir())
     drain(impasto.start_job(easel.job()))
@@ -337,6 +371,12 @@ def test_an_output_that_is_an_input_is_refused(easel: Easel, number: int) -> Non
     job = easel.job(paintings=(easel.painting, easel.other), output=inputs[number], overwrite=True)
     with pytest.raises(UsageError, match=f"{inputs[number].name} is also the input"):
         impasto.start_job(job)
+
+
+def test_an_output_that_is_the_beginning_is_refused(easel: Easel) -> None:
+    chosen = {**easel.quick, "init": str(easel.other)}
+    with pytest.raises(UsageError, match=r"other\.png is also the input"):
+        impasto.paint(easel.photo, easel.painting, output=easel.other, overwrite=True, **chosen)
 
 
 @pytest.mark.parametrize(

@@ -475,21 +475,16 @@ def for_real(easel: Path, *words: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, cwd=easel, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def test_the_script_leads_to_where_an_interrupt_while_importing_is_caught() -> None:
+    code = "import sys; from importlib.metadata import entry_points; "
+    code += "(script,) = entry_points(group='console_scripts', name='impasto'); script.load(); "
+    code += "sys.exit(str([script.value, 'impasto.apps.cli' in sys.modules]))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert found.stderr.strip() == "['impasto.__main__:main', False]"
+
+
 def test_it_paints(easel: Path) -> None:
-    words = [
-        "--size",
-        "64",
-        "--start-size",
-        "32",
-        "--scale-step",
-        "1.414",
-        "--steps",
-        "3",
-        "--later-steps",
-        "2",
-        "-o",
-        "[red].png",
-    ]
+    words = [*"--size 64 --start-size 32 --scale-step 1.414 --steps 3 --later-steps 2 -o".split(), "[red].png"]
     painting = for_real(easel, *words)
     out, err = painting.communicate(timeout=60)
     assert painting.returncode == 0, err
@@ -501,20 +496,7 @@ def test_it_paints(easel: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_is_interrupted(easel: Path, number: signal.Signals) -> None:
-    words = [
-        "--size",
-        "64",
-        "--start-size",
-        "32",
-        "--scale-step",
-        "1.414",
-        "--steps",
-        "999999",
-        "--save-every",
-        "1",
-        "-o",
-        f"{number}.png",
-    ]
+    words = [*"--size 64 --start-size 32 --scale-step 1.414 --steps 999999 --save-every 1 -o".split(), f"{number}.png"]
     painting = for_real(easel, *words)
     preview = easel / f"{number}.preview.png"
     while not preview.exists() and painting.poll() is None:

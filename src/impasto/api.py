@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     PictureLike: TypeAlias = str | os.PathLike[str] | Image
 FetchProgress: TypeAlias = Callable[[int, int], None]
 
+BEGINNINGS = ("noise", "photo", "painting")  # what `init` means, where it is no file
+
 
 class Job(BaseModel):
     """One picture to paint, as plain data: where things are, and how to paint.
 
     `save_every` is the number of steps between previews, written to OUTPUT's folder as NAME.preview.SUFFIX; 0 for none.
+    What is at `output` or at the preview's place before is kept unless `overwrite`, the inputs in any case.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +47,11 @@ class Job(BaseModel):
     bits: Literal[8, 16] = 8
     quality: int = Field(95, ge=1, le=100)
 
+    @property
+    def preview(self) -> Path:
+        """Where the previews go."""
+        return self.output.with_name(f"{self.output.stem}.preview{self.output.suffix}")
+
 
 class Run:
     """A picture being painted: iterate over it for Steps, ask it for the picture at any time.
@@ -54,6 +62,7 @@ class Run:
 
     def __init__(self, painter: Painter, alpha: Tensor | None, job: Job | None = None) -> None:
         self._painter, self._alpha, self._job = painter, alpha, job
+        self._previewed = False
 
     def __iter__(self) -> Iterator[Step]:
         return self
@@ -62,7 +71,9 @@ class Run:
         step = next(self._painter)
         job = self._job
         if job and job.save_every and step.step % job.save_every == 0 and step.step < self.total:
-            self._write(job.output.with_name(f"{job.output.stem}.preview{job.output.suffix}"), overwrite=True)
+            # Not a file that has come there since the job was checked, but one of this run's own.
+            self._write(job.preview, overwrite=job.overwrite or self._previewed)
+            self._previewed = True
         return step
 
     @property
@@ -121,7 +132,7 @@ def paint(
     """
     chosen, picture = _settle(settings, overrides), files.read(photo)
     if output is not None:
-        inputs = [Path(item) for item in [photo, *_as_list(paintings)] if isinstance(item, str | os.PathLike)]
+        inputs = _list_inputs(chosen, photo, *_as_list(paintings))
         alpha = picture.alpha is not None
         files.check_target(output, inputs=inputs, overwrite=overwrite, alpha=alpha, size=chosen.size)
     run = _begin(chosen, picture, [files.read(painting) for painting in _as_list(paintings)])
@@ -158,16 +169,16 @@ def start_job(job: Job, fetch_progress: FetchProgress | None = None) -> Run:
 
     `fetch_progress` is told (bytes done, bytes in all) where a network has to be fetched. Errors as for `paint`.
     """
-    inputs = (job.photo, *job.paintings)
     photo = files.read(job.photo)
-    files.check_target(
-        job.output,
-        inputs=inputs,
-        overwrite=job.overwrite,
-        alpha=photo.alpha is not None,
-        bits=job.bits,
-        size=job.settings.size,
-    )
+    for target in (job.output, job.preview) if job.save_every else (job.output,):
+        files.check_target(
+            target,
+            inputs=_list_inputs(job.settings, job.photo, *job.paintings),
+            overwrite=job.overwrite,
+            alpha=photo.alpha is not None,
+            bits=job.bits,
+            size=job.settings.size,
+        )
     return _begin(job.settings, photo, [files.read(painting) for painting in job.paintings], job, fetch_progress)
 
 
@@ -202,7 +213,7 @@ def _begin(
     ).to(device, choose_dtype(settings.precision, device))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     begin = None
-    if settings.init not in ("noise", "photo", "painting"):
+    if settings.init not in BEGINNINGS:
         begun = files.read(settings.init)
         if begun.alpha is not None and not bool(begun.alpha.any()):
             raise UsageError(f"--init {settings.init}: the picture is wholly transparent, there is nothing to see.")
@@ -214,6 +225,12 @@ def _begin(
     ]
     painter = Painter(network, settings, Source(photo.rgb.to(device), _to(photo.alpha, device)), sources, begin)
     return Run(painter, photo.alpha, job)
+
+
+def _list_inputs(settings: Settings, *pictures: "PictureLike") -> list[Path]:
+    """List the picture files that are read."""
+    inputs = [Path(picture) for picture in pictures if isinstance(picture, str | os.PathLike)]
+    return inputs if settings.init in BEGINNINGS else [*inputs, Path(settings.init)]
 
 
 def _count(number: int, what: str) -> str:

@@ -66,7 +66,8 @@ Output = Annotated[
     ),
 ]
 Overwrite = Annotated[
-    bool, Parameter(group=OUTPUT, negative=(), show_default=False, help="replace the output if it exists")
+    bool,
+    Parameter(group=OUTPUT, negative=(), show_default=False, help="replace the output, and its preview, if they exist"),
 ]
 Bits = Annotated[Literal[8, 16], Parameter(group=OUTPUT, help="per channel; 16 for PNG and TIFF")]
 Quality = Annotated[int, Parameter(group=OUTPUT, validator=Number(gte=1, lte=100), help="of JPEG and WebP [1 to 100]")]
