@@ -469,6 +469,8 @@ def easel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 PAINT = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job ignores it
 PAINT += "from impasto.apps.cli import main; sys.exit(main())"
 
+SCALES = ("--size", "64", "--start-size", "32", "--scale-step", "1.414")
+
 
 def for_real(easel: Path, *words: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", PAINT, "photo.png", "painting.png", "--network", "tiny.safetensors", *words]
@@ -484,7 +486,7 @@ def test_the_script_leads_to_where_an_interrupt_while_importing_is_caught() -> N
 
 
 def test_it_paints(easel: Path) -> None:
-    words = [*"--size 64 --start-size 32 --scale-step 1.414 --steps 3 --later-steps 2 -o".split(), "[red].png"]
+    words = [*SCALES, "--steps", "3", "--later-steps", "2", "-o", "[red].png"]
     painting = for_real(easel, *words)
     out, err = painting.communicate(timeout=60)
     assert painting.returncode == 0, err
@@ -496,7 +498,7 @@ def test_it_paints(easel: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_is_interrupted(easel: Path, number: signal.Signals) -> None:
-    words = [*"--size 64 --start-size 32 --scale-step 1.414 --steps 999999 --save-every 1 -o".split(), f"{number}.png"]
+    words = [*SCALES, "--steps", "999999", "--save-every", "1", "-o", f"{number}.png"]
     painting = for_real(easel, *words)
     preview = easel / f"{number}.preview.png"
     while not preview.exists() and painting.poll() is None:

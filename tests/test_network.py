@@ -261,6 +261,46 @@ def test_normalisation_is_no_weight() -> None:
     assert {name.split(".")[0] for name in Network(WIDTHS).state_dict()} == {"convs"}
 
 
+# Mixes
+
+
+def mixing() -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """Name the weights of a tiny network, and draw a mix of two channels into three."""
+    chance = torch.Generator().manual_seed(4)
+    mix, bias = (torch.randn(shape, dtype=torch.float64, generator=chance) for shape in ((3, 2), (3,)))
+    return {name.removeprefix("convs."): tensor for name, tensor in make_network().state_dict().items()}, mix, bias
+
+
+def test_a_mix_is_an_affine_map_of_the_channels_at_its_tap_alone() -> None:
+    held, mix, bias = mixing()
+    plain = Network.from_weights(held)
+    mixed = Network.from_weights({**held, "relu2_1_mix.weight": mix, "relu2_1_mix.bias": bias})
+    taps = [layer for layer in plain.layers if not layer.startswith("pool")]
+    found, expected = mixed(picture(32, 32), taps), plain(picture(32, 32), taps)
+    planted = torch.einsum("dc,bchw->bdhw", mix, expected["relu2_1"]) + bias[:, None, None]
+    torch.testing.assert_close(found.pop("relu2_1"), planted)
+    for tap, features in found.items():
+        assert torch.equal(features, expected[tap])
+    assert torch.equal(mixed(picture(32, 32), ["relu2_2"])["relu2_2"], expected["relu2_2"])
+
+
+def test_a_mix_follows_the_networks_type_and_is_as_frozen_and_as_cut() -> None:
+    held, mix, bias = mixing()
+    held |= {"relu2_1_mix.weight": mix, "relu2_1_mix.bias": bias}
+    network = Network.from_weights(held, cut="relu2_1").to(torch.float32)
+    assert network(picture(16, 16).float(), ["relu2_1"])["relu2_1"].dtype is torch.float32
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert not Network.from_weights(held, cut="relu1_2").mixes
+
+
+def test_gradients_go_through_a_mix() -> None:
+    held, mix, bias = mixing()
+    network = Network.from_weights({**held, "relu1_2_mix.weight": mix, "relu1_2_mix.bias": bias}, cut="relu2_1")
+    assert torch.autograd.gradcheck(
+        lambda canvas: tuple(network(canvas, ["relu1_2", "relu2_1"]).values()), picture(4, 6).requires_grad_()
+    )
+
+
 # Taps hold what they name
 
 

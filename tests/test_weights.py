@@ -490,9 +490,9 @@ def test_look_alikes_must_be_said(tmp_path: Path) -> None:
 
 def test_a_files_own_digest_goes_before_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "vgg16-00b39a1b.pth", number(make_weights(VGG16_DEPTHS), VGG16_DEPTHS))
-    assert weights.load(path, **SEEING).bgr
+    assert weights.load(path, **SEEING).normalisation.bgr
     monkeypatch.setitem(PUBLISHED, weights.digest(path)[:8], "torchvision")
-    assert not weights.load(path, **SEEING).bgr
+    assert not weights.load(path, **SEEING).normalisation.bgr
 
 
 @pytest.mark.parametrize("renamed", [False, True])
@@ -549,14 +549,55 @@ def change(name: str, tensor: Tensor | None) -> dict[str, Tensor]:
             r"conv2_2.bias holds numbers that are not finite",
         ),
         (change("conv2_2.bias", torch.ones(5, dtype=torch.int8)), r"conv2_2.bias holds torch.int8"),
+        (change("relu2_1_mix.weight", torch.ones(3, 5)), r"f.pth: relu2_1_mix.bias \(3,\) is missing"),
+        (change("relu2_1_mix.weight", torch.ones(3, 4)), r"has shape \(3, 4\), expected is \(3, 5\)"),
+        (change("relu2_1_mix.weight", torch.ones(3, 5, 1, 1)), r"has shape \(3, 5, 1, 1\), expected is \(3, 5\)"),
+        (change("relu2_1_mix.weight", torch.tensor(1.0)), r"has shape \(\), expected is \(1, 5\)"),
+        (change("relu2_1_mix.bias", torch.ones(3)), r"relu2_1_mix.bias \(3,\) is unexpected"),
+        (change("conv2_1_mix.weight", torch.ones(3, 5)), r"conv2_1_mix.weight \(3, 5\) is unexpected"),
+        (change("relu6_1_mix.weight", torch.ones(3, 8)), r"relu6_1_mix.weight \(3, 8\) is unexpected"),
         (change("bn1.running_mean", torch.ones(4)), r"batch normalisation"),
         ({"layer1.0.weight": torch.ones(1)}, r"no VGG weights: layer1.0.weight instead of"),
         ({}, r"no VGG weights: no tensors"),
     ],
 )
 def test_names_counts_shapes_and_numbers_are_compared(tmp_path: Path, changed: dict[str, Tensor], message: str) -> None:
+    layout: Any = "impasto" if any("_mix." in name for name in changed) else "auto"
     with pytest.raises(NetworkError, match=message):
-        weights.load(write(tmp_path / "f.pth", changed), **SEEING)
+        weights.load(write(tmp_path / "f.pth", changed), layout=layout, **SEEING)
+
+
+def add_mix(named: dict[str, Tensor], bias: Tensor | None = None) -> dict[str, Tensor]:
+    mix = {"relu2_1_mix.weight": torch.eye(5)[:3], "relu2_1_mix.bias": torch.ones(3) if bias is None else bias}
+    return {**named, **mix}
+
+
+def test_mixes_are_read_in_the_layout_impasto_alone(tmp_path: Path) -> None:
+    made = add_mix(make_weights())
+    path = write(tmp_path / "f.safetensors", made, {"layout": "impasto"})
+    plain = weights.load(write(tmp_path / "plain.pth", make_weights()), layout="impasto", **SEEING)
+    mixed = weights.load(path, **SEEING)
+    found, expected = mixed(picture(), TAPS), plain(picture(), TAPS)
+    torch.testing.assert_close(found["relu2_1"], expected["relu2_1"][:, :3] + 1)
+    assert torch.equal(found["relu5_1"], expected["relu5_1"])
+
+    for layout, named in (("gatys", made), ("torchvision", add_mix(number(make_weights())))):
+        with pytest.raises(NetworkError, match=r"f: relu2_1_mix.weight \(3, 5\) is unexpected"):
+            arrange(named, layout, "f")
+
+
+def test_the_second_part_of_a_mix_is_compared_too() -> None:
+    with pytest.raises(NetworkError, match=r"f: relu2_1_mix.bias has shape \(5,\), expected is \(3,\)"):
+        arrange(add_mix(make_weights(), torch.ones(5)), "impasto", "f")
+    with pytest.raises(NetworkError, match=r"f: relu2_1_mix.bias holds numbers that are not finite"):
+        arrange(add_mix(make_weights(), torch.full((3,), torch.nan)), "impasto", "f")
+
+
+def test_a_mix_is_no_layer_to_cut_after(tmp_path: Path) -> None:
+    path = write(tmp_path / "f.safetensors", add_mix(make_weights()), {"layout": "impasto"})
+    with pytest.raises(UsageError, match=r"has no layer 'relu2_1_mix'; it has conv1_1, .*, pool5\.$") as refused:
+        weights.load(path, **{**SEEING, "cut": "relu2_1_mix"})
+    assert "mix" not in str(refused.value).partition("it has")[2]
 
 
 def test_a_missing_convolution_does_not_turn_vgg19_into_vgg16() -> None:

@@ -140,7 +140,8 @@ def arrange(found: Mapping[str, Tensor], layout: Layout, file: str) -> dict[str,
         channels = width
         mix = f"{conv.replace('conv', 'relu')}_mix"
         if layout == "impasto" and f"{mix}.weight" in found:
-            mixed = found[f"{mix}.weight"].shape[0]
+            first = found[f"{mix}.weight"]
+            mixed = max(1, first.shape[0]) if first.ndim else 1
             weights[f"{mix}.weight"] = _take(found, f"{mix}.weight", (mixed, width), file)
             weights[f"{mix}.bias"] = _take(found, f"{mix}.bias", (mixed,), file)
     expected = {f"{prefix}.{part}" for prefix in convs.values() for part in ("weight", "bias")}

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -232,7 +233,7 @@ def _load_row(row: Row, layout: Layout, progress: Progress | None) -> tuple[dict
 
 
 def _check_cut(cut: str, tensors: dict[str, Tensor], network: str) -> None:
-    convs = [name.removesuffix(".weight") for name in tensors if name.endswith(".weight")]
+    convs = [name.removesuffix(".weight") for name in tensors if re.fullmatch(r"conv\d_\d\.weight", name)]
     layers = [layer for conv in convs for layer in (conv, conv.replace("conv", "relu"))]
     pools = [f"pool{block}" for block in range(1, int(convs[-1][4]) + 1)]
     if cut not in layers + pools:
