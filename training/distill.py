@@ -59,7 +59,8 @@ def train(arguments: argparse.Namespace) -> None:
     paintings, _ = list_pictures(arguments.paintings, HELD_OUT_EVERY["paintings"])
     # Padding by reflection copies every map once more; at a crop's border VGG-19's own zeros do as well.
     teacher = Teacher(arguments.teacher, torch.bfloat16, padding="zero")
-    student = Student(arguments.widths).to(memory_format=torch.channels_last)
+    student = Student(arguments.widths)
+    student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     optimiser = torch.optim.AdamW(student.parameters(), lr=arguments.rate, weight_decay=1e-4, fused=True)
     first = resume(arguments.run / "checkpoint.pt", student, optimiser)
     photo_crops, painting_crops = CropSampler(photos, seed=first), CropSampler(paintings, seed=first + 1)
@@ -123,7 +124,7 @@ def train_step(
             rows.append(torch.stack([squared, gram]).detach())
     pool.advance(drawn, painted, on_canvases)
     optimiser.zero_grad(set_to_none=True)
-    loss.backward()
+    torch.autograd.backward(loss)
     torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
     optimiser.step()
     errors = torch.stack(rows, dim=-1)  # (2, B, taps)

@@ -9,7 +9,7 @@ a channel that VGG-19 hardly cares for weighs little, however loud it is.
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from student import Student
 from teacher import TAPS, Teacher
@@ -34,6 +34,8 @@ def normalise_channels(student: Student, pictures: Iterable[Tensor]) -> None:
             sums[layer] = sums.get(layer, torch.zeros_like(row)) + row
     inputs = torch.ones(3)
     for layer, conv in student.eye.convs.items():
+        assert isinstance(conv, nn.Conv2d)
+        assert conv.bias is not None
         tap = layer.replace("conv", "relu")
         mean, square = sums[tap] / count
         scale = torch.maximum(mean, square.sqrt() / LOUDEST)
@@ -41,7 +43,9 @@ def normalise_channels(student: Student, pictures: Iterable[Tensor]) -> None:
         conv.weight.mul_(inputs.view(1, -1, 1, 1) / scale.view(-1, 1, 1, 1))
         conv.bias.div_(scale)
         if tap in TAPS:
-            student.heads[tap].weight.mul_(scale)
+            head = student.heads[tap]
+            assert isinstance(head, nn.Linear)
+            head.weight.mul_(scale)
         inputs = scale
 
 

@@ -15,6 +15,8 @@ class Student(nn.Module):
         super().__init__()
         self.eye = Network(widths, cut=TAPS[-1], padding="replicate-first")
         for conv in self.eye.convs.values():
+            assert isinstance(conv, nn.Conv2d)
+            assert conv.bias is not None
             nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
             nn.init.zeros_(conv.bias)
         self.heads = nn.ModuleDict(
@@ -23,7 +25,8 @@ class Student(nn.Module):
 
     def answer(self, tap: str, features: Tensor) -> Tensor:
         """Guess the teacher's channels at positions: (B, P, C) -> (B, P, full C)."""
-        return self.heads[tap](features).relu()
+        answer: Tensor = self.heads[tap](features).relu()
+        return answer
 
 
 def sample_positions(features: Tensor, positions: Tensor) -> Tensor:

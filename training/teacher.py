@@ -40,7 +40,8 @@ class Teacher(nn.Module):
             likeness = any("_to_vgg19" in name for name in weights)
             options = {"normalisation": RAW} if front else {}
             eye = Network.from_weights(own, cut=taps[-1], padding="reflect" if likeness else padding, **options)
-            self.eyes.append(eye.to(dtype=dtype, memory_format=torch.channels_last))
+            eye.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+            self.eyes.append(eye)
             self.preprocess.append((weights["preprocess.weight"], weights["preprocess.bias"]) if front else None)
             self.taps.append(taps)
             self.heads.append(
