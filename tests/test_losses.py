@@ -210,3 +210,14 @@ def test_gradients_of_content_and_total_variation(mask: Tensor | None) -> None:
 def test_gradients_of_styles_through_their_moments(style: StyleLoss, mask: Tensor | None) -> None:
     canvas, painting = draw(1, 3, 4, 5).requires_grad_(), measure(draw(1, 3, 5, 6, seed=1))
     assert gradcheck(lambda x: style(measure(x, mask), painting), canvas)
+
+
+def test_out_of_range_is_the_mean_squared_excess() -> None:
+    rgb = torch.tensor([-0.5, 0.0, 0.3, 1.0, 1.25, 1.0]).view(1, 3, 1, 2)
+    assert float(losses.out_of_range(rgb)) == pytest.approx((0.25 + 0.0625) / 6)
+    assert float(losses.out_of_range(rgb.clamp(0, 1))) == 0
+
+
+def test_out_of_range_gradient() -> None:
+    rgb = torch.tensor([-0.5, 0.1, 0.3, 0.9, 1.25, 1.5], dtype=torch.float64).view(1, 3, 1, 2).requires_grad_()
+    assert torch.autograd.gradcheck(losses.out_of_range, (rgb,))

@@ -79,7 +79,7 @@ class Settings(BaseModel):
         "what the canvas starts as: noise, photo, painting (the first that has a weight), or a picture file",
     )
 
-    content_weight: Weight = knob(0.12, "Content and style", "weight of the photo (alpha)")
+    content_weight: Weight = knob(0.14, "Content and style", "weight of the photo (alpha)")
     style_weight: Weight = knob(1.0, "Content and style", "weight of the paintings (beta)")
     style_size: float = knob(
         1.0, "Content and style", "size of the paintings, and of their strokes, relative to the canvas", ge=0.05, le=10
@@ -87,7 +87,10 @@ class Settings(BaseModel):
     style_blend: tuple[Weight, ...] = knob(
         (), "Content and style", "weight of each painting, in their order; all alike if not given"
     )
-    tv_weight: Weight = knob(0.05, "Content and style", "weight of total variation, which smooths")
+    tv_weight: Weight = knob(0.02, "Content and style", "weight of total variation, which smooths")
+    range_weight: Weight = knob(
+        300.0, "Content and style", "weight of values outside 0 to 1, which no picture can show; adam never leaves it"
+    )
     content_taps: TapWeights = knob(CONTENT_TAPS, "Content and style", "taps that see the content, with weights")
     style_taps: TapWeights = knob(STYLE_TAPS, "Content and style", "taps that see the style, with weights")
     content_loss: ContentLoss = knob(
@@ -151,6 +154,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "content_loss": "sum",
         "style_loss": {"sum": 1.0},
         "tv_weight": 0.0,
+        "range_weight": 0.0,
         "pooling": "average",
         "pooling_gain": False,
         "padding": "zero",

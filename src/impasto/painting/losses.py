@@ -74,6 +74,14 @@ def total_variation(rgb: Tensor, mask: Tensor | None = None) -> Tensor:
     return down.square().sum() / max(1, down.numel()) + right.square().sum() / max(1, right.numel())
 
 
+def out_of_range(rgb: Tensor) -> Tensor:
+    """Mean squared distance of the values of a canvas (1, 3, H, W) from what a picture can show, [0, 1].
+
+    Without it L-BFGS matches the style with values that are cut off in the end, and the match with them.
+    """
+    return (rgb - rgb.clamp(0, 1)).square().mean()
+
+
 def matrix_root(matrix: Tensor) -> Tensor:
     """The symmetric square root of a symmetric matrix (C, C) without negative eigenvalues."""
     eigenvalues, vectors = torch.linalg.eigh(matrix)

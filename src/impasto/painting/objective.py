@@ -40,7 +40,7 @@ class Source:
 
 
 class Objective:
-    """L = alpha L_content + beta L_style + TV for a canvas of the photo's size.
+    """L = alpha L_content + beta L_style + TV + range for a canvas of the photo's size.
 
     What is transparent, in the photo or in a painting, is left out of every term. Several paintings blend: their
     moments add, each by its share; the shares sum to 1.
@@ -77,7 +77,7 @@ class Objective:
         return blended
 
     def backward(self, canvas: Tensor) -> dict[str, float]:
-        """Fill `canvas.grad` (1, 3, H, W); return the weighted losses by name: content, style, tv, total."""
+        """Fill `canvas.grad` (1, 3, H, W); return the weighted losses by name: content, style, tv, range, total."""
         canvas.grad = None
         terms = self._terms(canvas)
         torch.autograd.backward(terms["total"])
@@ -100,6 +100,8 @@ class Objective:
         terms = {"content": settings.content_weight * content, "style": settings.style_weight * style}
         if settings.tv_weight:
             terms["tv"] = settings.tv_weight * losses.total_variation(canvas, self.mask)
+        if settings.range_weight:
+            terms["range"] = settings.range_weight * losses.out_of_range(canvas)
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
     def _compare_style(self, tap: str, features: Tensor) -> Tensor:

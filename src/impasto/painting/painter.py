@@ -25,7 +25,7 @@ ADVICE = "Lower --style-weight, --tv-weight or --learning-rate, or use --precisi
 class Step:
     """One step: plain numbers. `scale` and `step` count from 1, `step` over all scales; `seconds` since the start.
 
-    `losses` are those of the canvas at this step: content, style, tv (if asked for), total, weighted. With
+    `losses` are those of the canvas at this step: content, style, tv, range, total, weighted. With
     `settings.average`, `Painter.picture()` is an average of the scale's canvases so far, whose losses are others.
     """
 

@@ -20,7 +20,7 @@ from impasto.perception.layouts import NORMALISATIONS, arrange, parse_safetensor
 from impasto.perception.network import Network, Normalisation, Padding, Pooling
 from impasto.settings import Layout
 
-SLIM_SHA256 = "7f4b04ccafc11a14e1bcdd43c7a03d37971f18e9be3a4a00a4842c6d6f2eb195"
+SLIM_SHA256 = "9d00c68c0e544e88c5875027dc5a97c1f12bde25ee26da478899019f13dae3a3"
 
 
 @dataclass(frozen=True)
