@@ -30,6 +30,7 @@ SPELT_OUT: dict[str, Any] = {
     "style_size": 1.0,
     "style_blend": (),
     "tv_weight": 0.0,
+    "range_weight": 0.0,
     "content_taps": {"relu3_1": 1.0},
     "style_taps": {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0},
     "content_loss": "relative",

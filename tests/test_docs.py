@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "CHANGELOG.md", "docs/architecture.md", "docs/cli.md", "docs/guide.md", "training/README.md")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-CHEAP = {"size": 40, "start_size": 28, "steps": 2, "later_steps": 1}
+CHEAP = {"size": 64, "start_size": 48, "steps": 2, "later_steps": 1}
 
 
 def read_page(page: str) -> str:
