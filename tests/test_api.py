@@ -73,7 +73,6 @@ def test_a_flat_photo_takes_on_the_style(easel: Easel, padding: str) -> None:
     run = impasto.start(photo, easel.painting, size=64, start_size=64, steps=60, padding=padding, range_weight=30)
     losses = [step.losses["style"] for step in run]
     assert losses[-1] < 0.8 * losses[0]
-    assert run.notes == []
 
 
 def test_paths_and_images_paint_the_same(easel: Easel) -> None:
