@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder for checkpoint, log and result")
     parser.add_argument("--widths", type=lambda text: tuple(map(int, text.split(","))), default=(24, 48, 96, 160, 160))
     parser.add_argument("--steps", type=int, default=20000)
-    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--every", type=int, default=500, help="steps between checkpoints")
     arguments = parser.parse_args()
     arguments.run.mkdir(parents=True, exist_ok=True)
