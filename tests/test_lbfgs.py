@@ -101,3 +101,12 @@ def test_a_canvas_of_another_size_begins_anew_with_the_same_settings() -> None:
     assert (larger.history, larger.rate) == (4, 0.25)
     assert larger.last_gradient is None
     larger.step(torch.zeros(1, 3, 8, 9), torch.ones(1, 3, 8, 9))
+
+
+def test_no_value_moves_farther_than_the_longest_step() -> None:
+    x, optimizer = torch.zeros(3, dtype=torch.float64), LBFGS(longest=0.5)
+    for scale in (1e-3, 1.0, 1e3):  # a gradient that hardly changes: its curvature asks for ever longer steps
+        before = x.clone()
+        optimizer.step(x, torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64) * (1 - 1e-9 * scale))
+        assert float((x - before).abs().max()) <= 0.5 * (1 + 1e-12)
+    assert float((x - before).abs().max()) == pytest.approx(0.5)

@@ -1,5 +1,7 @@
 """L-BFGS, lean in memory: a bounded history in two buffers, one evaluation of the gradient a step."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -9,11 +11,12 @@ class LBFGS:
 
     `history` pairs of moves and gradient changes are kept, each of the tensor's size; `rate` scales every step. The
     first step is at most 1 / |g|_1 long, a pair with too little curvature is left out: the numbers of torch.optim.LBFGS
-    with lr=rate and max_iter=1. Source: Nocedal and Wright, Numerical Optimization, algorithm 7.4.
+    with lr=rate and max_iter=1, but for a step that would move a value farther than `longest`, which is shortened.
+    Source: Nocedal and Wright, Numerical Optimization, algorithm 7.4.
     """
 
-    def __init__(self, history: int = 10, rate: float = 1.0) -> None:
-        self.history, self.rate = history, rate
+    def __init__(self, history: int = 10, rate: float = 1.0, longest: float = math.inf) -> None:
+        self.history, self.rate, self.longest = history, rate, longest
         self.moves: Tensor | None = None  # (history, n)
         self.changes: Tensor | None = None  # (history, n)
         self.curvatures: list[float] = []  # s . y of each pair, oldest first
@@ -33,11 +36,14 @@ class LBFGS:
         rate = self.rate / max(1.0, float(g.abs().sum())) if first else self.rate
         self.last_gradient = g.clone()
         self.last_move = direction.mul_(rate)
+        farthest = float(self.last_move.abs().max())
+        if farthest > self.longest:
+            self.last_move.mul_(self.longest / farthest)
         x.add_(self.last_move.view_as(x))
 
     def enlarged(self, width: int, height: int) -> "LBFGS":  # noqa: ARG002
         """Begin anew for a canvas of another size: curvature does not carry over."""
-        return LBFGS(self.history, self.rate)
+        return LBFGS(self.history, self.rate, self.longest)
 
     def _remember(self, g: Tensor) -> None:
         assert self.last_gradient is not None

@@ -17,6 +17,7 @@ from impasto.pictures.sizes import fit, ladder, resize
 from impasto.settings import Settings
 
 RECOVERIES = 4  # how often a scale may diverge, gone on with at a quarter of the step length each time, before it fails
+LONGEST_MOVE = 0.5  # of a pixel's range in one step of L-BFGS: further away its picture of the loss does not hold
 EXPLODED = 10.0  # times the loss that the scale began with, where that is more than the loss of a grey canvas
 ADVICE = "Lower --style-weight, --tv-weight or --learning-rate, or use --precision float32."
 
@@ -181,7 +182,7 @@ class Painter:
     def _make_optimizer(self) -> Adam | LBFGS:
         if self.settings.optimizer == "adam":
             return Adam(self.settings.learning_rate * self._care)
-        return LBFGS(rate=self._care)
+        return LBFGS(rate=self._care, longest=LONGEST_MOVE)
 
     def _begin(self, photo: Tensor) -> Tensor:
         """Return the first canvas, of the photo's size: noise, the photo, the first painting with a share, `begin`."""
