@@ -405,3 +405,8 @@ def test_what_the_outputs_format_cant_hold_is_said_before_painting(easel: Easel)
 def test_every_public_name_is_there() -> None:
     for name in impasto.__all__:
         assert getattr(impasto, name).__name__ == name
+
+
+def test_nothing_to_paint_is_refused(easel: Easel) -> None:
+    with pytest.raises(impasto.UsageError, match="--content-weight and --style-weight are both 0"):
+        impasto.start(easel.photo, easel.painting, **{**easel.quick, "content_weight": 0, "style_weight": 0})

@@ -157,3 +157,8 @@ def test_every_setting_says_what_it_does_and_where_it_belongs(name: str) -> None
     assert isinstance(field.json_schema_extra, dict)
     assert field.json_schema_extra["group"] in ("Picture", "Content and style", "Network", "Optimising")
     assert not field.is_required()
+
+
+def test_a_colon_wants_a_weight() -> None:
+    with pytest.raises(ValueError, match="'' is not a weight"):
+        parse_weights("relu4_1:,relu5_1:0.5")

@@ -201,6 +201,8 @@ def _begin(
     for tap in taps:
         if tap not in plan:
             raise UsageError(f"There is no tap {tap!r}: VGG-19 has two layers in blocks 1 and 2, four in 3 to 5.")
+    if not (settings.content_weight or settings.style_weight):
+        raise UsageError("--content-weight and --style-weight are both 0: there is nothing to paint.")
     device = choose_device(settings.device)
     network = weights.load(
         settings.network,

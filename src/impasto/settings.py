@@ -22,11 +22,11 @@ def parse_weights(value: Any) -> Any:
         return value
     weights: dict[str, float] = {}
     for item in value.split(","):
-        name, _, weight = item.strip().partition(":")
+        name, colon, weight = item.strip().partition(":")
         if name in weights:
             raise ValueError(f"{name!r} is named twice")
         try:
-            weights[name] = float(weight) if weight else 1.0
+            weights[name] = float(weight) if colon else 1.0
         except ValueError:
             raise ValueError(f"{weight!r} is not a weight; write it as relu4_2:1,relu3_1:0.5") from None
     return weights
@@ -79,7 +79,7 @@ class Settings(BaseModel):
         "what the canvas starts as: noise, photo, painting (the first that has a weight), or a picture file",
     )
 
-    content_weight: Weight = knob(0.14, "Content and style", "weight of the photo (alpha)")
+    content_weight: Weight = knob(0.135, "Content and style", "weight of the photo (alpha)")
     style_weight: Weight = knob(1.0, "Content and style", "weight of the paintings (beta)")
     style_size: float = knob(
         1.0, "Content and style", "size of the paintings, and of their strokes, relative to the canvas", ge=0.05, le=10
