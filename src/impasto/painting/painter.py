@@ -19,7 +19,10 @@ from impasto.settings import Settings
 RECOVERIES = 4  # how often a scale may diverge, gone on with at a quarter of the step length each time, before it fails
 LONGEST_MOVE = 0.5  # of a pixel's range in one step of L-BFGS: further away its picture of the loss does not hold
 EXPLODED = 10.0  # times the loss that the scale began with, where that is more than the loss of a grey canvas
-ADVICE = "Lower the weights (--style-weight, --content-weight, --tv-weight, --range-weight) or use --precision float32."
+ADVICE = (
+    "Lower the weights (--style-weight, --content-weight, --tv-weight, --range-weight), with adam the --learning-rate, "
+    "or use --precision float32."
+)
 
 
 @dataclass(frozen=True)
