@@ -122,12 +122,14 @@ def test_wasserstein_between_any_covariances_as_scipy_has_it(seed: int) -> None:
     assert float(found) == pytest.approx(expected, rel=1e-8)
 
 
-def test_matrix_root_squares_to_the_matrix() -> None:
+def test_the_deviation_squares_to_the_covariance_and_is_computed_once() -> None:
     factor = draw(6, 4)
     singular = factor @ factor.T  # two eigenvalues are 0
-    root = losses.matrix_root(singular)
+    moments = gaussian(torch.zeros(6, dtype=singular.dtype), singular)
+    root = moments.deviation
     torch.testing.assert_close(root, root.T)
     torch.testing.assert_close(root @ root, singular)
+    assert moments.deviation is root
 
 
 @pytest.mark.parametrize("style", STYLES)

@@ -52,7 +52,7 @@ def style_wasserstein(canvas: Moments, painting: Moments) -> Tensor:
     """
     ours, theirs = canvas.covariance, painting.covariance
     energy = _or_one(painting.mean.square().sum() + theirs.diagonal().sum())
-    root = matrix_root(theirs)
+    root = painting.deviation
     # Only eigenvalues are asked for: their gradient, unlike that of eigenvectors, is safe where two coincide.
     inner = root @ ours @ root
     floor = 1e-6 * energy / len(theirs)  # of the energy, as a flat painting has no variance
@@ -80,13 +80,6 @@ def out_of_range(rgb: Tensor) -> Tensor:
     Without it L-BFGS matches the style with values that are cut off in the end, and the match with them.
     """
     return (rgb - rgb.clamp(0, 1)).square().mean()
-
-
-def matrix_root(matrix: Tensor) -> Tensor:
-    """The symmetric square root of a symmetric matrix (C, C) without negative eigenvalues."""
-    eigenvalues, vectors = torch.linalg.eigh(matrix)
-    root: Tensor = (vectors * eigenvalues.clamp_min(0).sqrt()) @ vectors.T
-    return root
 
 
 def _or_one(whole: Tensor) -> Tensor:

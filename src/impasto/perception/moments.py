@@ -1,7 +1,9 @@
 """Style statistics as sums, so that masks, blends of paintings and tiles simply add."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
+import torch
 from torch import Tensor
 
 
@@ -40,6 +42,13 @@ class Moments:
     def covariance(self) -> Tensor:
         """The covariance between channels (C, C)."""
         return self.second_moment - self.mean.outer(self.mean)
+
+    @cached_property
+    def deviation(self) -> Tensor:
+        """The symmetric square root of the covariance (C, C); kept, as a target is asked for it at every step."""
+        eigenvalues, vectors = torch.linalg.eigh(self.covariance)
+        root: Tensor = (vectors * eigenvalues.clamp_min(0).sqrt()) @ vectors.T
+        return root
 
 
 def measure(features: Tensor, mask: Tensor | None = None) -> Moments:
