@@ -1,0 +1,214 @@
+"""How much faster is impasto than the textbook loop, and how close to what the machine can do?
+
+    python benchmarks/speed.py [--quick] [--json FILE] [--plot FILE]
+
+Both sides paint the same photo like the same painting through the same widened network (widen.py), towards the same
+objective; reference.py is the textbook loop. They run in turn, several rounds, each piece in a process of its own; what
+is printed are medians over the rounds. Beside each time stands the loss of the picture as it would be saved, by the
+reference's own float32 code. Needs Linux.
+
+The ratios, where 512, 1024 and 2048 stand for --size, twice and four times that:
+
+    step_ratio, step_ratio_float32, step_ratio_1024   the reference's step over impasto's
+    time_to_loss_ratio, time_to_loss_ratio_float32    the reference's time for its steps over impasto's to a picture
+                                                      that, as saved, has the loss of the reference's canvas
+    time_to_loss_ratio_raw, ..._raw_float32           the same, both as canvases, whose values may leave [0, 1]
+    time_to_loss_ratio_saved, ..._saved_float32       the same, both as saved
+    bound_ratio, bound_ratio_1024                     impasto's step over the convolutions alone
+    memory_ratio                                      impasto's peak at 1024 over the reference's after as many steps
+    memory_ratio_full_history                         the same, the pairs that its history still lacks added by sum
+    default_picture_in_reference_steps, default_picture_1024_in_reference_steps
+                                                      impasto's defaults over the reference's step at 512
+    per_megapixel_2048_over_512                       impasto's step per pixel
+    startup_over_torch_s                              seconds from process start to the first step of `impasto paint`
+                                                      less those to the end of `import torch`
+"""
+
+import argparse
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from figures import Results, summarise
+from machine import describe
+from pieces import Figures, Scene, command
+from plot import draw
+from report import show
+from widen import write_widened
+
+ROOT = Path(__file__).parent.parent
+
+PARTS = ("step", "bound", "large", "huge", "loss", "default", "startup")
+
+# How impasto paints where it is asked for the reference's loss: from noise as well, coarse to fine.
+LADDER: dict[str, Any] = {"init": "noise", "start_size": 128, "scale_step": 2.0, "steps": 100, "later_steps": 60}
+
+RunPiece = Callable[..., Figures]  # given a piece's name, the Scene, and the piece's own options
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured. Steps of the warm-up don't count: memory settles, L-BFGS fills its history."""
+
+    size: int = 512
+    repeats: int = 3
+    steps: int = 30
+    warm_up: int = 15
+    large_steps: int = 16
+    large_warm_up: int = 11
+    reference_steps: int = 500
+    parts: Sequence[str] = PARTS
+    ladder: Mapping[str, Any] = field(default_factory=lambda: LADDER)
+
+
+QUICK = Plan(
+    repeats=1,
+    steps=12,
+    warm_up=6,
+    large_steps=6,
+    large_warm_up=3,
+    reference_steps=60,
+    parts=[part for part in PARTS if part != "huge"],
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece at one size with its options; `once`: in the first round alone."""
+
+    name: str
+    piece: str
+    scene: Scene
+    options: Mapping[str, Any] = field(default_factory=dict)
+    once: bool = False
+
+
+def list_tasks(plan: Plan, scene: Scene) -> dict[str, list[Task]]:
+    """List what is measured, by part, in the order of a round."""
+    large, huge = replace(scene, size=2 * plan.size), replace(scene, size=4 * plan.size)
+    small_steps = {"steps": plan.steps, "warm_up": plan.warm_up}
+    large_steps = {"steps": plan.large_steps, "warm_up": plan.large_warm_up}
+    auto, exact = {"precision": "auto"}, {"precision": "float32"}
+    return {
+        "step": [
+            Task("reference_step", "reference_steps", scene, small_steps),
+            Task("impasto_step", "impasto_steps", scene, small_steps | auto),
+            Task("impasto_step_float32", "impasto_steps", scene, small_steps | exact),
+        ],
+        "bound": [Task("bound", "bound", scene), Task("bound_1024", "bound", large)],
+        "large": [
+            Task("reference_step_1024", "reference_steps", large, large_steps),
+            Task("impasto_step_1024", "impasto_steps", large, large_steps | auto),
+        ],
+        "huge": [Task("impasto_step_2048", "impasto_steps", huge, large_steps | auto)],
+        "loss": [
+            Task("reference_curve", "reference_curve", scene, {"steps": plan.reference_steps}, once=True),
+            Task("impasto_curve", "impasto_curve", scene, {"ladder": plan.ladder} | auto),
+            Task("impasto_curve_float32", "impasto_curve", scene, {"ladder": plan.ladder} | exact),
+        ],
+        "default": [
+            Task("default_picture", "default_picture", scene),
+            Task("default_picture_1024", "default_picture", large),
+        ],
+        "startup": [Task("startup", "startup", scene)],
+    }
+
+
+def measure(tasks: Sequence[Task], repeats: int, run: RunPiece) -> Iterator[tuple[str, Figures]]:
+    """Run the tasks in turn, round after round; yield each one's name and figures."""
+    for number in range(1, repeats + 1):
+        for task in tasks:
+            if number == 1 or not task.once:
+                print(f"round {number} of {repeats}: {task.name}", file=sys.stderr, flush=True)
+                yield task.name, run(task.piece, task.scene, **task.options)
+
+
+def run_apart(piece: str, scene: Scene, **options: Any) -> Figures:
+    """Run a piece in a process of its own."""
+    done = subprocess.run(command(piece, scene, **options), stdout=subprocess.PIPE, text=True, check=True)
+    figures: Figures = json.loads(done.stdout)
+    return figures
+
+
+def find_pictures() -> tuple[Path, Path]:
+    """Return the photo and the painting that are taken if none are named.
+
+    They are Tübingen and The Starry Night of Gatys' figures where a folder beside the project has them, else two of
+    the project's own.
+    """
+    shared = ROOT.parent / "shared" / "images"
+    photos, paintings = sorted(shared.glob("content/tubingen.*")), sorted(shared.glob("style/starry_night.*"))
+    if photos and paintings:
+        return photos[0], paintings[0]
+    return ROOT / "examples" / "pointillist_dots.jpg", ROOT / "examples" / "flow_strokes.jpg"
+
+
+def read_arguments() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    photo, painting = find_pictures()
+    parser.add_argument("--photo", type=Path, default=photo, help="an opaque picture")
+    parser.add_argument("--painting", type=Path, default=painting, help="an opaque picture")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
+    parser.add_argument("--size", type=int, default=Plan.size, help="longer side in pixels")
+    parser.add_argument("--repeats", type=int, help=f"rounds; {Plan.repeats}, or {QUICK.repeats} if --quick")
+    parser.add_argument("--reference-steps", type=int, help=f"{Plan.reference_steps}, or {QUICK.reference_steps}")
+    parser.add_argument("--quick", action="store_true", help="a few minutes: fewer steps, one round, nothing at 2048")
+    parser.add_argument("--only", type=lambda text: text.split(","), metavar="PART,...", help=", ".join(PARTS))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw loss against time: .svg, .png")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.only or ()) - set(PARTS):
+        parser.error(f"--only: there is no part {unknown.pop()!r}; there are {', '.join(PARTS)}")
+    return arguments
+
+
+def make_plan(arguments: argparse.Namespace) -> Plan:
+    """Take the plan, full or quick, with what the command line says otherwise."""
+    plan = replace(QUICK if arguments.quick else Plan(), size=arguments.size)
+    chosen = {"repeats": arguments.repeats, "reference_steps": arguments.reference_steps, "parts": arguments.only}
+    return replace(plan, **{name: value for name, value in chosen.items() if value})
+
+
+def main() -> int:
+    """Measure, print, write; after a failure or Ctrl-C what there is, and return 1."""
+    arguments = read_arguments()
+    plan = make_plan(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the piece that runs ends as well
+    results: Results = {}
+    failure = ""
+    with tempfile.TemporaryDirectory() as folder:
+        network = Path(folder) / "widened.safetensors"
+        write_widened(network)
+        scene = Scene(str(network), str(arguments.photo), str(arguments.painting), plan.size, arguments.device)
+        tasks = list_tasks(plan, scene)
+        try:
+            for name, measured in measure(
+                [task for part in plan.parts for task in tasks[part]], plan.repeats, run_apart
+            ):
+                results.setdefault(name, []).append(measured)
+        except (subprocess.CalledProcessError, KeyboardInterrupt) as error:
+            failure = f"Not everything was measured: {error!r}"
+    figures = summarise(results) | {
+        "machine": describe(arguments.device),
+        "pictures": [arguments.photo.name, arguments.painting.name],
+        "plan": asdict(plan),
+    }
+    show(figures)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+    if arguments.plot:
+        draw(figures, arguments.plot)
+    if failure:
+        print(failure, file=sys.stderr)
+    return 1 if failure else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

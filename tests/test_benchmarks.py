@@ -1,0 +1,209 @@
+"""The benchmarks compare like with like: one network at two widths, one objective written twice; figures come out."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from functools import partialmethod
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+from conftest import make_picture
+from torch import Tensor
+
+from impasto.painting.objective import LEAST_VARIANCE, Objective, Source
+from impasto.perception import weights
+from impasto.perception.network import VGG_WIDTHS, Network, plan_layers
+from impasto.pictures import files
+from impasto.settings import Settings
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import figures  # noqa: E402
+import pieces  # noqa: E402
+import plot  # noqa: E402
+import speed  # noqa: E402
+import widen  # noqa: E402
+from pieces import Scene  # noqa: E402
+from reference import CONTENT_TAP, STYLE_TAPS, Reference  # noqa: E402
+
+TAPS = (CONTENT_TAP, *STYLE_TAPS)
+TINY = speed.Plan(
+    size=16,
+    repeats=2,
+    steps=3,
+    warm_up=1,
+    large_steps=3,
+    large_warm_up=1,
+    reference_steps=3,
+    parts=[part for part in speed.PARTS if part not in ("default", "startup")],
+    ladder={**speed.LADDER, "start_size": 16, "steps": 8},
+)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """The widened network, a photo and a painting as files."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    widen.write_widened(folder / "widened.safetensors")
+    for seed, name in enumerate(("photo.png", "painting.png"), start=1):
+        files.write(make_picture(64, 64, seed), folder / name)
+    return Scene(*(str(folder / name) for name in ("widened.safetensors", "photo.png", "painting.png")), size=32)
+
+
+def load(scene: Scene) -> Network:
+    return weights.load(scene.network, cut="relu5_1", pooling="max", padding="replicate-first")
+
+
+def read_double(scene: Scene) -> dict[str, Tensor]:
+    return {name: tensor.double() for name, tensor in safetensors.torch.load_file(scene.network).items()}
+
+
+def test_the_widened_network_has_vgg19s_widths(scene):
+    wide = load(scene)
+    found = [wide.get_parameter(f"convs.conv{block}_1.weight").shape[0] for block in range(1, 6)]
+    assert found == list(VGG_WIDTHS)
+
+
+def test_each_widened_channel_is_a_slim_channel_times_a_factor(scene):
+    slim = {name: value for name, value in safetensors.torch.load_file(widen.SLIM).items() if "_mix" not in name}
+    narrow = Network.from_weights(slim, cut="relu5_1", padding="replicate-first").double()
+    picture = torch.cat([make_picture(64, 48), torch.rand(1, 3, 48, 64).round()], 3).double()
+    ours, theirs = load(scene).double()(picture, TAPS), narrow(picture, TAPS)
+    for tap in TAPS:
+        wide = ours[tap][0].flatten(1)  # (C, hw)
+        copied = theirs[tap][0].flatten(1)
+        copied = copied[torch.arange(len(wide)) % len(copied)]
+        seen = copied.norm(dim=1) > 1e-3  # the others don't fire on this picture
+        factors = (wide * copied).sum(1)[seen] / copied.square().sum(1)[seen]
+        assert seen.sum() > 32
+        assert ((factors > 0.5 - 1e-4) & (factors < 2 + 1e-4)).all()
+        assert factors.std() > 0.2
+        torch.testing.assert_close(wide[seen], factors[:, None] * copied[seen], rtol=1e-4, atol=1e-5)
+
+
+def test_the_reference_has_impastos_loss_and_gradient(scene):
+    photo, painting, canvas = (make_picture(*size, dtype=torch.float64) for size in ((64, 48), (56, 72), (64, 48)))
+    canvas = (canvas + torch.rand(canvas.shape, generator=torch.Generator().manual_seed(3))).requires_grad_()
+    reference = Reference(read_double(scene), photo, painting)
+    objective = Objective(load(scene).double(), Settings(**pieces.OBJECTIVE), Source(photo), [Source(painting)])
+    positions = reference.content.shape[2] * reference.content.shape[3]
+    assert reference.variance / positions > objective.least[CONTENT_TAP] > 0, LEAST_VARIANCE
+    losses = objective.backward(canvas)
+    assert canvas.grad is not None
+    loss = reference.loss(canvas)
+    (gradient,) = torch.autograd.grad(loss, canvas)
+    assert losses["total"] == pytest.approx(float(loss.detach()), rel=1e-9)
+    torch.testing.assert_close(canvas.grad, gradient, rtol=1e-6, atol=1e-9 * float(gradient.abs().max()))
+
+
+def test_the_reference_paints_towards_its_goal(scene):
+    reference = scene.set_up()
+    steps = list(reference.paint(8))
+    assert [step.step for step in steps] == list(range(1, 9))
+    assert steps[-1].loss < steps[0].loss / 4
+    assert all(0 < before.seconds < after.seconds for before, after in pairwise(steps))
+
+
+def test_both_sides_take_the_same_steps_from_the_same_noise(scene):
+    reference = pieces.reference_steps(scene, steps=4, warm_up=1)
+    impasto = pieces.impasto_steps(scene, steps=4, warm_up=1, precision="float32")
+    for name in ("loss", "loss_raw"):
+        assert impasto[name] == pytest.approx(reference[name], rel=1e-3)
+
+
+def test_the_bound_covers_every_convolution_at_its_size(scene):
+    found = list(pieces.convolutions(dataclasses.replace(scene, size=50)))
+    assert [name for name, *_ in found] == [layer for layer in load(scene).layers if layer.startswith("conv")]
+    seen = load(scene)(make_picture(50, 50), [name for name, *_ in found])
+    for name, weight, height, width in found:
+        assert seen[name].shape == (1, len(weight), height, width)
+    assert [weight.shape[1] for _, weight, *_ in found] == [3, *(len(weight) for _, weight, *_ in found[:-1])]
+
+
+def test_a_bare_convolution_has_the_gradient_of_autograd():
+    x, kernel, gradient = torch.rand(1, 3, 6, 5).requires_grad_(), torch.rand(4, 3, 3, 3), torch.rand(1, 4, 6, 5)
+    forward, backward = pieces.bare_calls(x, kernel, gradient)
+    (expected,) = torch.autograd.grad(forward(), x, gradient)
+    torch.testing.assert_close(backward()[0], expected)
+
+
+def test_every_figure_comes_out(scene):
+    tasks = speed.list_tasks(TINY, scene)
+    listed = [task for part in TINY.parts for task in tasks[part]]
+    results: figures.Results = {}
+    for name, measured in speed.measure(listed, TINY.repeats, pieces.run_piece):
+        results.setdefault(name, []).append(measured)
+    assert {len(rounds) for name, rounds in results.items() if name != "reference_curve"} == {2}
+    found = figures.summarise(results)
+    never = {name for name in figures.RATIOS if name.startswith(("default", "time_to_loss"))}
+    assert {name for name, value in found.items() if value is None} <= {*never, "startup_over_torch_s"}
+    assert all(value > 0 for value in found.values() if isinstance(value, float))
+    assert found["memory_ratio_full_history"] < found["memory_ratio"]
+    assert (
+        found["step_ratio"]
+        == found["medians"]["reference_step"]["seconds"] / (found["medians"]["impasto_step"]["seconds"])
+    )
+    assert set(found["curves"]) == {"reference", "impasto", "impasto, float32"}
+    for curve in found["curves"].values():
+        assert len(curve["seconds"]) == len(curve["loss"]) == len(curve["loss_raw"]) > 0
+    json.dumps(found, allow_nan=False)
+
+
+def test_the_curves_are_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    curve = {"seconds": [1.0, 2.0], "loss": [2.0, 1.0], "loss_raw": [1.0, 0.5]}
+    for out in (first := tmp_path / "first.svg", second := tmp_path / "second.svg"):
+        plot.draw({"curves": dict.fromkeys(plot.STYLES, curve)}, out)
+    assert first.read_bytes() == second.read_bytes()
+    assert all(name in first.read_text() for name in plot.STYLES)
+
+
+def test_the_default_picture_is_measured(scene, monkeypatch):
+    monkeypatch.setattr(Scene, "start", partialmethod(Scene.start, steps=3))
+    measured = pieces.default_picture(scene)
+    assert measured["steps"] == 3
+    assert measured["seconds"] > 0
+
+
+def test_a_transparent_picture_is_refused(scene, tmp_path):
+    files.write(make_picture(64, 64), tmp_path / "cutout.png", alpha=torch.linspace(0, 1, 64).expand(1, 1, 64, 64))
+    with pytest.raises(ValueError, match="transparent"):
+        dataclasses.replace(scene, photo=str(tmp_path / "cutout.png")).set_up()
+
+
+def test_the_goal_is_reached_when_a_curve_is_first_there():
+    curve = {"seconds": [1.0, 2.0, 3.0, 4.0], "loss": [5.0, 0.9, 1.1, 0.5]}
+    assert figures.reach(curve, "loss", 1.0) == 2.0
+    assert figures.reach(curve, "loss", 0.1) is None
+
+
+def test_the_losses_are_compared_as_saved_and_as_canvases():
+    theirs = {"curve": {}, "seconds": 60.0, "loss": 3.0, "loss_raw": 1.0}
+    curve = {"seconds": [1.0, 2.0, 3.0], "loss": [4.0, 3.0, 2.0], "loss_raw": [2.0, 1.5, 1.0]}
+    found = figures.summarise({"reference_curve": [theirs], "impasto_curve": [{"curve": curve, "seconds": 3.0}]})
+    assert found["time_to_loss_ratio"] is None  # a saved picture never has the loss of the reference's canvas
+    assert found["time_to_loss_ratio_raw"] == 20.0
+    assert found["time_to_loss_ratio_saved"] == 30.0
+
+
+def test_the_command_line_measures_apart_and_writes(tmp_path):
+    words = ["--quick", "--only", "bound", "--size", "32", "--json", str(tmp_path / "figures.json")]
+    shown = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "speed.py"), *words], check=True, capture_output=True, text=True
+    ).stdout
+    written = json.loads((tmp_path / "figures.json").read_text())
+    assert set(written["medians"]) == {"bound", "bound_1024"}
+    assert set(written["rounds"]["bound"][0]["layers"]) <= set(plan_layers((2, 2, 4, 4, 4)))
+    assert {"processor", "torch", "commit"} <= set(written["machine"])
+    assert "bound_1024" in shown
+
+
+def test_a_start_up_is_timed_to_what_it_says_first():
+    assert pieces.time_until_said("import os; os.write(1, b'.')") > 0
+    with pytest.raises(RuntimeError, match="said nothing"):
+        pieces.time_until_said("pass")
