@@ -18,7 +18,7 @@ def show(figures: Mapping[str, Any]) -> None:
 
 def list_medians(figures: Mapping[str, Any]) -> Table:
     """Lay out what was measured of each task: the median over the rounds, and how far the rounds lie apart."""
-    size = figures["plan"]["size"]
+    size = figures["size"]
     table = Table(title=f"Medians at {size} px; _1024 is {2 * size} px, _2048 {4 * size} px")
     for column in ("task", "seconds", "least to most", "loss as saved", "of the canvas", "peak MB"):
         table.add_column(column, justify="left" if column == "task" else "right")

@@ -56,7 +56,6 @@ RunPiece = Callable[..., Figures]  # given a piece's name, the Scene, and the pi
 class Plan:
     """How much is measured. Steps of the warm-up don't count: memory settles, L-BFGS fills its history."""
 
-    size: int = 512
     repeats: int = 3
     steps: int = 30
     warm_up: int = 15
@@ -91,7 +90,7 @@ class Task:
 
 def list_tasks(plan: Plan, scene: Scene) -> dict[str, list[Task]]:
     """List what is measured, by part, in the order of a round."""
-    large, huge = replace(scene, size=2 * plan.size), replace(scene, size=4 * plan.size)
+    large, huge = replace(scene, size=2 * scene.size), replace(scene, size=4 * scene.size)
     small_steps = {"steps": plan.steps, "warm_up": plan.warm_up}
     large_steps = {"steps": plan.large_steps, "warm_up": plan.large_warm_up}
     auto, exact = {"precision": "auto"}, {"precision": "float32"}
@@ -156,7 +155,7 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--photo", type=Path, default=photo, help="an opaque picture")
     parser.add_argument("--painting", type=Path, default=painting, help="an opaque picture")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
-    parser.add_argument("--size", type=int, default=Plan.size, help="longer side in pixels")
+    parser.add_argument("--size", type=int, default=512, help="longer side in pixels")
     parser.add_argument("--repeats", type=int, help=f"rounds; {Plan.repeats}, or {QUICK.repeats} if --quick")
     parser.add_argument("--reference-steps", type=int, help=f"{Plan.reference_steps}, or {QUICK.reference_steps}")
     parser.add_argument("--quick", action="store_true", help="a few minutes: fewer steps, one round, nothing at 2048")
@@ -171,7 +170,7 @@ def read_arguments() -> argparse.Namespace:
 
 def make_plan(arguments: argparse.Namespace) -> Plan:
     """Take the plan, full or quick, with what the command line says otherwise."""
-    plan = replace(QUICK if arguments.quick else Plan(), size=arguments.size)
+    plan = QUICK if arguments.quick else Plan()
     chosen = {"repeats": arguments.repeats, "reference_steps": arguments.reference_steps, "parts": arguments.only}
     return replace(plan, **{name: value for name, value in chosen.items() if value})
 
@@ -186,7 +185,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         network = Path(folder) / "widened.safetensors"
         write_widened(network)
-        scene = Scene(str(network), str(arguments.photo), str(arguments.painting), plan.size, arguments.device)
+        scene = Scene(str(network), str(arguments.photo), str(arguments.painting), arguments.size, arguments.device)
         tasks = list_tasks(plan, scene)
         try:
             for name, measured in measure(
@@ -198,6 +197,7 @@ def main() -> int:
     figures = summarise(results) | {
         "machine": describe(arguments.device),
         "pictures": [arguments.photo.name, arguments.painting.name],
+        "size": arguments.size,
         "plan": asdict(plan),
     }
     show(figures)

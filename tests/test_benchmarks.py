@@ -14,7 +14,7 @@ import torch
 from conftest import make_picture
 from torch import Tensor
 
-from impasto.painting.objective import LEAST_VARIANCE, Objective, Source
+from impasto.painting.objective import Objective, Source
 from impasto.perception import weights
 from impasto.perception.network import VGG_WIDTHS, Network, plan_layers
 from impasto.pictures import files
@@ -33,7 +33,6 @@ from reference import CONTENT_TAP, STYLE_TAPS, Reference  # noqa: E402
 
 TAPS = (CONTENT_TAP, *STYLE_TAPS)
 TINY = speed.Plan(
-    size=16,
     repeats=2,
     steps=3,
     warm_up=1,
@@ -91,8 +90,6 @@ def test_the_reference_has_impastos_loss_and_gradient(scene):
     canvas = (canvas + torch.rand(canvas.shape, generator=torch.Generator().manual_seed(3))).requires_grad_()
     reference = Reference(read_double(scene), photo, painting)
     objective = Objective(load(scene).double(), Settings(**pieces.OBJECTIVE), Source(photo), [Source(painting)])
-    positions = reference.content.shape[2] * reference.content.shape[3]
-    assert reference.variance / positions > objective.least[CONTENT_TAP] > 0, LEAST_VARIANCE
     losses = objective.backward(canvas)
     assert canvas.grad is not None
     loss = reference.loss(canvas)
@@ -133,7 +130,7 @@ def test_a_bare_convolution_has_the_gradient_of_autograd():
 
 
 def test_every_figure_comes_out(scene):
-    tasks = speed.list_tasks(TINY, scene)
+    tasks = speed.list_tasks(TINY, dataclasses.replace(scene, size=16))
     listed = [task for part in TINY.parts for task in tasks[part]]
     results: figures.Results = {}
     for name, measured in speed.measure(listed, TINY.repeats, pieces.run_piece):
