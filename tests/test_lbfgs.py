@@ -74,7 +74,7 @@ def test_a_pair_without_curvature_is_left_out(bend: float) -> None:
     assert optimizer.last_move is not None
     gradient = slope + bend * optimizer.last_move.view(SHAPE)  # s . y = bend |s|^2
     optimizer.step(moved, gradient)
-    assert optimizer.curvatures == []
+    assert optimizer.kept == []
     torch.testing.assert_close(moved - x, -gradient)
 
 
@@ -82,7 +82,7 @@ def test_no_more_pairs_are_kept_than_asked_for() -> None:
     x, optimizer = draw(), LBFGS(history=3)
     for count in range(8):
         optimizer.step(x, gradient_of(valley, x))
-        assert len(optimizer.curvatures) == min(count, 3)
+        assert len(optimizer.kept) == min(count, 3)
     assert optimizer.moves is not None
     assert optimizer.moves.shape == (3, 60)
 

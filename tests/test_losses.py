@@ -39,8 +39,8 @@ def gaussian(mean: Tensor, covariance: Tensor) -> Moments:
 
 
 def test_content_is_half_the_sum_of_squares() -> None:
-    assert float(losses.content_sum(SEEN, PHOTO)) == 3.0  # (1 + 0 + 4 + 1) / 2
-    assert float(losses.content_sum(SEEN, PHOTO, MASK)) == 2.0  # (1 + 0 + 4 / 2 + 1) / 2
+    assert float(losses.content_sum(SEEN, PHOTO)) == pytest.approx(3.0, rel=1e-15)  # (1 + 0 + 4 + 1) / 2
+    assert float(losses.content_sum(SEEN, PHOTO, MASK)) == pytest.approx(2.0, rel=1e-15)  # (1 + 0 + 4 / 2 + 1) / 2
 
 
 def test_relative_content_is_a_share_of_the_photos_variance() -> None:
@@ -62,10 +62,15 @@ def test_relative_content_runs_from_the_photo_to_its_mean_at_any_size_and_scale(
 @pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
 def test_a_photo_flatter_than_that_counts_as_if_it_had_the_least_variance(mask: Tensor | None) -> None:
     flat, positions = torch.full_like(PHOTO, 2.0), 4 if mask is None else 2.5
-    squared = 2 * float(losses.content_sum(SEEN, flat, mask))
-    assert float(losses.content_relative(SEEN, flat, mask, 0.5)) == pytest.approx(squared / (0.5 * positions))
+    assert float(losses.content_variance(flat, mask, 0.5)) == pytest.approx(0.5 * positions)
     for least in (0.0, 3.4):  # the photo has 14 / 4, masked 13.4 / 2.5
-        assert losses.content_relative(SEEN, PHOTO, mask, least) == losses.content_relative(SEEN, PHOTO, mask)
+        assert losses.content_variance(PHOTO, mask, least) == losses.content_variance(PHOTO, mask)
+
+
+@pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
+def test_a_variance_asked_for_before_is_what_the_distance_is_a_share_of(mask: Tensor | None) -> None:
+    squared = 2 * float(losses.content_sum(SEEN, PHOTO, mask))
+    assert float(losses.content_relative(SEEN, PHOTO, mask, 5.0)) == pytest.approx(squared / 5)
 
 
 def test_where_nothing_at_all_is_seen_differences_are_taken_as_they_are() -> None:

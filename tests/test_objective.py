@@ -281,9 +281,10 @@ def test_a_bfloat16_network_sees_nearly_the_same_and_fills_a_float32_gradient() 
     assert float(torch.cosine_similarity(rough_slope.flatten(), slope.flatten(), dim=0)) > 0.95
 
 
-def test_what_a_bfloat16_network_sees_is_compared_in_float32() -> None:
+def test_what_a_bfloat16_network_sees_is_compared_as_in_float32() -> None:
     network, settings = make_network(torch.bfloat16), content_only()
     photo, canvas = make_picture(24, 20, 1), make_picture(24, 20, 2)
     seen, target = (network(rgb, ["relu3_1"])["relu3_1"].float() for rgb in (canvas, photo))
     found = Objective(network, settings, Source(photo), [Source(photo)]).evaluate(canvas)["content"]
-    assert found == pytest.approx(float(losses.content_relative(seen, target)), rel=1e-5)
+    # Differences are rounded once more, their squares and sums are not.
+    assert found == pytest.approx(float(losses.content_relative(seen, target)), rel=1e-3)

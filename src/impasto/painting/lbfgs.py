@@ -1,4 +1,4 @@
-"""L-BFGS, lean in memory: a bounded history in two buffers, one evaluation of the gradient a step."""
+"""L-BFGS, lean in memory and time: a bounded history that is gone over two and a half times, one gradient a step."""
 
 import math
 
@@ -9,70 +9,85 @@ from torch import Tensor
 class LBFGS:
     """Limited-memory BFGS without a line search, for one tensor of any shape.
 
-    `history` pairs of moves and gradient changes are kept, each of the tensor's size; `rate` scales every step. The
+    `history` pairs of moves s and gradient changes y are kept, each of the tensor's size; `rate` scales every step. The
     first step is at most 1 / |g|_1 long, a pair with too little curvature is left out: the numbers of torch.optim.LBFGS
     with lr=rate and max_iter=1, but for a step that would move a value farther than `longest`, which is shortened.
-    Source: Nocedal and Wright, Numerical Optimization, algorithm 7.4.
+
+    Source: Byrd, Nocedal and Schnabel, "Representations of quasi-Newton matrices and their use in limited memory
+    methods", 1994, theorem 2.2: the usual two loops over the history, written as few products with all of it.
     """
 
     def __init__(self, history: int = 10, rate: float = 1.0, longest: float = math.inf) -> None:
         self.history, self.rate, self.longest = history, rate, longest
-        self.moves: Tensor | None = None  # (history, n)
-        self.changes: Tensor | None = None  # (history, n)
-        self.curvatures: list[float] = []  # s . y of each pair, oldest first
-        self.newest = -1
+        self.kept: list[int] = []  # rows of the history in use, oldest first
+        self.moves = self.changes = torch.empty(0)  # S and Y, (history, n) from the first pair on
+        self.across, self.within = (
+            torch.zeros(history, history, dtype=torch.float64) for _ in range(2)
+        )  # S Y^T, Y Y^T
         self.last_gradient: Tensor | None = None
         self.last_move: Tensor | None = None
-        self.diagonal = 1.0
+        self.last_slopes = torch.zeros(2, history, dtype=torch.float64)  # S g and Y g for the last gradient
 
     @torch.no_grad()
     def step(self, x: Tensor, gradient: Tensor) -> None:
         """Move `x` in place, given the gradient there."""
-        g = gradient.flatten()
-        first = self.last_gradient is None
-        if not first:
-            self._remember(g)
-        direction = self._direction(g)
-        rate = self.rate / max(1.0, float(g.abs().sum())) if first else self.rate
-        self.last_gradient = g.clone()
-        self.last_move = direction.mul_(rate)
-        farthest = float(self.last_move.abs().max())
+        g = _in_order_of(x, gradient)
+        slopes = self._slopes(g)
+        if self.last_gradient is not None and self.last_move is not None:
+            self._remember(self.last_move, g - self.last_gradient, g, slopes)
+            move = self._direction(g, slopes).mul_(self.rate)
+        else:
+            move = g * (-self.rate / max(1.0, float(g.abs().sum())))
+        farthest = max(map(abs, torch.stack(torch.aminmax(move)).tolist()))
         if farthest > self.longest:
-            self.last_move.mul_(self.longest / farthest)
-        x.add_(self.last_move.view_as(x))
+            move.mul_(self.longest / farthest)
+        self.last_gradient, self.last_move, self.last_slopes = g.clone(), move, slopes
+        _in_order_of(x, x).add_(move)
 
     def enlarged(self, width: int, height: int) -> "LBFGS":  # noqa: ARG002
         """Begin anew for a canvas of another size: curvature does not carry over."""
         return LBFGS(self.history, self.rate, self.longest)
 
-    def _remember(self, g: Tensor) -> None:
-        assert self.last_gradient is not None
-        assert self.last_move is not None
-        if self.moves is None or self.changes is None:
-            self.moves, self.changes = (g.new_empty(self.history, g.numel()) for _ in range(2))
-        change = g - self.last_gradient
-        curvature = float(change.dot(self.last_move))
-        if curvature <= 1e-10:
-            return
-        self.newest = (self.newest + 1) % self.history
-        self.moves[self.newest], self.changes[self.newest] = self.last_move, change
-        self.curvatures = [*self.curvatures, curvature][-self.history :]
-        self.diagonal = curvature / float(change.dot(change))
+    def _slopes(self, g: Tensor) -> Tensor:
+        """Return S g and Y g, (2, history)."""
+        if not self.kept:
+            return torch.zeros_like(self.last_slopes)
+        return torch.stack([self.moves @ g, self.changes @ g]).to("cpu", torch.float64)
 
-    def _direction(self, g: Tensor) -> Tensor:
-        """The two-loop recursion: minus the inverse Hessian's estimate times `g`."""
-        direction = g.neg()
-        if self.moves is None or self.changes is None:
-            return direction
-        kept = len(self.curvatures)
-        slots = [(self.newest - age) % self.history for age in range(kept)]  # newest first
-        shares = []
-        for slot, curvature in zip(slots, reversed(self.curvatures), strict=True):
-            share = float(self.moves[slot].dot(direction)) / curvature
-            direction.sub_(self.changes[slot], alpha=share)
-            shares.append(share)
-        direction.mul_(self.diagonal)
-        for slot, curvature, share in zip(reversed(slots), self.curvatures, reversed(shares), strict=True):
-            correction = float(self.changes[slot].dot(direction)) / curvature
-            direction.add_(self.moves[slot], alpha=share - correction)
-        return direction
+    def _remember(self, move: Tensor, change: Tensor, g: Tensor, slopes: Tensor) -> None:
+        """Keep one more pair, and its products with all others: y is a difference of gradients, S y of slopes."""
+        if float(change.dot(move)) <= 1e-10:
+            return
+        if not self.kept:
+            self.moves, self.changes = (g.new_zeros(self.history, g.numel()) for _ in range(2))
+        row = len(self.kept) if len(self.kept) < self.history else self.kept.pop(0)
+        self.kept.append(row)
+        self.moves[row], self.changes[row] = move, change
+        self.across[:, row], self.within[:, row] = slopes - self.last_slopes
+        self.across[row] = (self.changes @ move).to("cpu", torch.float64)
+        self.within[row, row] = float(change.dot(change))
+        self.within[row] = self.within[:, row]
+        slopes[:, row] = torch.stack([move.dot(g), change.dot(g)])
+
+    def _direction(self, g: Tensor, slopes: Tensor) -> Tensor:
+        """Return minus the inverse Hessian's estimate times `g`."""
+        if not self.kept:
+            return -g
+        rows = torch.tensor(self.kept)
+        upper = self.across[rows][:, rows].triu()  # R of the paper
+        curvatures, within = upper.diagonal(), self.within[rows][:, rows]
+        along_moves, along_changes = slopes[:, rows]
+        scale = float(curvatures[-1] / within[-1, -1])
+        a = torch.linalg.solve_triangular(upper, along_moves[:, None], upper=True)[:, 0]
+        b = curvatures * a + scale * (within @ a - along_changes)
+        b = torch.linalg.solve_triangular(upper.T, b[:, None], upper=False)[:, 0]
+        shares = g.new_zeros(2, self.history)
+        shares[:, rows.to(g.device)] = torch.stack([-b, scale * a]).to(g)
+        return torch.addmv(g, self.moves.T, shares[0], beta=-scale).addmv_(self.changes.T, shares[1])
+
+
+def _in_order_of(like: Tensor, x: Tensor) -> Tensor:
+    """Flatten `x` in the order in which `like` lies in memory: a view where both lie alike."""
+    if like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last):
+        return x.permute(0, 2, 3, 1).flatten()
+    return x.flatten()

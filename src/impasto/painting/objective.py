@@ -1,13 +1,13 @@
 """What the canvas is painted towards: targets captured once at each scale, losses weighed, one gradient."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from impasto.painting import losses
-from impasto.perception.moments import Moments, measure
+from impasto.perception.moments import Moments
 from impasto.perception.network import Network
 from impasto.settings import Settings, StyleLoss
 
@@ -59,21 +59,20 @@ class Objective:
         self.taps = sorted({*settings.content_taps, *settings.style_taps})
         self.masks = {tap: shrink_mask(photo.alpha, network.stride[tap]) for tap in self.taps}
         with torch.no_grad():
-            self.content = {
-                tap: _at_least_float32(features) for tap, features in network(photo.rgb, settings.content_taps).items()
-            }
             self.style = self._blend(paintings)
-        self.least = {
-            tap: LEAST_VARIANCE * float(self.style[tap].second_moment.trace()) for tap in settings.content_taps
-        }
+            self.content = network(photo.rgb, settings.content_taps)
+            self.variance = {
+                tap: losses.content_variance(features, self.masks[tap], LEAST_VARIANCE * float(self.style[tap].energy))
+                for tap, features in self.content.items()
+            }
 
     def _blend(self, paintings: Sequence[Source]) -> dict[str, Moments]:
         blended: dict[str, Moments] = {}
         for painting in paintings:
-            for tap, features in self.network(painting.rgb, self.taps).items():
-                moments = measure(features, shrink_mask(painting.alpha, self.network.stride[tap]))
-                moments = moments.scaled(painting.share / moments.count)
-                blended[tap] = blended[tap] + moments if tap in blended else moments
+            masks = {tap: shrink_mask(painting.alpha, self.network.stride[tap]) for tap in self.taps}
+            for tap, moments in self._measure(painting.rgb, (), masks)[1].items():
+                share = moments.scaled(painting.share / moments.count)
+                blended[tap] = blended[tap] + share if tap in blended else share
         return blended
 
     def backward(self, canvas: Tensor) -> dict[str, float]:
@@ -90,12 +89,13 @@ class Objective:
 
     def _terms(self, canvas: Tensor) -> dict[str, Tensor]:
         settings = self.settings
-        features = self.network(canvas, self.taps)
+        style_masks = {tap: self.masks[tap] for tap in settings.style_taps}
+        features, moments = self._measure(canvas, settings.content_taps, style_masks)
         content: Tensor = sum(  # type: ignore[assignment]
             weight * self._compare_content(tap, features[tap]) for tap, weight in settings.content_taps.items()
         )
         style: Tensor = sum(  # type: ignore[assignment]
-            weight * self._compare_style(tap, features[tap]) for tap, weight in settings.style_taps.items()
+            weight * self._compare_style(tap, moments[tap]) for tap, weight in settings.style_taps.items()
         )
         terms = {"content": settings.content_weight * content, "style": settings.style_weight * style}
         if settings.tv_weight:
@@ -104,22 +104,28 @@ class Objective:
             terms["range"] = settings.range_weight * losses.out_of_range(canvas)
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
-    def _compare_style(self, tap: str, features: Tensor) -> Tensor:
-        moments = measure(features, self.masks[tap])
+    def _measure(
+        self, rgb: Tensor, taps: Collection[str], masks: Mapping[str, Tensor | None]
+    ) -> tuple[dict[str, Tensor], dict[str, Moments]]:
+        """Return features at `taps`, and moments at the taps of `masks`, as they are after their mixes."""
+        network = self.network
+        features, moments = network.look(rgb, taps, masks)
+        return (
+            {tap: network.mix(tap, seen) for tap, seen in features.items()},
+            {tap: network.mix_moments(tap, seen) for tap, seen in moments.items()},
+        )
+
+    def _compare_style(self, tap: str, moments: Moments) -> Tensor:
         terms = [
             weight * STYLE_LOSSES[kind](moments, self.style[tap]) for kind, weight in self.settings.style_loss.items()
         ]
         return torch.stack(terms).sum()
 
     def _compare_content(self, tap: str, features: Tensor) -> Tensor:
-        features, target, mask = _at_least_float32(features), self.content[tap], self.masks[tap]
+        target, mask = self.content[tap], self.masks[tap]
         if self.settings.content_loss == "sum":
             return losses.content_sum(features, target, mask)
-        return losses.content_relative(features, target, mask, self.least[tap])
-
-
-def _at_least_float32(features: Tensor) -> Tensor:
-    return features.to(torch.promote_types(features.dtype, torch.float32))
+        return losses.content_relative(features, target, mask, self.variance[tap])
 
 
 def shrink_mask(mask: Tensor | None, stride: int) -> Tensor | None:

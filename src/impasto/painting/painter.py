@@ -10,6 +10,7 @@ from torch import Tensor
 
 from impasto.errors import DivergedError, UsageError
 from impasto.painting.adam import Adam
+from impasto.painting.hardware import keep_freed_memory
 from impasto.painting.lbfgs import LBFGS
 from impasto.painting.objective import Objective, Source
 from impasto.perception.network import Network
@@ -66,6 +67,8 @@ class Painter:
         self.sizes = self._plan_sizes()
         self._check_sources()
         self.total = settings.steps + settings.later_steps * (len(self.sizes) - 1)
+        if photo.rgb.device.type == "cpu":
+            keep_freed_memory()
         self._started = time.perf_counter()
         self._accepted: Tensor | None = None
         self._average: Average | None = None
@@ -244,7 +247,7 @@ def _find_fault(loss: float, gradient: Tensor, ceiling: float) -> str:
         return f"the loss is {loss:g}"
     if loss > ceiling:
         return f"the loss rose to {loss:g}"
-    return "" if bool(gradient.isfinite().all()) else "the loss's gradient is not finite"
+    return "" if math.isfinite(float(gradient.abs().sum())) else "the loss's gradient is not finite"
 
 
 def _lay_out(picture: Tensor) -> Tensor:

@@ -1,10 +1,14 @@
 """Style statistics as sums, so that masks, blends of paintings and tiles simply add."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
+
+from impasto.perception.frozen import Reader
+
+PARTS = 16  # of a map that are summed up in bfloat16, at most
 
 
 @dataclass(frozen=True)
@@ -13,6 +17,7 @@ class Moments:
 
     `count` () is the number of positions, `total` (C,) the sum of the features F, `outer` (C, C) the sum of F F^T: the
     Gram matrix of Gatys et al. 2015. Moments of disjoint parts add up to those of the whole; `scaled` weighs a part.
+    What follows from the sums is kept, as a target is asked for it at every step.
 
     Example: gram = measure(features).second_moment
     """
@@ -28,24 +33,35 @@ class Moments:
         """Count every position `weight` times."""
         return Moments(self.count * weight, self.total * weight, self.outer * weight)
 
-    @property
+    def mapped(self, weight: Tensor, bias: Tensor) -> "Moments":
+        """Return the moments of R F + b, for `weight` R (D, C) and `bias` b (D,)."""
+        total, across = weight @ self.total, (weight @ self.total).outer(bias)
+        outer = weight @ self.outer @ weight.T + across + across.T + self.count * bias.outer(bias)
+        return Moments(self.count, total + self.count * bias, outer)
+
+    @cached_property
     def mean(self) -> Tensor:
         """The mean feature (C,)."""
         return self.total / self.count
 
-    @property
+    @cached_property
     def second_moment(self) -> Tensor:
         """The Gram matrix per position (C, C)."""
         return self.outer / self.count
 
-    @property
+    @cached_property
     def covariance(self) -> Tensor:
         """The covariance between channels (C, C)."""
         return self.second_moment - self.mean.outer(self.mean)
 
     @cached_property
+    def energy(self) -> Tensor:
+        """The mean squared length of a feature ()."""
+        return self.second_moment.trace()
+
+    @cached_property
     def deviation(self) -> Tensor:
-        """The symmetric square root of the covariance (C, C); kept, as a target is asked for it at every step."""
+        """The symmetric square root of the covariance (C, C)."""
         eigenvalues, vectors = torch.linalg.eigh(self.covariance)
         root: Tensor = (vectors * eigenvalues.clamp_min(0).sqrt()) @ vectors.T
         return root
@@ -56,10 +72,58 @@ def measure(features: Tensor, mask: Tensor | None = None) -> Moments:
 
     The sums are float32 at least, whatever the precision of the features.
     """
-    f = features.flatten(2)[0]  # (C, hw)
-    f = f if f.is_floating_point() and f.element_size() >= 4 else f.float()
-    if mask is None:
-        return Moments(f.new_tensor(float(f.shape[1])), f.sum(1), f @ f.T)
-    weights = mask.flatten(2)[0].to(f.dtype)  # (1, hw)
-    weighed = f * weights
-    return Moments(weights.sum(), weighed.sum(1), weighed @ f.T)
+    return Moments(*_sum_up(features, mask))
+
+
+def read_moments(mask: Tensor | None) -> Reader:
+    """Read count, total and outer from a layer's output (1, C, h, w); forward and backward are one product each."""
+    return Reader(partial(_sum_up, mask=mask), partial(_pull_sums, mask=mask))
+
+
+def _sum_up(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    f = _list_positions(x)
+    weights = torch.ones_like(f[:, :1]) if mask is None else mask.flatten()[:, None].to(f.dtype)  # (M, 1)
+    weighed = f if mask is None else f * weights
+    precise = torch.promote_types(f.dtype, torch.float32)
+    count = torch.tensor(float(len(f)), dtype=precise, device=f.device) if mask is None else mask.to(precise).sum()
+    if f.dtype == precise:
+        return count, weighed.sum(0), weighed.T @ f
+    # A product of bfloat16 is rounded to bfloat16: parts are, and their sum in float32 has a fraction of the error.
+    parts = max(1, min(PARTS, len(f) // (2 * f.shape[1])))
+    whole = len(f) // parts * parts
+    by_part, weighed_by_part, weights_by_part = (
+        of[:whole].view(parts, whole // parts, -1) for of in (f, weighed, weights)
+    )
+    total = torch.bmm(weights_by_part.mT, by_part).to(precise).sum(0)[0] + weighed[whole:].to(precise).sum(0)
+    outer = torch.bmm(weighed_by_part.mT, by_part).to(precise).sum(0)
+    return count, total, outer + weighed[whole:].to(precise).T @ f[whole:].to(precise)
+
+
+def _pull_sums(
+    x: Tensor,
+    g: Tensor | None,
+    count: Tensor | None,
+    total: Tensor | None,
+    outer: Tensor | None,
+    *,
+    mask: Tensor | None,
+) -> Tensor:
+    """From gradients at the sums to that at the features F: m ((O + O^T) F + t)."""
+    del count  # no feature changes it
+    f = _list_positions(x)
+    across = torch.zeros_like(f[0]).outer(f[0]) if outer is None else (outer + outer.T).to(f.dtype)
+    if g is not None and total is None and mask is None:
+        return _as_map(_list_positions(g).addmm_(f, across), x)
+    pulled = torch.addmm(torch.zeros_like(f[0]) if total is None else total.to(f.dtype), f, across)
+    if mask is not None:
+        pulled *= mask.flatten()[:, None].to(f.dtype)
+    return _as_map(pulled, x) if g is None else g.add_(_as_map(pulled, x))
+
+
+def _list_positions(x: Tensor) -> Tensor:
+    """Return a map (1, C, h, w) as (hw, C): a view where it is channels_last."""
+    return x.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _as_map(f: Tensor, like: Tensor) -> Tensor:
+    return f.view(1, *like.shape[2:], like.shape[1]).permute(0, 3, 1, 2)

@@ -2,13 +2,29 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from itertools import zip_longest
+from types import MappingProxyType
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from impasto.errors import UsageError
+from impasto.perception.frozen import (
+    FEATURES,
+    Convolution,
+    FrozenPass,
+    Layer,
+    Pull,
+    Reader,
+    by_autograd,
+    pool,
+    rectify,
+    rectifying,
+)
+from impasto.perception.moments import Moments, read_moments
 
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["zero", "replicate-first", "replicate", "reflect"]
@@ -76,6 +92,7 @@ class Network(nn.Module):
         self.pool_gain = POOL_GAIN[pooling] if keep_activation_size else 1.0
         self.normalisation = normalisation
         self.convs, self.mixes = nn.ModuleDict(), nn.ModuleDict()
+        self._frozen: dict[str, Convolution] = {}
         self.stride: dict[str, int] = {}
         self.reach: dict[str, int] = {}
         channels, stride, reach = 3, 1, 0
@@ -109,25 +126,68 @@ class Network(nn.Module):
         return network.requires_grad_(False).eval()
 
     def forward(self, rgb: Tensor, taps: Collection[str]) -> dict[str, Tensor]:
-        """Return {tap: features (B, C, h, w)} of `rgb` (B, 3, H, W), sRGB in [0, 1]."""
-        missing = [tap for tap in taps if tap not in self.layers]
-        if missing:
+        """Return {tap: features (B, C, h, w)} of `rgb` (B, 3, H, W), sRGB in [0, 1], taken through the taps' mixes."""
+        return {tap: self.mix(tap, features) for tap, features in self.look(rgb, taps)[0].items()}
+
+    def look(
+        self, rgb: Tensor, taps: Collection[str], measured: Mapping[str, Tensor | None] = MappingProxyType({})
+    ) -> tuple[dict[str, Tensor], dict[str, Moments]]:
+        """Return features (1, C, h, w) at `taps` and moments at the taps `measured`, all as they are before mixes.
+
+        `rgb` (1, 3, H, W) is sRGB in [0, 1]; `measured` has a mask (1, 1, h, w) or None for each tap. Gradients flow to
+        `rgb`, once; the weights are taken as frozen. To ask for moments is cheaper than to measure features.
+        """
+        asked = {*taps, *measured}
+        if missing := sorted(asked - set(self.layers)):
             raise UsageError(f"This network has no tap {missing[0]!r}; it has {', '.join(self.layers)}.")
-        x = self._normalise(rgb)
-        found: dict[str, Tensor] = {}
+        keep = torch.is_grad_enabled() and rgb.requires_grad
+        read = iter(FrozenPass.apply(self._normalise(rgb), self._chain(taps, measured), keep))  # type: ignore[no-untyped-call]
+        features, moments = {}, {}
         for layer in self.layers:
-            if layer.startswith("conv"):
-                x = self._convolve(layer, x)
-            elif layer.startswith("relu"):
-                # In place, unless the tap before it keeps what went in: a convolution's backward needs no output.
-                x = x.relu() if layer.replace("relu", "conv") in taps else x.relu_()
-            else:
-                x = self._pool(x)
             if layer in taps:
-                found[layer] = self.mixes[layer](x) if layer in self.mixes else x
-                if len(found) == len(set(taps)):
-                    break
-        return found
+                features[layer] = next(read)
+            if layer in measured:
+                moments[layer] = Moments(next(read), next(read), next(read))
+        return features, moments
+
+    def mix(self, tap: str, features: Tensor) -> Tensor:
+        """Take features (B, C, h, w) through the mix of their tap, if it has one."""
+        mixed: Tensor = self.mixes[tap](features) if tap in self.mixes else features
+        return mixed
+
+    def mix_moments(self, tap: str, moments: Moments) -> Moments:
+        """Take moments through the mix of their tap, if it has one: cheaper than each position."""
+        if tap not in self.mixes:
+            return moments
+        mix = self.mixes[tap]
+        assert isinstance(mix, nn.Conv2d)
+        assert mix.bias is not None
+        return moments.mapped(mix.weight.flatten(1).to(moments.total), mix.bias.to(moments.total))
+
+    def _chain(self, taps: Collection[str], measured: Mapping[str, Tensor | None]) -> list[tuple[Layer, list[Reader]]]:
+        """List the layers down to the deepest that is asked for, with what is read after each."""
+        asked = {*taps, *measured}
+        layers = self.layers[: 1 + max(map(self.layers.index, asked), default=-1)]
+        chain: list[tuple[Layer, list[Reader]]] = []
+        for layer, following, after in zip_longest(layers, layers[1:], layers[2:], fillvalue=""):
+            apply = self._make_layer(layer, following, after, asked)
+            if apply is not None:
+                shown = following if layer.startswith("conv") and layer not in asked else layer
+                readers = [FEATURES] if shown in taps else []
+                chain.append((apply, [*readers, read_moments(measured[shown])] if shown in measured else readers))
+        return chain
+
+    def _make_layer(self, layer: str, following: str, after: str, asked: Collection[str]) -> Layer | None:
+        """Return what a layer does with a map, given the next two; None if the one before it does it too."""
+        if layer.startswith("conv"):
+            convolve = partial(self._convolve, layer, rectified=layer not in asked)
+            pooled = (
+                self.pooling == "max" and following not in asked and after.startswith("pool")
+            )  # whose pull rectifies
+            return convolve if layer in asked or pooled else partial(rectifying, convolve)
+        if layer.startswith("relu"):
+            return rectify if layer.replace("relu", "conv") in asked else None
+        return pool if self.pooling == "max" else partial(by_autograd, self._pool_smoothly)
 
     def _normalise(self, rgb: Tensor) -> Tensor:
         """Bring `rgb` to what the first layer was trained on, at its own precision, then to the network's."""
@@ -140,18 +200,25 @@ class Network(nn.Module):
         assert isinstance(conv, nn.Conv2d)
         return conv
 
-    def _convolve(self, layer: str, x: Tensor) -> Tensor:
-        conv = self._conv(layer)
+    def _convolve(self, layer: str, x: Tensor, *, rectified: bool) -> tuple[Tensor, Pull]:
         padding = self.padding
         if padding == "replicate-first":  # as style-transfer-pytorch: no dark frame at the picture's border
             padding = "replicate" if layer == "conv1_1" else "zero"
+        if layer not in self._frozen:
+            conv = self._conv(layer)
+            assert conv.bias is not None
+            self._frozen[layer] = Convolution(conv.weight, conv.bias, padding=1 if padding == "zero" else 0)
         if padding == "zero":
-            return F.conv2d(x, conv.weight, conv.bias, padding=1)
-        return F.conv2d(_pad(x, padding), conv.weight, conv.bias)
+            return self._frozen[layer](x, rectified=rectified)
+        y, pull = self._frozen[layer](_pad(x, padding), rectified=rectified)
+        return y, lambda g: _unpad(pull(g), padding)
 
-    def _pool(self, x: Tensor) -> Tensor:
-        if self.pooling == "max":
-            return F.max_pool2d(x, 2)
+    def _apply(self, *given: Any, **named: Any) -> Self:
+        """Move or convert the network."""
+        self._frozen.clear()
+        return super()._apply(*given, **named)  # type: ignore[no-any-return, no-untyped-call]
+
+    def _pool_smoothly(self, x: Tensor) -> Tensor:
         if self.pooling == "average":
             return F.avg_pool2d(x, 2) * self.pool_gain
         # The mean over four squares, times four, under the root; the small constant keeps the gradient finite at 0.
@@ -166,11 +233,21 @@ def _mix(weight: Tensor, bias: Tensor) -> nn.Conv2d:
 
 
 def _pad(x: Tensor, padding: Padding) -> Tensor:
-    """Frame a map (B, C, H, W) with one more row and column on each side."""
+    """Frame a map (B, C, h, w) with one more row and column on each side."""
     # Slices instead of F.pad, which on a CPU copies a bfloat16 channels_last map to another layout and back.
-    near, far = (1, -2) if padding == "reflect" else (0, -1)
+    near = 1 if padding == "reflect" else 0
     for dimension in (2, 3):
-        size = x.shape[dimension]
-        first, last = x.narrow(dimension, near, 1), x.narrow(dimension, size + far, 1)
+        first, last = x.narrow(dimension, near, 1), x.narrow(dimension, x.shape[dimension] - 1 - near, 1)
         x = torch.cat([first, x, last], dimension)
     return x
+
+
+def _unpad(g: Tensor, padding: Padding) -> Tensor:
+    """Carry the gradient (B, C, h + 2, w + 2) of a frame back to the rows and columns that it was made from."""
+    near = 1 if padding == "reflect" else 0
+    for dimension in (3, 2):
+        last = g.shape[dimension] - 1
+        g.narrow(dimension, 1 + near, 1).add_(g.narrow(dimension, 0, 1))
+        g.narrow(dimension, last - 1 - near, 1).add_(g.narrow(dimension, last, 1))
+        g = g.narrow(dimension, 1, last - 1)
+    return g

@@ -1,0 +1,183 @@
+"""Both passes through a frozen network by hand: no weights' gradients, few maps kept, none gone over twice."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+Pull = Callable[[Tensor], Tensor]  # from the gradient at a layer's output to that at its input
+Layer = Callable[[Tensor], tuple[Tensor, Pull]]
+
+
+class Reader(NamedTuple):
+    """What is read from the output of a layer, and what a gradient at that means for the output."""
+
+    read: Callable[[Tensor], tuple[Tensor, ...]]
+    pull: Callable[
+        ..., Tensor
+    ]  # (output, gradient so far or None, a gradient or None for each tensor read) -> gradient
+
+
+class FrozenPass(torch.autograd.Function):
+    """A chain of layers with readers after some; differentiable once, by what goes in.
+
+    The numbers are those of autograd through the same layers. A layer keeps only what its own gradient asks for (a
+    rectifier's output, a pool's differences), and that is let go as soon as the gradient has come past.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, chain: Sequence[tuple[Layer, Sequence[Reader]]], keep: bool) -> tuple[Tensor, ...]:
+        """Send `x` through `chain` and return all that is read; `keep` for a gradient later."""
+        ctx.set_materialize_grads(False)
+        ctx.passed, found = [], []
+        for layer, readers in chain:
+            x, pull = layer(x)
+            held = [(reader, reader.read(x)) for reader in readers]
+            found += [tensor for _, tensors in held for tensor in tensors]
+            if keep:
+                ctx.passed.append((pull, [(reader, x, len(tensors)) for reader, tensors in held]))
+        return tuple(found)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None]:
+        """Go back from the last layer, and add what each reader asks for on the way."""
+        waiting, ctx.passed, passed = list(gradients), None, ctx.passed
+        if passed is None:
+            raise RuntimeError("The gradient has already come back through this pass, which kept nothing for a second.")
+        g: Tensor | None = None
+        while passed:
+            pull, readers = passed.pop()
+            for reader, x, count in reversed(readers):
+                waiting, given = waiting[:-count], waiting[-count:]
+                if any(gradient is not None for gradient in given):
+                    g = reader.pull(x, g, *given)
+            g = None if g is None else pull(g)
+        return g, None, None
+
+
+def _add_gradient(x: Tensor, g: Tensor | None, given: Tensor) -> Tensor:  # noqa: ARG001
+    return given if g is None else g.add_(given)
+
+
+FEATURES = Reader(lambda x: (x.clone(),), _add_gradient)  # a copy, as the pulls end by writing over what they keep
+
+
+class Convolution:
+    """A frozen 3x3 convolution: `weight` (D, C, 3, 3), `bias` (D,), zeros for `padding` rows and columns around.
+
+    On a CPU in bfloat16 the weights are put once into the order that oneDNN computes in, and the rectifier is applied
+    to what a core has just computed, not to what it has to read again.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, padding: int) -> None:
+        self.weight, self.bias, self.padding = weight, bias, padding
+        self.packed = weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and _ONEDNN
+        if self.packed:
+            transposed = weight.transpose(0, 1).flip(2, 3)
+            self.forth, self.back = _pack(weight, padding), _pack(transposed, 2 - padding)
+
+    def __call__(self, x: Tensor, *, rectified: bool) -> tuple[Tensor, Pull]:
+        """Convolve `x` (B, C, h, w), and set what is negative to 0 if `rectified`, of which the pull knows nothing."""
+        if self.packed:
+            return _convolve_packed(x, self.forth, self.bias, self.padding, rectified=rectified), self._pull_packed
+        y = F.conv2d(x, self.weight, self.bias, padding=self.padding)
+        if rectified:
+            _bits(y).clamp_min_(0)
+        return y, lambda g: F.conv_transpose2d(g, self.weight, padding=self.padding)
+
+    def _pull_packed(self, g: Tensor) -> Tensor:
+        return _convolve_packed(g, self.back, None, 2 - self.padding, rectified=False)
+
+
+_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")  # type: ignore[no-untyped-call]
+
+
+def _pack(weight: Tensor, padding: int) -> Tensor:
+    weight = weight.contiguous(memory_format=torch.channels_last)
+    packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(weight, [padding] * 2, [1, 1], [1, 1], 1, None)
+    return packed
+
+
+def _convolve_packed(x: Tensor, packed: Tensor, bias: Tensor | None, padding: int, *, rectified: bool) -> Tensor:
+    then = "relu" if rectified else "none"
+    y: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        x, packed, bias, [padding] * 2, [1, 1], [1, 1], 1, then, [], None
+    )
+    return y
+
+
+def rectify(x: Tensor) -> tuple[Tensor, Pull]:
+    """Set what is negative to 0, in a map of its own; the pull keeps it."""
+    y = _bits(x).clamp_min(0)
+    return y.view(x.dtype), partial(_where_positive, y)
+
+
+def rectifying(convolve: Layer, x: Tensor) -> tuple[Tensor, Pull]:
+    """Apply a convolution that rectifies by itself; the pull keeps what comes out."""
+    y, pull = convolve(x)
+    return y, lambda g: pull(_where_positive(_bits(y), g))
+
+
+def pool(x: Tensor) -> tuple[Tensor, Pull]:
+    """Take the maximum over 2x2 of what a rectifier has passed; the pull is its and the rectifier's.
+
+    Rows are compared first, then columns; a tie goes to the first of the two. The pull sends a gradient to the larger
+    by the sign of their difference: several times faster than by the indices that F.max_pool2d returns. What is not
+    above 0 passes nothing on, which one look at the maxima tells.
+    """
+    shape = x.shape
+    rows = _bits(x).permute(0, 2, 3, 1)[:, : shape[2] // 2 * 2, : shape[3] // 2 * 2]  # (B, h, w, C), as in memory
+    upper, lower = rows[:, 0::2], rows[:, 1::2]
+    columns, by_rows = torch.maximum(upper, lower), upper - lower
+    left, right = columns[:, :, 0::2], columns[:, :, 1::2]
+    y, by_columns = torch.maximum(left, right), left - right
+
+    def pull(g: Tensor) -> Tensor:
+        bits = _bits(_where_positive(y, g.permute(0, 2, 3, 1)))
+        between = torch.empty_like(by_rows)
+        _send_to_larger(bits, by_columns, between[:, :, 0::2], between[:, :, 1::2])
+        whole = torch.empty(shape, dtype=y.dtype, device=g.device, memory_format=torch.channels_last)
+        rows = whole.permute(0, 2, 3, 1)
+        for dimension in (1, 2):  # what an odd size leaves over
+            rows.narrow(dimension, rows.shape[dimension] // 2 * 2, rows.shape[dimension] % 2).zero_()
+        rows = rows[:, : by_rows.shape[1] * 2, : by_rows.shape[2]]
+        _send_to_larger(between, by_rows, rows[:, 0::2], rows[:, 1::2])
+        return whole.view(g.dtype)
+
+    return y.view(x.dtype).permute(0, 3, 1, 2), pull
+
+
+def _bits(x: Tensor) -> Tensor:
+    """See floating point numbers as integers: for those not below 0 order is the same, all others are negative.
+
+    A CPU compares and masks 16-bit integers several times faster than bfloat16.
+    """
+    return x.view({2: torch.int16, 4: torch.int32, 8: torch.int64}[x.element_size()])
+
+
+def _where_positive(bits: Tensor, g: Tensor) -> Tensor:
+    """Return `g` where a number whose `bits` are given, none of them negative, is above 0; 0 elsewhere.
+
+    What is returned stands where `bits` stood: they are not asked for again, and large maps are dear.
+    """
+    return bits.clamp_max_(1).mul_(g.view(bits.dtype)).view(g.dtype)
+
+
+def _send_to_larger(bits: Tensor, difference: Tensor, first: Tensor, second: Tensor) -> None:
+    """Write `bits` to `second` where `difference`, first - second, is negative, else to `first`; 0 to the other."""
+    negative = difference >> (8 * bits.element_size() - 1)  # all bits where it is, none where it is not
+    torch.bitwise_and(bits, negative, out=second)
+    torch.bitwise_xor(bits, second, out=first)
+
+
+def by_autograd(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Pull]:
+    """Apply what is too rare to have a pull of its own."""
+    x = x.detach().requires_grad_()
+    with torch.enable_grad():
+        y = function(x)
+    return y.detach(), lambda g: torch.autograd.grad(y, x, g, retain_graph=True)[0]
