@@ -18,7 +18,7 @@ RATIOS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
             ("reference_curve", "seconds"),
             (f"impasto_curve{precision}", f"seconds_to_loss{goal}"),
         )
-        for goal in ("", "_raw", "_saved")
+        for goal in ("", "_raw")
         for precision in ("", "_float32")
     },
     "bound_ratio": (("impasto_step", "seconds"), ("bound", "seconds")),
@@ -36,13 +36,9 @@ RATIOS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
     ),
 }
 
-# When impasto has reached the reference's loss: which of its losses counts, and which of the reference's at its end.
-# A saved picture's values are in [0, 1], a canvas's may be outside, and those match a style that no picture can.
-GOALS = {
-    "seconds_to_loss": ("loss", "loss_raw"),
-    "seconds_to_loss_raw": ("loss_raw", "loss_raw"),
-    "seconds_to_loss_saved": ("loss", "loss"),
-}
+# When impasto has reached the reference's loss: of the picture as it would be saved, with values in [0, 1], and of the
+# canvas as it is, whose values may be outside and match a style that no picture can.
+GOALS = {"seconds_to_loss": "loss", "seconds_to_loss_raw": "loss_raw"}
 
 CURVES = {  # in a plot
     "reference": "reference_curve",
@@ -56,8 +52,8 @@ def summarise(results: Results) -> dict[str, Any]:
     if "reference_curve" in results:
         reference = results["reference_curve"][0]
         for figures in results.get("impasto_curve", []) + results.get("impasto_curve_float32", []):
-            for name, (ours, theirs) in GOALS.items():
-                figures[name] = reach(figures["curve"], ours, reference[theirs])
+            for name, loss in GOALS.items():
+                figures[name] = reach(figures["curve"], loss, reference[loss])
     medians = {name: take_medians(rounds) for name, rounds in results.items()}
     curves = {label: results[name][0]["curve"] for label, name in CURVES.items() if name in results}
     ratios = {name: divide(medians, *pair) for name, pair in RATIOS.items()}

@@ -10,10 +10,9 @@ reference's own float32 code. Needs Linux.
 The ratios, where 512, 1024 and 2048 stand for --size, twice and four times that:
 
     step_ratio, step_ratio_float32, step_ratio_1024   the reference's step over impasto's
-    time_to_loss_ratio, time_to_loss_ratio_float32    the reference's time for its steps over impasto's to a picture
-                                                      that, as saved, has the loss of the reference's canvas
+    time_to_loss_ratio, time_to_loss_ratio_float32    the reference's time for its steps over impasto's to the loss that
+                                                      they led to, both pictures as saved, with values in [0, 1]
     time_to_loss_ratio_raw, ..._raw_float32           the same, both as canvases, whose values may leave [0, 1]
-    time_to_loss_ratio_saved, ..._saved_float32       the same, both as saved
     bound_ratio, bound_ratio_1024                     impasto's step over the convolutions alone
     memory_ratio                                      impasto's peak at 1024 over the reference's after as many steps
     memory_ratio_full_history                         the same, the pairs that its history still lacks added by sum
@@ -46,8 +45,8 @@ ROOT = Path(__file__).parent.parent
 
 PARTS = ("step", "bound", "large", "huge", "loss", "default", "startup")
 
-# How impasto paints where it is asked for the reference's loss: from noise as well, coarse to fine.
-LADDER: dict[str, Any] = {"init": "noise", "start_size": 128, "scale_step": 2.0, "steps": 100, "later_steps": 60}
+# How impasto paints where it is asked for the reference's loss: coarse to fine, as by default.
+LADDER: dict[str, Any] = {"init": "photo", "start_size": 256, "scale_step": 2.0, "steps": 100, "later_steps": 130}
 
 RunPiece = Callable[..., Figures]  # given a piece's name, the Scene, and the piece's own options
 
@@ -108,8 +107,8 @@ def list_tasks(plan: Plan, scene: Scene) -> dict[str, list[Task]]:
         "huge": [Task("impasto_step_2048", "impasto_steps", huge, large_steps | auto)],
         "loss": [
             Task("reference_curve", "reference_curve", scene, {"steps": plan.reference_steps}, once=True),
-            Task("impasto_curve", "impasto_curve", scene, {"ladder": plan.ladder} | auto),
-            Task("impasto_curve_float32", "impasto_curve", scene, {"ladder": plan.ladder} | exact),
+            Task("impasto_curve", "impasto_curve", scene, {"ladder": plan.ladder} | auto, once=True),
+            Task("impasto_curve_float32", "impasto_curve", scene, {"ladder": plan.ladder} | exact, once=True),
         ],
         "default": [
             Task("default_picture", "default_picture", scene),

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from impasto.errors import UsageError
-from impasto.painting.hardware import choose_device, choose_dtype
+from impasto.painting import hardware
+from impasto.painting.hardware import choose_device, choose_dtype, keep_freed_memory, return_freed_memory
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
 
@@ -75,3 +76,17 @@ def test_a_graphics_card_computes_in_bfloat16_only_where_it_need_not_emulate_it(
 
 def test_apples_chips_compute_in_float32() -> None:
     assert choose_dtype("auto", MPS) is torch.float32
+
+
+def test_freed_memory_is_kept_and_given_back_where_the_c_library_can() -> None:
+    keep_freed_memory()
+    return_freed_memory()  # and that nothing is lost by it:
+    assert torch.equal(torch.arange(10**6)[-2:], torch.tensor([999_998, 999_999]))
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+    monkeypatch.setattr(hardware.sys, "platform", platform)
+    monkeypatch.setattr(hardware.ctypes, "CDLL", lambda name: pytest.fail(f"asked for {name}"))
+    keep_freed_memory()
+    return_freed_memory()

@@ -94,17 +94,20 @@ def test_a_flat_place_is_stayed_at() -> None:
     assert torch.equal(x, draw())
 
 
-def test_a_canvas_of_another_size_begins_anew_with_the_same_settings() -> None:
-    optimizer = LBFGS(history=4, rate=0.25)
-    optimizer.step(draw(), draw(1))
-    larger = optimizer.enlarged(9, 8)
-    assert (larger.history, larger.rate) == (4, 0.25)
-    assert larger.last_gradient is None
-    larger.step(torch.zeros(1, 3, 8, 9), torch.ones(1, 3, 8, 9))
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["plain", "channels_last"])
+def test_in_a_basis_it_walks_as_it_would_walk_for_the_coordinates_there(layout: torch.memory_format) -> None:
+    weights = torch.linspace(0.2, 2, 60, dtype=torch.float64).view(SHAPE)  # a diagonal map, and so a symmetric one
+    x, optimizer = draw().contiguous(memory_format=layout), LBFGS(basis=lambda of: weights * of)
+    u, plain = x / weights, LBFGS()
+    for _ in range(15):
+        optimizer.step(x, gradient_of(valley, x))
+        plain.step(u, weights * gradient_of(valley, weights * u))
+        torch.testing.assert_close(x, weights * u, rtol=1e-9, atol=1e-11)
 
 
-def test_no_value_moves_farther_than_the_longest_step() -> None:
-    x, optimizer = torch.zeros(3, dtype=torch.float64), LBFGS(longest=0.5)
+@pytest.mark.parametrize("basis", [None, lambda of: 100 * of], ids=["plain", "in a basis"])
+def test_no_value_moves_farther_than_the_longest_step(basis: Callable[[Tensor], Tensor] | None) -> None:
+    x, optimizer = torch.zeros(3, dtype=torch.float64), LBFGS(longest=0.5, basis=basis)
     for scale in (1e-3, 1.0, 1e3):  # a gradient that hardly changes: its curvature asks for ever longer steps
         before = x.clone()
         optimizer.step(x, torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64) * (1 - 1e-9 * scale))

@@ -79,7 +79,7 @@ class Settings(BaseModel):
         "what the canvas starts as: noise, photo, painting (the first that has a weight), or a picture file",
     )
 
-    content_weight: Weight = knob(0.135, "Content and style", "weight of the photo (alpha)")
+    content_weight: Weight = knob(0.138, "Content and style", "weight of the photo (alpha)")
     style_weight: Weight = knob(1.0, "Content and style", "weight of the paintings (beta)")
     style_size: float = knob(
         1.0, "Content and style", "size of the paintings, and of their strokes, relative to the canvas", ge=0.05, le=10
@@ -99,7 +99,7 @@ class Settings(BaseModel):
         "sum: the paper's 1/2 sum (F-P)^2; relative: as a share of the photo's own variance",
     )
     style_loss: LossWeights = knob(
-        {"wasserstein": 1.0, "gram": 0.5},
+        {"wasserstein": 1.0, "gram": 0.6},
         "Content and style",
         "one or several, with weights: wasserstein, between means and covariances; gram: |G-A|^2 / |A|^2; "
         "sum: the paper's sum (G-A)^2 / 4 N^2 M^2",
@@ -124,7 +124,7 @@ class Settings(BaseModel):
         256, "Optimising", "longer side of the first, coarsest scale; the full size or more paints at one scale", ge=16
     )
     scale_step: float = knob(2.0, "Optimising", "each scale is so many times as large as the one before", gt=1.05, le=4)
-    steps: int = knob(200, "Optimising", "steps at the first scale", ge=1, le=1_000_000)
+    steps: int = knob(60, "Optimising", "steps at the first scale", ge=1, le=1_000_000)
     later_steps: int = knob(100, "Optimising", "steps at each scale after the first", ge=1, le=1_000_000)
     learning_rate: float = knob(0.02, "Optimising", "step length of adam; 1 is a pixel's whole range", gt=0, le=10)
     average: float = knob(

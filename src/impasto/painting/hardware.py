@@ -1,6 +1,9 @@
 """Where and how precisely the network computes: settings' `auto` made definite."""
 
 import ctypes
+import sys
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -53,8 +56,19 @@ def keep_freed_memory() -> None:
     It would give large pieces back to the system, which has to clear each page when it hands it out again, at every
     layer of every step: a tenth to a third of a step's time.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
+    if mallopt := _find_in_glibc("mallopt"):
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(M_TOP_PAD, 2**26)
+
+
+def return_freed_memory() -> None:
+    """Let the C library give back what it keeps: before and after what is seldom done, so that the peak is lower."""
+    if malloc_trim := _find_in_glibc("malloc_trim"):
+        malloc_trim(0)
+
+
+def _find_in_glibc(name: str) -> Callable[..., Any] | None:
+    if sys.platform != "linux":
+        return None
+    return getattr(ctypes.CDLL(None), name, None)

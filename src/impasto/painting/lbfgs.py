@@ -1,6 +1,7 @@
 """L-BFGS, lean in memory and time: a bounded history that is gone over two and a half times, one gradient a step."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,13 +13,20 @@ class LBFGS:
     `history` pairs of moves s and gradient changes y are kept, each of the tensor's size; `rate` scales every step. The
     first step is at most 1 / |g|_1 long, a pair with too little curvature is left out: the numbers of torch.optim.LBFGS
     with lr=rate and max_iter=1, but for a step that would move a value farther than `longest`, which is shortened.
+    With a `basis`, a symmetric map B of such tensors, it walks in the space of u where x = B u.
 
     Source: Byrd, Nocedal and Schnabel, "Representations of quasi-Newton matrices and their use in limited memory
     methods", 1994, theorem 2.2: the usual two loops over the history, written as few products with all of it.
     """
 
-    def __init__(self, history: int = 10, rate: float = 1.0, longest: float = math.inf) -> None:
-        self.history, self.rate, self.longest = history, rate, longest
+    def __init__(
+        self,
+        history: int = 10,
+        rate: float = 1.0,
+        longest: float = math.inf,
+        basis: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.history, self.rate, self.longest, self.basis = history, rate, longest, basis
         self.kept: list[int] = []  # rows of the history in use, oldest first
         self.moves = self.changes = torch.empty(0)  # S and Y, (history, n) from the first pair on
         self.across, self.within = (
@@ -31,22 +39,19 @@ class LBFGS:
     @torch.no_grad()
     def step(self, x: Tensor, gradient: Tensor) -> None:
         """Move `x` in place, given the gradient there."""
-        g = _in_order_of(x, gradient)
+        g = _in_order_of(x, self.basis(gradient) if self.basis else gradient)
         slopes = self._slopes(g)
         if self.last_gradient is not None and self.last_move is not None:
             self._remember(self.last_move, g - self.last_gradient, g, slopes)
             move = self._direction(g, slopes).mul_(self.rate)
         else:
             move = g * (-self.rate / max(1.0, float(g.abs().sum())))
-        farthest = max(map(abs, torch.stack(torch.aminmax(move)).tolist()))
+        moved = _in_order_of(x, self.basis(_back_in_order_of(x, move))) if self.basis else move
+        farthest = max(map(abs, torch.stack(torch.aminmax(moved)).tolist()))
         if farthest > self.longest:
-            move.mul_(self.longest / farthest)
+            move, moved = (of * (self.longest / farthest) for of in (move, moved))
         self.last_gradient, self.last_move, self.last_slopes = g.clone(), move, slopes
-        _in_order_of(x, x).add_(move)
-
-    def enlarged(self, width: int, height: int) -> "LBFGS":  # noqa: ARG002
-        """Begin anew for a canvas of another size: curvature does not carry over."""
-        return LBFGS(self.history, self.rate, self.longest)
+        _in_order_of(x, x).add_(moved)
 
     def _slopes(self, g: Tensor) -> Tensor:
         """Return S g and Y g, (2, history)."""
@@ -91,3 +96,10 @@ def _in_order_of(like: Tensor, x: Tensor) -> Tensor:
     if like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last):
         return x.permute(0, 2, 3, 1).flatten()
     return x.flatten()
+
+
+def _back_in_order_of(like: Tensor, flat: Tensor) -> Tensor:
+    """Give what `_in_order_of` has flattened its shape back."""
+    if like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last):
+        return flat.view(like.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
+    return flat.view(like.shape)

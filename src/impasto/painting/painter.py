@@ -10,7 +10,8 @@ from torch import Tensor
 
 from impasto.errors import DivergedError, UsageError
 from impasto.painting.adam import Adam
-from impasto.painting.hardware import keep_freed_memory
+from impasto.painting.frequencies import favour_low
+from impasto.painting.hardware import keep_freed_memory, return_freed_memory
 from impasto.painting.lbfgs import LBFGS
 from impasto.painting.objective import Objective, Source
 from impasto.perception.network import Network
@@ -67,12 +68,12 @@ class Painter:
         self.sizes = self._plan_sizes()
         self._check_sources()
         self.total = settings.steps + settings.later_steps * (len(self.sizes) - 1)
-        if photo.rgb.device.type == "cpu":
-            keep_freed_memory()
+        keep_freed_memory()
         self._started = time.perf_counter()
         self._accepted: Tensor | None = None
         self._average: Average | None = None
         self._care = 1.0  # what the step length is multiplied by; less after each recovery, at later scales too
+        self._coarse = False  # is a larger scale to come?
         self._optimizer = self._make_optimizer()
         self._iterator = self._paint()
 
@@ -115,11 +116,12 @@ class Painter:
             alpha = None if self.photo.alpha is None else resize(self.photo.alpha, width, height).clamp(0, 1)
             paintings = self._scale_paintings(max(width, height))
             objective = Objective(self.network, self.settings, Source(photo, alpha), paintings)
-            if scale == 1:
-                canvas = self._begin(photo)
-            else:
-                canvas = resize(self.picture().to(photo), width, height).clamp(0, 1)
+            canvas = self._begin(photo) if scale == 1 else resize(self.picture().to(photo), width, height).clamp(0, 1)
+            self._coarse = scale < len(self.sizes)
+            if isinstance(self._optimizer, Adam):
                 self._optimizer = self._optimizer.enlarged(width, height)
+            else:  # curvature does not carry over
+                self._optimizer = self._make_optimizer()
             if alpha is not None:  # what is transparent stays as it is
                 canvas = torch.where(alpha > 0, canvas, photo)
             self._average = Average(self.settings.average) if self.settings.average else None
@@ -134,8 +136,10 @@ class Painter:
     ) -> Iterator[dict[str, float]]:
         """Take the steps of one scale; where the loss explodes, go back to the last good canvas, more carefully."""
         self._accepted = canvas.detach().clone()
-        ceiling, recoveries = math.inf, 0
+        ceiling, recoveries, settled = math.inf, 0, steps - 2  # the optimiser takes its memory in the first two steps
         while steps:
+            if steps >= settled:
+                return_freed_memory()
             losses = objective.backward(canvas)
             gradient = canvas.grad
             assert gradient is not None
@@ -188,7 +192,7 @@ class Painter:
     def _make_optimizer(self) -> Adam | LBFGS:
         if self.settings.optimizer == "adam":
             return Adam(self.settings.learning_rate * self._care)
-        return LBFGS(rate=self._care, longest=LONGEST_MOVE)
+        return LBFGS(rate=self._care, longest=LONGEST_MOVE, basis=favour_low if self._coarse else None)
 
     def _begin(self, photo: Tensor) -> Tensor:
         """Return the first canvas, of the photo's size: noise, the photo, the first painting with a share, `begin`."""

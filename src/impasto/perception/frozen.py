@@ -123,31 +123,30 @@ def rectifying(convolve: Layer, x: Tensor) -> tuple[Tensor, Pull]:
     return y, lambda g: pull(_where_positive(_bits(y), g))
 
 
-def pool(x: Tensor) -> tuple[Tensor, Pull]:
+def pool(x: Tensor, *, overwrite: bool) -> tuple[Tensor, Pull]:
     """Take the maximum over 2x2 of what a rectifier has passed; the pull is its and the rectifier's.
 
     Rows are compared first, then columns; a tie goes to the first of the two. The pull sends a gradient to the larger
     by the sign of their difference: several times faster than by the indices that F.max_pool2d returns. What is not
-    above 0 passes nothing on, which one look at the maxima tells.
+    above 0 passes nothing on, which one look at the maxima tells. Differences and then gradients stand where `x` stood.
     """
-    shape = x.shape
-    rows = _bits(x).permute(0, 2, 3, 1)[:, : shape[2] // 2 * 2, : shape[3] // 2 * 2]  # (B, h, w, C), as in memory
-    upper, lower = rows[:, 0::2], rows[:, 1::2]
-    columns, by_rows = torch.maximum(upper, lower), upper - lower
+    if not overwrite:
+        x = x.clone()
+    height, width = (size // 2 * 2 for size in x.shape[2:])
+    rows = _bits(x).permute(0, 2, 3, 1)  # (B, H, W, C), as it lies in memory
+    upper, lower = rows[:, 0:height:2, :width], rows[:, 1:height:2, :width]
+    columns = torch.maximum(upper, lower)
+    torch.sub(upper, lower, out=lower)
     left, right = columns[:, :, 0::2], columns[:, :, 1::2]
-    y, by_columns = torch.maximum(left, right), left - right
+    y = torch.maximum(left, right)
+    torch.sub(left, right, out=right)
 
     def pull(g: Tensor) -> Tensor:
-        bits = _bits(_where_positive(y, g.permute(0, 2, 3, 1)))
-        between = torch.empty_like(by_rows)
-        _send_to_larger(bits, by_columns, between[:, :, 0::2], between[:, :, 1::2])
-        whole = torch.empty(shape, dtype=y.dtype, device=g.device, memory_format=torch.channels_last)
-        rows = whole.permute(0, 2, 3, 1)
-        for dimension in (1, 2):  # what an odd size leaves over
-            rows.narrow(dimension, rows.shape[dimension] // 2 * 2, rows.shape[dimension] % 2).zero_()
-        rows = rows[:, : by_rows.shape[1] * 2, : by_rows.shape[2]]
-        _send_to_larger(between, by_rows, rows[:, 0::2], rows[:, 1::2])
-        return whole.view(g.dtype)
+        _send_to_larger(_bits(_where_positive(y, g.permute(0, 2, 3, 1))), left, right)
+        rows[:, height:].zero_()  # what an odd size leaves over
+        rows[:, :, width:].zero_()
+        _send_to_larger(columns, upper, lower)
+        return x
 
     return y.view(x.dtype).permute(0, 3, 1, 2), pull
 
@@ -168,10 +167,10 @@ def _where_positive(bits: Tensor, g: Tensor) -> Tensor:
     return bits.clamp_max_(1).mul_(g.view(bits.dtype)).view(g.dtype)
 
 
-def _send_to_larger(bits: Tensor, difference: Tensor, first: Tensor, second: Tensor) -> None:
-    """Write `bits` to `second` where `difference`, first - second, is negative, else to `first`; 0 to the other."""
-    negative = difference >> (8 * bits.element_size() - 1)  # all bits where it is, none where it is not
-    torch.bitwise_and(bits, negative, out=second)
+def _send_to_larger(bits: Tensor, first: Tensor, second: Tensor) -> None:
+    """Write `bits` to `second` where the difference that stands there is negative, else to `first`; 0 to the other."""
+    second.bitwise_right_shift_(8 * bits.element_size() - 1)  # all bits where it is, none where it is not
+    second.bitwise_and_(bits)
     torch.bitwise_xor(bits, second, out=first)
 
 

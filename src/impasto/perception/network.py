@@ -187,7 +187,10 @@ class Network(nn.Module):
             return convolve if layer in asked or pooled else partial(rectifying, convolve)
         if layer.startswith("relu"):
             return rectify if layer.replace("relu", "conv") in asked else None
-        return pool if self.pooling == "max" else partial(by_autograd, self._pool_smoothly)
+        if self.pooling == "max":
+            place = self.layers.index(layer)
+            return partial(pool, overwrite=not {*self.layers[place - 2 : place]} & {*asked})
+        return partial(by_autograd, self._pool_smoothly)
 
     def _normalise(self, rgb: Tensor) -> Tensor:
         """Bring `rgb` to what the first layer was trained on, at its own precision, then to the network's."""
