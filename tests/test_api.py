@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import SPELT_OUT, make_picture
 from PIL import Image
+from skimage.color import rgb2lab
 
 import impasto
 from impasto import Job, PictureError, Settings, UsageError
@@ -321,6 +322,102 @@ def test_transparency_that_the_output_cant_hold_is_said_before_painting(
         impasto.start_job(easel.job(photo=easel.cut_out, output=output))
 
 
+# Colours
+
+COLORFUL = {
+    "network": "slim",
+    "size": 64,
+    "start_size": 64,
+    "steps": 50,
+    "optimizer": "lbfgs",
+    "style_loss": "wasserstein",
+    "style_weight": 30.0,
+    "range_weight": 300.0,
+}
+METHODS = [
+    *({"color": "keep", "color_space": space} for space in ("lab", "luv", "yuv", "ycbcr")),
+    *({"color": "match", "color_match": method} for method in ("symmetric", "cholesky", "pca", "histogram")),
+]
+
+
+def paint_blue_on_orange(folder: Path, **chosen: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Paint an orange photo after a blue painting; return the chroma (a*, b*) of photo and picture, (H, W, 2) each."""
+    grain = make_picture(64, 48, 1), make_picture(64, 48, 2)
+    tints = (torch.tensor(tint).view(1, 3, 1, 1) for tint in ((0.9, 0.55, 0.25), (0.2, 0.4, 0.9)))
+    photo, painting = (to_image(0.5 * tint + 0.5 * tint * it) for tint, it in zip(tints, grain, strict=True))
+    photo.save(folder / "orange.png")
+    painting.save(folder / "blue.png")
+    settings = {**QUICK, **COLORFUL, **chosen}
+    picture = impasto.paint(folder / "orange.png", folder / "blue.png", **settings)
+    return tuple(torch.from_numpy(rgb2lab(it))[..., 1:] for it in (photo, picture))  # type: ignore[return-value]
+
+
+@pytest.fixture(scope="module")
+def painted_blue(tmp_path_factory: pytest.TempPathFactory) -> float:
+    """How far the chroma of a picture painted without regard for the photo's colours is from the photo's."""
+    photo, picture = paint_blue_on_orange(tmp_path_factory.mktemp("blue"))
+    return float((picture - photo).norm(dim=-1).mean())
+
+
+@pytest.mark.parametrize("chosen", METHODS, ids=lambda chosen: "-".join(chosen.values()))
+def test_the_photos_colours_are_kept_or_matched(tmp_path: Path, painted_blue: float, chosen: dict[str, str]) -> None:
+    photo, picture = paint_blue_on_orange(tmp_path, **chosen)
+    assert float((picture - photo).norm(dim=-1).mean()) < painted_blue / 8
+    assert painted_blue > 20
+
+
+@pytest.mark.parametrize("space", ["lab", "luv", "yuv", "ycbcr"])
+def test_the_painted_colours_alone_are_taken(tmp_path: Path, painted_blue: float, space: str) -> None:
+    photo, picture = paint_blue_on_orange(tmp_path, color="only", color_space=space)
+    assert float((picture - photo).norm(dim=-1).mean()) > painted_blue / 2
+
+
+@pytest.mark.parametrize("mode", ["keep", "only"])
+def test_colours_after_painting_leave_the_steps_alone(easel: Easel, mode: str) -> None:
+    plain, colored = (impasto.start(easel.photo, easel.painting, **easel.quick, color=it) for it in ("none", mode))
+    for one, other in zip(plain, colored, strict=True):
+        assert one.losses == other.losses
+    assert not torch.equal(pixels(plain.picture()), pixels(colored.picture()))
+
+
+def test_colours_matched_before_painting_change_what_is_painted(easel: Easel) -> None:
+    plain, colored = (impasto.start(easel.photo, easel.painting, **easel.quick, color=it) for it in ("none", "match"))
+    assert next(plain).losses["style"] != pytest.approx(next(colored).losses["style"], rel=1e-3)
+    assert torch.equal(pixels(plain.picture()), pixels(colored.picture()))  # the photo itself, so far
+
+
+@pytest.mark.parametrize("mode", ["keep", "match", "only"])
+def test_no_strength_is_no_colour(easel: Easel, mode: str) -> None:
+    picture = impasto.paint(easel.photo, easel.painting, **easel.quick, color=mode, color_strength=0)
+    plain = impasto.paint(easel.photo, easel.painting, **easel.quick)
+    photo = Image.open(easel.photo)
+    assert torch.equal(pixels(picture), pixels(plain)) == (mode != "only")
+    difference = pixels(picture).float() - pixels(photo.resize((32, 24), Image.Resampling.BICUBIC)).float()
+    assert (float(difference.abs().max()) <= 1) == (mode == "only")
+
+
+@pytest.mark.parametrize("mode", ["keep", "match", "only"])
+def test_what_is_shown_is_what_is_written_in_the_same_colours(easel: Easel, mode: str) -> None:
+    run = impasto.start_job(easel.job(photo=easel.cut_out, save_every=1, settings={"color": mode}))
+    for step in run:
+        place = easel.job().preview if step.step < run.total else run.write()
+        with Image.open(place) as written:
+            assert torch.equal(pixels(written), pixels(run.picture()))
+            assert written.mode == "RGBA"
+
+
+def test_every_painting_of_a_blend_is_matched(easel: Easel) -> None:
+    def style(**chosen: Any) -> float:
+        settings = {**easel.quick, "color": "match", **chosen}
+        return next(impasto.start(easel.photo, [easel.painting, easel.other], **settings)).losses["style"]
+
+    def alone(painting: Path) -> float:
+        return next(impasto.start(easel.photo, painting, **easel.quick, color="match")).losses["style"]
+
+    assert style(style_blend=(1, 0)) == pytest.approx(alone(easel.painting))
+    assert style(style_blend=(0, 1)) == pytest.approx(alone(easel.other))
+
+
 # Errors
 
 
@@ -336,6 +433,8 @@ def test_transparency_that_the_output_cant_hold_is_said_before_painting(
         ({"style_taps": "relu1_1,conv1_3"}, "no tap 'conv1_3'"),
         ({"content_taps": "relu2_4"}, "no tap 'relu2_4'"),
         ({"device": "bogus"}, "--device bogus: there is no such device here"),
+        ({"color": "match", "color_space": "luv"}, "--color-space luv does nothing with --color match"),
+        ({"color_strength": -1}, "color_strength: Input should be greater than or equal to 0"),
         ({"network": "nowhere.pth"}, "There is no network and no file 'nowhere.pth'"),
         ({"size": 16, "start_size": 16, "content_taps": "relu5_1"}, "The picture would be 16 x 12 pixels"),
     ],

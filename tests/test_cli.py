@@ -310,6 +310,13 @@ def test_nobody_listening_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyP
         ),
         (["a.jpg", "b.jpg", "--style-taps", "relu1_1:x"], "--style-taps: 'x' is not a weight"),
         (["a.jpg", "b.jpg", "--size", "5", "--steps", "0"], "--steps: takes a whole number, 1 to 1000000; not '0'"),
+        (["a.jpg", "b.jpg", "--color", "kept"], 'Choose from: "none", "keep", "match", "only"'),
+        (["a.jpg", "b.jpg", "--color-space", "hsv"], 'Choose from: "lab", "luv", "yuv", "ycbcr"'),
+        (["a.jpg", "b.jpg", "--color-strength", "2"], "--color-strength: takes a number, 0 to 1; not '2'"),
+        (
+            ["a.jpg", "b.jpg", "--color", "keep", "--color-match", "pca"],
+            "--color-match pca does nothing with --color keep: leave it out, or choose --color match",
+        ),
         (["a.jpg", "b.jpg", "--quality", "101"], "--quality"),
         (["a.jpg", "b.jpg", "--bits", "12"], "Choose from: 8, 16"),
         (["a.jpg", "b.jpg", "--size", "64", "--size", "65"], "--size specified multiple times"),

@@ -1,5 +1,7 @@
 """Settings: presets fill, explicit values win, and everything can be written down and read back."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,6 +146,10 @@ def test_an_unknown_setting_is_refused() -> None:
         ("style_blend", (1, -1)),
         ("optimizer", "sgd"),
         ("precision", "float16"),
+        ("color", "yes"),
+        ("color_space", "hsv"),
+        ("color_match", "mean"),
+        ("color_strength", 1.5),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(field: str, value: object) -> None:
@@ -155,10 +161,46 @@ def test_every_setting_says_what_it_does_and_where_it_belongs(name: str) -> None
     field = Settings.model_fields[name]
     assert field.description
     assert isinstance(field.json_schema_extra, dict)
-    assert field.json_schema_extra["group"] in ("Picture", "Content and style", "Network", "Optimising")
+    assert field.json_schema_extra["group"] in ("Picture", "Content and style", "Colour", "Network", "Optimising")
     assert not field.is_required()
 
 
 def test_a_colon_wants_a_weight() -> None:
     with pytest.raises(ValueError, match="'' is not a weight"):
         parse_weights("relu4_1:,relu5_1:0.5")
+
+
+# Colour
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"color_match": "pca"}, "--color-match pca does nothing with --color none: leave it out, or choose "),
+        ({"color": "keep", "color_match": "pca"}, "--color-match pca does nothing with --color keep: .* --color match"),
+        ({"color": "only", "color_match": "histogram"}, "histogram does nothing with --color only"),
+        (
+            {"color": "match", "color_space": "luv"},
+            "--color-space luv does nothing with --color match: .* keep or only",
+        ),
+        ({"color_space": "yuv"}, "--color-space yuv does nothing with --color none"),
+        ({"color_strength": 0.5}, "--color-strength 0.5 does nothing with --color none: .* keep or match or only"),
+    ],
+)
+def test_colour_settings_that_contradict_each_other_are_refused(values: dict[str, object], message: str) -> None:
+    assert re.search(message, refusal(**values))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"color": "keep", "color_space": "ycbcr", "color_strength": 0},
+        {"color": "match", "color_match": "histogram", "color_strength": 0.3},
+        {"color": "only", "color_space": "luv"},
+        {"preset": "gatys2015", "color": "match", "color_match": "cholesky"},
+    ],
+)
+def test_colour_settings_that_go_together_round_trip(values: dict[str, object]) -> None:
+    settings = Settings(**values)
+    assert settings.model_fields_set == set(values)
+    assert Settings(**settings.model_dump()) == settings

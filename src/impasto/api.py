@@ -16,6 +16,7 @@ from impasto.painting.painter import Painter, Step
 from impasto.perception import weights
 from impasto.perception.network import VGG19_DEPTHS, plan_layers
 from impasto.pictures import files
+from impasto.pictures.color import after_painting, before_painting
 from impasto.pictures.files import Picture
 from impasto.pictures.sizes import resize
 from impasto.settings import Settings
@@ -60,8 +61,8 @@ class Run:
     a user should know. Errors while iterating: DivergedError.
     """
 
-    def __init__(self, painter: Painter, alpha: Tensor | None, job: Job | None = None) -> None:
-        self._painter, self._alpha, self._job = painter, alpha, job
+    def __init__(self, painter: Painter, photo: Picture, job: Job | None = None) -> None:
+        self._painter, self._photo, self._job = painter, photo, job
         self._previewed = False
 
     def __iter__(self) -> Iterator[Step]:
@@ -106,10 +107,10 @@ class Run:
         return files.write(rgb, path, alpha=alpha, bits=bits, quality=quality, overwrite=overwrite)
 
     def _visible(self) -> tuple[Tensor, Tensor | None]:
-        rgb = self._painter.picture()
-        if self._alpha is None:
+        rgb = after_painting(self._painter.picture(), self._photo, self._painter.settings)
+        if self._photo.alpha is None:
             return rgb, None
-        return rgb, resize(self._alpha, rgb.shape[3], rgb.shape[2]).clamp(0, 1)
+        return rgb, resize(self._photo.alpha, rgb.shape[3], rgb.shape[2]).clamp(0, 1)
 
 
 def paint(
@@ -220,13 +221,14 @@ def _begin(
         if begun.alpha is not None and not bool(begun.alpha.any()):
             raise UsageError(f"--init {settings.init}: the picture is wholly transparent, there is nothing to see.")
         begin = Source(begun.rgb, begun.alpha).opaque()
+    colored = [before_painting(painting, photo, settings) for painting in paintings]
     sources = [
         Source(painting.rgb.to(device), _to(painting.alpha, device), share)
-        for painting, share in zip(paintings, shares, strict=True)
+        for painting, share in zip(colored, shares, strict=True)
         if share
     ]
     painter = Painter(network, settings, Source(photo.rgb.to(device), _to(photo.alpha, device)), sources, begin)
-    return Run(painter, photo.alpha, job)
+    return Run(painter, photo, job)
 
 
 def _list_inputs(settings: Settings, *pictures: "PictureLike") -> list[Path]:

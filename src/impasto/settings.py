@@ -39,6 +39,9 @@ def write_weights(weights: Mapping[str, float]) -> str:
 
 ContentLoss = Literal["relative", "sum"]
 StyleLoss = Literal["wasserstein", "gram", "sum"]
+ColorMode = Literal["none", "keep", "match", "only"]
+ColorSpace = Literal["lab", "luv", "yuv", "ycbcr"]
+ColorMatch = Literal["symmetric", "cholesky", "pca", "histogram"]
 Layout = Literal["auto", "impasto", "torchvision", "caffe", "gatys"]
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["replicate-first", "zero", "replicate", "reflect"]
@@ -105,6 +108,20 @@ class Settings(BaseModel):
         "sum: the paper's sum (G-A)^2 / 4 N^2 M^2",
     )
 
+    color: ColorMode = knob(
+        "none",
+        "Colour",
+        "keep: the photo's colours on the painted picture; match: paintings take the photo's colours before they are "
+        "painted with; only: the painted colours on the photo, whose texture stays",
+    )
+    color_space: ColorSpace = knob("lab", "Colour", "where luminance is told from colour, by keep and only")
+    color_match: ColorMatch = knob(
+        "symmetric", "Colour", "what match matches: mean and covariance in one of three ways, or the histogram"
+    )
+    color_strength: float = knob(
+        1.0, "Colour", "how much of the new colours keep, match and only bring; 0: none", ge=0, le=1
+    )
+
     network: str = knob(
         "slim", "Network", "slim (embedded), vgg19 (fetched once), or a file of VGG-16 or VGG-19 weights"
     )
@@ -141,6 +158,24 @@ class Settings(BaseModel):
         filled.model_fields_set.intersection_update(values)  # not what only the preset has set
         return filled
 
+    @model_validator(mode="after")
+    def _check_color(self) -> Self:
+        for name, modes in COLOR_MODES.items():
+            value = getattr(self, name)
+            if self.color not in modes and value != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"--{name.replace('_', '-')} {value} does nothing with --color {self.color}: leave it out, or "
+                    f"choose --color {' or '.join(modes)}"
+                )
+        return self
+
+
+# What of `color` each of its companions is for.
+COLOR_MODES: dict[str, tuple[ColorMode, ...]] = {
+    "color_space": ("keep", "only"),
+    "color_match": ("match",),
+    "color_strength": ("keep", "match", "only"),
+}
 
 # What each preset changes. `default` is the class's own defaults.
 PRESETS: dict[str, dict[str, Any]] = {
