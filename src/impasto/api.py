@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -124,6 +124,7 @@ class Run:
         if path is None and job is None:
             raise UsageError("This run has no output of its own: say where the picture shall go.")
         keeping = recipe or (job.recipe if job else "embed")
+        _check_keeping(keeping)
         overwrite = bool(job and job.overwrite)
         target = self._write(Path(path) if path is not None else job.output, keeping, overwrite=overwrite)  # type: ignore[union-attr]
         if path is None and job and job.recipe_file:
@@ -163,6 +164,7 @@ def paint(
 
     Example: impasto.paint("photo.jpg", "painting.jpg", size=400, seed=7).show()
     """
+    _check_keeping(recipe)
     chosen, picture = _settle(settings, overrides), files.read(photo)
     if output is not None:
         inputs = _list_inputs(chosen, photo, *_as_list(paintings))
@@ -197,6 +199,7 @@ def rerun(
 
     Example: impasto.rerun("picture.png", output="large.png", size=2000)
     """
+    _check_keeping(recipe)
     first = source if isinstance(source, Recipe) else read_recipe(source)
     beside = [*([] if isinstance(source, Recipe) else [Path(source).parent]), Path()]
     found = find(first, beside=beside, search=search, replaced=overrides)
@@ -317,6 +320,11 @@ def _begin(
     if first and (difference := compare_workshops(recipe, first)):
         painter.notes.append(difference)
     return Run(painter, photo.alpha, recipe, job)
+
+
+def _check_keeping(recipe: str) -> None:
+    if recipe not in get_args(Keeping):
+        raise UsageError(f"recipe: takes {' or '.join(get_args(Keeping))}; not {recipe!r}")
 
 
 def _check_room(run: Run, output: str | os.PathLike[str]) -> None:

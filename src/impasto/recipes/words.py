@@ -46,17 +46,19 @@ def command(recipe: Recipe) -> str:
     return shlex.join(words)
 
 
-def differences(one: Recipe, other: Recipe, names: tuple[str, str]) -> Iterator[str]:
-    """Yield a line for each thing that two recipes differ in, with both values; `names` are those of their pictures.
+def differences(one: Recipe, other: Recipe) -> Iterator[str]:
+    """Yield a line for each thing that recipes A and B differ in, with both values.
 
     Files are compared by their digests, whatever they are called.
+
+    Example: list(differences(one, other)) == ["size: 256 in A, 512 in B"]
     """
     for part in (_files, _settings, _workshops, _results):
         here, there = part(one), part(other)
         for what in {**here, **there}:
             mine, yours = here.get(what, _NOTHING), there.get(what, _NOTHING)
             if mine.counts != yours.counts:
-                yield f"{what}: {mine.words} in {names[0]}, {yours.words} in {names[1]}"
+                yield f"{what}: {mine.words} in A, {yours.words} in B"
 
 
 class _Value(NamedTuple):
