@@ -186,8 +186,9 @@ def test_a_cell_is_continued_to_full_size(easel):
     assert recipe.overridden == {"size": 32}
 
 
-def test_cells_have_256_pixels_unless_size_says_otherwise(easel):
-    assert main([*easel, "--vary", "seed=0", "-q"]) == 0
+def test_cells_have_256_pixels_unless_size_says_otherwise(easel, capsys):
+    assert main([*easel, "--vary", "seed=0"]) == 0
+    assert capsys.readouterr().out.startswith("photo_painting_sheet.png: 1 picture on ")
     assert read_recipe("photo_painting_sheet_cells/01_seed=0.png").result.width == 256
 
 

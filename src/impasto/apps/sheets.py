@@ -200,5 +200,6 @@ def deliver_sheet(cells: "Sequence[Cell]", columns: int, output: Path, job: "Job
 
     picture = compose(cells, columns)
     files.write(files.read(picture).rgb, output, overwrite=job.overwrite)
-    words = f": {len(cells)} pictures on {picture.width} x {picture.height}, each also in {job.output.parent}"
+    count = f"{len(cells)} picture{'' if len(cells) == 1 else 's'}"
+    words = f": {count} on {picture.width} x {picture.height}, each also in {job.output.parent}"
     answer(f"{output}{'' if quiet else words}")
