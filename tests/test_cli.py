@@ -17,7 +17,8 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from impasto.apps.cli import free_name, main
+from impasto.apps.arguments import free_name
+from impasto.apps.cli import main
 from impasto.apps.manual import help_of, manual
 from impasto.apps.options import flag
 from impasto.apps.progress import Forecast, reporter
@@ -187,7 +188,7 @@ def test_the_output_names_itself_and_replaces_nothing(studio: Studio) -> None:
     for expected in ("photo_night.png", "photo_night_2.png", "photo_night_3.png"):
         assert main(["in/photo.jpg", "art/night.webp", "art/other.jpg"]) == 0
         assert studio.job.output == Path(expected)
-    assert free_name(Path("photo.png"), Path("night.png")) == Path("photo_night_4.png")
+    assert free_name("photo_night") == Path("photo_night_4.png")
 
 
 def test_an_output_that_exists_is_replaced_only_when_told(

@@ -13,8 +13,10 @@ from impasto import api
 from impasto.apps.cli import app
 from impasto.apps.manual import manual
 from impasto.apps.options import read_settings
+from impasto.apps.sheets import read_choices
 from impasto.painting.painter import Painter
 from impasto.pictures import files
+from impasto.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "CHANGELOG.md", "docs/architecture.md", "docs/cli.md", "docs/guide.md", "training/README.md")
@@ -95,10 +97,13 @@ def test_the_pages_show_something():
 @pytest.mark.parametrize("words", named(find_commands("impasto")))
 def test_impasto_command_lines_are_understood(words):
     command, bound, *_ = app.parse_args(words, exit_on_error=False, print_error=False)
+    given = {name: value for name, value in bound.arguments.items() if name in Settings.model_fields}
+    settings = read_settings(given)
     if command.__name__ == "paint":
-        own = {"photo", "paintings", "output", "overwrite", "bits", "quality", "save_every", "quiet"}
-        settings = read_settings({name: value for name, value in bound.arguments.items() if name not in own})
         assert len(settings.style_blend) in (0, len(bound.arguments["paintings"]))
+    if command.__name__ == "sheet":
+        for choice in read_choices(bound.arguments["vary"], given):
+            read_settings({**given, **choice})
 
 
 @pytest.mark.parametrize("words", named(find_commands("python")))

@@ -558,11 +558,11 @@ class TestWriting:
         path = write(torch.zeros(1, 3, 2, 2), tmp_path / name)
         old = path.read_bytes()
 
-        def fail_midway(file, *_args):
+        def fail_midway(file, *_args, **_options):
             file.write(b"half a pict")
             raise error
 
-        monkeypatch.setattr(files, "_encode", fail_midway)
+        monkeypatch.setattr(files, "encode", fail_midway)
         expected = PictureError if isinstance(error, OSError) else KeyboardInterrupt
         with pytest.raises(expected) as caught:
             write(torch.ones(1, 3, 2, 2), path, overwrite=True)
@@ -572,11 +572,11 @@ class TestWriting:
             assert f"{path} can't be written, No space left on device: make room" in str(caught.value)
 
     def test_file_that_appears_meanwhile_is_kept(self, tmp_path, monkeypatch):
-        def lose_the_race(file, *_args):
+        def lose_the_race(file, *_args, **_options):
             file.write(b"mine")
             (tmp_path / "a.png").write_text("theirs")
 
-        monkeypatch.setattr(files, "_encode", lose_the_race)
+        monkeypatch.setattr(files, "encode", lose_the_race)
         with pytest.raises(PictureError, match="already exists"):
             write(noise(), tmp_path / "a.png")
         assert (tmp_path / "a.png").read_text() == "theirs"

@@ -7,9 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from impasto.api import Job, Run, paint, start, start_job
-    from impasto.errors import DivergedError, ImpastoError, NetworkError, PictureError, UsageError
+    from impasto.api import Job, Run, paint, rerun, start, start_job
+    from impasto.errors import DivergedError, ImpastoError, NetworkError, PictureError, RecipeError, UsageError
     from impasto.painting.painter import Step
+    from impasto.recipes.recipe import Recipe
+    from impasto.recipes.storage import read_recipe, write_recipe
     from impasto.settings import Settings
 
 __all__ = [
@@ -18,19 +20,26 @@ __all__ = [
     "Job",
     "NetworkError",
     "PictureError",
+    "Recipe",
+    "RecipeError",
     "Run",
     "Settings",
     "Step",
     "UsageError",
     "paint",
+    "read_recipe",
+    "rerun",
     "start",
     "start_job",
+    "write_recipe",
 ]
 
 _HOMES = {
-    "api": ("Job", "Run", "paint", "start", "start_job"),
-    "errors": ("DivergedError", "ImpastoError", "NetworkError", "PictureError", "UsageError"),
+    "api": ("Job", "Run", "paint", "rerun", "start", "start_job"),
+    "errors": ("DivergedError", "ImpastoError", "NetworkError", "PictureError", "RecipeError", "UsageError"),
     "painting.painter": ("Step",),
+    "recipes.recipe": ("Recipe",),
+    "recipes.storage": ("read_recipe", "write_recipe"),
     "settings": ("Settings",),
 }
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,23 +18,31 @@ from impasto.perception.network import VGG19_DEPTHS, plan_layers
 from impasto.pictures import files
 from impasto.pictures.color import after_painting, before_painting
 from impasto.pictures.files import Picture
+from impasto.pictures.inscriptions import check_length
 from impasto.pictures.sizes import resize
-from impasto.settings import Settings
+from impasto.recipes.inputs import find
+from impasto.recipes.recipe import Recipe, Result
+from impasto.recipes.storage import check_recipe_file, read_recipe, write_recipe
+from impasto.recipes.writing import compare_workshops, write_down
+from impasto.settings import BEGINNINGS, Settings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     PictureLike: TypeAlias = str | os.PathLike[str] | Image
 FetchProgress: TypeAlias = Callable[[int, int], None]
+Keeping: TypeAlias = Literal["embed", "none"]
 
-BEGINNINGS = ("noise", "photo", "painting")  # what `init` means, where it is no file
+ROOM_FOR_RESULT = 2000  # bytes of a recipe's text, for what it does not say before painting
 
 
 class Job(BaseModel):
     """One picture to paint, as plain data: where things are, and how to paint.
 
     `save_every` is the number of steps between previews, written to OUTPUT's folder as NAME.preview.SUFFIX; 0 for none.
-    What is at `output` or at the preview's place before is kept unless `overwrite`, the inputs in any case.
+    What is at `output` or at the preview's place before is kept unless `overwrite`, the inputs in any case. `recipe`
+    says whether pictures carry theirs; `recipe_file` gets the output's as TOML or JSON. `first` is the recipe that this
+    is a rerun of: what differs from it is written down.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,10 +51,13 @@ class Job(BaseModel):
     paintings: Annotated[tuple[Path, ...], Field(min_length=1)]
     output: Path
     settings: Settings = Settings()
-    save_every: int = Field(0, ge=0)
+    save_every: int = Field(default=0, ge=0)
     overwrite: bool = False
     bits: Literal[8, 16] = 8
     quality: int = Field(95, ge=1, le=100)
+    recipe: Keeping = "embed"
+    recipe_file: Path | None = None
+    first: Recipe | None = None
 
     @property
     def preview(self) -> Path:
@@ -61,19 +72,20 @@ class Run:
     a user should know. Errors while iterating: DivergedError.
     """
 
-    def __init__(self, painter: Painter, photo: Picture, job: Job | None = None) -> None:
-        self._painter, self._photo, self._job = painter, photo, job
+    def __init__(self, painter: Painter, photo: Picture, recipe: Recipe, job: Job | None = None) -> None:
+        self._painter, self._photo, self._recipe, self._job = painter, photo, recipe, job
+        self._last: Step | None = None
         self._previewed = False
 
     def __iter__(self) -> Iterator[Step]:
         return self
 
     def __next__(self) -> Step:
-        step = next(self._painter)
+        self._last = step = next(self._painter)
         job = self._job
         if job and job.save_every and step.step % job.save_every == 0 and step.step < self.total:
             # Not a file that has come there since the job was checked, but one of this run's own.
-            self._write(job.preview, overwrite=job.overwrite or self._previewed)
+            self._write(job.preview, job.recipe, overwrite=job.overwrite or self._previewed)
             self._previewed = True
         return step
 
@@ -91,20 +103,40 @@ class Run:
         """Return the picture so far, at the size of the scale that it has come to, as a PIL image in sRGB."""
         return files.to_image(*self._visible())
 
-    def write(self, path: str | os.PathLike[str] | None = None) -> Path:
+    def recipe(self) -> Recipe:
+        """Return how the picture is painted, and what has come of it so far."""
+        if self._last is None:
+            return self._recipe
+        height, width = self._painter.picture().shape[2:]
+        bits, quality = (self._job.bits, self._job.quality) if self._job else (8, 95)
+        step, losses = self._last.step, self._last.losses
+        result = Result(
+            width=width, height=height, bits=bits, quality=quality, step=step, steps=self.total, losses=losses
+        )
+        return self._recipe.model_copy(update={"result": result})
+
+    def write(self, path: str | os.PathLike[str] | None = None, *, recipe: Keeping | None = None) -> Path:
         """Write the picture so far, to the job's output where `path` is not given; returns where it is.
 
+        It carries its recipe unless `recipe`, or where that is not given the job's, is "none".
         Errors: PictureError when it can't be written, or exists and the job does not say `overwrite`.
         """
-        if path is None and self._job is None:
+        job = self._job
+        if path is None and job is None:
             raise UsageError("This run has no output of its own: say where the picture shall go.")
-        target = Path(path) if path is not None else self._job.output  # type: ignore[union-attr]
-        return self._write(target, overwrite=bool(self._job and self._job.overwrite))
+        keeping = recipe or (job.recipe if job else "embed")
+        _check_keeping(keeping)
+        overwrite = bool(job and job.overwrite)
+        target = self._write(Path(path) if path is not None else job.output, keeping, overwrite=overwrite)  # type: ignore[union-attr]
+        if path is None and job and job.recipe_file:
+            write_recipe(self.recipe(), job.recipe_file, overwrite=overwrite)
+        return target
 
-    def _write(self, path: Path, *, overwrite: bool) -> Path:
+    def _write(self, path: Path, keeping: Keeping, *, overwrite: bool) -> Path:
         rgb, alpha = self._visible()
         bits, quality = (self._job.bits, self._job.quality) if self._job else (8, 95)
-        return files.write(rgb, path, alpha=alpha, bits=bits, quality=quality, overwrite=overwrite)
+        text = self.recipe().to_json() if keeping == "embed" else ""
+        return files.write(rgb, path, alpha=alpha, bits=bits, quality=quality, inscription=text, overwrite=overwrite)
 
     def _visible(self) -> tuple[Tensor, Tensor | None]:
         rgb = after_painting(self._painter.picture(), self._photo, self._painter.settings)
@@ -119,28 +151,78 @@ def paint(
     *,
     output: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
+    recipe: Keeping = "embed",
     settings: Settings | None = None,
     **overrides: Any,
 ) -> "Image":
     """Repaint a photo in the style of one or more paintings, and return the picture as a PIL image in sRGB.
 
     Pictures are paths or PIL images. Settings come from `settings`, or from keywords named like them, which win.
-    `output` writes the picture to a file as well; a file that is there is kept unless `overwrite`.
+    `output` writes the picture to a file as well, with its recipe inside unless `recipe` is "none"; a file that is
+    there is kept unless `overwrite`.
 
     Errors: UsageError for a wrong setting or argument; PictureError, NetworkError; DivergedError.
 
     Example: impasto.paint("photo.jpg", "painting.jpg", size=400, seed=7).show()
     """
+    _check_keeping(recipe)
     chosen, picture = _settle(settings, overrides), files.read(photo)
     if output is not None:
         inputs = _list_inputs(chosen, photo, *_as_list(paintings))
         alpha = picture.alpha is not None
         files.check_target(output, inputs=inputs, overwrite=overwrite, alpha=alpha, size=chosen.size)
     run = _begin(chosen, picture, [files.read(painting) for painting in _as_list(paintings)])
+    if output is not None and recipe == "embed":
+        _check_room(run, output)
     for _ in run:
         pass
     if output is not None:
-        run._write(Path(output), overwrite=overwrite)
+        run._write(Path(output), recipe, overwrite=overwrite)
+    return run.picture()
+
+
+def rerun(
+    source: str | os.PathLike[str] | Recipe,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    recipe: Keeping = "embed",
+    search: Sequence[str | os.PathLike[str]] = (),
+    **overrides: Any,
+) -> "Image":
+    """Paint a picture again from the recipe in its file, or in a recipe's own, and return it as a PIL image in sRGB.
+
+    Its photo, paintings and other files are looked for by their digests: in the source's folder, in the current one,
+    and in the folders in `search` with all that are in them. Keywords replace settings; without any, and on the same
+    machine, it is the same picture. The rest is as for `paint`.
+
+    Errors: RecipeError where there is no recipe, or a file is missing or has changed; the others as for `paint`.
+
+    Example: impasto.rerun("picture.png", output="large.png", size=2000)
+    """
+    _check_keeping(recipe)
+    first = source if isinstance(source, Recipe) else read_recipe(source)
+    beside = [*([] if isinstance(source, Recipe) else [Path(source).parent]), Path()]
+    found = find(first, beside=beside, search=search, replaced=overrides)
+    settings = _settle(None, {**found.values, **overrides})
+    if output is None:
+        return paint(found.photo, found.paintings, settings=settings)
+    bits, quality = first.written_as(output)
+    job = Job(
+        photo=found.photo,
+        paintings=found.paintings,
+        output=Path(output),
+        settings=settings,
+        overwrite=overwrite,
+        recipe=recipe,
+        bits=bits,
+        quality=quality,
+        first=first,
+    )
+    run = start_job(job)
+    for _ in run:
+        pass
+    run.write()
     return run.picture()
 
 
@@ -170,17 +252,22 @@ def start_job(job: Job, fetch_progress: FetchProgress | None = None) -> Run:
 
     `fetch_progress` is told (bytes done, bytes in all) where a network has to be fetched. Errors as for `paint`.
     """
-    photo = files.read(job.photo)
+    photo, inputs = files.read(job.photo), _list_inputs(job.settings, job.photo, *job.paintings)
     for target in (job.output, job.preview) if job.save_every else (job.output,):
         files.check_target(
             target,
-            inputs=_list_inputs(job.settings, job.photo, *job.paintings),
+            inputs=inputs,
             overwrite=job.overwrite,
             alpha=photo.alpha is not None,
             bits=job.bits,
             size=job.settings.size,
         )
-    return _begin(job.settings, photo, [files.read(painting) for painting in job.paintings], job, fetch_progress)
+    if job.recipe_file:
+        check_recipe_file(job.recipe_file, inputs=inputs, overwrite=job.overwrite)
+    run = _begin(job.settings, photo, [files.read(painting) for painting in job.paintings], job, fetch_progress)
+    if job.recipe == "embed":
+        _check_room(run, job.output)
+    return run
 
 
 def _begin(
@@ -205,6 +292,7 @@ def _begin(
     if not (settings.content_weight or settings.style_weight):
         raise UsageError("--content-weight and --style-weight are both 0: there is nothing to paint.")
     device = choose_device(settings.device)
+    precision = choose_dtype(settings.precision, device)
     network = weights.load(
         settings.network,
         layout=settings.layout,
@@ -213,7 +301,7 @@ def _begin(
         padding=settings.padding,
         keep_activation_size=settings.pooling_gain,
         progress=fetch_progress,
-    ).to(device, choose_dtype(settings.precision, device))
+    ).to(device, precision)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     begin = None
     if settings.init not in BEGINNINGS:
@@ -228,7 +316,22 @@ def _begin(
         if share
     ]
     painter = Painter(network, settings, Source(photo.rgb.to(device), _to(photo.alpha, device)), sources, begin)
-    return Run(painter, photo, job)
+    first = job.first if job else None
+    paths = [painting.source for painting in paintings]
+    recipe = write_down(settings, photo.source, paths, device, precision, first)
+    if first and (difference := compare_workshops(recipe, first)):
+        painter.notes.append(difference)
+    return Run(painter, photo, recipe, job)
+
+
+def _check_keeping(recipe: str) -> None:
+    if recipe not in get_args(Keeping):
+        raise UsageError(f"recipe: takes {' or '.join(get_args(Keeping))}; not {recipe!r}")
+
+
+def _check_room(run: Run, output: str | os.PathLike[str]) -> None:
+    """Raise now where the output's format will not hold the recipe."""
+    check_length(output, len(run.recipe().to_json().encode()) + ROOM_FOR_RESULT)
 
 
 def _list_inputs(settings: Settings, *pictures: "PictureLike") -> list[Path]:

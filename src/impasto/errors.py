@@ -13,6 +13,10 @@ class PictureError(ImpastoError):
     """A picture can't be read or written."""
 
 
+class RecipeError(ImpastoError):
+    """A recipe can't be read, or what it was painted from is not found."""
+
+
 class NetworkError(ImpastoError):
     """A network's weights can't be fetched, verified or understood."""
 

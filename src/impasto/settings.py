@@ -54,6 +54,7 @@ Weighed = (BeforeValidator(parse_weights), PlainSerializer(write_weights, return
 TapWeights = Annotated[dict[TapName, Weight], *Weighed]
 LossWeights = Annotated[dict[StyleLoss, Weight], *Weighed]
 
+BEGINNINGS = ("noise", "photo", "painting")  # what `init` means, where it is no file
 CONTENT_TAPS = {"relu3_1": 0.2, "relu4_1": 1.0, "relu5_1": 0.5}
 STYLE_TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
 

@@ -6,17 +6,33 @@ from rich.console import Console
 
 from impasto.apps.cli import app
 
-PAGES: tuple[list[str], ...] = ([], ["networks"], ["networks", "list"], ["networks", "fetch"], ["networks", "verify"])
+PAGES: tuple[list[str], ...] = (
+    ["recipe"],
+    ["rerun"],
+    ["diff"],
+    ["sheet"],
+    ["networks"],
+    ["networks", "list"],
+    ["networks", "fetch"],
+    ["networks", "verify"],
+)
 HEAD = """# The command line
 
 What `--help` says, page by page. `impasto paint` and `impasto` take the same arguments and options.
 This file is made by `python -m impasto.apps.manual > docs/cli.md`; a test compares the two.
 """
+AGAIN = "And the options of `impasto` from *Picture* on, which are the settings."
+KNOBS = "╭─ Picture "  # where the options begin that are settings
 
 
 def manual() -> str:
-    """Write the help of every command as Markdown, 100 columns wide."""
-    return HEAD + "".join(f"\n## `{' '.join(['impasto', *page])}`\n\n```text\n{help_of(page)}\n```\n" for page in PAGES)
+    """Write the help of every command as Markdown, 100 columns wide, the settings only once."""
+    pages = [f"\n## `impasto`\n\n```text\n{help_of([])}\n```\n"]
+    for page in PAGES:
+        own, settings, _ = help_of(page).partition(KNOBS)
+        again = f"\n{AGAIN}\n" if settings else ""
+        pages.append(f"\n## `{' '.join(['impasto', *page])}`\n\n```text\n{own.rstrip()}\n```\n{again}")
+    return HEAD + "".join(pages)
 
 
 def help_of(page: list[str]) -> str:

@@ -28,17 +28,24 @@ KINDS = {
 }
 
 
-def with_settings(command: Command) -> Command:
-    """Give a command every knob as an option in place of its `**given`, which holds only what the user gave."""
-    signature = inspect.signature(command)
-    own = [it for it in signature.parameters.values() if it.kind is not inspect.Parameter.VAR_KEYWORD]
-    command.__signature__ = signature.replace(parameters=own + knobs())  # type: ignore[attr-defined]
-    return command
+def with_settings(defaults: Settings | None) -> Callable[[Command], Command]:
+    """Give a command every knob as an option in place of its `**given`, which holds only what the user gave.
+
+    `defaults` are shown by its help; None where what is not given comes from elsewhere.
+    """
+
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command)
+        own = [it for it in signature.parameters.values() if it.kind is not inspect.Parameter.VAR_KEYWORD]
+        command.__signature__ = signature.replace(parameters=own + knobs(defaults))  # type: ignore[attr-defined]
+        return command
+
+    return decorate
 
 
-def knobs() -> list[inspect.Parameter]:
+def knobs(defaults: Settings | None) -> list[inspect.Parameter]:
     """List every field of Settings as a keyword-only parameter, under its group's heading."""
-    defaults = Settings().model_dump(mode="json")
+    shown = defaults.model_dump(mode="json") if defaults else {}
     schemas = Settings.model_json_schema()["properties"]
     headings = list(dict.fromkeys(schema["group"] for schema in schemas.values()))
     groups = {heading: Group(heading, sort_key=10 + i) for i, heading in enumerate(headings)}
@@ -54,7 +61,7 @@ def knobs() -> list[inspect.Parameter]:
                     help=_help(schema),
                     metavar=None if "enum" in schema else METAVARS.get(schema["type"]),
                     negative=None if schema["type"] == "boolean" else (),
-                    show_default=_text(name, defaults[name]) or False,
+                    show_default=(name in shown and _text(name, shown[name])) or False,
                 ),
             ],
         )
@@ -113,8 +120,11 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def read_settings(given: Mapping[str, Any]) -> Settings:
-    """Build Settings from the options that were given, the rest left to the preset; raises UsageError."""
+def read_settings(given: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> Settings:
+    """Build Settings from the options that were given, over the values `before`, the rest left to the preset.
+
+    Raises UsageError that names each wrong option.
+    """
     schemas = Settings.model_json_schema()["properties"]
     words = {
         name: ",".join(value) if isinstance(value, list) else value
@@ -123,7 +133,7 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
     }
     values = {name: word.split(",") if schemas[name]["type"] == "array" else word for name, word in words.items()}
     try:
-        return Settings.model_validate(values)
+        return Settings.model_validate({**(before or {}), **values})
     except ValidationError as error:
         faults = {str(fault["loc"][0]) if fault["loc"] else "": fault for fault in error.errors()}
         raise UsageError("\n".join(_complain(name, words, dict(fault)) for name, fault in faults.items())) from None

@@ -30,11 +30,16 @@ class Reporter(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None: ...
 
 
-def reporter(quiet: bool, settings: Settings) -> Reporter:
-    """Choose nothing if quiet, a bar on a terminal, plain lines elsewhere."""
+def reporter(quiet: bool, settings: Settings, *, passing: bool = False) -> Reporter:
+    """Choose nothing if quiet, a bar on a terminal, plain lines elsewhere.
+
+    `passing`: what is shown is one of many, so the bar goes when it is full, and of the lines only remarks are printed.
+    """
     if quiet:
         return Silence()
-    return Bar(Forecast(settings)) if sys.stderr.isatty() else Lines()
+    if sys.stderr.isatty():
+        return Bar(Forecast(settings), transient=passing)
+    return Remarks() if passing else Lines()
 
 
 class Forecast:
@@ -80,7 +85,15 @@ class Silence:
         pass
 
 
-class Lines(Silence):
+class Remarks(Silence):
+    """Remarks alone."""
+
+    def note(self, text: str) -> None:
+        """Print a remark."""
+        say(text)
+
+
+class Lines(Remarks):
     """One line per finished scale, for logs and pipes."""
 
     def __init__(self) -> None:
@@ -91,10 +104,6 @@ class Lines(Silence):
         if self.last and self.last[0].scale != step.scale:
             self._print_last()
         self.last = step, total
-
-    def note(self, text: str) -> None:
-        """Print a remark."""
-        say(text)
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         self._print_last()
@@ -108,7 +117,7 @@ class Lines(Silence):
 class Bar(Silence):
     """A live bar over all steps of all scales."""
 
-    def __init__(self, forecast: Forecast) -> None:
+    def __init__(self, forecast: Forecast, transient: bool = False) -> None:
         self.forecast = forecast
         self.console = SteadyConsole(stderr=True)
         self.progress = Progress(
@@ -119,6 +128,7 @@ class Bar(Silence):
             TextColumn("{task.fields[left]}", markup=False),
             console=self.console,
             expand=True,
+            transient=transient,
         )
         self.task = self.progress.add_task("", total=1, scale="starting", losses="", left="")
 

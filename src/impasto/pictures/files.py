@@ -20,7 +20,8 @@ from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 from torch import Tensor
 
 from impasto.errors import PictureError, UsageError
-from impasto.pictures.sixteen_bit import write_png, write_tiff
+from impasto.pictures.encoding import encode
+from impasto.pictures.inscriptions import check_length
 from impasto.pictures.targets import FORMATS, check_target, written_whole
 
 __all__ = ["MAX_PIXELS", "Picture", "check_target", "read", "to_image", "write"]
@@ -78,12 +79,14 @@ def write(
     alpha: Tensor | None = None,
     bits: int = 8,
     quality: int = 95,
+    inscription: str = "",
     overwrite: bool = False,
 ) -> Path:
     """Write (1, 3, H, W) and alpha (1, 1, H, W) to PNG, JPEG, WebP or TIFF, by the suffix, tagged as sRGB.
 
     Values outside of [0, 1] are clamped. `bits` is 8, or 16 for PNG and TIFF. `quality` is 1 to 100, for JPEG and WebP;
-    a WebP of 100 is lossless. The file appears whole or not at all.
+    a WebP of 100 is lossless. `inscription` is a text that goes inside, for `read_inscription`. The file appears whole
+    or not at all.
     Raises UsageError for what a format can't hold, PictureError for NaN or where the disk refuses.
 
     Example: write(picture.rgb, "copy.png", alpha=picture.alpha)
@@ -92,9 +95,11 @@ def write(
     check_target(path, overwrite=overwrite, alpha=alpha is not None, bits=bits, size=max(picture_rgb.shape[-2:]))
     if not 1 <= quality <= 100:
         raise UsageError(f"{path} can't be written with quality {quality}: give 1 to 100")
+    check_length(path, len(inscription.encode()))
     pixels = _quantise(picture_rgb, alpha, bits, str(path))  # (H, W, 3 or 4)
     with written_whole(path, overwrite=overwrite) as file:
-        _encode(file, pixels, FORMATS[path.suffix.lower()], quality)
+        form = FORMATS[path.suffix.lower()]
+        encode(file, pixels, form, profile=_srgb_bytes(), quality=quality, inscription=inscription)
     return path
 
 
@@ -271,20 +276,6 @@ def _quantise(rgb: Tensor, alpha: Tensor | None, bits: int, name: str) -> NDArra
     x = rgb if alpha is None else torch.cat([rgb, alpha.to(rgb)], dim=1)
     whole = (x.detach()[0].permute(1, 2, 0).float().clamp(0, 1) * (2**bits - 1)).round().int().cpu().numpy()
     return np.ascontiguousarray(whole, np.uint8 if bits == 8 else np.uint16)
-
-
-def _encode(file: BinaryIO, pixels: NDArray[Any], form: str, quality: int) -> None:
-    profile = _srgb_bytes()
-    if pixels.dtype == np.uint16:
-        (write_png if form == "PNG" else write_tiff)(file, pixels, profile)
-        return
-    options: dict[str, dict[str, Any]] = {
-        "PNG": {},
-        "JPEG": {"quality": quality, "subsampling": 0, "optimize": True},
-        "WEBP": {"quality": quality, "lossless": quality == 100, "exact": True},  # exact: colour under transparency
-        "TIFF": {"compression": "tiff_adobe_deflate"},
-    }
-    Image.fromarray(pixels).save(file, form, icc_profile=profile, **options[form])
 
 
 @functools.cache

@@ -10,12 +10,14 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from impasto.pictures.inscriptions import KEY, XMP_TAG, pack_xmp
+
 ROWS = 64  # that are compressed at once
 TIFF_END = 2**32  # its offsets have 32 bits
-SHORT, LONG, UNDEFINED = (3, "H"), (4, "I"), (7, "B")  # TIFF's types: number, struct format
+BYTE, SHORT, LONG, UNDEFINED = (1, "B"), (3, "H"), (4, "I"), (7, "B")  # TIFF's types: number, struct format
 
 
-def write_png(file: BinaryIO, pixels: NDArray[np.uint16], profile: bytes) -> None:
+def write_png(file: BinaryIO, pixels: NDArray[np.uint16], profile: bytes, inscription: str = "") -> None:
     """Write (H, W, 3 or 4) as a PNG with an ICC profile; the fourth channel is alpha. Source: PNG specification."""
     height, width, channels = pixels.shape
     big_endian = pixels.astype(">u2").view(np.uint8).reshape(height, -1)
@@ -26,6 +28,8 @@ def write_png(file: BinaryIO, pixels: NDArray[np.uint16], profile: bytes) -> Non
     file.write(b"\x89PNG\r\n\x1a\n")
     _write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))
     _write_chunk(file, b"iCCP", b"sRGB\0\0" + zlib.compress(profile))
+    if inscription:
+        _write_chunk(file, b"iTXt", KEY.encode() + b"\0" * 5 + inscription.encode())  # plain, of no language
     compressor = zlib.compressobj()
     for top in range(0, height, ROWS):
         if data := compressor.compress(lines[top : top + ROWS].tobytes()):
@@ -38,7 +42,7 @@ def _write_chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
     file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
 
 
-def write_tiff(file: BinaryIO, pixels: NDArray[np.uint16], profile: bytes) -> None:
+def write_tiff(file: BinaryIO, pixels: NDArray[np.uint16], profile: bytes, inscription: str = "") -> None:
     """Write (H, W, 3 or 4) as a deflated TIFF with an ICC profile; the fourth channel is alpha. Source: TIFF 6.0.
 
     Raises OSError where the file would pass TIFF's end at 4 GiB.
@@ -59,6 +63,7 @@ def write_tiff(file: BinaryIO, pixels: NDArray[np.uint16], profile: bytes) -> No
         279: (LONG, [len(strip) for strip in strips]),
         317: (SHORT, [2]),
         **({338: (SHORT, [2])} if channels == 4 else {}),  # extra sample: alpha, not multiplied in
+        **({XMP_TAG: (BYTE, pack_xmp(inscription))} if inscription else {}),
         34675: (UNDEFINED, profile),
     }
     first = 8 + len(_directory(entries))

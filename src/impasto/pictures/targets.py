@@ -27,8 +27,15 @@ def check_target(
     Raises UsageError for a suffix that is no format's, for what the format can't hold, and where the target is one of
     `inputs`; PictureError for the state of the disk: no folder, not writable, a folder or file of that name.
     """
+    _check_format(Path(path), alpha, bits, size)
+    check_place(path, inputs=inputs, overwrite=overwrite)
+
+
+def check_place(
+    path: str | os.PathLike[str], *, inputs: Iterable[str | os.PathLike[str]] = (), overwrite: bool = False
+) -> None:
+    """Raise now what `written_whole` would raise later, and UsageError where the file is one of `inputs`."""
     path = Path(path)
-    _check_format(path, alpha, bits, size)
     try:
         if path.is_dir():
             raise PictureError(f"{path} is a folder: name a file inside it, such as {path / 'painting.png'}")

@@ -1,0 +1,69 @@
+"""Painting a job with somebody looking on: progress, interrupts, and the words at the end."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from impasto.apps.interrupts import Interrupts
+from impasto.apps.progress import Reporter, download, reporter
+from impasto.apps.terminal import DONE, INTERRUPTED, answer, say
+
+if TYPE_CHECKING:
+    from impasto.api import Job, Run
+    from impasto.painting.painter import Step
+
+NOTICE = "finishing this step; Ctrl-C again stops at once"
+
+
+def paint_job(job: "Job", interrupts: Interrupts, quiet: bool) -> int:
+    """Paint, show it, write the picture, or what there is of it after a failure or an interrupt."""
+    from impasto.api import start_job
+
+    run: Run | None = None
+    last: Step | None = None
+    finished = False
+    failure: BaseException | None = None
+    try:
+        with download(job.settings.network, quiet) as fetching:
+            run = start_job(job, fetch_progress=fetching)
+        with reporter(quiet, job.settings) as shown:
+            for step in watch(run, shown):
+                last = step
+                interrupts.mode = "ask"
+                if interrupts.asked and step.step < run.total:
+                    break
+            else:
+                finished = True
+    except (Exception, KeyboardInterrupt) as error:
+        failure = error
+    interrupts.mode = "hold"
+    if run and last:
+        deliver(run, last, quiet, finished)
+    if interrupts.asked and not finished:
+        say("impasto: interrupted" if last else "impasto: interrupted before the first step; no picture was written")
+        return INTERRUPTED
+    if failure:
+        raise failure
+    return DONE
+
+
+def watch(run: "Run", shown: Reporter) -> Iterator["Step"]:
+    """Pass on the steps of a run, and show each with the notes that came with it."""
+    told = 0
+    try:
+        for step in run:
+            shown.step(step, run.total)
+            for note in run.notes[told:]:
+                shown.note(note)
+            told = len(run.notes)
+            yield step
+    finally:
+        for note in run.notes[told:]:
+            shown.note(note)
+
+
+def deliver(run: "Run", last: "Step", quiet: bool, finished: bool) -> None:
+    """Write the picture and say on stdout where it is."""
+    path = run.write()
+    size = f"{last.width} x {last.height}, {last.seconds:.1f} s"
+    state = "" if finished else f", unfinished: scale {last.scale} of {last.scales}, step {last.step} of {run.total}"
+    answer(str(path) if quiet else f"{path}: {size}{state}")

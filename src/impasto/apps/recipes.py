@@ -1,0 +1,117 @@
+"""`impasto recipe`, `rerun` and `diff`: read how a picture was painted, paint it again, compare two."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from impasto.apps.arguments import (
+    OUTPUT,
+    Bits,
+    Keeping,
+    Overwrite,
+    Quality,
+    RecipeFile,
+    SaveEvery,
+    Silent,
+    free_name,
+    output_option,
+)
+from impasto.apps.interrupts import Interrupts
+from impasto.apps.options import read_settings, with_settings
+from impasto.apps.painting import NOTICE, paint_job
+from impasto.apps.terminal import DONE, FAILED, answer, say
+from impasto.errors import ImpastoError, UsageError
+from impasto.pictures.targets import FORMATS, check_target
+from impasto.recipes.storage import check_recipe_file, read_recipe
+from impasto.recipes.words import describe, differences
+
+Source = Annotated[Path, Parameter(help="a picture that carries its recipe, or a recipe file: .toml, .json")]
+
+
+def show_recipe(source: Source, /, *, json: Annotated[bool, Parameter(negative=(), help="as JSON")] = False) -> int:
+    """Print how a picture was painted: from which files, with which settings, and what came of it."""
+    recipe = read_recipe(source)
+    for line in [recipe.to_json(indent=2)] if json else describe(recipe):
+        answer(line)
+    return DONE
+
+
+@with_settings(None)
+def rerun(
+    source: Source,
+    /,
+    *,
+    output: Annotated[Path | None, output_option("SOURCE_rerun.png, numbered if that exists")] = None,
+    search: Annotated[
+        list[Path] | None,
+        Parameter(
+            group=OUTPUT,
+            metavar="FOLDER",
+            help="where its photo and paintings are, there or further in; SOURCE's folder and the current one are "
+            "looked into anyway",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    bits: Bits | None = None,
+    quality: Quality | None = None,
+    save_every: SaveEvery = 0,
+    recipe: Keeping = "embed",
+    recipe_file: RecipeFile = None,
+    quiet: Silent = False,
+    **given: Any,
+) -> int:
+    """Paint a picture again from its recipe; what is not given is as it was.
+
+    Its files are found by their digests, whatever they are called now, and refused if they have
+    changed. Without any option, and on the same machine, it is the same picture, bit for bit.
+    """
+    from impasto.recipes.inputs import find
+
+    first = read_recipe(source)
+    replaced = {name for name, value in given.items() if value is not None}
+    if output is None:
+        suffix = source.suffix.lower()
+        output = free_name(f"{source.stem}_rerun", suffix if suffix in FORMATS else ".png")
+    written = first.written_as(output)
+    bits, quality = bits or written[0], quality or written[1]
+    found = find(first, beside=[source.parent, Path()], search=search or (), replaced=replaced)
+    settings = read_settings(given, found.values)
+    inputs = (found.photo, *found.paintings)
+    check_target(output, inputs=inputs, overwrite=overwrite, bits=bits, size=settings.size)
+    if recipe_file:
+        check_recipe_file(recipe_file, inputs=inputs, overwrite=overwrite)
+    if first.result and first.result.step < first.result.steps and not quiet:
+        say(f"{source} was left at step {first.result.step} of {first.result.steps}: it is painted to the end here")
+    with Interrupts("" if quiet else NOTICE) as interrupts:
+        from impasto.api import Job
+
+        job = Job(
+            photo=found.photo,
+            paintings=found.paintings,
+            output=output,
+            settings=settings,
+            save_every=save_every,
+            overwrite=overwrite,
+            bits=bits,
+            quality=quality,
+            recipe=recipe,
+            recipe_file=recipe_file,
+            first=first,
+        )
+        return paint_job(job, interrupts, quiet)
+
+
+def diff(a: Source, b: Source, /) -> int:
+    """Say what differs between the recipes of two pictures: files, settings, versions, losses.
+
+    Exits with 0 if nothing does, 1 if something does, 2 if there is no recipe to compare.
+    """
+    try:
+        one, other = read_recipe(a), read_recipe(b)
+    except ImpastoError as error:
+        raise UsageError(str(error)) from error  # and not 1, which says that they differ
+    lines = list(differences(one, other))
+    for line in [f"A is {a}", f"B is {b}", *lines] if lines else [f"{a} and {b} have the same recipe"]:
+        answer(line)
+    return FAILED if lines else DONE

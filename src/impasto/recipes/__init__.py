@@ -1,0 +1,1 @@
+"""How a picture was painted, written down: kept in its file, compared, and painted again."""

@@ -1,0 +1,185 @@
+"""A recipe: all that made a picture, as plain data, and what came of it."""
+
+from collections.abc import Iterator
+from importlib.metadata import version
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
+
+from impasto.errors import RecipeError
+from impasto.pictures.targets import FORMATS
+from impasto.settings import BEGINNINGS, Settings
+
+FORMAT = 1
+
+
+def plain_name(path: str | Path) -> str:
+    """Return a file's name without its folders, fit to be printed and written down anywhere."""
+    return "".join(letter if letter.isprintable() and letter not in "/\\:" else "_" for letter in Path(path).name)
+
+
+def _check_text(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("holds characters that can't be printed")
+    return text
+
+
+def _check_name(name: str) -> str:
+    if name != plain_name(name) or name in (".", ".."):
+        raise ValueError("is no plain file name")
+    return name
+
+
+Text = Annotated[str, Field(max_length=200), AfterValidator(_check_text)]
+FileName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_check_name)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Ingredient(_Part):
+    """A file that a picture was painted from: its name, for people, and its digest, which is what counts.
+
+    A network of the registry has no `bytes`. An image that was given in memory has nothing of it.
+    """
+
+    name: FileName | None = None
+    bytes: Count | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+    @model_validator(mode="after")
+    def _check_whole(self) -> Self:
+        if (self.name is None) != (self.sha256 is None):
+            raise ValueError("a name and its sha256 belong together")
+        return self
+
+
+class Result(_Part):
+    """What came of it: the picture's size and bits, how far it was painted, and the losses there, weighed."""
+
+    width: Annotated[int, Field(ge=1)]
+    height: Annotated[int, Field(ge=1)]
+    bits: Literal[8, 16]
+    quality: Annotated[int, Field(ge=1, le=100)]
+    step: Count
+    steps: Count
+    losses: dict[Text, FiniteFloat]
+
+
+class Workshop(_Part):
+    """What a picture was painted with; another one paints the same recipe a little differently."""
+
+    impasto: Text
+    torch: Text
+    python: Text
+    platform: Text
+    device: Text
+    precision: Text
+    threads: Count
+
+
+class Recipe(_Part):
+    """How a picture was painted; `settings` are all of them, `given` those that the user chose.
+
+    `overridden` holds, where this is a rerun, the first picture's values of the settings that reruns have changed.
+    """
+
+    recipe: Literal[1] = 1  # the FORMAT
+    photo: Ingredient
+    paintings: Annotated[tuple[Ingredient, ...], Field(min_length=1)]
+    init: Ingredient | None = None
+    network: Ingredient
+    settings: Settings
+    given: tuple[Text, ...] = ()
+    overridden: dict[Text, JsonValue] = {}
+    result: Result | None = None
+    painted_with: Workshop
+
+    @model_validator(mode="after")
+    def _check_settings(self) -> Self:
+        unknown = [name for name in (*self.given, *self.overridden) if name not in Settings.model_fields]
+        if unknown:
+            raise ValueError(f"there is no setting {unknown[0]!r}")
+        for name, value in self.settings.model_dump(mode="json").items():
+            if isinstance(value, str) and not value.isprintable():
+                raise ValueError(f"the setting {name} holds characters that can't be printed")
+        # Files are found by their digests: what the settings say of them is for reading alone, and may not differ.
+        if self.settings.network != self.network.name:
+            raise ValueError("the setting network names another file than the recipe's network")
+        if self.settings.init not in BEGINNINGS and (self.init is None or self.settings.init != self.init.name):
+            raise ValueError("the setting init names another file than the recipe's init")
+        return self
+
+    def dump(self) -> dict[str, Any]:
+        """Return it as plain data, without what it has not."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+    def to_json(self, indent: int | None = None) -> str:
+        """Write it as JSON, on one line unless `indent` is given."""
+        return self.model_dump_json(exclude_none=True, indent=indent)
+
+    def written_as(self, output: str | PathLike[str]) -> tuple[Literal[8, 16], int]:
+        """Give the bits and quality that the picture was written with, as far as the format of `output` has them."""
+        if self.result is None:
+            return 8, 95
+        deep = FORMATS.get(Path(output).suffix.lower()) in ("PNG", "TIFF")
+        return self.result.bits if deep else 8, self.result.quality
+
+    def ingredients(self) -> Iterator[tuple[str, Ingredient]]:
+        """Yield each ingredient with its role: photo, painting (numbered if several), init, network."""
+        yield "photo", self.photo
+        for number, painting in enumerate(self.paintings, start=1):
+            yield f"painting {number}" if len(self.paintings) > 1 else "painting", painting
+        if self.init:
+            yield "init", self.init
+        yield "network", self.network
+
+
+def parse_recipe(data: Any, source: str) -> Recipe:
+    """Check plain data, which may be a stranger's, and make a Recipe of it; `source` is named in what goes wrong.
+
+    Raises RecipeError where it is no recipe, one of a format that is newer than this program, or a wrong one.
+    """
+    if not isinstance(data, dict) or "recipe" not in data:
+        raise RecipeError(f"{source} holds no recipe of impasto")
+    if data["recipe"] != FORMAT:
+        raise RecipeError(
+            f"{source} holds a recipe of another format than {FORMAT}, the one that impasto {version('impasto')} "
+            "reads: it takes a newer impasto"
+        )
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        raise RecipeError(
+            f"{source} holds a recipe that is not understood: {_list_faults(error)}{_age(data)}"
+        ) from None
+
+
+def _list_faults(error: ValidationError) -> str:
+    faults = [
+        f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}" for fault in error.errors()
+    ]
+    return "".join(letter if letter.isprintable() else "?" for letter in "; ".join(faults[:5]))[:1000]
+
+
+def _age(data: dict[str, Any]) -> str:
+    """Say which impasto wrote a recipe, where that is another one than this."""
+    painted_with = data.get("painted_with")
+    writer = painted_with.get("impasto") if isinstance(painted_with, dict) else None
+    here = version("impasto")
+    if not isinstance(writer, str) or writer == here or not writer.isprintable():
+        return ""
+    return f". It was written by impasto {writer[:40]}, this is {here}"
