@@ -19,7 +19,15 @@ from impasto.pictures import files
 from impasto.settings import Settings
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "CHANGELOG.md", "docs/architecture.md", "docs/cli.md", "docs/guide.md", "training/README.md")
+PAGES = (
+    "README.md",
+    "CHANGELOG.md",
+    "docs/architecture.md",
+    "docs/cli.md",
+    "docs/guide.md",
+    "docs/performance.md",
+    "training/README.md",
+)
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CHEAP = {"size": 64, "start_size": 48, "steps": 2, "later_steps": 1}

@@ -57,7 +57,7 @@ class LBFGS:
         """Return S g and Y g, (2, history)."""
         if not self.kept:
             return torch.zeros_like(self.last_slopes)
-        return torch.stack([self.moves @ g, self.changes @ g]).to("cpu", torch.float64)
+        return torch.stack([self.moves @ g, self.changes @ g]).cpu().double()
 
     def _remember(self, move: Tensor, change: Tensor, g: Tensor, slopes: Tensor) -> None:
         """Keep one more pair, and its products with all others: y is a difference of gradients, S y of slopes."""
@@ -69,7 +69,7 @@ class LBFGS:
         self.kept.append(row)
         self.moves[row], self.changes[row] = move, change
         self.across[:, row], self.within[:, row] = slopes - self.last_slopes
-        self.across[row] = (self.changes @ move).to("cpu", torch.float64)
+        self.across[row] = (self.changes @ move).cpu().double()
         self.within[row, row] = float(change.dot(change))
         self.within[row] = self.within[:, row]
         slopes[:, row] = torch.stack([move.dot(g), change.dot(g)])

@@ -130,6 +130,7 @@ class Painter:
                 done += 1
                 seconds = time.perf_counter() - self._started
                 yield Step(scale, len(self.sizes), done, width, height, losses, seconds)
+        return_freed_memory()
 
     def _move(
         self, canvas: Tensor, objective: Objective, alpha: Tensor | None, steps: int

@@ -14,12 +14,14 @@ Layer = Callable[[Tensor], tuple[Tensor, Pull]]
 
 
 class Reader(NamedTuple):
-    """What is read from the output of a layer, and what a gradient at that means for the output."""
+    """What is read from the output of a layer, and what a gradient at that means for the output.
+
+    `pull` is given the output, its gradient so far or None, and for each tensor read its gradient or None; it returns
+    the output's gradient, which may stand where the gradient so far stood.
+    """
 
     read: Callable[[Tensor], tuple[Tensor, ...]]
-    pull: Callable[
-        ..., Tensor
-    ]  # (output, gradient so far or None, a gradient or None for each tensor read) -> gradient
+    pull: Callable[..., Tensor]
 
 
 class FrozenPass(torch.autograd.Function):
@@ -76,7 +78,7 @@ class Convolution:
 
     def __init__(self, weight: Tensor, bias: Tensor, padding: int) -> None:
         self.weight, self.bias, self.padding = weight, bias, padding
-        self.packed = weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and _ONEDNN
+        self.packed = weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and _onednn_packs()
         if self.packed:
             transposed = weight.transpose(0, 1).flip(2, 3)
             self.forth, self.back = _pack(weight, padding), _pack(transposed, 2 - padding)
@@ -94,7 +96,10 @@ class Convolution:
         return _convolve_packed(g, self.back, None, 2 - self.padding, rectified=False)
 
 
-_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")  # type: ignore[no-untyped-call]
+def _onednn_packs() -> bool:
+    """Does torch here have oneDNN, for a processor that it can do bfloat16 on?"""
+    wanted = ("_is_mkldnn_bf16_supported", "_reorder_convolution_weight", "_convolution_pointwise")
+    return all(hasattr(torch.ops.mkldnn, name) for name in wanted) and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _pack(weight: Tensor, padding: int) -> Tensor:

@@ -181,9 +181,8 @@ class Network(nn.Module):
         """Return what a layer does with a map, given the next two; None if the one before it does it too."""
         if layer.startswith("conv"):
             convolve = partial(self._convolve, layer, rectified=layer not in asked)
-            pooled = (
-                self.pooling == "max" and following not in asked and after.startswith("pool")
-            )  # whose pull rectifies
+            # A maximum's pull is a rectifier's too, unless something is read between the two.
+            pooled = self.pooling == "max" and after.startswith("pool") and following not in asked
             return convolve if layer in asked or pooled else partial(rectifying, convolve)
         if layer.startswith("relu"):
             return rectify if layer.replace("relu", "conv") in asked else None

@@ -1,0 +1,94 @@
+"""Precisions, devices and repetition: pictures that can't be told apart, and the same picture again."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import make_network, make_picture, make_settings
+from PIL import Image
+from torch import Tensor
+
+import impasto
+from impasto.painting.objective import Objective, Source
+from impasto.perception.moments import measure
+from impasto.perception.network import Network
+from impasto.perception.weights import load
+
+SHARED = Path(__file__).parents[2] / "shared"
+EXAMPLES = Path(__file__).parents[1] / "examples"
+PHOTO, PAINTING = EXAMPLES / "cut_paper.jpg", EXAMPLES / "flow_strokes.jpg"
+STYLE_TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+
+def paint(precision: str, **settings: Any) -> Image.Image:
+    chosen = {"size": 128, "start_size": 64, "steps": 30, "later_steps": 40, **settings}
+    return impasto.paint(PHOTO, PAINTING, precision=precision, **chosen)
+
+
+def see(network: Network, picture: Image.Image | Path) -> dict[str, Tensor]:
+    image = Image.open(picture) if isinstance(picture, Path) else picture
+    image = image.convert("RGB").resize((128, 96))
+    rgb = torch.tensor(
+        list(image.getdata()) if not hasattr(image, "get_flattened_data") else list(image.get_flattened_data())
+    )
+    return network(rgb.float().view(1, 96, 128, 3).permute(0, 3, 1, 2) / 255, STYLE_TAPS)
+
+
+def judge(picture: Image.Image) -> tuple[float, float]:
+    """Return mean relative Gram error and relative content distance, by the embedded network in float32."""
+    network = load("slim", cut="relu5_1", pooling="max", padding="reflect")
+    ours, photo, painting = (see(network, of) for of in (picture, PHOTO, PAINTING))
+    grams = [[measure(of[tap]).second_moment for tap in STYLE_TAPS] for of in (ours, painting)]
+    style = [float((a - b).norm() / b.norm()) for a, b in zip(*grams, strict=True)]
+    target = photo["relu4_1"]
+    content = (ours["relu4_1"] - target).norm() / (target - target.mean((2, 3), keepdim=True)).norm()
+    return sum(style) / len(style), float(content)
+
+
+def test_float32_and_bfloat16_paint_pictures_that_are_equally_good() -> None:
+    exact, rough = judge(paint("float32")), judge(paint("bfloat16"))
+    assert rough == pytest.approx(exact, rel=0.03)
+
+
+@pytest.mark.skipif(not (SHARED / "tools" / "judge.py").is_file(), reason="the judge's networks are not here")
+def test_judges_that_did_not_paint_them_find_them_equally_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(SHARED / "tools")
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    from judge import judge as ask  # type: ignore[import-not-found]
+
+    photo, painting = SHARED / "images" / "content" / "tubingen.jpg", SHARED / "images" / "style" / "the_scream.jpg"
+    found = []
+    for precision in ("float32", "bfloat16"):
+        picture = tmp_path / f"{precision}.png"
+        impasto.paint(photo, painting, output=picture, size=320, start_size=160, precision=precision)
+        verdict = ask(picture, photo, [painting], SHARED / "weights", 320)
+        found.append((verdict["style"], verdict["content"]))
+    assert found[1] == pytest.approx(found[0], rel=0.03)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_same_seed_paints_the_same_picture(precision: str) -> None:
+    chosen = {"size": 96, "start_size": 48, "steps": 8, "later_steps": 8, "init": "noise"}
+    first, second, other = (paint(precision, seed=seed, **chosen).tobytes() for seed in (5, 5, 6))
+    assert first == second
+    assert first != other
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here")
+@pytest.mark.parametrize("style_loss", ["sum", "gram", "wasserstein"])
+def test_cuda_finds_the_losses_and_the_gradient_of_the_processor(style_loss: str) -> None:
+    """Within 1e-3 in float32: TF32 is off unless somebody asks for it, so only orders of summation differ."""
+    found = []
+    for device in ("cpu", "cuda"):
+        network = make_network().float().to(device, memory_format=torch.channels_last)
+        photo, painting, canvas = (make_picture(48, 40, seed).float().to(device) for seed in (1, 2, 3))
+        objective = Objective(network, make_settings(style_loss={style_loss: 1.0}), Source(photo), [Source(painting)])
+        canvas.requires_grad_()
+        losses = objective.backward(canvas)
+        assert canvas.grad is not None
+        found.append((losses, canvas.grad.cpu()))
+    (ours, slope), (theirs, other_slope) = found
+    assert theirs == pytest.approx(ours, rel=1e-3)
+    torch.testing.assert_close(other_slope, slope, rtol=1e-3, atol=1e-3 * float(slope.abs().max()))
