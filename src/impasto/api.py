@@ -108,7 +108,7 @@ class Run:
         if self._last is None:
             return self._recipe
         height, width = self._painter.picture().shape[2:]
-        bits, quality = (self._job.bits, self._job.quality) if self._job else (8, 95)
+        bits, quality = self._written_as
         step, losses = self._last.step, self._last.losses
         result = Result(
             width=width, height=height, bits=bits, quality=quality, step=step, steps=self.total, losses=losses
@@ -132,9 +132,14 @@ class Run:
             write_recipe(self.recipe(), job.recipe_file, overwrite=overwrite)
         return target
 
+    @property
+    def _written_as(self) -> tuple[Literal[8, 16], int]:
+        """Bits and quality of the files that are written."""
+        return (self._job.bits, self._job.quality) if self._job else (8, 95)
+
     def _write(self, path: Path, keeping: Keeping, *, overwrite: bool) -> Path:
         rgb, alpha = self._visible()
-        bits, quality = (self._job.bits, self._job.quality) if self._job else (8, 95)
+        bits, quality = self._written_as
         text = self.recipe().to_json() if keeping == "embed" else ""
         return files.write(rgb, path, alpha=alpha, bits=bits, quality=quality, inscription=text, overwrite=overwrite)
 

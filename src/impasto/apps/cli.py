@@ -27,16 +27,13 @@ from impasto.apps.arguments import (
     free_name,
     output_option,
 )
-from impasto.apps.interrupts import Interrupts
 from impasto.apps.networks import networks
 from impasto.apps.options import read_settings, with_settings
-from impasto.apps.painting import NOTICE, paint_job
+from impasto.apps.painting import paint_files
 from impasto.apps.recipes import diff, rerun, show_recipe
 from impasto.apps.sheets import sheet
 from impasto.apps.terminal import DONE, FAILED, INTERRUPTED, WRONG_USAGE, hush, say
 from impasto.errors import ImpastoError, UsageError
-from impasto.pictures.targets import check_target
-from impasto.recipes.storage import check_recipe_file
 from impasto.settings import Settings
 
 # api and weights bring torch, which takes seconds: they are imported where they are used, never by --help.
@@ -88,26 +85,19 @@ def paint(
     settings = read_settings(given)
     if output is None:
         output = free_name(f"{photo.stem}_{paintings[0].stem}")
-    # start_job checks this too, but seconds later: torch comes first there.
-    check_target(output, inputs=(photo, *paintings), overwrite=overwrite, bits=bits, size=settings.size)
-    if recipe_file:
-        check_recipe_file(recipe_file, inputs=(photo, *paintings), overwrite=overwrite)
-    with Interrupts("" if quiet else NOTICE) as interrupts:
-        from impasto.api import Job
-
-        job = Job(
-            photo=photo,
-            paintings=paintings,
-            output=output,
-            settings=settings,
-            save_every=save_every,
-            overwrite=overwrite,
-            bits=bits,
-            quality=quality,
-            recipe=recipe,
-            recipe_file=recipe_file,
-        )
-        return paint_job(job, interrupts, quiet)
+    return paint_files(
+        photo,
+        paintings,
+        output,
+        settings,
+        overwrite=overwrite,
+        bits=bits,
+        quality=quality,
+        save_every=save_every,
+        recipe=recipe,
+        recipe_file=recipe_file,
+        quiet=quiet,
+    )
 
 
 def explain(error: BaseException, tokens: list[str]) -> tuple[int, str]:

@@ -1,17 +1,57 @@
 """Painting a job with somebody looking on: progress, interrupts, and the words at the end."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from impasto.apps.interrupts import Interrupts
 from impasto.apps.progress import Reporter, download, reporter
 from impasto.apps.terminal import DONE, INTERRUPTED, answer, say
+from impasto.pictures.targets import check_target
+from impasto.recipes.storage import check_recipe_file
+from impasto.settings import Settings
 
 if TYPE_CHECKING:
     from impasto.api import Job, Run
     from impasto.painting.painter import Step
 
 NOTICE = "finishing this step; Ctrl-C again stops at once"
+
+
+def paint_files(
+    photo: Path,
+    paintings: tuple[Path, ...],
+    output: Path,
+    settings: Settings,
+    *,
+    overwrite: bool,
+    bits: Literal[8, 16],
+    recipe_file: Path | None,
+    quiet: bool,
+    announcement: str = "",
+    **rest: Any,
+) -> int:
+    """Check where the picture and its recipe shall go, say what is announced, and paint; `rest` is as for Job."""
+    # start_job checks this too, but seconds later: torch comes first there.
+    check_target(output, inputs=(photo, *paintings), overwrite=overwrite, bits=bits, size=settings.size)
+    if recipe_file:
+        check_recipe_file(recipe_file, inputs=(photo, *paintings), overwrite=overwrite)
+    if announcement and not quiet:
+        say(announcement)
+    with Interrupts("" if quiet else NOTICE) as interrupts:
+        from impasto.api import Job
+
+        job = Job(
+            photo=photo,
+            paintings=paintings,
+            output=output,
+            settings=settings,
+            overwrite=overwrite,
+            bits=bits,
+            recipe_file=recipe_file,
+            **rest,
+        )
+        return paint_job(job, interrupts, quiet)
 
 
 def paint_job(job: "Job", interrupts: Interrupts, quiet: bool) -> int:

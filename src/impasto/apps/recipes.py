@@ -17,13 +17,12 @@ from impasto.apps.arguments import (
     free_name,
     output_option,
 )
-from impasto.apps.interrupts import Interrupts
 from impasto.apps.options import read_settings, with_settings
-from impasto.apps.painting import NOTICE, paint_job
-from impasto.apps.terminal import DONE, FAILED, answer, say
+from impasto.apps.painting import paint_files
+from impasto.apps.terminal import DONE, FAILED, answer
 from impasto.errors import ImpastoError, UsageError
-from impasto.pictures.targets import FORMATS, check_target
-from impasto.recipes.storage import check_recipe_file, read_recipe
+from impasto.pictures.targets import FORMATS
+from impasto.recipes.storage import read_recipe
 from impasto.recipes.words import describe, differences
 
 Source = Annotated[Path, Parameter(help="a picture that carries its recipe, or a recipe file: .toml, .json")]
@@ -77,29 +76,24 @@ def rerun(
     bits, quality = bits or written[0], quality or written[1]
     found = find(first, beside=[source.parent, Path()], search=search or (), replaced=replaced)
     settings = read_settings(given, found.values)
-    inputs = (found.photo, *found.paintings)
-    check_target(output, inputs=inputs, overwrite=overwrite, bits=bits, size=settings.size)
-    if recipe_file:
-        check_recipe_file(recipe_file, inputs=inputs, overwrite=overwrite)
-    if first.result and first.result.step < first.result.steps and not quiet:
-        say(f"{source} was left at step {first.result.step} of {first.result.steps}: it is painted to the end here")
-    with Interrupts("" if quiet else NOTICE) as interrupts:
-        from impasto.api import Job
-
-        job = Job(
-            photo=found.photo,
-            paintings=found.paintings,
-            output=output,
-            settings=settings,
-            save_every=save_every,
-            overwrite=overwrite,
-            bits=bits,
-            quality=quality,
-            recipe=recipe,
-            recipe_file=recipe_file,
-            first=first,
-        )
-        return paint_job(job, interrupts, quiet)
+    left = ""
+    if (result := first.result) and result.step < result.steps:
+        left = f"{source} was left at step {result.step} of {result.steps}: it is painted to the end here"
+    return paint_files(
+        found.photo,
+        found.paintings,
+        output,
+        settings,
+        overwrite=overwrite,
+        bits=bits,
+        quality=quality,
+        save_every=save_every,
+        recipe=recipe,
+        recipe_file=recipe_file,
+        first=first,
+        quiet=quiet,
+        announcement=left,
+    )
 
 
 def diff(a: Source, b: Source, /) -> int:

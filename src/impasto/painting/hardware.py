@@ -1,4 +1,4 @@
-"""Where and how precisely the network computes: settings' `auto` made definite."""
+"""What the machine is good at: settings' `auto` made definite, and freed memory kept where it will be needed again."""
 
 import ctypes
 import sys

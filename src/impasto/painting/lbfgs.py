@@ -29,9 +29,8 @@ class LBFGS:
         self.history, self.rate, self.longest, self.basis = history, rate, longest, basis
         self.kept: list[int] = []  # rows of the history in use, oldest first
         self.moves = self.changes = torch.empty(0)  # S and Y, (history, n) from the first pair on
-        self.across, self.within = (
-            torch.zeros(history, history, dtype=torch.float64) for _ in range(2)
-        )  # S Y^T, Y Y^T
+        self.across = torch.zeros(history, history, dtype=torch.float64)  # S Y^T
+        self.within = torch.zeros_like(self.across)  # Y Y^T
         self.last_gradient: Tensor | None = None
         self.last_move: Tensor | None = None
         self.last_slopes = torch.zeros(2, history, dtype=torch.float64)  # S g and Y g for the last gradient
