@@ -19,6 +19,7 @@ LAYERS = {
     "recipes": 2,
     "fast": 3,
     "video": 3,
+    "jobs": 3,
     "api": 4,
     "apps": 5,
 }
@@ -36,7 +37,7 @@ ONLY_IN = {
     "httpx": ("perception/fetch.py",),
     "urllib3": ("perception/fetch.py",),
 }
-TYPES_ONLY = {("PIL", "api.py")}
+TYPES_ONLY = {("PIL", "api.py"), ("PIL", "jobs.py")}
 
 Import = tuple[str, bool]  # dotted name, whether for type checking only
 

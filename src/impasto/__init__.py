@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from impasto.api import Job, Run, paint, rerun, start, start_job
+    from impasto.api import paint, rerun, start, start_job
     from impasto.errors import DivergedError, ImpastoError, NetworkError, PictureError, RecipeError, UsageError
+    from impasto.jobs import Job, Run
     from impasto.painting.painter import Step
     from impasto.recipes.recipe import Recipe
     from impasto.recipes.storage import read_recipe, write_recipe
@@ -35,8 +36,9 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api": ("Job", "Run", "paint", "rerun", "start", "start_job"),
+    "api": ("paint", "rerun", "start", "start_job"),
     "errors": ("DivergedError", "ImpastoError", "NetworkError", "PictureError", "RecipeError", "UsageError"),
+    "jobs": ("Job", "Run"),
     "painting.painter": ("Step",),
     "recipes.recipe": ("Recipe",),
     "recipes.storage": ("read_recipe", "write_recipe"),

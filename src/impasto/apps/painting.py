@@ -12,7 +12,7 @@ from impasto.recipes.storage import check_recipe_file
 from impasto.settings import Settings
 
 if TYPE_CHECKING:
-    from impasto.api import Job, Run
+    from impasto.jobs import Job, Run
     from impasto.painting.painter import Step
 
 NOTICE = "finishing this step; Ctrl-C again stops at once"
@@ -39,7 +39,7 @@ def paint_files(
     if announcement and not quiet:
         say(announcement)
     with Interrupts("" if quiet else NOTICE) as interrupts:
-        from impasto.api import Job
+        from impasto.jobs import Job
 
         job = Job(
             photo=photo,

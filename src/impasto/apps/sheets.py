@@ -21,7 +21,7 @@ from impasto.pictures.targets import check_target
 from impasto.settings import Settings
 
 if TYPE_CHECKING:
-    from impasto.api import Job
+    from impasto.jobs import Job
     from impasto.pictures.sheet import Cell
 
 MOST_CELLS = 100
@@ -62,7 +62,7 @@ def sheet(
     check_target(output, inputs=(photo, *paintings), overwrite=overwrite)
     cells_folder = make_folder(output.with_name(f"{output.stem}_cells"), overwrite)
     with Interrupts("" if quiet else NOTICE) as interrupts:
-        from impasto.api import Job
+        from impasto.jobs import Job
 
         jobs = [
             Job(

@@ -1,0 +1,145 @@
+"""A picture to paint, as plain data, and the painting of it: Job and Run."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from impasto.errors import UsageError
+from impasto.painting.painter import Painter, Step
+from impasto.pictures import files
+from impasto.pictures.color import after_painting
+from impasto.pictures.files import Picture
+from impasto.pictures.sizes import resize
+from impasto.recipes.recipe import Recipe, Result
+from impasto.recipes.storage import write_recipe
+from impasto.settings import Settings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Keeping: TypeAlias = Literal["embed", "none"]
+
+
+class Job(BaseModel):
+    """One picture to paint, as plain data: where things are, and how to paint.
+
+    `save_every` is the number of steps between previews, written to OUTPUT's folder as NAME.preview.SUFFIX; 0 for none.
+    What is at `output` or at the preview's place before is kept unless `overwrite`, the inputs in any case. `recipe`
+    says whether pictures carry theirs; `recipe_file` gets the output's as TOML or JSON. `first` is the recipe that this
+    is a rerun of: what differs from it is written down.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    photo: Path
+    paintings: Annotated[tuple[Path, ...], Field(min_length=1)]
+    output: Path
+    settings: Settings = Settings()
+    save_every: int = Field(default=0, ge=0)
+    overwrite: bool = False
+    bits: Literal[8, 16] = 8
+    quality: int = Field(95, ge=1, le=100)
+    recipe: Keeping = "embed"
+    recipe_file: Path | None = None
+    first: Recipe | None = None
+
+    @property
+    def preview(self) -> Path:
+        """Where the previews go."""
+        return self.output.with_name(f"{self.output.stem}.preview{self.output.suffix}")
+
+
+class Run:
+    """A picture being painted: iterate over it for Steps, ask it for the picture at any time.
+
+    Nothing is painted that is not asked for: to stop is not to ask for the next Step. `notes` holds what happened that
+    a user should know. Errors while iterating: DivergedError.
+    """
+
+    def __init__(self, painter: Painter, photo: Picture, recipe: Recipe, job: Job | None = None) -> None:
+        self._painter, self._photo, self._recipe, self._job = painter, photo, recipe, job
+        self._last: Step | None = None
+        self._previewed = False
+
+    def __iter__(self) -> Iterator[Step]:
+        return self
+
+    def __next__(self) -> Step:
+        self._last = step = next(self._painter)
+        job = self._job
+        if job and job.save_every and step.step % job.save_every == 0 and step.step < self.total:
+            # Not a file that has come there since the job was checked, but one of this run's own.
+            self.write_to(job.preview, job.recipe, overwrite=job.overwrite or self._previewed)
+            self._previewed = True
+        return step
+
+    @property
+    def total(self) -> int:
+        """How many steps there are in all, over all scales."""
+        return self._painter.total
+
+    @property
+    def notes(self) -> list[str]:
+        """What happened that a user should know, in order."""
+        return self._painter.notes
+
+    def picture(self) -> "Image":
+        """Return the picture so far, at the size of the scale that it has come to, as a PIL image in sRGB."""
+        return files.to_image(*self._visible())
+
+    def recipe(self) -> Recipe:
+        """Return how the picture is painted, and what has come of it so far."""
+        if self._last is None:
+            return self._recipe
+        height, width = self._painter.picture().shape[2:]
+        bits, quality = self._written_as
+        step, losses = self._last.step, self._last.losses
+        result = Result(
+            width=width, height=height, bits=bits, quality=quality, step=step, steps=self.total, losses=losses
+        )
+        return self._recipe.model_copy(update={"result": result})
+
+    def write(self, path: str | os.PathLike[str] | None = None, *, recipe: Keeping | None = None) -> Path:
+        """Write the picture so far, to the job's output where `path` is not given; returns where it is.
+
+        It carries its recipe unless `recipe`, or where that is not given the job's, is "none".
+        Errors: PictureError when it can't be written, or exists and the job does not say `overwrite`.
+        """
+        job = self._job
+        if path is None and job is None:
+            raise UsageError("This run has no output of its own: say where the picture shall go.")
+        keeping = recipe or (job.recipe if job else "embed")
+        check_keeping(keeping)
+        overwrite = bool(job and job.overwrite)
+        target = self.write_to(Path(path) if path is not None else job.output, keeping, overwrite=overwrite)  # type: ignore[union-attr]
+        if path is None and job and job.recipe_file:
+            write_recipe(self.recipe(), job.recipe_file, overwrite=overwrite)
+        return target
+
+    @property
+    def _written_as(self) -> tuple[Literal[8, 16], int]:
+        """Bits and quality of the files that are written."""
+        return (self._job.bits, self._job.quality) if self._job else (8, 95)
+
+    def write_to(self, path: Path, keeping: Keeping, *, overwrite: bool) -> Path:
+        """Write the picture so far to `path` alone, whatever the job says."""
+        rgb, alpha = self._visible()
+        bits, quality = self._written_as
+        text = self.recipe().to_json() if keeping == "embed" else ""
+        return files.write(rgb, path, alpha=alpha, bits=bits, quality=quality, inscription=text, overwrite=overwrite)
+
+    def _visible(self) -> tuple[Tensor, Tensor | None]:
+        rgb = after_painting(self._painter.picture(), self._photo, self._painter.settings)
+        if self._photo.alpha is None:
+            return rgb, None
+        return rgb, resize(self._photo.alpha, rgb.shape[3], rgb.shape[2]).clamp(0, 1)
+
+
+def check_keeping(recipe: str) -> None:
+    """Raise UsageError where `recipe` is not one of its values."""
+    if recipe not in get_args(Keeping):
+        raise UsageError(f"recipe: takes {' or '.join(get_args(Keeping))}; not {recipe!r}")
