@@ -20,6 +20,7 @@ from impasto.pictures import files
 from impasto.pictures.color import before_painting
 from impasto.pictures.files import Picture
 from impasto.pictures.inscriptions import check_length
+from impasto.pictures.sizes import fit
 from impasto.recipes.inputs import find
 from impasto.recipes.recipe import Recipe
 from impasto.recipes.storage import check_recipe_file, read_recipe
@@ -60,7 +61,8 @@ def paint(
     if output is not None:
         inputs = _list_inputs(chosen, photo, *_as_list(paintings))
         alpha = picture.alpha is not None
-        files.check_target(output, inputs=inputs, overwrite=overwrite, alpha=alpha, size=chosen.size)
+        size = _longest_side(chosen, picture)
+        files.check_target(output, inputs=inputs, overwrite=overwrite, alpha=alpha, size=size)
     run = _begin(chosen, picture, [files.read(painting) for painting in _as_list(paintings)])
     if output is not None and recipe == "embed":
         _check_room(run, output)
@@ -150,7 +152,7 @@ def start_job(job: Job, fetch_progress: FetchProgress | None = None) -> Run:
             overwrite=job.overwrite,
             alpha=photo.alpha is not None,
             bits=job.bits,
-            size=job.settings.size,
+            size=_longest_side(job.settings, photo),
         )
     if job.recipe_file:
         check_recipe_file(job.recipe_file, inputs=inputs, overwrite=job.overwrite)
@@ -188,6 +190,8 @@ def _begin(
         layout=settings.layout,
         cut=max(taps, key=plan.index),
         pooling=settings.pooling,
+        rounding=settings.pooling_rounding,
+        scaling=settings.input_scaling,
         padding=settings.padding,
         keep_activation_size=settings.pooling_gain,
         progress=fetch_progress,
@@ -212,6 +216,11 @@ def _begin(
     if first and (difference := compare_workshops(recipe, first)):
         painter.notes.append(difference)
     return Run(painter, photo, recipe, job)
+
+
+def _longest_side(settings: Settings, photo: Picture) -> int:
+    height, width = photo.rgb.shape[2:]
+    return max(fit(width, height, settings.size, settings.fit))
 
 
 def _check_room(run: Run, output: str | os.PathLike[str]) -> None:

@@ -53,7 +53,7 @@ def check_companions(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> 
         if values[name] != defaults[name] and is_idle(name, values):
             raise ValueError(
                 f"{_say(name, values[name])} does nothing with {_say(of, values[of])}: leave it out, or choose "
-                f" {_flag(of)} {' or '.join(choices) or 'over 0'}"
+                f"{_flag(of)} {' or '.join(choices) or 'over 0'}"
             )
 
 

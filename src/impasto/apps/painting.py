@@ -33,7 +33,8 @@ def paint_files(
 ) -> int:
     """Check where the picture and its recipe shall go, say what is announced, and paint; `rest` is as for Job."""
     # start_job checks this too, but seconds later: torch comes first there.
-    check_target(output, inputs=(photo, *paintings), overwrite=overwrite, bits=bits, size=settings.size)
+    size = settings.size if settings.fit == "longest" else 1  # otherwise it takes the photo to know
+    check_target(output, inputs=(photo, *paintings), overwrite=overwrite, bits=bits, size=size)
     if recipe_file:
         check_recipe_file(recipe_file, inputs=(photo, *paintings), overwrite=overwrite)
     if announcement and not quiet:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from impasto.painting import losses
+from impasto.painting.variation import vary
 from impasto.perception.moments import Moments
 from impasto.perception.network import Network
 from impasto.settings import Settings, StyleLoss
@@ -99,7 +100,7 @@ class Objective:
         )
         terms = {"content": settings.content_weight * content, "style": settings.style_weight * style}
         if settings.tv_weight:
-            terms["tv"] = settings.tv_weight * losses.total_variation(canvas, self.mask)
+            terms["tv"] = settings.tv_weight * vary(canvas, settings.tv_loss, settings.tv_exponent, self.mask)
         if settings.range_weight:
             terms["range"] = settings.range_weight * losses.out_of_range(canvas)
         return {**terms, "total": torch.stack(list(terms.values())).sum()}

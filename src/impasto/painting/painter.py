@@ -10,16 +10,15 @@ from torch import Tensor
 
 from impasto.errors import DivergedError, UsageError
 from impasto.painting.adam import Adam
-from impasto.painting.frequencies import favour_low
+from impasto.painting.frequencies import choose_basis
 from impasto.painting.hardware import keep_freed_memory, return_freed_memory
 from impasto.painting.lbfgs import LBFGS
 from impasto.painting.objective import Objective, Source
 from impasto.perception.network import Network
-from impasto.pictures.sizes import fit, ladder, resize
+from impasto.pictures.sizes import fit, ladder, measure_side, resize
 from impasto.settings import Settings
 
 RECOVERIES = 4  # how often a scale may diverge, gone on with at a quarter of the step length each time, before it fails
-LONGEST_MOVE = 0.5  # of a pixel's range in one step of L-BFGS: further away its picture of the loss does not hold
 EXPLODED = 10.0  # times the loss that the scale began with, where that is more than the loss of a grey canvas
 ADVICE = (
     "Lower the weights (--style-weight, --content-weight, --tv-weight, --range-weight), with adam the --learning-rate, "
@@ -93,8 +92,10 @@ class Painter:
     def _plan_sizes(self) -> list[tuple[int, int]]:
         """Width and height at each scale, without those too small for the deepest tap."""
         height, width = self.photo.rgb.shape[2:]
-        longer_sides = ladder(self.settings.size, self.settings.start_size, self.settings.scale_step)
-        sizes = [fit(width, height, longer) for longer in longer_sides]
+        settings = self.settings
+        size = min(settings.size, max(width, height)) if settings.fit == "shrink" else settings.size
+        sides = ladder(size, settings.start_size, settings.scale_step)
+        sizes = [fit(width, height, side, settings.fit) for side in sides]
         if min(sizes[-1]) < self.cell:
             raise UsageError(
                 f"The picture would be {sizes[-1][0]} x {sizes[-1][1]} pixels; the deepest tap needs {self.cell} on "
@@ -114,7 +115,7 @@ class Painter:
         for scale, (width, height) in enumerate(self.sizes, start=1):
             photo = _lay_out(resize(self.photo.rgb, width, height).clamp(0, 1))
             alpha = None if self.photo.alpha is None else resize(self.photo.alpha, width, height).clamp(0, 1)
-            paintings = self._scale_paintings(max(width, height))
+            paintings = self._scale_paintings(width, height)
             objective = Objective(self.network, self.settings, Source(photo, alpha), paintings)
             canvas = self._begin(photo) if scale == 1 else resize(self.picture().to(photo), width, height).clamp(0, 1)
             self._coarse = scale < len(self.sizes)
@@ -163,7 +164,7 @@ class Painter:
                 if alpha is not None:
                     gradient = gradient * (alpha > 0)
                 self._optimizer.step(canvas, gradient)
-                if self.settings.optimizer == "adam":
+                if self.settings.optimizer == "adam" and self.settings.limits != "none":
                     canvas.clamp_(0, 1)
                 if alpha is not None:  # the moments of a coarser scale have spread over what is transparent here
                     canvas.copy_(torch.where(alpha > 0, canvas, self._accepted))
@@ -191,9 +192,17 @@ class Painter:
         )
 
     def _make_optimizer(self) -> Adam | LBFGS:
-        if self.settings.optimizer == "adam":
-            return Adam(self.settings.learning_rate * self._care)
-        return LBFGS(rate=self._care, longest=LONGEST_MOVE, basis=favour_low if self._coarse else None)
+        of = self.settings
+        if of.optimizer == "adam":
+            return Adam(of.learning_rate * self._care, of.adam_beta1, of.adam_beta2, of.adam_epsilon)
+        low_first = self._coarse and of.lbfgs_low_first and of.limits != "clamp"
+        return LBFGS(
+            of.lbfgs_history,
+            rate=self._care,
+            longest=of.lbfgs_longest or math.inf,
+            basis=choose_basis(of.lbfgs_range, low_first=low_first),
+            limits=(0.0, 1.0) if of.limits == "clamp" else None,
+        )
 
     def _begin(self, photo: Tensor) -> Tensor:
         """Return the first canvas, of the photo's size: noise, the photo, the first painting with a share, `begin`."""
@@ -212,13 +221,15 @@ class Painter:
             raise UsageError(f"--init {init}: the picture to begin with was not given.")
         return _cover(source, width, height).to(photo)
 
-    def _scale_paintings(self, longer: int) -> list[Source]:
-        """Resize the paintings to their size beside a canvas whose longer side is `longer`, and weigh their shares."""
+    def _scale_paintings(self, canvas_width: int, canvas_height: int) -> list[Source]:
+        """Resize the paintings to their size beside a canvas, by the same rule, and weigh their shares."""
         scaled = []
+        rule = "longest" if self.settings.fit == "shrink" else self.settings.fit  # what is small may grow to the canvas
+        side = max(1, round(measure_side(canvas_width, canvas_height, rule) * self.settings.style_size))
         whole = sum(painting.share for painting in self.paintings)
         for painting in self.paintings:
             height, width = painting.rgb.shape[2:]
-            width, height = fit(width, height, max(1, round(longer * self.settings.style_size)))
+            width, height = fit(width, height, side, rule)
             if min(width, height) < self.cell:
                 raise UsageError(
                     f"A painting would be {width} x {height} pixels, but the deepest tap needs {self.cell} on each "
