@@ -1,15 +1,18 @@
 """Every knob once: its default, its range, its help; command line, recipe and forms are derived from here."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     PlainSerializer,
+    ValidationInfo,
     model_validator,
 )
 
@@ -37,6 +40,63 @@ def write_weights(weights: Mapping[str, float]) -> str:
     return ",".join(f"{name}:{repr(float(weight)).removesuffix('.0')}" for name, weight in weights.items())
 
 
+def check_weights(weights: dict[str, float]) -> dict[str, float]:
+    """Refuse weights that are all 0."""
+    if weights and not any(weights.values()):
+        raise ValueError(f"{write_weights(weights)} leaves nothing: give at least one a weight above 0")
+    return weights
+
+
+class Length(NamedTuple):
+    """How long a painting's longer side is: so many pixels of the finished picture, or times its longer side."""
+
+    value: float
+    pixels: bool = False
+
+    def beside(self, longer: int, finished: int) -> int:
+        """Give the pixels beside a canvas of that longer side, which will have `finished` in the end."""
+        return max(1, round(self.value * longer / finished if self.pixels else self.value * longer))
+
+
+def parse_lengths(value: Any) -> Any:
+    """Read `1,400px` as (Length(1), Length(400, pixels=True)); a number alone is one length."""
+    if isinstance(value, Length):
+        return (value,)
+    if isinstance(value, str):
+        value = value.split(",")
+    return tuple(map(_parse_length, value if isinstance(value, list | tuple) else (value,)))
+
+
+def _parse_length(value: Any) -> Length:
+    if isinstance(value, Length):
+        return value
+    text = str(value).strip()
+    pixels = text.endswith("px")
+    try:
+        number = float(text.removesuffix("px"))
+    except ValueError:
+        number = math.nan
+    least, most = PIXELS if pixels else RELATIVE
+    if not least <= number <= most:
+        raise ValueError(
+            f"takes sizes relative to the canvas, {RELATIVE[0]:g} to {RELATIVE[1]:g}, or in pixels, {PIXELS[0]}px to "
+            f"{PIXELS[1]}px, with commas between them; not {text!r}"
+        )
+    return Length(number, pixels)
+
+
+def write_lengths(lengths: tuple[Length, ...]) -> str:
+    """Write lengths as `parse_lengths` reads them."""
+    return ",".join(f"{repr(float(it.value)).removesuffix('.0')}{'px' if it.pixels else ''}" for it in lengths)
+
+
+def check_init(init: str) -> str:
+    """Refuse an empty name."""
+    if not init.strip():
+        raise ValueError(f"takes {', '.join(BEGINNINGS)} or the name of a picture file; not {init!r}")
+    return init
+
+
 ContentLoss = Literal["relative", "sum"]
 StyleLoss = Literal["wasserstein", "gram", "sum"]
 ColorMode = Literal["none", "keep", "match", "only"]
@@ -44,17 +104,26 @@ ColorSpace = Literal["lab", "luv", "yuv", "ycbcr"]
 ColorMatch = Literal["symmetric", "cholesky", "pca", "histogram"]
 Layout = Literal["auto", "impasto", "torchvision", "caffe", "gatys"]
 Pooling = Literal["max", "average", "l2"]
-Padding = Literal["replicate-first", "zero", "replicate", "reflect"]
+Padding = Literal["replicate-first", "zero", "replicate", "reflect", "circular"]
+Noise = Literal["uniform", "normal", "painting"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Optimizer = Literal["adam", "lbfgs"]
 
 TapName = Annotated[str, Field(pattern=r"^(conv|relu)[1-5]_[1-4]$")]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Weighed = (BeforeValidator(parse_weights), PlainSerializer(write_weights, return_type=str), Field(min_length=1))
+Weighed = (BeforeValidator(parse_weights), PlainSerializer(write_weights, return_type=str), Field(min_length=1), AfterValidator(check_weights))
 TapWeights = Annotated[dict[TapName, Weight], *Weighed]
 LossWeights = Annotated[dict[StyleLoss, Weight], *Weighed]
 
-BEGINNINGS = ("noise", "photo", "painting")  # what `init` means, where it is no file
+Lengths = Annotated[
+    tuple[Length, ...],
+    BeforeValidator(parse_lengths),
+    PlainSerializer(write_lengths, return_type=str),
+]
+
+ASPECT = r"^[1-9]\d{0,4}:[1-9]\d{0,4}$"
+RELATIVE, PIXELS = (0.05, 10.0), (16, 32768)  # how long a painting may be
+BEGINNINGS = ("noise", "photo", "painting", "gray")  # what `init` means, where it is no file
 CONTENT_TAPS = {"relu3_1": 0.2, "relu4_1": 1.0, "relu5_1": 0.5}
 STYLE_TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
 
@@ -77,16 +146,42 @@ class Settings(BaseModel):
     seed: int = knob(
         0, "Picture", "number that all chance is drawn from; the same seed paints the same picture", ge=0, le=2**63 - 1
     )
-    init: str = knob(
-        "photo",
-        "Picture",
-        "what the canvas starts as: noise, photo, painting (the first that has a weight), or a picture file",
+    aspect: str = knob(
+        "1:1", "Picture", "width to height of a texture, which has no photo to take it from", pattern=ASPECT
     )
 
+    init: Annotated[str, AfterValidator(check_init)] = knob(
+        "photo",
+        "Beginning",
+        "what the canvas starts as: noise, photo, painting (the first that has a weight), gray, or a picture file",
+    )
+    init_noise: float = knob(0.0, "Beginning", "how much noise is mixed into what the canvas starts as", ge=0, le=1)
+    init_blur: float = knob(
+        0.0, "Beginning", "how far what the canvas starts as is blurred, as a share of its longer side", ge=0, le=0.5
+    )
+    noise: Noise = knob(
+        "uniform",
+        "Beginning",
+        "uniform: any value alike; normal: around grey; painting: with the mean and covariance of the paintings' "
+        "colours",
+    )
+    noise_strength: float = knob(1.0, "Beginning", "how far noise goes from its mean", ge=0, le=1)
+
+    balance: float = knob(
+        50.0,
+        "Content and style",
+        "one dial in place of both weights: 0 is almost the photo, 100 almost the paintings alone, 50 the preset's "
+        "own weights",
+        ge=0,
+        le=100,
+    )
     content_weight: Weight = knob(0.138, "Content and style", "weight of the photo (alpha)")
     style_weight: Weight = knob(1.0, "Content and style", "weight of the paintings (beta)")
-    style_size: float = knob(
-        1.0, "Content and style", "size of the paintings, and of their strokes, relative to the canvas", ge=0.05, le=10
+    style_size: Lengths = knob(
+        1.0,
+        "Content and style",
+        "size of the paintings, and of their strokes: relative to the canvas [0.05 to 10], or in pixels of the finished "
+        "picture, such as 512px; one for all, or one for each painting",
     )
     style_blend: tuple[Weight, ...] = knob(
         (), "Content and style", "weight of each painting, in their order; all alike if not given"
@@ -151,32 +246,88 @@ class Settings(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _fill_from_preset(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _fill_from_preset(cls, values: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
         if not isinstance(values, Mapping):
             return handler(values)
         preset = values.get("preset", "default")
-        filled = handler({**(PRESETS.get(preset, {}) if isinstance(preset, str) else {}), **values})
+        filling = PRESETS.get(preset, {}) if isinstance(preset, str) else {}
+        # What somebody asks for now stands above what else is spelt out here, as where a recipe is painted again.
+        asked = set(info.context["asked"]) if info.context else set()
+        filled = handler({**filling, **values})
+        if idle := _find_idle(filled, values, filling, asked, strict=not info.context):
+            values = {name: value for name, value in values.items() if name not in idle}
+            filled = handler({**filling, **values})
         filled.model_fields_set.intersection_update(values)  # not what only the preset has set
         return filled
 
-    @model_validator(mode="after")
-    def _check_color(self) -> Self:
-        for name, modes in COLOR_MODES.items():
-            value = getattr(self, name)
-            if self.color not in modes and value != type(self).model_fields[name].default:
-                raise ValueError(
-                    f"--{name.replace('_', '-')} {value} does nothing with --color {self.color}: leave it out, or "
-                    f"choose --color {' or '.join(modes)}"
-                )
-        return self
+    @property
+    def weights(self) -> tuple[float, float]:
+        """The weights of content and style after the turn of the balance."""
+        return self.content_weight * BALANCE_SPAN ** ((50 - self.balance) / 50), self.style_weight
 
 
-# What of `color` each of its companions is for.
-COLOR_MODES: dict[str, tuple[ColorMode, ...]] = {
-    "color_space": ("keep", "only"),
-    "color_match": ("match",),
-    "color_strength": ("keep", "match", "only"),
+BALANCE_SPAN = 30.0  # what the content's weight is multiplied by from 50 to 0, and divided by from 50 to 100
+
+
+class Companion(NamedTuple):
+    """When a setting that goes with others does something, and in words, what without and what to choose."""
+
+    works: Callable[[Settings], bool]
+    without: Callable[[Settings], str]
+    choose: str
+
+
+def _goes_with_color(*modes: ColorMode) -> Companion:
+    return Companion(lambda it: it.color in modes, lambda it: f"with --color {it.color}", f"--color {' or '.join(modes)}")
+
+
+NOISY = Companion(
+    lambda it: it.init == "noise" or it.init_noise > 0, lambda _: "without noise", "--init noise or an --init-noise above 0"
+)
+COMPANIONS: Mapping[str, Companion] = {
+    "color_space": _goes_with_color("keep", "only"),
+    "color_match": _goes_with_color("match"),
+    "color_strength": _goes_with_color("keep", "match", "only"),
+    "init_noise": Companion(lambda it: it.init != "noise", lambda _: "with --init noise", "another --init"),
+    "init_blur": Companion(
+        lambda it: it.init not in ("noise", "gray"), lambda it: f"with --init {it.init}", "another --init"
+    ),
+    "noise": NOISY,
+    "noise_strength": NOISY,
 }
+
+
+def _find_idle(
+    settings: Settings, values: Mapping[str, Any], filling: Mapping[str, Any], asked: Collection[str], strict: bool
+) -> set[str]:
+    """Name what in `values` has to give way to what is `asked`; raise ValueError where that does nothing itself.
+
+    If `strict`, all that has another value than it had of itself is asked for, and nothing gives way.
+    """
+
+    def wanted(name: str) -> bool:
+        usual = filling.get(name, Settings.model_fields[name].default)
+        return name in asked or (strict and name in values and getattr(settings, name) != usual)
+
+    def flag(name: str) -> str:
+        value = getattr(settings, name)
+        return f"--{name.replace('_', '-')} {f'{value:g}' if isinstance(value, float) else value}"
+
+    idle = [name for name, companion in COMPANIONS.items() if not companion.works(settings)]
+    for name in filter(wanted, idle):
+        it = COMPANIONS[name]
+        raise ValueError(f"{flag(name)} does nothing {it.without(settings)}: leave it out, or choose {it.choose}")
+    weights = list(filter(wanted, ("content_weight", "style_weight")))
+    if weights and wanted("balance"):
+        raise ValueError(
+            f"{flag('balance')} and {flag(weights[0])} contradict each other: the balance turns the preset's own "
+            "weights, leave one of the two out"
+        )
+    if strict:
+        return set()
+    replaced = ["content_weight", "style_weight"] if "balance" in asked else ["balance"] if weights else []
+    return {*idle, *replaced}
+
 
 # What each preset changes. `default` is the class's own defaults.
 PRESETS: dict[str, dict[str, Any]] = {
