@@ -11,6 +11,10 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "impasto"
 LAYERS = {
+    "weighed": -2,
+    "lengths": -2,
+    "presets": -2,
+    "companions": -1,
     "settings": 0,
     "errors": 0,
     "pictures": 1,
