@@ -23,7 +23,7 @@ def parse_lengths(value: Any) -> Any:
         value = value.split(",")
     if isinstance(value, Length) or not isinstance(value, list | tuple):
         value = (value,)
-    return tuple(map(_parse_length, value))
+    return tuple(map(_parse_length, value or ("",)))
 
 
 def _parse_length(value: Any) -> Length:

@@ -274,6 +274,11 @@ class Settings(BaseModel):
         return self
 
     @property
+    def content_seen(self) -> dict[str, float]:
+        """The content taps with their weights, or none where the content has no weight."""
+        return self.content_taps if self.content_weight else {}
+
+    @property
     def weights(self) -> tuple[float, float]:
         """The weights of content and style after the turn of the balance."""
         return self.content_weight * BALANCE_SPAN ** ((50 - self.balance) / 50), self.style_weight
