@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 
 from impasto.lengths import PIXELS, RELATIVE, Length, parse_lengths, write_lengths
 
-lengths = st.one_of(
-    st.floats(*RELATIVE).map(Length), st.floats(*PIXELS).map(lambda value: Length(value, pixels=True))
-)
+lengths = st.one_of(st.floats(*RELATIVE).map(Length), st.floats(*PIXELS).map(lambda value: Length(value, pixels=True)))
 
 
 @given(st.lists(lengths, min_size=1, max_size=4))
@@ -26,7 +24,9 @@ def test_lengths_as_a_person_writes_them() -> None:
 
 @pytest.mark.parametrize("wrong", [0, "0.01", 11, "400", "15px", "40000px", "px", "", "1,", "nan", "1;2", None, ()])
 def test_what_is_no_length_is_refused_with_both_ways_to_write_one(wrong: object) -> None:
-    with pytest.raises(ValueError, match=r"relative to the canvas, 0.05 to 10, or in pixels, 16px to 32768px, .*; not "):
+    with pytest.raises(
+        ValueError, match=r"relative to the canvas, 0.05 to 10, or in pixels, 16px to 32768px, .*; not "
+    ):
         parse_lengths(wrong)
 
 

@@ -80,7 +80,9 @@ def texture(
     Example: impasto.texture("painting.jpg", size="1024x512", output="texture.png")
     """
     asked = merge_size(overrides)
-    chosen = forget_defaults(_settle(settings, asked, TEXTURE), [*(settings.model_fields_set if settings else ()), *asked])
+    chosen = forget_defaults(
+        _settle(settings, asked, TEXTURE), [*(settings.model_fields_set if settings else ()), *asked]
+    )
     check_texture(chosen, asked)
     return _paint(None, _as_list(paintings), chosen, output, overwrite, recipe)
 
@@ -295,7 +297,9 @@ def _as_list(paintings: "PictureLike | Sequence[PictureLike]") -> "list[PictureL
     return listed
 
 
-def _settle(settings: Settings | None, asked: Mapping[str, Any], before: Mapping[str, Any] = MappingProxyType({})) -> Settings:
+def _settle(
+    settings: Settings | None, asked: Mapping[str, Any], before: Mapping[str, Any] = MappingProxyType({})
+) -> Settings:
     """Build the settings of what is `asked`, over those of `settings`, over what was `before`."""
     if settings is not None and not asked and not before:
         return settings

@@ -61,9 +61,7 @@ Weighed = (
 )
 TapWeights = Annotated[dict[TapName, Weight], *Weighed]
 LossWeights = Annotated[dict[StyleLoss, Weight], *Weighed]
-Lengths = Annotated[
-    tuple[Length, ...], BeforeValidator(parse_lengths), PlainSerializer(write_lengths, return_type=str)
-]
+Lengths = Annotated[tuple[Length, ...], BeforeValidator(parse_lengths), PlainSerializer(write_lengths, return_type=str)]
 
 ASPECT = r"^[1-9]\d{0,4}:[1-9]\d{0,4}$"
 BEGINNINGS = ("noise", "photo", "painting", "gray")  # what `init` means, where it is no file

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from impasto.errors import UsageError
@@ -18,7 +18,8 @@ def read_size(size: Any) -> dict[str, Any]:
 
     Raises UsageError for what is neither.
     """
-    sides = re.fullmatch(r"\s*(\d+)\s*[xX]\s*(\d+)\s*", size).groups() if _has_two(size) else size
+    both = re.fullmatch(r"\s*(\d+)\s*[xX]\s*(\d+)\s*", size) if isinstance(size, str) else None
+    sides = both.groups() if both else size
     if not isinstance(sides, list | tuple):
         return {"size": size}
     try:
@@ -29,14 +30,10 @@ def read_size(size: Any) -> dict[str, Any]:
         raise UsageError(f"--size: takes one side in pixels, or both, such as 1024x512; not {size!r}") from None
 
 
-def _has_two(size: Any) -> bool:
-    return isinstance(size, str) and re.fullmatch(r"\s*\d+\s*[xX]\s*\d+\s*", size) is not None
-
-
-def merge_size(given: dict[str, Any]) -> dict[str, Any]:
+def merge_size(given: Mapping[str, Any]) -> dict[str, Any]:
     """Read the size among the settings that are given for a texture; both sides at once say the aspect as well."""
     if given.get("size") is None:
-        return given
+        return dict(given)
     sides = read_size(given["size"])
     for name in ("aspect", "fit"):
         if "aspect" in sides and given.get(name) is not None:

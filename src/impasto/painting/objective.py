@@ -42,7 +42,7 @@ class Sums:
 
 
 class Objective:
-    """L = alpha L_content + beta L_style + TV + range for a canvas of the photo's size.
+    """L = alpha L_content + beta L_style + TV + range for a canvas of the photo's size, if there is one.
 
     Each region of the canvas has a style of its own, and its share of L_style; most canvases are one region. What is
     transparent, in the photo or in a painting, is left out of every term.
@@ -53,13 +53,13 @@ class Objective:
     Style Transfer", section 4.
     """
 
-    def __init__(self, network: Network, settings: Settings, photo: Source, regions: Sequence[Region]) -> None:
-        self.network, self.settings, self.mask = network, settings, photo.alpha
+    def __init__(self, network: Network, settings: Settings, photo: Source | None, regions: Sequence[Region]) -> None:
+        self.network, self.settings, self.mask = network, settings, photo.alpha if photo else None
         self.regions = [region for region in regions if region.share]
-        self.masks = {tap: shrink_mask(photo.alpha, network.stride[tap]) for tap in list_taps(settings)}
+        self.masks = {tap: shrink_mask(self.mask, network.stride[tap]) for tap in list_taps(settings)}
         whole = sum(region.share for region in self.regions)
         with torch.no_grad():
-            self.content = network(photo.rgb, settings.content_taps)
+            self.content = network(photo.rgb, settings.content_seen) if photo else {}
             self.variance = {}
             for tap, features in self.content.items():
                 energy = sum(region.share * float(region.style[tap].energy) for region in self.regions) / whole
@@ -85,7 +85,7 @@ class Objective:
         """Sum up what the network sees of a canvas (1, 3, H, W)."""
         network, settings = self.network, self.settings
         masks = {tap: [self._mask(region, tap) for region in self.regions] for tap in settings.style_taps}
-        features, moments = network.look(canvas, settings.content_taps, masks)
+        features, moments = network.look(canvas, self.content, masks)
         content = {
             tap: losses.squared_distance(network.mix(tap, seen), self.content[tap], self.masks[tap])
             for tap, seen in features.items()
@@ -100,7 +100,7 @@ class Objective:
         """Return the weighted terms, each (), of what the network has seen of the whole canvas: content, style."""
         settings, zero = self.settings, torch.zeros(())
         content = sum(
-            (weight * self._weigh_content(tap, sums.content[tap]) for tap, weight in settings.content_taps.items()),
+            (settings.content_taps[tap] * self._weigh_content(tap, seen) for tap, seen in sums.content.items()),
             start=zero,
         )
         style = sum(
@@ -110,7 +110,8 @@ class Objective:
             ),
             start=zero,
         )
-        return {"content": settings.content_weight * content, "style": settings.style_weight * style}
+        alpha, beta = settings.weights
+        return {**({"content": alpha * content} if self.content else {}), "style": beta * style}
 
     def compare_pixels(self, canvas: Tensor) -> dict[str, Tensor]:
         """Return the weighted terms, each (), that need no network: tv and range, where they have weights."""
@@ -139,4 +140,4 @@ class Objective:
 
 def list_taps(settings: Settings) -> list[str]:
     """List the taps at which paintings are measured: the style's, and the content's for what its losses compare to."""
-    return sorted({*settings.content_taps, *settings.style_taps})
+    return sorted({*settings.content_seen, *settings.style_taps})

@@ -53,7 +53,10 @@ def unfold(paintings: Sequence[PaintingLike], settings: Settings) -> tuple[list[
     if settings.style_blend and not any(settings.style_blend):
         raise UsageError("--style-blend: at least one painting needs a weight above 0.")
     groups: list[list[PaintingLike | Path]] = [
-        [*list_pictures(painting)] if _is_folder(painting) else [painting] for painting in paintings
+        [*list_pictures(painting)]
+        if isinstance(painting, str | os.PathLike) and Path(painting).is_dir()
+        else [painting]
+        for painting in paintings
     ]
     counts = [len(group) for group in groups]
     changed: dict[str, Any] = {}
@@ -69,10 +72,6 @@ def unfold(paintings: Sequence[PaintingLike], settings: Settings) -> tuple[list[
     changed = {name: value for name, value in changed.items() if value != getattr(settings, name)}
     every = [painting for group in groups for painting in group]
     return every, settings.model_copy(update=changed) if changed else settings
-
-
-def _is_folder(painting: object) -> bool:
-    return isinstance(painting, str | os.PathLike) and Path(painting).is_dir()
 
 
 def _check_count(flag: str, what: str, given: int, wanted: int, otherwise: str = "") -> None:
