@@ -16,6 +16,9 @@ LAYERS = {
     "presets": -2,
     "companions": -1,
     "settings": 0,
+    "presets": 0,
+    "companions": 0,
+    "weighed": 0,
     "errors": 0,
     "pictures": 1,
     "perception": 1,
@@ -163,7 +166,7 @@ def test_what_is_allowed_is_not_found():
     allowed = {
         "__init__.py": "def __getattr__(name):\n    from impasto import api\n    return getattr(api, name)",
         "api.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from PIL import Image",
-        "painting/painter.py": "from impasto.painting.losses import total_variation\nimport impasto.pictures.sizes",
+        "painting/painter.py": "from impasto.painting.variation import vary\nimport impasto.pictures.sizes",
         "painting/losses.py": "import torch\nfrom impasto.errors import UsageError\nfrom urllib.parse import quote",
         "apps/__init__.py": '"""Doors."""',
         "apps/cli.py": "from impasto.apps.options import parse\nfrom impasto.apps import studio",

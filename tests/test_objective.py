@@ -8,7 +8,7 @@ from conftest import make_network, make_objective, make_picture, make_settings
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.painting import losses
+from impasto.painting import losses, variation
 from impasto.painting.objective import Objective
 from impasto.painting.style import Region, Source, capture_style
 from impasto.perception.moments import Moments, measure
@@ -87,7 +87,7 @@ def test_the_terms_are_weighed_and_sum_to_the_total() -> None:
     style = {tap: losses.style_gram(measure(ours[tap]), measure(theirs[tap])) for tap in ("relu1_1", "relu2_2")}
     assert values["content"] == pytest.approx(5 * float(2 * content["relu2_1"] + 0.5 * content["relu3_1"]))
     assert values["style"] == pytest.approx(7 * float(3 * style["relu1_1"] + 0.25 * style["relu2_2"]))
-    assert values["tv"] == pytest.approx(11 * float(losses.total_variation(canvas)))
+    assert values["tv"] == pytest.approx(11 * float(variation.total_variation(canvas)))
     assert values["total"] == pytest.approx(values["content"] + values["style"] + values["tv"])
 
 

@@ -1,6 +1,7 @@
 """Settings: presets fill, explicit values win, and everything can be written down and read back."""
 
 import re
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from impasto.perception.network import VGG19_DEPTHS, plan_layers
-from impasto.settings import PRESETS, Settings, parse_weights, write_weights
+from impasto.presets import PRESETS
+from impasto.settings import Preset, Settings
+from impasto.weighed import parse_weights, write_weights
 
 TAPS = [layer for layer in plan_layers(VGG19_DEPTHS) if not layer.startswith("pool")]
 tap_weights = st.dictionaries(st.sampled_from(TAPS), st.floats(0, allow_infinity=False), min_size=1).filter(
@@ -67,7 +70,7 @@ def test_a_preset_names_only_settings_and_its_values_hold(preset: str) -> None:
 
 @pytest.mark.parametrize("preset", ["monet", ["gatys2015"], None])
 def test_an_unknown_preset_is_refused(preset: object) -> None:
-    assert refusal(preset=preset).startswith("preset: Input should be 'default' or 'gatys2015'")
+    assert refusal(preset=preset).startswith("preset: Input should be 'default', 'draft', 'fine'")
 
 
 # Taps
@@ -121,6 +124,29 @@ def test_settings_round_trip_as_json_and_as_a_dictionary(
     assert Settings(**settings.model_dump()) == settings
 
 
+@pytest.mark.parametrize(
+    ("preset", "chosen", "dropped"),
+    [
+        ("anishathalye", {"optimizer": "lbfgs"}, ("learning_rate", "adam_beta2", "adam_epsilon")),
+        ("neural-style", {"optimizer": "adam"}, ("lbfgs_history", "lbfgs_longest", "lbfgs_range", "lbfgs_low_first")),
+        ("neural-style-pt", {"tv_weight": "0.0"}, ("tv_loss", "tv_exponent")),
+        ("gatys2015", {"pooling": "max"}, ("pooling_gain",)),
+    ],
+)
+def test_what_a_preset_says_of_something_that_was_chosen_otherwise_is_left_out(
+    preset: str, chosen: dict[str, object], dropped: tuple[str, ...]
+) -> None:
+    settings = Settings(preset=preset, **chosen)
+    for name in dropped:
+        assert name in PRESETS[preset]
+        assert getattr(settings, name) == Settings.model_fields[name].default
+    assert Settings(**settings.model_dump()) == settings
+
+
+def test_every_preset_can_be_named() -> None:
+    assert set(get_args(Preset)) == set(PRESETS)
+
+
 def test_settings_are_frozen() -> None:
     settings = Settings()
     with pytest.raises(ValidationError, match="frozen"):
@@ -146,6 +172,22 @@ def test_an_unknown_setting_is_refused() -> None:
         ("average", 1),
         ("style_blend", (1, -1)),
         ("optimizer", "sgd"),
+        ("fit", "largest"),
+        ("content_loss", "mse"),
+        ("tv_loss", "l1"),
+        ("tv_exponent", 0.9),
+        ("gram_shift", float("nan")),
+        ("normalize_gradients", "maybe"),
+        ("pooling_rounding", "ceil"),
+        ("input_scaling", "1"),
+        ("limits", "box"),
+        ("adam_beta1", 1),
+        ("adam_beta2", -0.1),
+        ("adam_epsilon", 0),
+        ("lbfgs_history", 0),
+        ("lbfgs_longest", -1),
+        ("lbfgs_range", 0),
+        ("min_improvement", 1),
         ("precision", "float16"),
         ("color", "yes"),
         ("color_space", "hsv"),
@@ -178,12 +220,23 @@ def test_a_colon_wants_a_weight() -> None:
         parse_weights("relu4_1:,relu5_1:0.5")
 
 
-# Colour
+# Settings that need each other
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"learning_rate": 0.1}, "--learning-rate 0.1 does nothing with --optimizer lbfgs: .* --optimizer adam"),
+        ({"optimizer": "adam", "lbfgs_history": 9}, "--lbfgs-history 9 does nothing with --optimizer adam: .* lbfgs"),
+        ({"optimizer": "adam", "lbfgs_low_first": False}, "--no-lbfgs-low-first does nothing with --optimizer adam"),
+        ({"pooling_gain": False}, "--no-pooling-gain does nothing with --pooling max: .* --pooling average or l2"),
+        ({"tv_weight": 0, "tv_loss": "sum"}, "--tv-loss sum does nothing with --tv-weight 0: .* --tv-weight over 0"),
+        ({"tv_weight": "0", "tv_exponent": 1}, "--tv-exponent 1 does nothing with --tv-weight 0"),
+        (
+            {"style_loss": "wasserstein", "gram_shift": -1},
+            "--gram-shift -1 .* --style-loss wasserstein:1: .* gram or sum",
+        ),
+        ({"style_loss": {"gram": 0, "histogram": 1}, "gram_shift": -1}, "--gram-shift -1 does nothing"),
         ({"color_match": "pca"}, "--color-match pca does nothing with --color none: leave it out, or choose "),
         ({"color": "keep", "color_match": "pca"}, "--color-match pca does nothing with --color keep: .* --color match"),
         ({"color": "only", "color_match": "histogram"}, "histogram does nothing with --color only"),
@@ -195,7 +248,7 @@ def test_a_colon_wants_a_weight() -> None:
         ({"color_strength": 0.5}, "--color-strength 0.5 does nothing with --color none: .* keep or match or only"),
     ],
 )
-def test_colour_settings_that_contradict_each_other_are_refused(values: dict[str, object], message: str) -> None:
+def test_settings_that_contradict_each_other_are_refused(values: dict[str, object], message: str) -> None:
     assert re.search(message, refusal(**values))
 
 
@@ -206,9 +259,11 @@ def test_colour_settings_that_contradict_each_other_are_refused(values: dict[str
         {"color": "match", "color_match": "histogram", "color_strength": 0.3},
         {"color": "only", "color_space": "luv"},
         {"preset": "gatys2015", "color": "match", "color_match": "cholesky"},
+        {"preset": "style-transfer-pytorch", "learning_rate": 0.1, "adam_beta1": 0.5},
+        {"style_loss": "mean:0.5,histogram", "gram_shift": -1},
     ],
 )
-def test_colour_settings_that_go_together_round_trip(values: dict[str, object]) -> None:
+def test_settings_that_go_together_round_trip(values: dict[str, object]) -> None:
     settings = Settings(**values)
     assert settings.model_fields_set == set(values)
     assert Settings(**settings.model_dump()) == settings

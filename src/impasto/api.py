@@ -22,6 +22,7 @@ from impasto.pictures.color import before_painting
 from impasto.pictures.files import Picture
 from impasto.pictures.folders import unfold
 from impasto.pictures.inscriptions import check_length
+from impasto.pictures.sizes import fit
 from impasto.recipes.inputs import find
 from impasto.recipes.recipe import Recipe
 from impasto.recipes.storage import check_recipe_file, read_recipe
@@ -100,8 +101,8 @@ def _paint(
     picture = None if photo is None else files.read(photo)
     if output is not None:
         inputs = _list_inputs(settings, photo, *every)
-        alpha = picture is not None and picture.alpha is not None
-        files.check_target(output, inputs=inputs, overwrite=overwrite, alpha=alpha, size=settings.size)
+        alpha, size = picture is not None and picture.alpha is not None, _longest_side(settings, picture)
+        files.check_target(output, inputs=inputs, overwrite=overwrite, alpha=alpha, size=size)
     run = _begin(settings, picture, [files.read(painting) for painting in every])
     if output is not None and recipe == "embed":
         _check_room(run, output)
@@ -193,7 +194,7 @@ def start_job(job: Job, fetch_progress: FetchProgress | None = None) -> Run:
             overwrite=job.overwrite,
             alpha=photo is not None and photo.alpha is not None,
             bits=job.bits,
-            size=job.settings.size,
+            size=_longest_side(job.settings, photo),
         )
     if job.recipe_file:
         check_recipe_file(job.recipe_file, inputs=inputs, overwrite=job.overwrite)
@@ -222,6 +223,8 @@ def _begin(
         layout=settings.layout,
         cut=max(taps, key=plan.index),
         pooling=settings.pooling,
+        rounding=settings.pooling_rounding,
+        scaling=settings.input_scaling,
         padding=settings.padding,
         keep_activation_size=settings.pooling_gain,
         progress=fetch_progress,
@@ -273,6 +276,14 @@ def _check_settings(settings: Settings, has_photo: bool) -> None:
 def _check_visible(picture: Picture, name: str) -> None:
     if picture.alpha is not None and not bool(picture.alpha.any()):
         raise UsageError(f"{name} is wholly transparent: there is nothing to see.")
+
+
+def _longest_side(settings: Settings, photo: Picture | None) -> int:
+    if photo is None:
+        width, height = settings.sides
+    else:
+        height, width = photo.rgb.shape[2:]
+    return max(fit(width, height, settings.size, settings.fit))
 
 
 def _check_room(run: Run, output: str | os.PathLike[str]) -> None:

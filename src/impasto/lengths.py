@@ -7,14 +7,14 @@ RELATIVE, PIXELS = (0.05, 10.0), (16, 32768)
 
 
 class Length(NamedTuple):
-    """How long a painting's longer side is: so many pixels of the finished picture, or times its longer side."""
+    """How long a painting's side is that `fit` goes by: so many pixels of the finished picture, or times its side."""
 
     value: float
     pixels: bool = False
 
-    def beside(self, longer: int, finished: int) -> int:
-        """Give the pixels beside a canvas of that longer side, which will have `finished` in the end."""
-        return max(1, round(self.value * longer / finished if self.pixels else self.value * longer))
+    def beside(self, side: float, finished: float) -> int:
+        """Give the pixels beside a canvas of that side, which will have `finished` in the end."""
+        return max(1, round(self.value * side / finished if self.pixels else self.value * side))
 
 
 def parse_lengths(value: Any) -> Any:

@@ -272,6 +272,12 @@ class Settings(BaseModel):
         return self
 
     @property
+    def sides(self) -> tuple[int, int]:
+        """Width and height of the aspect, in no unit."""
+        width, height = map(int, self.aspect.split(":"))
+        return width, height
+
+    @property
     def content_seen(self) -> dict[str, float]:
         """The content taps with their weights, or none where the content has no weight."""
         return self.content_taps if self.content_weight else {}

@@ -36,7 +36,8 @@ def paint_files(
     # start_job does and checks this too, but seconds later: torch comes first there.
     every, settings = unfold(paintings, settings)
     inputs = every if photo is None else [photo, *every]
-    check_target(output, inputs=inputs, overwrite=overwrite, bits=bits, size=settings.size)
+    size = settings.size if settings.fit == "longest" else 1  # otherwise it takes the photo to know
+    check_target(output, inputs=inputs, overwrite=overwrite, bits=bits, size=size)
     if recipe_file:
         check_recipe_file(recipe_file, inputs=inputs, overwrite=overwrite)
     if announcement and not quiet:

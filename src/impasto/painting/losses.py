@@ -17,6 +17,23 @@ def content_sum(features: Tensor, target: Tensor, mask: Tensor | None = None) ->
     return squared_distance(features, target, mask) / 2
 
 
+def content_mean(features: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean squared difference of two feature maps (1, N, h, w): sum (F - P)^2 / (N M) over M positions.
+
+    With a mask, M is the sum of it. Source: Johnson, neural-style; Gatys, PytorchNeuralStyleTransfer; and others.
+    """
+    return squared_distance(features, target, mask) / (features.shape[1] * _count_positions(features, mask))
+
+
+def content_root(features: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Squared difference of two feature maps (1, N, h, w) over M positions, divided by 2 sqrt(N M).
+
+    Grows with the picture's side. Source: Smith, neural-style-tf, its first content loss.
+    """
+    size = features.shape[1] * _count_positions(features, mask)
+    return squared_distance(features, target, mask) / (2 * size**0.5)
+
+
 def content_relative(
     features: Tensor, target: Tensor, mask: Tensor | None = None, whole: Tensor | float | None = None
 ) -> Tensor:
@@ -53,6 +70,34 @@ def style_gram(canvas: Moments, painting: Moments) -> Tensor:
     return (canvas.second_moment - target).square().sum() / _or_one(target.square().sum())
 
 
+def style_mean(canvas: Moments, painting: Moments) -> Tensor:
+    """Mean squared difference of Gram matrices that are divided by N M: sum ((G - A) / N)^2 / N^2 per position.
+
+    Deep taps, with more channels, count less than in `style_sum`. Source: Johnson, neural-style; Athalye, neural-style.
+    """
+    channels = len(canvas.total)
+    return (canvas.second_moment - painting.second_moment).square().sum() / channels**4
+
+
+def style_covariance(canvas: Moments, painting: Moments) -> Tensor:
+    """Squared difference of covariances as a share of the painting's: |K - D|^2 / |D|^2.
+
+    A painting that is nearly flat counts as if its covariance had a tenth of its Gram matrix's size.
+    """
+    target = painting.covariance
+    whole = torch.maximum(target.square().sum(), 0.01 * painting.second_moment.square().sum())
+    return (canvas.covariance - target).square().sum() / _or_one(whole)
+
+
+def style_mean_std(canvas: Moments, painting: Moments) -> Tensor:
+    """Squared difference of the channels' means and standard deviations, as a share of the painting's energy.
+
+    Source: Li et al., "Demystifying Neural Style Transfer", 2017, their batch normalisation statistics.
+    """
+    means, spreads = canvas.mean - painting.mean, canvas.spread - painting.spread
+    return (means.square().sum() + spreads.square().sum()) / _or_one(painting.energy)
+
+
 def style_wasserstein(canvas: Moments, painting: Moments) -> Tensor:
     """Squared Wasserstein-2 distance of two normal distributions of features, as a share of the painting's energy.
 
@@ -71,13 +116,21 @@ def style_wasserstein(canvas: Moments, painting: Moments) -> Tensor:
     return distance
 
 
-def total_variation(rgb: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean squared step from each pixel to the one below and the one to the right: (1, 3, H, W) in [0, 1].
+def style_wasserstein_mean(canvas: Moments, painting: Moments) -> Tensor:
+    """Squared Wasserstein-2 distance of two normal distributions of N-channel features, divided by N.
 
-    A mean, so that it weighs alike at every size. Source: Mahendran and Vedaldi 2015, with exponent 2.
+    Both covariances have 1e-4 added on their diagonals. Source: Crowson, style-transfer-pytorch, whose matrix root is an
+    approximation of the one here by twelve steps.
     """
-    variation: Tensor = _TotalVariation.apply(rgb, mask)  # type: ignore[no-untyped-call]
-    return variation
+    ridge = 1e-4
+    added = ridge * torch.eye(len(canvas.total)).to(canvas.total)
+    eigenvalues, vectors = torch.linalg.eigh(painting.covariance)
+    root = (vectors * (eigenvalues + ridge).clamp_min(ridge).sqrt()) @ vectors.T
+    inner = root @ (canvas.covariance + added) @ root
+    overlap = torch.linalg.eigvalsh(inner).clamp_min(ridge**2).sqrt().sum()  # none is smaller but by rounding
+    spread = (canvas.covariance + painting.covariance + 2 * added).diagonal().sum() - 2 * overlap
+    distance: Tensor = ((canvas.mean - painting.mean).square().sum() + spread) / len(canvas.total)
+    return distance
 
 
 def out_of_range(rgb: Tensor) -> Tensor:
@@ -116,33 +169,8 @@ class _SquaredDistance(torch.autograd.Function):
         return pulled if root is None else pulled * root, None, None
 
 
-class _TotalVariation(torch.autograd.Function):
-    """Total variation and its gradient, for which autograd would go over eight copies of the picture."""
-
-    @staticmethod
-    def forward(ctx: Any, rgb: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the mean over steps down plus that over steps to the right."""
-        variation, ctx.gradient = rgb.new_zeros(()), torch.zeros_like(rgb)
-        for dimension in (2, 3):
-            step = rgb.diff(dim=dimension)
-            count = max(1, step.numel())  # a single row or column has no steps in one direction, and so no mean of them
-            pull = (step if mask is None else step * _of_both(mask, dimension).square()) / count
-            variation += (step * pull).sum()
-            ctx.gradient.narrow(dimension, 1, step.shape[dimension]).add_(pull, alpha=2)
-            ctx.gradient.narrow(dimension, 0, step.shape[dimension]).sub_(pull, alpha=2)
-        return variation
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """Each step draws its two pixels together."""
-        return ctx.gradient * gradient, None
-
-
-def _of_both(mask: Tensor, dimension: int) -> Tensor:
-    """The mask of steps between neighbours: where both are seen."""
-    steps = mask.shape[dimension] - 1
-    return mask.narrow(dimension, 1, steps) * mask.narrow(dimension, 0, steps)
+def _count_positions(features: Tensor, mask: Tensor | None) -> Tensor | int:
+    return features[0, 0].numel() if mask is None else mask.sum()
 
 
 def _or_one(whole: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from impasto.painting import losses
 from impasto.painting.style import Region, Source, Style
+from impasto.painting.variation import vary
 from impasto.perception.moments import Moments
 from impasto.perception.network import Network
 from impasto.pictures.masks import shrink_mask
@@ -55,6 +56,7 @@ class Objective:
 
     def __init__(self, network: Network, settings: Settings, photo: Source | None, regions: Sequence[Region]) -> None:
         self.network, self.settings, self.mask = network, settings, photo.alpha if photo else None
+        self.has_photo = photo is not None
         self.regions = [region for region in regions if region.share]
         self.masks = {tap: shrink_mask(self.mask, network.stride[tap]) for tap in list_taps(settings)}
         whole = sum(region.share for region in self.regions)
@@ -111,16 +113,20 @@ class Objective:
             start=zero,
         )
         alpha, beta = settings.weights
-        return {**({"content": alpha * content} if self.content else {}), "style": beta * style}
+        return {**({"content": alpha * content} if self.has_photo else {}), "style": beta * style}
 
     def compare_pixels(self, canvas: Tensor) -> dict[str, Tensor]:
         """Return the weighted terms, each (), that need no network: tv and range, where they have weights."""
         settings, terms = self.settings, {}
         if settings.tv_weight:
-            terms["tv"] = settings.tv_weight * losses.total_variation(canvas, self.mask)
+            terms["tv"] = settings.tv_weight * self._vary(canvas)
         if settings.range_weight:
             terms["range"] = settings.range_weight * losses.out_of_range(canvas)
         return terms
+
+    def _vary(self, canvas: Tensor) -> Tensor:
+        of = self.settings
+        return vary(canvas, of.tv_loss, of.tv_exponent, self.mask, around=of.padding == "circular")
 
     def _mask(self, region: Region, tap: str) -> Tensor | None:
         return self.masks[tap] if region.masks is None else region.masks[tap]

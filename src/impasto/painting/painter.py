@@ -11,17 +11,16 @@ from torch import Tensor
 from impasto.errors import DivergedError, UsageError
 from impasto.painting.adam import Adam
 from impasto.painting.beginnings import begin
-from impasto.painting.frequencies import favour_low
+from impasto.painting.frequencies import choose_basis
 from impasto.painting.hardware import keep_freed_memory, return_freed_memory
 from impasto.painting.lbfgs import LBFGS
 from impasto.painting.objective import Objective, list_taps
 from impasto.painting.style import Palette, Region, Source, blend_styles
 from impasto.perception.network import Network
-from impasto.pictures.sizes import fit, ladder, resize, resize_around
+from impasto.pictures.sizes import fit, ladder, measure_side, resize, resize_around
 from impasto.settings import Settings
 
 RECOVERIES = 4  # how often a scale may diverge, gone on with at a quarter of the step length each time, before it fails
-LONGEST_MOVE = 0.5  # of a pixel's range in one step of L-BFGS: further away its picture of the loss does not hold
 EXPLODED = 10.0  # times the loss that the scale began with, where that is more than the loss of a grey canvas
 ADVICE = (
     "Lower the weights (--style-weight, --content-weight, --tv-weight, --range-weight), with adam the --learning-rate, "
@@ -98,12 +97,14 @@ class Painter:
 
     def _plan_sizes(self) -> list[tuple[int, int]]:
         """Width and height at each scale, without those too small for the deepest tap."""
+        settings = self.settings
         if self.photo:
             height, width = self.photo.rgb.shape[2:]
         else:
-            width, height = map(int, self.settings.aspect.split(":"))
-        longer_sides = ladder(self.settings.size, self.settings.start_size, self.settings.scale_step)
-        sizes = [fit(width, height, longer) for longer in longer_sides]
+            width, height = settings.sides
+        size = min(settings.size, max(width, height)) if settings.fit == "shrink" else settings.size
+        sides = ladder(size, settings.start_size, settings.scale_step)
+        sizes = [fit(width, height, side, settings.fit) for side in sides]
         if min(sizes[-1]) < self.cell:
             raise UsageError(
                 f"The picture would be {sizes[-1][0]} x {sizes[-1][1]} pixels; the deepest tap needs {self.cell} on "
@@ -119,7 +120,8 @@ class Painter:
 
     def _check_tiles(self, size: tuple[int, int]) -> None:
         """Refuse sides that were asked for, and where the grid of the deepest tap would not go round evenly."""
-        for side in size if self.photo is None else (self.settings.size,):
+        asked = size if self.photo is None else () if self.settings.fit in ("area", "shrink") else (self.settings.size,)
+        for side in asked:
             if side % self.cell:
                 below = side // self.cell * self.cell
                 near = " or ".join(str(it) for it in (below, below + self.cell) if it)
@@ -139,7 +141,7 @@ class Painter:
         done = 0
         for scale, (width, height) in enumerate(self.sizes, start=1):
             photo = self.photo and self.photo.scaled(width, height)
-            objective = Objective(self.network, self.settings, photo, self._list_regions(max(width, height)))
+            objective = Objective(self.network, self.settings, photo, self._list_regions(width, height))
             canvas = self._begin(width, height, photo)
             self._coarse = scale < len(self.sizes)
             if isinstance(self._optimizer, Adam):
@@ -188,7 +190,7 @@ class Painter:
                 if alpha is not None:
                     gradient = gradient * (alpha > 0)
                 self._optimizer.step(canvas, gradient)
-                if self.settings.optimizer == "adam":
+                if self.settings.optimizer == "adam" and self.settings.limits != "none":
                     canvas.clamp_(0, 1)
                 if alpha is not None:  # the moments of a coarser scale have spread over what is transparent here
                     canvas.copy_(torch.where(alpha > 0, canvas, self._accepted))
@@ -216,9 +218,17 @@ class Painter:
         )
 
     def _make_optimizer(self) -> Adam | LBFGS:
-        if self.settings.optimizer == "adam":
-            return Adam(self.settings.learning_rate * self._care)
-        return LBFGS(rate=self._care, longest=LONGEST_MOVE, basis=favour_low if self._coarse else None)
+        of = self.settings
+        if of.optimizer == "adam":
+            return Adam(of.learning_rate * self._care, of.adam_beta1, of.adam_beta2, of.adam_epsilon)
+        low_first = self._coarse and of.lbfgs_low_first and of.limits != "clamp"
+        return LBFGS(
+            of.lbfgs_history,
+            rate=self._care,
+            longest=of.lbfgs_longest or math.inf,
+            basis=choose_basis(of.lbfgs_range, low_first=low_first),
+            limits=(0.0, 1.0) if of.limits == "clamp" else None,
+        )
 
     def _begin(self, width: int, height: int, photo: Source | None) -> Tensor:
         """Return the canvas that a scale begins with: the last scale's picture, or what the settings say."""
@@ -232,21 +242,23 @@ class Painter:
     def _resize(self) -> Callable[[Tensor, int, int], Tensor]:
         return resize_around if self.tiles else resize
 
-    def _list_regions(self, longer: int) -> list[Region]:
-        """Blend the paintings' styles for a canvas whose longer side is `longer`: one region, all of it."""
+    def _list_regions(self, width: int, height: int) -> list[Region]:
+        """Blend the paintings' styles for a canvas of that size: one region, all of it."""
         taps = list_taps(self.settings)
         # Paintings don't tile: what lies beyond their border is more of the same, not their other side.
         network = self.network.padded("replicate") if self.tiles else self.network
         styles = [
-            self.palette.ask(network, painting, *self._size_painting(painting, longer), taps)
+            self.palette.ask(network, painting, *self._size_painting(painting, width, height), taps)
             for painting in self.paintings
         ]
         return [Region(blend_styles(styles, [painting.share for painting in self.paintings]))]
 
-    def _size_painting(self, painting: Source, longer: int) -> tuple[int, int]:
-        """Give a painting's width and height beside a canvas whose longer side is `longer`."""
-        height, width = painting.rgb.shape[2:]
-        width, height = fit(width, height, painting.length.beside(longer, max(self.sizes[-1])))
+    def _size_painting(self, painting: Source, canvas_width: int, canvas_height: int) -> tuple[int, int]:
+        """Give a painting's width and height beside a canvas, by the same rule as the canvas's own."""
+        # A small painting still grows with the canvas.
+        rule = "longest" if self.settings.fit == "shrink" else self.settings.fit
+        side, finished = measure_side(canvas_width, canvas_height, rule), measure_side(*self.sizes[-1], rule)
+        width, height = fit(painting.rgb.shape[3], painting.rgb.shape[2], painting.length.beside(side, finished), rule)
         if min(width, height) < self.cell:
             raise UsageError(
                 f"A painting would be {width} x {height} pixels, but the deepest tap needs {self.cell} on each "

@@ -156,6 +156,24 @@ def pool(x: Tensor, *, overwrite: bool) -> tuple[Tensor, Pull]:
     return y.view(x.dtype).permute(0, 3, 1, 2), pull
 
 
+def rounding_up(pool: Layer, x: Tensor) -> tuple[Tensor, Pull]:
+    """Pool so that what an odd size leaves over gives a cell of its own, of what there is: the last row twice."""
+    odd = [dimension for dimension in (2, 3) if x.shape[dimension] % 2]
+    for dimension in odd:
+        x = torch.cat([x, x.narrow(dimension, x.shape[dimension] - 1, 1)], dimension)
+    y, pull = pool(x)
+
+    def pull_back(g: Tensor) -> Tensor:
+        g = pull(g)
+        for dimension in reversed(odd):
+            last = g.shape[dimension] - 1
+            g.narrow(dimension, last - 1, 1).add_(g.narrow(dimension, last, 1))
+            g = g.narrow(dimension, 0, last)
+        return g.contiguous(memory_format=torch.channels_last) if odd else g
+
+    return y, pull_back
+
+
 def _bits(x: Tensor) -> Tensor:
     """See floating point numbers as integers: for those not below 0 order is the same, all others are negative.
 

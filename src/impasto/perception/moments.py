@@ -39,6 +39,12 @@ class Moments:
         outer = weight @ self.outer @ weight.T + across + across.T + self.count * bias.outer(bias)
         return Moments(self.count, total + self.count * bias, outer)
 
+    def shifted(self, shift: float) -> "Moments":
+        """Return the moments of F + shift."""
+        across = shift * self.total[:, None].expand_as(self.outer)
+        outer = self.outer + across + across.T + shift**2 * self.count
+        return Moments(self.count, self.total + shift * self.count, outer)
+
     @cached_property
     def mean(self) -> Tensor:
         """The mean feature (C,)."""
@@ -53,6 +59,12 @@ class Moments:
     def covariance(self) -> Tensor:
         """The covariance between channels (C, C)."""
         return self.second_moment - self.mean.outer(self.mean)
+
+    @cached_property
+    def spread(self) -> Tensor:
+        """The standard deviation of each channel (C,)."""
+        # A rounded variance may be below 0, and the root's slope at 0 has no bound.
+        return self.covariance.diagonal().clamp_min(1e-12).sqrt()
 
     @cached_property
     def energy(self) -> Tensor:

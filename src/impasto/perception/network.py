@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
 from types import MappingProxyType
@@ -24,10 +24,13 @@ from impasto.perception.frozen import (
     pool,
     rectify,
     rectifying,
+    rounding_up,
 )
 from impasto.perception.moments import Moments, read_moments
 
 Pooling = Literal["max", "average", "l2"]
+Rounding = Literal["down", "up"]
+Scaling = Literal["own", "256", "255"]
 Padding = Literal["zero", "replicate-first", "replicate", "reflect", "circular"]
 Masks = Sequence[Tensor | None]
 
@@ -51,6 +54,19 @@ class Normalisation:
 
 IMAGENET = Normalisation()
 CAFFE = Normalisation(mean=(0.48501961, 0.45795686, 0.40760392), std=(1 / 255, 1 / 255, 1 / 255), bgr=True)
+
+
+def rescale(normalisation: Normalisation, scaling: Scaling) -> Normalisation:
+    """Return a network's normalisation as another program scales its input.
+
+    `own` is as it is. `256` multiplies values by 256 where the network was trained on 0 to 255 (neural-style). `255` is
+    0 to 255 minus the mean, without a deviation, which gordicaleksa gives to weights that were trained with one.
+    """
+    mean, std = normalisation.mean, normalisation.std
+    if scaling == "256":
+        (mr, mg, mb), (sr, sg, sb) = ([value * 255 / 256 for value in of] for of in (mean, std))
+        return replace(normalisation, mean=(mr, mg, mb), std=(sr, sg, sb))
+    return replace(normalisation, std=(1 / 255,) * 3) if scaling == "255" else normalisation
 
 
 def plan_layers(depths: Sequence[int]) -> list[str]:
@@ -84,13 +100,14 @@ class Network(nn.Module):
         cut: str | None = None,
         normalisation: Normalisation = IMAGENET,
         pooling: Pooling = "max",
+        rounding: Rounding = "down",
         padding: Padding = "zero",
         keep_activation_size: bool = True,
     ) -> None:
         super().__init__()
         plan = plan_layers(depths)
         self.layers = plan if cut is None else plan[: plan.index(cut) + 1]
-        self.pooling, self.padding = pooling, padding
+        self.pooling, self.rounding, self.padding = pooling, rounding, padding
         self.pool_gain = POOL_GAIN[pooling] if keep_activation_size else 1.0
         self.normalisation = normalisation
         self.convs, self.mixes = nn.ModuleDict(), nn.ModuleDict()
@@ -202,8 +219,10 @@ class Network(nn.Module):
             return rectify if layer.replace("relu", "conv") in asked else None
         if self.pooling == "max":
             place = self.layers.index(layer)
-            return partial(pool, overwrite=not {*self.layers[place - 2 : place]} & {*asked})
-        return partial(by_autograd, self._pool_smoothly)
+            join: Layer = partial(pool, overwrite=not {*self.layers[place - 2 : place]} & {*asked})
+        else:
+            join = partial(by_autograd, self._pool_smoothly)
+        return partial(rounding_up, join) if self.rounding == "up" else join
 
     def _normalise(self, rgb: Tensor) -> Tensor:
         """Bring `rgb` to what the first layer was trained on, at its own precision, then to the network's."""

@@ -7,22 +7,38 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from impasto.errors import UsageError
+from impasto.settings import Fit
 
 
-def fit(width: int, height: int, longer: int) -> tuple[int, int]:
-    """Give the width and height, in pixels, that keep the aspect with `longer` as the longer side; each at least 1.
+def measure_side(width: int, height: int, rule: Fit) -> float:
+    """Give the side of a picture that a rule goes by, in pixels.
 
-    Raises UsageError where a side is below 1.
-
-    Example: fit(4000, 3000, 512) == (512, 384)
+    `longest`, `shortest`, `width` and `height` are sides; `area` is the side of a square of the same area. `shrink` goes
+    by the longest.
     """
-    _check_sides(width, height, longer)
-    scale = longer / max(width, height)
+    if rule == "area":
+        return math.sqrt(width * height)
+    sides = {"width": width, "height": height, "shortest": min(width, height)}
+    return sides.get(rule, max(width, height))
+
+
+def fit(width: int, height: int, side: int, rule: Fit = "longest") -> tuple[int, int]:
+    """Give the width and height, in pixels, that keep the aspect with `side` as the side that the rule goes by.
+
+    Each is at least 1. With `shrink`, a picture whose longest side is below `side` keeps its size. Raises UsageError
+    where a side is below 1.
+
+    Example: fit(4000, 3000, 512) == (512, 384); fit(4000, 3000, 512, "shortest") == (683, 512)
+    """
+    _check_sides(width, height, side)
+    scale = side / measure_side(width, height, rule)
+    if rule == "shrink":
+        scale = min(1.0, scale)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def ladder(size: int, start: int, step: float) -> list[int]:
-    """Give the longer sides, in pixels, to paint at: growing, about `step` times from one to the next, last `size`.
+    """Give the sides that a rule goes by, in pixels, to paint at: growing, about `step` times from one to the next, last `size`.
 
     Counted down from `size`, so that the steps are even: the first is the one nearest to `start` by ratio. Raises
     UsageError where a side is below 1, or `step` is not above 1.
