@@ -11,14 +11,12 @@ import pytest
 
 SOURCE = Path(__file__).parent.parent / "src" / "impasto"
 LAYERS = {
+    "settings": 0,
+    "presets": -1,  # within layer 0, what settings are made of
+    "companions": -1,
     "weighed": -2,
     "lengths": -2,
-    "presets": -2,
-    "companions": -1,
-    "settings": 0,
-    "presets": 0,
-    "companions": 0,
-    "weighed": 0,
+    "textures": 0.5,
     "errors": 0,
     "pictures": 1,
     "perception": 1,

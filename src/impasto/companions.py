@@ -1,4 +1,4 @@
-"""Settings that do something only beside certain values of another one; where they would do nothing, they are refused."""
+"""Settings that do something only beside certain values of another one; where they would not, they are refused."""
 
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple

@@ -135,8 +135,8 @@ class Settings(BaseModel):
     style_size: Lengths = knob(
         1.0,
         "Content and style",
-        "size of the paintings, and of their strokes: relative to the canvas [0.05 to 10], or in pixels of the finished "
-        "picture, such as 512px; one for all, or one for each painting",
+        "size of the paintings, and of their strokes: relative to the canvas [0.05 to 10], or in pixels of the "
+        "finished picture, such as 512px; one for all, or one for each painting",
     )
     style_blend: tuple[Weight, ...] = knob(
         (), "Content and style", "weight of each painting, in their order; all alike if not given"

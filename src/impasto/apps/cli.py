@@ -33,8 +33,8 @@ from impasto.apps.options import read_settings, with_settings
 from impasto.apps.painting import paint_files
 from impasto.apps.recipes import diff, rerun, show_recipe
 from impasto.apps.sheets import sheet
-from impasto.apps.textures import texture
 from impasto.apps.terminal import DONE, FAILED, INTERRUPTED, WRONG_USAGE, hush, say
+from impasto.apps.textures import texture
 from impasto.errors import ImpastoError, UsageError
 from impasto.settings import Settings
 

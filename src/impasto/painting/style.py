@@ -19,6 +19,7 @@ from impasto.pictures.sizes import resize
 
 Style = Mapping[str, Moments]  # by tap, after its mix
 
+ALIKE = Length(1.0)  # as large as the canvas
 KEPT = 64  # styles that a palette keeps, a few megabytes each
 
 
@@ -32,7 +33,7 @@ class Source:
     rgb: Tensor
     alpha: Tensor | None = None
     share: float = 1.0
-    length: Length = Length(1.0)
+    length: Length = ALIKE
 
     def opaque(self) -> Tensor:
         """Return `rgb` over the mean of the colours that are visible."""

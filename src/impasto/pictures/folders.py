@@ -26,10 +26,10 @@ def list_pictures(folder: str | os.PathLike[str]) -> list[Path]:
     """
     folder = Path(folder)
     try:
-        names = sorted(os.listdir(folder))
+        inside = sorted(folder.iterdir())
     except OSError as error:
         raise PictureError(f"{folder} can't be looked into: {error.strerror or error}") from error
-    found = [folder / name for name in names if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES]
+    found = [path for path in inside if not path.name.startswith(".") and path.suffix.lower() in SUFFIXES]
     pictures = [path for path in found if not path.is_dir()]
     if not pictures:
         raise PictureError(
