@@ -114,7 +114,8 @@ def test_a_texture_begins_with_the_paintings_colours_and_tiles_whatever_the_pres
     assert settings.style_loss == {"sum": 1.0}
 
 
-def test_an_aspect_beside_a_photo_is_refused(shelf: Path) -> None:
+@pytest.mark.usefixtures("shelf")
+def test_an_aspect_beside_a_photo_is_refused() -> None:
     with pytest.raises(UsageError, match=r"--aspect 2:1 does nothing with a photo"):
         impasto.paint("photo.png", "monets/a.png", aspect="2:1")
 
@@ -139,9 +140,7 @@ def test_a_texture_has_the_aspect_that_was_asked_for_at_every_scale() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_a_texture_that_begins_moved_around_ends_moved_around(
-    optimizer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_texture_that_begins_moved_around_ends_moved_around(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that no place in it is a border: by whole cells of the deepest tap, and over two scales."""
     from impasto.painting import painter
 
@@ -173,8 +172,9 @@ def test_a_photo_that_shall_tile_gets_whole_cells_on_its_other_side() -> None:
 # Recipes
 
 
+@pytest.mark.usefixtures("shelf")
 def test_a_texture_carries_a_recipe_that_paints_it_again(
-    shelf: Path, quick: dict[str, object], capsys: pytest.CaptureFixture[str]
+    quick: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["texture", "monets/a.png", *as_options({**quick, "size": "32x16"}), "-o", "first.png", "-q"]
     assert main(words) == 0
@@ -199,7 +199,8 @@ def test_a_texture_carries_a_recipe_that_paints_it_again(
     assert "--content-weight 3: there is no photo to weigh" in capsys.readouterr().err
 
 
-def test_a_folder_of_paintings_becomes_a_recipe_of_each(shelf: Path, quick: dict[str, object]) -> None:
+@pytest.mark.usefixtures("shelf")
+def test_a_folder_of_paintings_becomes_a_recipe_of_each(quick: dict[str, object]) -> None:
     files.write(make_picture(40, 40, 9), "one.png")
     chosen = {**quick, "style_blend": (3, 1)}
     folded = impasto.texture(["monets", "one.png"], output="folded.png", **chosen)
@@ -218,7 +219,8 @@ def test_a_picture_in_a_folder_that_can_not_be_read_is_named(shelf: Path, quick:
         impasto.texture("monets", **quick)
 
 
-def test_a_picture_in_a_folder_is_not_overwritten(shelf: Path, quick: dict[str, object]) -> None:
+@pytest.mark.usefixtures("shelf")
+def test_a_picture_in_a_folder_is_not_overwritten(quick: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=r"monets/a\.png is also the input monets/a\.png"):
         impasto.texture("monets", output="monets/a.png", overwrite=True, **quick)
 

@@ -34,8 +34,8 @@ def draw(height: int = 5, width: int = 6, seed: int = 0) -> Tensor:
         ("isotropic", 1, (5**0.5 + 2) / 2),
         ("isotropic_sum", 2, 9),
         ("isotropic_sum", 1, 5**0.5 + 2),
-        # With the border repeated: right 1, 2, 0, -1, -1, 0; down 2, 0, -3, 0, 0, 0; falling 0, 1, 2, 0, 2, 1, -1, -3, 0,
-        # -1, -1, 0; rising 0, -1, -2, 0, 2, 1, -2, -3, 0, 1, 1, 0
+        # With the border repeated: right 1, 2, 0, -1, -1, 0; down 2, 0, -3, 0, 0, 0; falling 0, 1, 2, 0, 2, 1, -1, -3,
+        # 0, -1, -1, 0; rising 0, -1, -2, 0, 2, 1, -2, -3, 0, 1, 1, 0
         ("nine_point", 2, 2 * ((7 / 6 + 13 / 6) / 3 + (22 / 12 + 25 / 12) / 12)),
         ("nine_point", 1, 2 * ((5 / 6 + 5 / 6) / 3 + (12 / 12 + 13 / 12) / 12)),
     ],

@@ -316,7 +316,7 @@ def _settle(
         return settings
     given = settings.model_dump(exclude_unset=True) if settings else {}
     try:
-        return Settings.model_validate({**before, **given, **asked}, context={"asked": asked})
+        return Settings.model_validate({**before, **given, **asked}, context={"asked": asked, "strict": False})
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()]
         raise UsageError("; ".join(faults)) from None

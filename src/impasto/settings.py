@@ -174,7 +174,7 @@ class Settings(BaseModel):
         "Content and style",
         "one or several, with weights: wasserstein, between means and covariances; gram: |G-A|^2 / |A|^2; "
         "covariance: the same of covariances; mean_std: of means and deviations; histogram: of each channel's values; "
-        "sum: the paper's sum (G-A)^2 / 4 N^2 M^2; mean: the mean of ((G-A) / NM)^2; wasserstein_mean: a channel's mean",
+        "sum: the paper's sum (G-A)^2 / 4 N^2 M^2; mean: of ((G-A) / NM)^2; wasserstein_mean: for a channel",
     )
     normalize_gradients: bool = knob(
         False, "Content and style", "scale each tap's gradient to an L1 norm of the tap's weight"
@@ -266,7 +266,7 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _check_companions(self, info: ValidationInfo) -> Self:
         defaults = {name: field.default for name, field in type(self).model_fields.items()}
-        asked = set(info.context["asked"]) if info.context else set()
+        asked = set(info.context["asked"]) if info.context and info.context["strict"] else set()
         check_companions(dict(self), defaults, asked)
         check_balance(dict(self), {**defaults, **PRESETS[self.preset]}, asked)
         return self

@@ -1,5 +1,6 @@
 """The losses: pure functions of features, moments and pixels, each a scalar."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -7,42 +8,25 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from impasto.perception.moments import Moments
+from impasto.settings import ContentLoss, StyleLoss
 
 
-def content_sum(features: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Half the squared difference of two feature maps (1, C, h, w): 1/2 sum (F - P)^2.
+def content_whole(kind: ContentLoss, target: Tensor, mask: Tensor | None = None, least: float = 0.0) -> Tensor | float:
+    """Return what the `squared_distance` from a target (1, N, h, w) over M positions is divided by, as content loss.
 
-    `mask` (1, 1, h, w) says how much each position counts. Source: Gatys et al. 2015, equation 1.
+    `mask` (1, 1, h, w) says how much each position counts; M is then the sum of it. `sum`: 2. `mean`: N M, so that it
+    is a mean. `root`: 2 sqrt(N M), which lies between the two. `relative`: the target's own variance, as
+    `content_variance`; 0 is then the photo itself, about 1 its mean feature everywhere, and neither size nor network
+    changes the scale.
+
+    Sources: Gatys et al. 2015, equation 1; Johnson, neural-style, and others; Smith, neural-style-tf; ours.
     """
-    return squared_distance(features, target, mask) / 2
-
-
-def content_mean(features: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean squared difference of two feature maps (1, N, h, w): sum (F - P)^2 / (N M) over M positions.
-
-    With a mask, M is the sum of it. Source: Johnson, neural-style; Gatys, PytorchNeuralStyleTransfer; and others.
-    """
-    return squared_distance(features, target, mask) / (features.shape[1] * _count_positions(features, mask))
-
-
-def content_root(features: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Squared difference of two feature maps (1, N, h, w) over M positions, divided by 2 sqrt(N M).
-
-    Grows with the picture's side. Source: Smith, neural-style-tf, its first content loss.
-    """
-    size = features.shape[1] * _count_positions(features, mask)
-    return squared_distance(features, target, mask) / (2 * size**0.5)
-
-
-def content_relative(
-    features: Tensor, target: Tensor, mask: Tensor | None = None, whole: Tensor | float | None = None
-) -> Tensor:
-    """Squared difference of two feature maps (1, C, h, w) as a share of the target's own variance.
-
-    0 is the photo itself, about 1 its mean feature everywhere; neither size nor network changes the scale. `whole` is
-    what it is a share of, where `content_variance` has been asked before.
-    """
-    return squared_distance(features, target, mask) / (content_variance(target, mask) if whole is None else whole)
+    if kind == "sum":
+        return 2.0
+    if kind == "relative":
+        return content_variance(target, mask, least)
+    size = target.shape[1] * (target[0, 0].numel() if mask is None else mask.sum())
+    return size if kind == "mean" else 2 * size**0.5
 
 
 def content_variance(target: Tensor, mask: Tensor | None = None, least: float = 0.0) -> Tensor:
@@ -119,8 +103,8 @@ def style_wasserstein(canvas: Moments, painting: Moments) -> Tensor:
 def style_wasserstein_mean(canvas: Moments, painting: Moments) -> Tensor:
     """Squared Wasserstein-2 distance of two normal distributions of N-channel features, divided by N.
 
-    Both covariances have 1e-4 added on their diagonals. Source: Crowson, style-transfer-pytorch, whose matrix root is an
-    approximation of the one here by twelve steps.
+    Both covariances have 1e-4 added on their diagonals. Source: Crowson, style-transfer-pytorch, whose matrix root is
+    an approximation of the one here by twelve steps.
     """
     ridge = 1e-4
     added = ridge * torch.eye(len(canvas.total)).to(canvas.total)
@@ -139,6 +123,36 @@ def out_of_range(rgb: Tensor) -> Tensor:
     Without it L-BFGS matches the style with values that are cut off in the end, and the match with them.
     """
     return squared_distance(rgb, rgb.detach().clamp(0, 1)) / rgb.numel()
+
+
+# What is compared by its moments alone, which add up over windows of a canvas.
+STYLE_LOSSES: Mapping[StyleLoss, Callable[[Moments, Moments], Tensor]] = {
+    "sum": style_sum,
+    "mean": style_mean,
+    "gram": style_gram,
+    "covariance": style_covariance,
+    "mean_std": style_mean_std,
+    "wasserstein": style_wasserstein,
+    "wasserstein_mean": style_wasserstein_mean,
+}
+# What needs all features of the canvas at once, and so can't be had from windows: `painting/histograms.py`.
+NEED_FEATURES: frozenset[StyleLoss] = frozenset({"histogram"})
+GRAM_LOSSES: frozenset[StyleLoss] = frozenset({"sum", "mean", "gram"})  # what a shift of activations changes
+
+
+def style(weights: Mapping[StyleLoss, float], canvas: Moments, painting: Moments, shift: float = 0.0) -> Tensor:
+    """Sum the style losses that compare moments, each with its weight.
+
+    `shift` is added to all activations before their Gram matrices. Source: Novak and Nikulin, "Improving the Neural
+    Algorithm of Artistic Style", 2016, section 3.1.
+    """
+    shifted = (canvas.shifted(shift), painting.shifted(shift)) if shift else (canvas, painting)
+    terms = [
+        weight * STYLE_LOSSES[kind](*(shifted if kind in GRAM_LOSSES else (canvas, painting)))
+        for kind, weight in weights.items()
+        if kind not in NEED_FEATURES
+    ]
+    return torch.stack(terms).sum() if terms else canvas.total.new_zeros(())
 
 
 def squared_distance(x: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -167,10 +181,6 @@ class _SquaredDistance(torch.autograd.Function):
         difference, root = ctx.saved_tensors
         pulled = difference * (2 * gradient).to(difference.dtype)
         return pulled if root is None else pulled * root, None, None
-
-
-def _count_positions(features: Tensor, mask: Tensor | None) -> Tensor | int:
-    return features[0, 0].numel() if mask is None else mask.sum()
 
 
 def _or_one(whole: Tensor) -> Tensor:

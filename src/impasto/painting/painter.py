@@ -13,14 +13,16 @@ from impasto.painting.adam import Adam
 from impasto.painting.beginnings import begin
 from impasto.painting.frequencies import choose_basis
 from impasto.painting.hardware import keep_freed_memory, return_freed_memory
+from impasto.painting.histograms import Histogram, blend
 from impasto.painting.lbfgs import LBFGS
-from impasto.painting.objective import Objective, list_taps
-from impasto.painting.style import Palette, Region, Source, blend_styles
+from impasto.painting.objective import Objective, list_taps, needs_features
+from impasto.painting.style import Palette, Region, Source, blend_styles, capture_values
 from impasto.perception.network import Network
 from impasto.pictures.sizes import fit, ladder, measure_side, resize, resize_around
 from impasto.settings import Settings
 
 RECOVERIES = 4  # how often a scale may diverge, gone on with at a quarter of the step length each time, before it fails
+PATIENCE = 10  # steps in which the loss has to fall by `min_improvement`
 EXPLODED = 10.0  # times the loss that the scale began with, where that is more than the loss of a grey canvas
 ADVICE = (
     "Lower the weights (--style-weight, --content-weight, --tv-weight, --range-weight), with adam the --learning-rate, "
@@ -70,6 +72,8 @@ class Painter:
         self.notes: list[str] = []
         self.cell = max(network.stride[tap] for tap in list_taps(settings))
         self.tiles = settings.padding == "circular"
+        # Paintings don't tile: what lies beyond their border is more of the same, not their other side.
+        self.still = network.padded("replicate") if self.tiles else network
         self.sizes = self._plan_sizes()
         self._check_sources()
         self.total = settings.steps + settings.later_steps * (len(self.sizes) - 1)
@@ -164,6 +168,7 @@ class Painter:
     ) -> Iterator[dict[str, float]]:
         """Take the steps of one scale; where the loss explodes, go back to the last good canvas, more carefully."""
         self._accepted = canvas.detach().clone()
+        totals: list[float] = []
         ceiling, recoveries, settled = math.inf, 0, steps - 2  # the optimiser takes its memory in the first two steps
         while steps:
             if steps >= settled:
@@ -184,8 +189,16 @@ class Painter:
                 grey = objective.evaluate(torch.full_like(canvas, 0.5))["total"]
                 ceiling = max(EXPLODED * losses["total"], grey if math.isfinite(grey) else 0.0)
             self._accept(canvas)
+            totals.append(losses["total"])
             yield losses
             steps -= 1
+            if steps and self._has_settled(totals):
+                self.total -= steps
+                self.notes.append(
+                    f"A scale of {canvas.shape[3]} x {canvas.shape[2]} ended {steps} steps early: {PATIENCE} steps "
+                    f"lowered the loss by less than {self.settings.min_improvement:g} of it."
+                )
+                return
             with torch.no_grad():
                 if alpha is not None:
                     gradient = gradient * (alpha > 0)
@@ -194,6 +207,13 @@ class Painter:
                     canvas.clamp_(0, 1)
                 if alpha is not None:  # the moments of a coarser scale have spread over what is transparent here
                     canvas.copy_(torch.where(alpha > 0, canvas, self._accepted))
+
+    def _has_settled(self, totals: Sequence[float]) -> bool:
+        least = self.settings.min_improvement
+        if not least or len(totals) <= PATIENCE:
+            return False
+        before = min(totals[:-PATIENCE])
+        return before - min(totals[-PATIENCE:]) < least * abs(before)
 
     def _accept(self, canvas: Tensor) -> None:
         assert self._accepted is not None
@@ -245,13 +265,24 @@ class Painter:
     def _list_regions(self, width: int, height: int) -> list[Region]:
         """Blend the paintings' styles for a canvas of that size: one region, all of it."""
         taps = list_taps(self.settings)
-        # Paintings don't tile: what lies beyond their border is more of the same, not their other side.
-        network = self.network.padded("replicate") if self.tiles else self.network
         styles = [
-            self.palette.ask(network, painting, *self._size_painting(painting, width, height), taps)
+            self.palette.ask(self.still, painting, *self._size_painting(painting, width, height), taps)
             for painting in self.paintings
         ]
-        return [Region(blend_styles(styles, [painting.share for painting in self.paintings]))]
+        shares = [painting.share for painting in self.paintings]
+        return [Region(blend_styles(styles, shares), values=self._blend_values(width, height))]
+
+    def _blend_values(self, width: int, height: int) -> dict[str, Histogram]:
+        """Pour the paintings' features together, where a style loss compares them."""
+        if not needs_features(self.settings):
+            return {}
+        taps = self.settings.style_taps
+        seen = [
+            capture_values(self.still, painting.scaled(*self._size_painting(painting, width, height)), taps)
+            for painting in self.paintings
+        ]
+        shares = [painting.share for painting in self.paintings]
+        return {tap: blend([values[tap] for values in seen], shares) for tap in taps}
 
     def _size_painting(self, painting: Source, canvas_width: int, canvas_height: int) -> tuple[int, int]:
         """Give a painting's width and height beside a canvas, by the same rule as the canvas's own."""

@@ -3,7 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from impasto.lengths import Length
+from impasto.painting.histograms import Histogram, gather
 from impasto.perception.moments import Moments
 from impasto.perception.network import Network
 from impasto.pictures.masks import shrink_mask
@@ -66,12 +67,13 @@ class Region:
     `masks` has, for each of the style's taps, a mask (1, 1, h, w) on the canvas, or None for all of it; without
     `masks` the region is all that is visible. `share` is what its style loss counts. A style loss is of means over the
     region, so that the pull on each pixel is as strong in a small region as in a large one where the share is the
-    region's part of the canvas.
+    region's part of the canvas. `values` are the style's histograms by tap, where a style loss compares those.
     """
 
     style: Style
     masks: Mapping[str, Tensor | None] | None = None
     share: float = 1.0
+    values: Mapping[str, Histogram] = field(default_factory=dict)
 
 
 def capture_style(network: Network, painting: Source, taps: Collection[str]) -> Style:
@@ -79,11 +81,20 @@ def capture_style(network: Network, painting: Source, taps: Collection[str]) -> 
 
     Example: capture_style(network, Source(rgb), ["relu3_1"])["relu3_1"].mean
     """
-    masks = {tap: [shrink_mask(painting.alpha, network.stride[tap])] for tap in taps}
+    masks = {tap: [shrink_mask(painting.alpha, network.stride[tap], network.rounding)] for tap in taps}
     with torch.no_grad():
         measured = network.look(painting.rgb, (), masks)[1]
         seen = {tap: network.mix_moments(tap, moments) for tap, (moments,) in measured.items()}
     return {tap: moments.scaled(1 / moments.count) for tap, moments in seen.items()}
+
+
+def capture_values(network: Network, painting: Source, taps: Collection[str]) -> dict[str, Histogram]:
+    """Take the features of what is visible of a painting at `taps`, after their mixes, as histograms."""
+    with torch.no_grad():
+        return {
+            tap: gather(features, shrink_mask(painting.alpha, network.stride[tap], network.rounding))
+            for tap, features in network(painting.rgb, taps).items()
+        }
 
 
 def blend_styles(styles: Sequence[Style], shares: Sequence[float]) -> Style:

@@ -69,6 +69,21 @@ def _add_gradient(x: Tensor, g: Tensor | None, given: Tensor) -> Tensor:  # noqa
 FEATURES = Reader(lambda x: (x.clone(),), _add_gradient)  # a copy, as the pulls end by writing over what they keep
 
 
+def normalising(reader: Reader, strength: float) -> Reader:
+    """Scale what a reader adds to the gradient so that its absolute values sum to `strength`, whatever its size.
+
+    `strength` is the weight that the gradients are given with. Source: Johnson, neural-style's -normalize_gradients.
+    """
+
+    def pull(x: Tensor, g: Tensor | None, *given: Tensor | None) -> Tensor:
+        own = reader.pull(x, None, *given)
+        whole = torch.linalg.vector_norm(own, 1, dtype=torch.promote_types(own.dtype, torch.float32))
+        own = own * (strength / (whole + 1e-8 * strength) if strength else 0.0)
+        return own.to(x.dtype) if g is None else g.add_(own)
+
+    return Reader(reader.read, pull)
+
+
 class Convolution:
     """A frozen 3x3 convolution: `weight` (D, C, 3, 3), `bias` (D,), zeros for `padding` rows and columns around.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ from impasto.perception.frozen import (
     Pull,
     Reader,
     by_autograd,
+    normalising,
     pool,
     rectify,
     rectifying,
@@ -33,6 +34,14 @@ Rounding = Literal["down", "up"]
 Scaling = Literal["own", "256", "255"]
 Padding = Literal["zero", "replicate-first", "replicate", "reflect", "circular"]
 Masks = Sequence[Tensor | None]
+
+
+class Strengths(NamedTuple):
+    """L1 norms that gradients shall have: at a tap of what comes from its features, and from moments for each mask."""
+
+    features: Mapping[str, float]
+    moments: Mapping[str, Sequence[float]]
+
 
 VGG19_DEPTHS = (2, 2, 4, 4, 4)  # convolutions in each block
 VGG16_DEPTHS = (2, 2, 3, 3, 3)
@@ -150,19 +159,24 @@ class Network(nn.Module):
         return {tap: self.mix(tap, features) for tap, features in self.look(rgb, taps)[0].items()}
 
     def look(
-        self, rgb: Tensor, taps: Collection[str], measured: Mapping[str, Masks] = MappingProxyType({})
+        self,
+        rgb: Tensor,
+        taps: Collection[str],
+        measured: Mapping[str, Masks] = MappingProxyType({}),
+        strengths: Strengths | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, list[Moments]]]:
         """Return features (1, C, h, w) at `taps` and moments at the taps `measured`, all as they are before mixes.
 
         `rgb` (1, 3, H, W) is sRGB in [0, 1]; `measured` has one or several masks (1, 1, h, w) for each tap, where None
         is all of it, and gets moments for each. Gradients flow to `rgb`, once; the weights are taken as frozen. To ask
-        for moments is cheaper than to measure features.
+        for moments is cheaper than to measure features. With `strengths`, gradients are normalised: what comes back at
+        a tap from its features, or from moments, has an L1 norm of its strength there, which its weights are part of.
         """
         asked = {*taps, *measured}
         if missing := sorted(asked - set(self.layers)):
             raise UsageError(f"This network has no tap {missing[0]!r}; it has {', '.join(self.layers)}.")
         keep = torch.is_grad_enabled() and rgb.requires_grad
-        read = iter(FrozenPass.apply(self._normalise(rgb), self._chain(taps, measured), keep))  # type: ignore[no-untyped-call]
+        read = iter(FrozenPass.apply(self._normalise(rgb), self._chain(taps, measured, strengths), keep))  # type: ignore[no-untyped-call]
         features, moments = {}, {}
         for layer in self.layers:
             if layer in taps:
@@ -195,7 +209,9 @@ class Network(nn.Module):
         assert mix.bias is not None
         return moments.mapped(mix.weight.flatten(1).to(moments.total), mix.bias.to(moments.total))
 
-    def _chain(self, taps: Collection[str], measured: Mapping[str, Masks]) -> list[tuple[Layer, list[Reader]]]:
+    def _chain(
+        self, taps: Collection[str], measured: Mapping[str, Masks], strengths: Strengths | None
+    ) -> list[tuple[Layer, list[Reader]]]:
         """List the layers down to the deepest that is asked for, with what is read after each."""
         asked = {*taps, *measured}
         layers = self.layers[: 1 + max(map(self.layers.index, asked), default=-1)]
@@ -204,8 +220,7 @@ class Network(nn.Module):
             apply = self._make_layer(layer, following, after, asked)
             if apply is not None:
                 shown = following if layer.startswith("conv") and layer not in asked else layer
-                readers = [FEATURES] if shown in taps else []
-                chain.append((apply, [*readers, *map(read_moments, measured.get(shown, ()))]))
+                chain.append((apply, _list_readers(shown, taps, measured, strengths)))
         return chain
 
     def _make_layer(self, layer: str, following: str, after: str, asked: Collection[str]) -> Layer | None:
@@ -259,6 +274,19 @@ class Network(nn.Module):
             return F.avg_pool2d(x, 2) * self.pool_gain
         # The mean over four squares, times four, under the root; the small constant keeps the gradient finite at 0.
         return (F.avg_pool2d(x * x, 2) * 4 + 1e-12).sqrt() * self.pool_gain
+
+
+def _list_readers(
+    tap: str, taps: Collection[str], measured: Mapping[str, Masks], strengths: Strengths | None
+) -> list[Reader]:
+    """List what is read at a tap: its features, then moments for each mask."""
+    features, moments = [FEATURES] if tap in taps else [], [read_moments(mask) for mask in measured.get(tap, ())]
+    if strengths is None:
+        return features + moments
+    return [
+        *(normalising(reader, strengths.features[tap]) for reader in features),
+        *(normalising(reader, of) for reader, of in zip(moments, strengths.moments.get(tap, ()), strict=True)),
+    ]
 
 
 def _mix(weight: Tensor, bias: Tensor) -> nn.Conv2d:

@@ -13,8 +13,8 @@ from impasto.settings import Fit
 def measure_side(width: int, height: int, rule: Fit) -> float:
     """Give the side of a picture that a rule goes by, in pixels.
 
-    `longest`, `shortest`, `width` and `height` are sides; `area` is the side of a square of the same area. `shrink` goes
-    by the longest.
+    `longest`, `shortest`, `width` and `height` are sides; `area` is the side of a square of the same area. `shrink`
+    goes by the longest.
     """
     if rule == "area":
         return math.sqrt(width * height)
@@ -38,10 +38,10 @@ def fit(width: int, height: int, side: int, rule: Fit = "longest") -> tuple[int,
 
 
 def ladder(size: int, start: int, step: float) -> list[int]:
-    """Give the sides that a rule goes by, in pixels, to paint at: growing, about `step` times from one to the next, last `size`.
+    """Give the sides, in pixels, to paint at: growing, about `step` times from one to the next, last `size`.
 
-    Counted down from `size`, so that the steps are even: the first is the one nearest to `start` by ratio. Raises
-    UsageError where a side is below 1, or `step` is not above 1.
+    They are the sides that `fit` goes by. Counted down from `size`, so that the steps are even: the first is the one
+    nearest to `start` by ratio. Raises UsageError where a side is below 1, or `step` is not above 1.
 
     Example: ladder(512, 128, 2**0.5) == [128, 181, 256, 362, 512]
     """
