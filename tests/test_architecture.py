@@ -15,6 +15,8 @@ LAYERS = {
     "presets": -1,  # within layer 0, what settings are made of
     "companions": -1,
     "weighed": -2,
+    "lengths": -2,
+    "textures": 0.5,
     "errors": 0,
     "pictures": 1,
     "perception": 1,

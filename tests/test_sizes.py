@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.errors import UsageError
-from impasto.pictures.sizes import fit, ladder, measure_side, resize
+from impasto.pictures.sizes import fit, ladder, measure_side, resize, resize_around
 
 side = st.integers(1, 10_000)
 
@@ -115,3 +115,14 @@ def test_resize_lets_bicubic_overshoot_and_gradients_through():
     assert larger.min() < 0
     larger.sum().backward()
     torch.testing.assert_close(edge.grad.sum(), torch.tensor(32.0 * 32))
+
+
+@pytest.mark.parametrize(("width", "height"), [(48, 32), (30, 20), (7, 5), (24, 16), (90, 10)])
+def test_what_tiles_still_does_when_it_is_resized(width, height):
+    """As in the middle of nine of them, wherever they are cut apart."""
+    x = torch.rand(1, 2, 16, 24, generator=torch.Generator().manual_seed(1))
+    nine = resize(x.repeat(1, 1, 3, 3), 3 * width, 3 * height)
+    middle = nine[..., height : 2 * height, width : 2 * width]
+    found = resize_around(x, width, height)
+    torch.testing.assert_close(found, middle, rtol=1e-4, atol=1e-5)
+    assert (found - resize(x, width, height)).abs().max() > 0.01 or (width, height) == (24, 16)

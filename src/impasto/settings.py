@@ -4,18 +4,21 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     PlainSerializer,
+    ValidationInfo,
     model_validator,
 )
 
-from impasto.companions import check_companions, is_idle
+from impasto.companions import check_balance, check_companions, give_way, is_idle
+from impasto.lengths import Length, parse_lengths, write_lengths
 from impasto.presets import PRESETS
-from impasto.weighed import parse_weights, write_weights
+from impasto.weighed import check_weights, parse_weights, write_weights
 
 Preset = Literal[
     "default",
@@ -40,7 +43,8 @@ ColorSpace = Literal["lab", "luv", "yuv", "ycbcr"]
 ColorMatch = Literal["symmetric", "cholesky", "pca", "histogram"]
 Layout = Literal["auto", "impasto", "torchvision", "caffe", "gatys"]
 Pooling = Literal["max", "average", "l2"]
-Padding = Literal["replicate-first", "zero", "replicate", "reflect"]
+Padding = Literal["replicate-first", "zero", "replicate", "reflect", "circular"]
+Noise = Literal["uniform", "normal", "painting"]
 Rounding = Literal["down", "up"]
 Scaling = Literal["own", "256", "255"]
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -49,13 +53,28 @@ Limits = Literal["auto", "clamp", "none"]
 
 TapName = Annotated[str, Field(pattern=r"^(conv|relu)[1-5]_[1-4]$")]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Weighed = (BeforeValidator(parse_weights), PlainSerializer(write_weights, return_type=str), Field(min_length=1))
+Weighed = (
+    BeforeValidator(parse_weights),
+    PlainSerializer(write_weights, return_type=str),
+    Field(min_length=1),
+    AfterValidator(check_weights),
+)
 TapWeights = Annotated[dict[TapName, Weight], *Weighed]
 LossWeights = Annotated[dict[StyleLoss, Weight], *Weighed]
+Lengths = Annotated[tuple[Length, ...], BeforeValidator(parse_lengths), PlainSerializer(write_lengths, return_type=str)]
 
-BEGINNINGS = ("noise", "photo", "painting")  # what `init` means, where it is no file
+ASPECT = r"^[1-9]\d{0,4}:[1-9]\d{0,4}$"
+BEGINNINGS = ("noise", "photo", "painting", "gray")  # what `init` means, where it is no file
+BALANCE_SPAN = 30.0  # what the content's weight is multiplied by from 50 to 0, and divided by from 50 to 100
 CONTENT_TAPS = {"relu3_1": 0.2, "relu4_1": 1.0, "relu5_1": 0.5}
 STYLE_TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
+
+
+def check_init(init: str) -> str:
+    """Refuse an empty name."""
+    if not init.strip():
+        raise ValueError(f"takes {', '.join(BEGINNINGS)} or the name of a picture file; not {init!r}")
+    return init
 
 
 def knob(default: Any, group: str, help: str, **bounds: Any) -> Any:
@@ -82,16 +101,42 @@ class Settings(BaseModel):
     seed: int = knob(
         0, "Picture", "number that all chance is drawn from; the same seed paints the same picture", ge=0, le=2**63 - 1
     )
-    init: str = knob(
-        "photo",
-        "Picture",
-        "what the canvas starts as: noise, photo, painting (the first that has a weight), or a picture file",
+    aspect: str = knob(
+        "1:1", "Picture", "width to height of a texture, which has no photo to take it from", pattern=ASPECT
     )
 
+    init: Annotated[str, AfterValidator(check_init)] = knob(
+        "photo",
+        "Beginning",
+        "what the canvas starts as: noise, photo, painting (the first that has a weight), gray, or a picture file",
+    )
+    init_noise: float = knob(0.0, "Beginning", "how much noise is mixed into what the canvas starts as", ge=0, le=1)
+    init_blur: float = knob(
+        0.0, "Beginning", "how far what the canvas starts as is blurred, as a share of its longer side", ge=0, le=0.5
+    )
+    noise: Noise = knob(
+        "uniform",
+        "Beginning",
+        "uniform: any value alike; normal: around grey; painting: with the mean and covariance of the paintings' "
+        "colours",
+    )
+    noise_strength: float = knob(1.0, "Beginning", "how far noise goes from its mean", ge=0, le=1)
+
+    balance: float = knob(
+        50.0,
+        "Content and style",
+        "one dial in place of both weights: 0 is almost the photo, 100 almost the paintings alone, 50 the preset's "
+        "own weights",
+        ge=0,
+        le=100,
+    )
     content_weight: Weight = knob(0.138, "Content and style", "weight of the photo (alpha)")
     style_weight: Weight = knob(1.0, "Content and style", "weight of the paintings (beta)")
-    style_size: float = knob(
-        1.0, "Content and style", "size of the paintings, and of their strokes, relative to the canvas", ge=0.05, le=10
+    style_size: Lengths = knob(
+        1.0,
+        "Content and style",
+        "size of the paintings, and of their strokes: relative to the canvas [0.05 to 10], or in pixels of the "
+        "finished picture, such as 512px; one for all, or one for each painting",
     )
     style_blend: tuple[Weight, ...] = knob(
         (), "Content and style", "weight of each painting, in their order; all alike if not given"
@@ -204,19 +249,40 @@ class Settings(BaseModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _fill_from_preset(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _fill_from_preset(cls, values: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
         if not isinstance(values, Mapping):
             return handler(values)
+        # What somebody asks for now stands above the rest, as where a recipe, which spells out all, is painted again.
+        asked = set(info.context["asked"]) if info.context else {*values}
         preset = values.get("preset", "default")
-        merged = {**(PRESETS.get(preset, {}) if isinstance(preset, str) else {}), **values}
+        merged = {**(PRESETS.get(preset, {}) if isinstance(preset, str) else {}), **give_way(values, asked)}
         defaults = {name: field.default for name, field in cls.model_fields.items()}
         # What a preset says about something that the user has chosen otherwise is left out.
-        idle = {name for name in merged if name not in values and is_idle(name, {**defaults, **merged})}
+        idle = {name for name in merged if name not in asked and is_idle(name, {**defaults, **merged})}
         filled = handler({name: value for name, value in merged.items() if name not in idle})
         filled.model_fields_set.intersection_update(values)  # not what only the preset has set
         return filled
 
     @model_validator(mode="after")
-    def _check_companions(self) -> Self:
-        check_companions(dict(self), {name: field.default for name, field in type(self).model_fields.items()})
+    def _check_companions(self, info: ValidationInfo) -> Self:
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        asked = set(info.context["asked"]) if info.context and info.context["strict"] else set()
+        check_companions(dict(self), defaults, asked)
+        check_balance(dict(self), {**defaults, **PRESETS[self.preset]}, asked)
         return self
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Width and height of the aspect, in no unit."""
+        width, height = map(int, self.aspect.split(":"))
+        return width, height
+
+    @property
+    def content_seen(self) -> dict[str, float]:
+        """The content taps with their weights, or none where the content has no weight."""
+        return self.content_taps if self.content_weight else {}
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """The weights of content and style after the turn of the balance."""
+        return self.content_weight * BALANCE_SPAN ** ((50 - self.balance) / 50), self.style_weight

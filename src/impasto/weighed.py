@@ -23,3 +23,10 @@ def parse_weights(value: Any) -> Any:
 def write_weights(weights: Mapping[str, float]) -> str:
     """Write {"relu4_2": 1.0} as `relu4_2:1`, every digit that `parse_weights` needs to read the same weights."""
     return ",".join(f"{name}:{repr(float(weight)).removesuffix('.0')}" for name, weight in weights.items())
+
+
+def check_weights(weights: dict[str, float]) -> dict[str, float]:
+    """Refuse weights that are all 0."""
+    if weights and not any(weights.values()):
+        raise ValueError(f"{write_weights(weights)} leaves nothing: give at least one a weight above 0")
+    return weights

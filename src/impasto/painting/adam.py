@@ -1,5 +1,6 @@
 """Adam, whose moments can be carried to a canvas of another size."""
 
+from collections.abc import Callable
 from typing import Self
 
 import torch
@@ -31,8 +32,8 @@ class Adam:
         spread = (self.second / (1 - self.beta2**self.steps)).sqrt_().add_(self.epsilon)
         x.addcdiv_(self.first, spread, value=-self.rate / (1 - self.beta1**self.steps))
 
-    def enlarged(self, width: int, height: int) -> Self:
-        """Carry the moments to a canvas of another size."""
+    def enlarged(self, width: int, height: int, resize: Callable[[Tensor, int, int], Tensor] = resize) -> Self:
+        """Carry the moments to a canvas of another size, resized as the canvas is."""
         if self.first is not None and self.second is not None:
             self.first = resize(self.first, width, height).contiguous(memory_format=torch.channels_last)
             self.second = resize(self.second, width, height).clamp_(min=0).contiguous(memory_format=torch.channels_last)

@@ -42,7 +42,7 @@ class Sums:
 
 
 class Objective:
-    """L = alpha L_content + beta L_style + TV + range for a canvas of the photo's size.
+    """L = alpha L_content + beta L_style + TV + range for a canvas of the photo's size, if there is one.
 
     Each region of the canvas has a style of its own, and its share of L_style; most canvases are one region. What is
     transparent, in the photo or in a painting, is left out of every term.
@@ -53,15 +53,14 @@ class Objective:
     Style Transfer", section 4.
     """
 
-    def __init__(self, network: Network, settings: Settings, photo: Source, regions: Sequence[Region]) -> None:
-        self.network, self.settings, self.mask = network, settings, photo.alpha
+    def __init__(self, network: Network, settings: Settings, photo: Source | None, regions: Sequence[Region]) -> None:
+        self.network, self.settings, self.mask = network, settings, photo.alpha if photo else None
+        self.has_photo = photo is not None
         self.regions = [region for region in regions if region.share]
-        self.masks = {
-            tap: shrink_mask(photo.alpha, network.stride[tap], network.rounding) for tap in list_taps(settings)
-        }
+        self.masks = {tap: shrink_mask(self.mask, network.stride[tap], network.rounding) for tap in list_taps(settings)}
         whole = sum(region.share for region in self.regions)
         with torch.no_grad():
-            self.content = network(photo.rgb, settings.content_taps)
+            self.content = network(photo.rgb, settings.content_seen) if photo else {}
             self.whole = {}
             for tap, features in self.content.items():
                 energy = sum(region.share * float(region.style[tap].energy) for region in self.regions) / whole
@@ -90,7 +89,7 @@ class Objective:
         """Sum up what the network sees of a canvas (1, 3, H, W)."""
         network, settings = self.network, self.settings
         masks = {tap: [self._mask(region, tap) for region in self.regions] for tap in settings.style_taps}
-        kept = {*settings.content_taps, *(settings.style_taps if needs_features(settings) else ())}
+        kept = {*self.content, *(settings.style_taps if needs_features(settings) else ())}
         features, moments = network.look(canvas, kept, masks, self.strengths)
         mixed = {tap: network.mix(tap, seen) for tap, seen in features.items()}
         content = {
@@ -106,7 +105,7 @@ class Objective:
         """Return the weighted terms, each (), of what the network has seen of the whole canvas: content, style."""
         settings, zero = self.settings, torch.zeros(())
         content = sum(
-            (weight * (sums.content[tap] / self.whole[tap]) for tap, weight in settings.content_taps.items()),
+            (settings.content_taps[tap] * (seen / self.whole[tap]) for tap, seen in sums.content.items()),
             start=zero,
         )
         style = sum(
@@ -119,16 +118,21 @@ class Objective:
         for region, distances in zip(self.regions, sums.histograms, strict=bool(sums.histograms)):
             share = region.share * settings.style_loss["histogram"]
             style = style + share * sum(weight * distances[tap] for tap, weight in settings.style_taps.items())
-        return {"content": settings.content_weight * content, "style": settings.style_weight * style}
+        alpha, beta = settings.weights
+        return {**({"content": alpha * content} if self.has_photo else {}), "style": beta * style}
 
     def compare_pixels(self, canvas: Tensor) -> dict[str, Tensor]:
         """Return the weighted terms, each (), that need no network: tv and range, where they have weights."""
         settings, terms = self.settings, {}
         if settings.tv_weight:
-            terms["tv"] = settings.tv_weight * vary(canvas, settings.tv_loss, settings.tv_exponent, self.mask)
+            terms["tv"] = settings.tv_weight * self._vary(canvas)
         if settings.range_weight:
             terms["range"] = settings.range_weight * losses.out_of_range(canvas)
         return terms
+
+    def _vary(self, canvas: Tensor) -> Tensor:
+        of = self.settings
+        return vary(canvas, of.tv_loss, of.tv_exponent, self.mask, around=of.padding == "circular")
 
     def _mask(self, region: Region, tap: str) -> Tensor | None:
         return self.masks[tap] if region.masks is None else region.masks[tap]
@@ -153,10 +157,11 @@ class Objective:
     def _plan_strengths(self) -> Strengths:
         """Say how large each tap's gradients shall be, where they are normalised: as its weights."""
         settings = self.settings
-        features = {tap: settings.content_weight * weight for tap, weight in settings.content_taps.items()}
+        alpha, beta = settings.weights
+        features = {tap: alpha * settings.content_taps[tap] for tap in self.content}
         moments = {}
         for tap, weight in settings.style_taps.items():
-            shares = [settings.style_weight * weight * region.share for region in self.regions]
+            shares = [beta * weight * region.share for region in self.regions]
             if needs_features(settings):
                 features[tap] = features.get(tap, 0.0) + sum(shares) * settings.style_loss["histogram"]
             moments[tap] = shares
@@ -170,4 +175,4 @@ def needs_features(settings: Settings) -> bool:
 
 def list_taps(settings: Settings) -> list[str]:
     """List the taps at which paintings are measured: the style's, and the content's for what its losses compare to."""
-    return sorted({*settings.content_taps, *settings.style_taps})
+    return sorted({*settings.content_seen, *settings.style_taps})

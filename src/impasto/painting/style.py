@@ -3,7 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from impasto.lengths import Length
 from impasto.painting.histograms import Histogram, gather
 from impasto.perception.moments import Moments
 from impasto.perception.network import Network
@@ -19,16 +20,21 @@ from impasto.pictures.sizes import resize
 
 Style = Mapping[str, Moments]  # by tap, after its mix
 
+ALIKE = Length(1.0)  # as large as the canvas
 KEPT = 64  # styles that a palette keeps, a few megabytes each
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A photo or a painting: `rgb` (1, 3, H, W) in [0, 1]; `alpha` (1, 1, H, W) or None; `share` of a blend."""
+    """A photo or a painting: `rgb` (1, 3, H, W) in [0, 1]; `alpha` (1, 1, H, W) or None; `share` of a blend.
+
+    `length` is how large a painting is beside the canvas.
+    """
 
     rgb: Tensor
     alpha: Tensor | None = None
     share: float = 1.0
+    length: Length = ALIKE
 
     def opaque(self) -> Tensor:
         """Return `rgb` over the mean of the colours that are visible."""
@@ -41,7 +47,7 @@ class Source:
         """Resize it, laid out in memory as networks like it."""
         rgb = resize(self.rgb, width, height).clamp(0, 1).contiguous(memory_format=torch.channels_last)
         alpha = None if self.alpha is None else resize(self.alpha, width, height).clamp(0, 1)
-        return Source(rgb, alpha, self.share)
+        return replace(self, rgb=rgb, alpha=alpha)
 
     @cached_property
     def digest(self) -> str:

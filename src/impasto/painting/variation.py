@@ -1,6 +1,7 @@
 """Total variation: how much neighbouring pixels differ, in the forms that programs have."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,20 +14,20 @@ from impasto.settings import Variation
 TINY = 1e-24  # squared: below it a root's slope is taken for 0
 
 
-def vary(rgb: Tensor, kind: Variation, exponent: float, mask: Tensor | None = None) -> Tensor:
+def vary(rgb: Tensor, kind: Variation, exponent: float, mask: Tensor | None = None, *, around: bool = False) -> Tensor:
     """Return the total variation of a canvas (1, 3, H, W) in [0, 1]; `mask` (1, 1, H, W) says how much pixels count.
 
     With steps d down and r to the right, one pixel apart, and the exponent p:
     `mean`: mean |d|^p + mean |r|^p; `sum`: sum |d|^p + sum |r|^p; `isotropic`: mean (d^2 + r^2)^(p/2) over the pixels
     that have both; `isotropic_sum`: sum of the same; `nine_point`: 2/3 of the means along the axes and 1/6 of those
     along the diagonals, the border repeated. Steps are multiplied by the mask at both their pixels; the means are over
-    all steps, whatever they count.
+    all steps, whatever they count. `around` goes on over the border to the other side, as of a picture that tiles.
 
     Source: Rudin, Osher and Fatemi 1992; Mahendran and Vedaldi 2015; the programs named in docs/presets.md.
     """
-    if kind == "mean" and exponent == 2:
+    if kind == "mean" and exponent == 2 and not around:
         return total_variation(rgb, mask)
-    return FORMS[kind](rgb, exponent, mask)
+    return FORMS[kind](rgb, exponent, mask, around)
 
 
 def total_variation(rgb: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -38,27 +39,32 @@ def total_variation(rgb: Tensor, mask: Tensor | None = None) -> Tensor:
     return variation
 
 
-def _apart(rgb: Tensor, exponent: float, mask: Tensor | None, *, mean: bool) -> Tensor:
+def _apart(rgb: Tensor, exponent: float, mask: Tensor | None, around: bool, *, mean: bool) -> Tensor:
     total = rgb.new_zeros(())
     for dimension in (2, 3):
-        steps = _step(rgb, mask, dimension)
+        steps = _step(rgb, mask, dimension, around)
         total = total + _raise(steps.square(), exponent).sum() / (max(1, steps.numel()) if mean else 1)
     return total
 
 
-def _together(rgb: Tensor, exponent: float, mask: Tensor | None, *, mean: bool) -> Tensor:
-    down, right = _step(rgb, mask, 2)[..., :-1], _step(rgb, mask, 3)[..., :-1, :]
+def _together(rgb: Tensor, exponent: float, mask: Tensor | None, around: bool, *, mean: bool) -> Tensor:
+    down, right = _step(rgb, mask, 2, around), _step(rgb, mask, 3, around)
+    if not around:
+        down, right = down[..., :-1], right[..., :-1, :]
     steps = _raise(down.square() + right.square(), exponent)
     return steps.sum() / (max(1, steps.numel()) if mean else 1)
 
 
-def _nine_point(rgb: Tensor, exponent: float, mask: Tensor | None) -> Tensor:
-    framed = pad(rgb, (1, 1, 1, 1), "replicate")
-    seen = framed.new_ones(()).expand_as(framed) if mask is None else pad(mask, (1, 1, 1, 1), "replicate")
+def _nine_point(rgb: Tensor, exponent: float, mask: Tensor | None, around: bool) -> Tensor:
+    look = _neighbours_around if around else _neighbours
+    framed = rgb if around else pad(rgb, (1, 1, 1, 1), "replicate")
+    seen = framed.new_ones(()).expand_as(framed)
+    if mask is not None:
+        seen = mask if around else pad(mask, (1, 1, 1, 1), "replicate")
     total = rgb.new_zeros(())
     for down, right, weight in ((0, 1, 1 / 3), (1, 0, 1 / 3), (1, 1, 1 / 12), (1, -1, 1 / 12)):
-        first, second = _neighbours(framed, down, right)
-        one, other = _neighbours(seen, down, right)
+        first, second = look(framed, down, right)
+        one, other = look(seen, down, right)
         total = total + weight * _raise(((second - first) * one * other).square(), exponent).mean()
     return 2 * total
 
@@ -73,11 +79,16 @@ def _neighbours(framed: Tensor, down: int, right: int) -> tuple[Tensor, Tensor]:
     return first, framed[..., down : down + height, left + right : left + right + width]
 
 
-FORMS: Mapping[Variation, Callable[[Tensor, float, Tensor | None], Tensor]] = {
-    "mean": lambda rgb, exponent, mask: _apart(rgb, exponent, mask, mean=True),
-    "sum": lambda rgb, exponent, mask: _apart(rgb, exponent, mask, mean=False),
-    "isotropic": lambda rgb, exponent, mask: _together(rgb, exponent, mask, mean=True),
-    "isotropic_sum": lambda rgb, exponent, mask: _together(rgb, exponent, mask, mean=False),
+def _neighbours_around(x: Tensor, down: int, right: int) -> tuple[Tensor, Tensor]:
+    """Return all pixels, and for each the one so far below and to the right, beyond the border on the other side."""
+    return x, x.roll((-down, -right), (2, 3))
+
+
+FORMS: Mapping[Variation, Callable[[Tensor, float, Tensor | None, bool], Tensor]] = {
+    "mean": partial(_apart, mean=True),
+    "sum": partial(_apart, mean=False),
+    "isotropic": partial(_together, mean=True),
+    "isotropic_sum": partial(_together, mean=False),
     "nine_point": _nine_point,
 }
 
@@ -112,7 +123,10 @@ class _TotalVariation(torch.autograd.Function):
         return ctx.gradient * gradient, None
 
 
-def _step(rgb: Tensor, mask: Tensor | None, dimension: int) -> Tensor:
+def _step(rgb: Tensor, mask: Tensor | None, dimension: int, around: bool) -> Tensor:
+    if around:  # one step more, from the last to the first
+        rgb = torch.cat([rgb, rgb.narrow(dimension, 0, 1)], dimension)
+        mask = None if mask is None else torch.cat([mask, mask.narrow(dimension, 0, 1)], dimension)
     steps = rgb.diff(dim=dimension)
     return steps if mask is None else steps * _of_both(mask, dimension)
 

@@ -1,5 +1,6 @@
 """The perceptual network: a VGG plan at any widths, cut after the deepest tap that is asked for."""
 
+import copy
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,7 +32,7 @@ from impasto.perception.moments import Moments, read_moments
 Pooling = Literal["max", "average", "l2"]
 Rounding = Literal["down", "up"]
 Scaling = Literal["own", "256", "255"]
-Padding = Literal["zero", "replicate-first", "replicate", "reflect"]
+Padding = Literal["zero", "replicate-first", "replicate", "reflect", "circular"]
 Masks = Sequence[Tensor | None]
 
 
@@ -120,6 +121,7 @@ class Network(nn.Module):
         self.normalisation = normalisation
         self.convs, self.mixes = nn.ModuleDict(), nn.ModuleDict()
         self._frozen: dict[str, Convolution] = {}
+        self._twins: dict[Padding, Network] = {}
         self.stride: dict[str, int] = {}
         self.reach: dict[str, int] = {}
         channels, stride, reach = 3, 1, 0
@@ -182,6 +184,16 @@ class Network(nn.Module):
             if layer in measured:
                 moments[layer] = [Moments(next(read), next(read), next(read)) for _ in measured[layer]]
         return features, moments
+
+    def padded(self, padding: Padding) -> "Network":
+        """Return the network of the same weights that has another padding; always the same one."""
+        if padding == self.padding:
+            return self
+        if padding not in self._twins:
+            twin = copy.copy(self)
+            twin.padding, twin._frozen, twin._twins = padding, {}, {}
+            self._twins[padding] = twin
+        return self._twins[padding]
 
     def mix(self, tap: str, features: Tensor) -> Tensor:
         """Take features (B, C, h, w) through the mix of their tap, if it has one."""
@@ -254,6 +266,7 @@ class Network(nn.Module):
     def _apply(self, *given: Any, **named: Any) -> Self:
         """Move or convert the network."""
         self._frozen.clear()
+        self._twins.clear()
         return super()._apply(*given, **named)  # type: ignore[no-any-return, no-untyped-call]
 
     def _pool_smoothly(self, x: Tensor) -> Tensor:
@@ -286,19 +299,26 @@ def _mix(weight: Tensor, bias: Tensor) -> nn.Conv2d:
 def _pad(x: Tensor, padding: Padding) -> Tensor:
     """Frame a map (B, C, h, w) with one more row and column on each side."""
     # Slices instead of F.pad, which on a CPU copies a bfloat16 channels_last map to another layout and back.
-    near = 1 if padding == "reflect" else 0
     for dimension in (2, 3):
-        first, last = x.narrow(dimension, near, 1), x.narrow(dimension, x.shape[dimension] - 1 - near, 1)
-        x = torch.cat([first, x, last], dimension)
+        before, after = _framed_by(x.shape[dimension], padding)
+        x = torch.cat([x.narrow(dimension, before, 1), x, x.narrow(dimension, after, 1)], dimension)
     return x
 
 
 def _unpad(g: Tensor, padding: Padding) -> Tensor:
     """Carry the gradient (B, C, h + 2, w + 2) of a frame back to the rows and columns that it was made from."""
-    near = 1 if padding == "reflect" else 0
     for dimension in (3, 2):
-        last = g.shape[dimension] - 1
-        g.narrow(dimension, 1 + near, 1).add_(g.narrow(dimension, 0, 1))
-        g.narrow(dimension, last - 1 - near, 1).add_(g.narrow(dimension, last, 1))
-        g = g.narrow(dimension, 1, last - 1)
+        size = g.shape[dimension] - 2
+        before, after = _framed_by(size, padding)
+        g.narrow(dimension, 1 + before, 1).add_(g.narrow(dimension, 0, 1))
+        g.narrow(dimension, 1 + after, 1).add_(g.narrow(dimension, size + 1, 1))
+        g = g.narrow(dimension, 1, size)
     return g
+
+
+def _framed_by(size: int, padding: Padding) -> tuple[int, int]:
+    """Give the rows, of `size`, that are repeated before the first and after the last."""
+    if padding == "circular":
+        return size - 1, 0
+    near = min(1, size - 1) if padding == "reflect" else 0
+    return near, size - 1 - near

@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -61,6 +62,24 @@ def resize(x: Tensor, width: int, height: int) -> Tensor:
     if x.shape[-2:] == (height, width):
         return x
     return interpolate(x, size=(height, width), mode="bicubic", align_corners=False, antialias=True)
+
+
+def resize_around(x: Tensor, width: int, height: int) -> Tensor:
+    """Resize (B, C, H, W) as `resize` does, as if it were repeated without end on all sides: what tiles still does."""
+    for dimension, new in ((2, height), (3, width)):
+        old = x.shape[dimension]
+        if old == new:
+            continue
+        # As many more on both sides as are a whole number of pixels in the new size too, and enough for the filter.
+        unit = old // math.gcd(old, new)
+        wanted = math.ceil(4 * max(1.0, old / new))
+        more = unit * math.ceil(wanted / unit)
+        around = torch.arange(-more, old + more, device=x.device) % old
+        edge = more * new // old
+        framed = x.index_select(dimension, around)
+        sides = (framed.shape[3], new + 2 * edge) if dimension == 2 else (new + 2 * edge, framed.shape[2])
+        x = resize(framed, *sides).narrow(dimension, edge, new)
+    return x
 
 
 def _check_sides(*sides: int) -> None:
