@@ -62,7 +62,7 @@ class Normalisation:
 
 
 IMAGENET = Normalisation()
-CAFFE = Normalisation(mean=(0.48501961, 0.45795686, 0.40760392), std=(1 / 255, 1 / 255, 1 / 255), bgr=True)
+CAFFE = Normalisation(mean=(123.68 / 255, 116.779 / 255, 103.939 / 255), std=(1 / 255, 1 / 255, 1 / 255), bgr=True)
 
 
 def rescale(normalisation: Normalisation, scaling: Scaling) -> Normalisation:
