@@ -224,6 +224,7 @@ def test_of_many_paintings_none_is_kept_larger_than_it_is_painted_with(
     settings = Settings(**{**TEXTURE, **quick, "style_size": 0.5})
     kept = [picture.rgb.shape[2:] for picture in read_paintings(list_pictures("monets"), settings, None)]
     assert kept == [(8, 16)] * 7 + [(12, 16)] * 2  # in the order of their names
+    quick["noise"] = "uniform"
     few = impasto.texture("monets", **quick)
     monkeypatch.setattr(sources, "MANY", 100)
     many = impasto.texture("monets", **quick)
