@@ -28,6 +28,7 @@ PAGES = (
     "docs/controls.md",
     "docs/guide.md",
     "docs/performance.md",
+    "docs/presets.md",
     "training/README.md",
 )
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -81,7 +82,10 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("snippet", named(find_fences("python", "README.md", "docs/controls.md", "docs/guide.md")))
+SNIPPETS = find_fences("python", "README.md", "docs/controls.md", "docs/guide.md", "docs/presets.md")
+
+
+@pytest.mark.parametrize("snippet", named(SNIPPETS))
 def test_python_snippets_run(snippet, pictures, monkeypatch):
     """Each runs as it stands, with the embedded network; only the painter's size and steps are made small."""
 
@@ -135,7 +139,7 @@ def test_scripts_that_are_shown_can_be_run(command):
 
 def test_options_named_in_running_text_exist():
     known = set(re.findall(r"--[a-z][a-z-]+", manual()))
-    for page in ("README.md", "docs/guide.md"):
+    for page in ("README.md", "docs/guide.md", "docs/presets.md"):
         mentioned = set(re.findall(r"`(--[a-z][a-z-]+)", FENCE.sub("", read_page(page))))
         assert mentioned
         assert mentioned <= known, page

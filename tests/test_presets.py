@@ -20,9 +20,11 @@ from programs import (
 )
 from torch import Tensor
 
+import impasto
 from impasto.painting.painter import Painter
 from impasto.painting.style import Source
 from impasto.perception.network import CAFFE, IMAGENET, Network, rescale
+from impasto.pictures import files
 from impasto.presets import PRESETS
 from impasto.settings import Settings
 
@@ -74,17 +76,21 @@ def test_every_preset_of_a_program_is_compared_with_it() -> None:
 
 @pytest.mark.parametrize("preset", PROGRAMS)
 def test_loss_and_gradient_are_the_programs(preset: str) -> None:
-    compare(Settings(preset=preset), PROGRAMS[preset], rel=1e-6 if preset == "gatys-pytorch" else 1e-9)
+    compare(
+        Settings(preset=preset, network="its_own.pth"),
+        PROGRAMS[preset],
+        rel=1e-6 if preset == "gatys-pytorch" else 1e-9,
+    )
 
 
 @pytest.mark.parametrize(("function", "kind"), [(1, "root"), (2, "mean"), (3, "sum")])
 def test_neural_style_tf_has_three_content_losses(function: int, kind: str) -> None:
-    settings = Settings(preset="neural-style-tf", content_loss=kind)
+    settings = Settings(network="its_own.pth", preset="neural-style-tf", content_loss=kind)
     compare(settings, make(CAFFE_CANVAS, neural_style_tf, function=function))
 
 
 def test_neural_style_normalises_gradients_at_each_of_its_layers() -> None:
-    settings = Settings(preset="neural-style", normalize_gradients=True)
+    settings = Settings(network="its_own.pth", preset="neural-style", normalize_gradients=True)
     compare(settings, make(LUA_CANVAS, neural_style, normalise=True))
     with pytest.raises(AssertionError):
         compare(settings, PROGRAMS["neural-style"])
@@ -92,7 +98,7 @@ def test_neural_style_normalises_gradients_at_each_of_its_layers() -> None:
 
 def test_twelve_iterations_to_a_root_are_not_what_is_reproduced() -> None:
     """How far style-transfer-pytorch's own approximation is from the formula that it stands for."""
-    settings = Settings(preset="style-transfer-pytorch")
+    settings = Settings(network="its_own.pth", preset="style-transfer-pytorch")
     rough = make(PLAIN_CANVAS, style_transfer_pytorch, iterations=12)
     compare(settings, rough, rel=0.05)
     with pytest.raises(AssertionError):
@@ -105,7 +111,7 @@ def test_twelve_iterations_to_a_root_are_not_what_is_reproduced() -> None:
 def walk(preset: str, count: int, **chosen: Any) -> tuple[list[float], Tensor]:
     """Let the painter take steps from CANVAS; return the losses before each, and the canvas of the last."""
     side = {"shortest": HEIGHT, "height": HEIGHT, "area": round((WIDTH * HEIGHT) ** 0.5)}
-    settings = Settings(preset=preset, init="canvas.png", steps=count, **chosen)
+    settings = Settings(preset=preset, network="its_own.pth", init="canvas.png", steps=count, **chosen)
     settings = settings.model_copy(update={"size": side.get(settings.fit, WIDTH), "start_size": 32768, "average": 0.0})
     painter = Painter(build(settings), settings, Source(PHOTO), [Source(SAME.painting)], CANVAS)
     losses = []
@@ -122,7 +128,7 @@ def run_program(
 ) -> tuple[list[float], Tensor]:
     """Let torch's optimiser take the same steps on the program's own canvas."""
     program = PROGRAMS[preset]
-    weights = list_weights(build(Settings(preset=preset)))
+    weights = list_weights(build(Settings(preset=preset, network="its_own.pth")))
     y = program.enter(CANVAS).clone().requires_grad_()
     walker = optimizer([y], **options)
     losses: list[float] = []
@@ -176,6 +182,18 @@ def test_of_a_line_search_the_first_direction_is_reproduced_and_not_how_far() ->
 # What a preset sets beside its formulas
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_each_paints_with_the_embedded_network(preset: str) -> None:
+    photo, painting = (files.to_image(make_picture(50, 40, seed)) for seed in (1, 2))
+    run = impasto.start(photo, painting, preset=preset, size=48, steps=12)
+    losses = [step.losses["total"] for step in run]
+    assert min(losses) < losses[0]
+    assert run.picture().size == SIZES.get(Settings(preset=preset, network="its_own.pth").fit, (48, 38))
+
+
+SIZES = {"shortest": (60, 48), "height": (60, 48), "area": (54, 43), "shrink": (48, 38)}
+
+
 @pytest.mark.parametrize(
     ("preset", "photo", "expected"),
     [
@@ -191,13 +209,15 @@ def test_of_a_line_search_the_first_direction_is_reproduced_and_not_how_far() ->
 def test_each_program_measures_size_in_its_own_way(
     preset: str, photo: tuple[int, int], expected: tuple[int, int]
 ) -> None:
-    settings = Settings(preset=preset)
+    settings = Settings(preset=preset, network="its_own.pth")
     picture = Source(torch.zeros(1, 3, photo[1], photo[0]))
     assert Painter(make_network(), settings, picture, [picture]).sizes == [expected]
 
 
 def test_style_transfer_pytorch_climbs_from_128_pixels() -> None:
     picture = Source(torch.zeros(1, 3, 90, 120))
-    painter = Painter(make_network(), Settings(preset="style-transfer-pytorch"), picture, [picture])
+    painter = Painter(
+        make_network(), Settings(network="its_own.pth", preset="style-transfer-pytorch"), picture, [picture]
+    )
     assert [max(size) for size in painter.sizes] == [128, 181, 256, 362, 512]
     assert painter.total == 1000 + 4 * 500

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from impasto.perception.network import VGG19_DEPTHS, plan_layers
-from impasto.presets import PRESETS
+from impasto.presets import ON_SLIM, PRESETS
 from impasto.settings import Preset, Settings
 from impasto.weighed import parse_weights, write_weights
 
@@ -64,7 +64,7 @@ def test_what_only_the_preset_has_set_does_not_count_as_given() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_names_only_settings_and_its_values_hold(preset: str) -> None:
-    settings = Settings(preset=preset)
+    settings = Settings(preset=preset, network="vgg19")
     for name, value in PRESETS[preset].items():
         assert getattr(settings, name) == value
 
@@ -142,6 +142,16 @@ def test_what_a_preset_says_of_something_that_was_chosen_otherwise_is_left_out(
         assert name in PRESETS[preset]
         assert getattr(settings, name) == Settings.model_fields[name].default
     assert Settings(**settings.model_dump()) == settings
+
+
+@pytest.mark.parametrize("preset", ON_SLIM)
+def test_on_the_embedded_network_a_preset_has_weights_for_that(preset: str) -> None:
+    for settings in (Settings(preset=preset), Settings(preset=preset, network="slim")):
+        for name, value in {**PRESETS[preset], **ON_SLIM[preset]}.items():
+            assert getattr(settings, name) == value
+    given = Settings(preset=preset, style_weight=3, content_taps="relu3_1")
+    assert (given.style_weight, given.content_taps) == (3, {"relu3_1": 1})
+    assert set(ON_SLIM[preset]) <= {"content_taps", "style_taps", "style_weight", "tv_weight"}
 
 
 def test_every_preset_can_be_named() -> None:

@@ -53,7 +53,7 @@ _GATYS2015: dict[str, Any] = {
 # `default` is the settings' own defaults.
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "draft": {"steps": 40, "later_steps": 25},
+    "draft": {"steps": 30, "later_steps": 30},
     "fine": {"steps": 100, "later_steps": 300},
     "gatys2015": _GATYS2015,
     "gatys2016": {**_GATYS2015, **_LBFGS, "fit": "area", "precision": "float32"},
@@ -70,7 +70,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "neural-style": {
         **_PLAIN,
         **_LBFGS,
-        "init": "noise",
+        "init": "gray",
         "content_weight": 5.0,
         "style_weight": 100.0,
         "style_loss": {"mean": 1.0},
@@ -84,7 +84,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "neural-style-pt": {
         **_PLAIN,
         **_LBFGS,
-        "init": "noise",
+        "init": "gray",
         "content_weight": 5.0,
         "style_weight": 100.0,
         "style_loss": {"mean": 1.0},
@@ -116,7 +116,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "anishathalye": {
         **_PLAIN,
         "fit": "width",
-        "init": "noise",
+        "init": "gray",
         "content_weight": 5.0,
         "style_weight": 500.0,
         "style_taps": dict.fromkeys(_STYLE_TAPS, 0.2),
@@ -163,3 +163,28 @@ PRESETS: dict[str, dict[str, Any]] = {
         "average": 0.99,
     },
 }
+
+# Losses that are no shares depend on how large activations are, content with their square and style with their fourth
+# power. The programs' networks have them in the hundreds, `slim` about 1: there, with the weights of its program, a
+# preset would paint next to nothing but its total variation. These weights make the gradients of content and style
+# equally large at a picture that the default has painted, as they are there by default, and that of total variation a
+# tenth. Of taps, those with a mix are taken.
+_SLIM_CONTENT: dict[str, Any] = {"content_taps": {"relu4_1": 1.0}}
+ON_SLIM: dict[str, dict[str, Any]] = {
+    "gatys2016": {**_SLIM_CONTENT, "style_taps": dict.fromkeys(_STYLE_TAPS, 0.2), "style_weight": 1e5},
+    "gatys-pytorch": {**_SLIM_CONTENT, "style_weight": 16.0},
+    "neural-style": {**_SLIM_CONTENT, "style_weight": 1.2e4, "tv_weight": 5e-3},
+    "neural-style-pt": {**_SLIM_CONTENT, "style_weight": 1.2e4, "tv_weight": 8e-4},
+    "neural-style-tf": {**_SLIM_CONTENT, "style_weight": 1.5e4, "tv_weight": 1e-2},
+    "anishathalye": {**_SLIM_CONTENT, "style_weight": 6e4, "tv_weight": 160.0},
+    "gordicaleksa": {**_SLIM_CONTENT, "style_weight": 50.0},
+    "style-transfer-pytorch": _SLIM_CONTENT,
+}
+
+
+def list_values(preset: Any, network: Any = None) -> dict[str, Any]:
+    """Return what a preset says where the settings name `network`; nothing of one that is not known."""
+    if not isinstance(preset, str):
+        return {}
+    values = PRESETS.get(preset, {})
+    return {**values, **ON_SLIM.get(preset, {})} if network in (None, "slim") else values

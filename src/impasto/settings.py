@@ -17,7 +17,7 @@ from pydantic import (
 
 from impasto.companions import check_balance, check_companions, give_way, is_idle
 from impasto.lengths import Length, parse_lengths, write_lengths
-from impasto.presets import PRESETS
+from impasto.presets import list_values
 from impasto.weighed import check_weights, parse_weights, write_weights
 
 Preset = Literal[
@@ -255,7 +255,7 @@ class Settings(BaseModel):
         # What somebody asks for now stands above the rest, as where a recipe, which spells out all, is painted again.
         asked = set(info.context["asked"]) if info.context else {*values}
         preset = values.get("preset", "default")
-        merged = {**(PRESETS.get(preset, {}) if isinstance(preset, str) else {}), **give_way(values, asked)}
+        merged = {**list_values(preset, values.get("network")), **give_way(values, asked)}
         defaults = {name: field.default for name, field in cls.model_fields.items()}
         # What a preset says about something that the user has chosen otherwise is left out.
         idle = {name for name in merged if name not in asked and is_idle(name, {**defaults, **merged})}
@@ -268,7 +268,7 @@ class Settings(BaseModel):
         defaults = {name: field.default for name, field in type(self).model_fields.items()}
         asked = set(info.context["asked"]) if info.context and info.context["strict"] else set()
         check_companions(dict(self), defaults, asked)
-        check_balance(dict(self), {**defaults, **PRESETS[self.preset]}, asked)
+        check_balance(dict(self), {**defaults, **list_values(self.preset, self.network)}, asked)
         return self
 
     @property

@@ -90,5 +90,6 @@ def _list_values(features: Tensor) -> Tensor:
 
 def _rank(weights: Tensor) -> Tensor:
     """Return where each of what is sorted lies (C, K), in [0, 1], given how much each counts."""
-    reached = weights.double().cumsum(1)
-    return ((reached - weights / 2) / reached[:, -1:]).to(weights.dtype)
+    exact = weights.cpu().double()  # which not every device has
+    reached = exact.cumsum(1)
+    return ((reached - exact / 2) / reached[:, -1:]).to(weights)

@@ -108,7 +108,7 @@ def style_wasserstein_mean(canvas: Moments, painting: Moments) -> Tensor:
     """
     ridge = 1e-4
     added = ridge * torch.eye(len(canvas.total)).to(canvas.total)
-    eigenvalues, vectors = torch.linalg.eigh(painting.covariance)
+    eigenvalues, vectors = painting.principal
     root = (vectors * (eigenvalues + ridge).clamp_min(ridge).sqrt()) @ vectors.T
     inner = root @ (canvas.covariance + added) @ root
     overlap = torch.linalg.eigvalsh(inner).clamp_min(ridge**2).sqrt().sum()  # none is smaller but by rounding

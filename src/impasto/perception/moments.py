@@ -72,9 +72,15 @@ class Moments:
         return self.second_moment.trace()
 
     @cached_property
+    def principal(self) -> tuple[Tensor, Tensor]:
+        """The covariance's eigenvalues (C,), rising, and its eigenvectors (C, C), one in each column."""
+        eigenvalues, vectors = torch.linalg.eigh(self.covariance)
+        return eigenvalues, vectors
+
+    @cached_property
     def deviation(self) -> Tensor:
         """The symmetric square root of the covariance (C, C)."""
-        eigenvalues, vectors = torch.linalg.eigh(self.covariance)
+        eigenvalues, vectors = self.principal
         root: Tensor = (vectors * eigenvalues.clamp_min(0).sqrt()) @ vectors.T
         return root
 
