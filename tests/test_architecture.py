@@ -25,6 +25,7 @@ LAYERS = {
     "fast": 3,
     "video": 3,
     "jobs": 3,
+    "sources": 3,
     "api": 4,
     "apps": 5,
 }

@@ -17,6 +17,7 @@ from impasto.apps.sheets import read_choices
 from impasto.painting.painter import Painter
 from impasto.pictures import files
 from impasto.settings import Settings
+from impasto.textures import TEXTURE, merge_size
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
@@ -24,6 +25,7 @@ PAGES = (
     "CHANGELOG.md",
     "docs/architecture.md",
     "docs/cli.md",
+    "docs/controls.md",
     "docs/guide.md",
     "docs/performance.md",
     "docs/presets.md",
@@ -80,12 +82,18 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("snippet", named(find_fences("python", "README.md", "docs/guide.md", "docs/presets.md")))
+SNIPPETS = find_fences("python", "README.md", "docs/controls.md", "docs/guide.md", "docs/presets.md")
+
+
+@pytest.mark.parametrize("snippet", named(SNIPPETS))
 def test_python_snippets_run(snippet, pictures, monkeypatch):
     """Each runs as it stands, with the embedded network; only the painter's size and steps are made small."""
 
     def paint_cheaply(network, settings, *sources):
         return Painter(network, settings.model_copy(update=CHEAP), *sources)
+
+    pictures.joinpath("monets").mkdir()
+    files.write(make_picture(60, 45, 6), "monets/monet.jpg")
 
     monkeypatch.setattr(api, "Painter", paint_cheaply)
     before = set(pictures.iterdir())
@@ -107,7 +115,8 @@ def test_the_pages_show_something():
 def test_impasto_command_lines_are_understood(words):
     command, bound, *_ = app.parse_args(words, exit_on_error=False, print_error=False)
     given = {name: value for name, value in bound.arguments.items() if name in Settings.model_fields}
-    settings = read_settings(given)
+    texture = command.__name__ == "texture"
+    settings = read_settings(merge_size(given), TEXTURE) if texture else read_settings(given)
     if command.__name__ == "paint":
         assert len(settings.style_blend) in (0, len(bound.arguments["paintings"]))
     if command.__name__ == "sheet":

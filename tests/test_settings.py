@@ -1,5 +1,6 @@
 """Settings: presets fill, explicit values win, and everything can be written down and read back."""
 
+import itertools
 import re
 from typing import get_args
 
@@ -277,3 +278,71 @@ def test_settings_that_go_together_round_trip(values: dict[str, object]) -> None
     settings = Settings(**values)
     assert settings.model_fields_set == set(values)
     assert Settings(**settings.model_dump()) == settings
+
+
+# One above the other: what is asked for now, and what was before
+
+
+def over(before: dict[str, object], strict: bool = True, **asked: object) -> Settings:
+    return Settings.model_validate({**before, **asked}, context={"asked": asked, "strict": strict})
+
+
+@pytest.mark.parametrize("name", ["color_match", "init_noise", "learning_rate"])
+def test_what_does_nothing_is_refused_where_it_is_asked_for_at_its_default(name: str) -> None:
+    default = Settings.model_fields[name].default
+    leader = {"init": "noise"} if name == "init_noise" else {}
+    assert Settings(**{name: default}, **leader)
+    assert over({}, strict=False, **{name: default}, **leader)
+    with pytest.raises(ValidationError, match="does nothing with"):
+        over({}, **{name: default}, **leader)
+
+
+def test_what_was_before_gives_way_where_it_would_do_nothing_any_more() -> None:
+    before = Settings(color="match", color_match="pca", init_noise=0.3, noise="normal").model_dump()
+    after = over(before, color="none", init="noise")
+    assert (after.color_match, after.init_noise, after.noise) == ("symmetric", 0, "normal")
+    assert over(before, color="match") == Settings(**before)
+
+
+def test_the_balance_and_the_weights_take_each_others_place() -> None:
+    before = Settings(style_weight=3, content_weight=2).model_dump()
+    turned = over(before, balance=70)
+    assert (turned.style_weight, turned.content_weight, turned.balance) == (1, 0.138, 70)
+    again = over(turned.model_dump(), style_weight=5)
+    assert (again.style_weight, again.content_weight, again.balance) == (5, 0.138, 50)
+    assert over({"preset": "gatys2015"}, balance=50).weights == Settings(preset="gatys2015").weights
+
+
+@pytest.mark.parametrize("weight", ["content_weight", "style_weight"])
+def test_the_balance_beside_a_weight_is_refused(weight: str) -> None:
+    said = f"--balance 70 and --{weight.replace('_', '-')} 7 contradict each other"
+    assert said in refusal(balance=70, **{weight: 7})
+    assert said in refusal(preset="gatys2015", balance=70, **{weight: 7})
+    with pytest.raises(ValidationError, match="--balance 50 and"):
+        over({}, balance=50, **{weight: 1})
+
+
+def test_the_balance_turns_the_presets_weights_evenly_and_leaves_them_in_the_middle() -> None:
+    assert Settings(balance=50).weights == (0.138, 1)
+    ratios = [style / content for content, style in (Settings(balance=at).weights for at in range(0, 101, 10))]
+    steps = [above / below for below, above in itertools.pairwise(ratios)]
+    assert min(steps) > 1.5
+    assert max(steps) == pytest.approx(min(steps))
+
+
+@pytest.mark.parametrize("init", ["", "  "])
+def test_an_empty_beginning_is_refused(init: str) -> None:
+    assert f"takes noise, photo, painting, gray or the name of a picture file; not {init!r}" in refusal(init=init)
+
+
+@pytest.mark.parametrize("name", ["content_taps", "style_taps", "style_loss"])
+def test_weights_that_are_all_0_are_refused(name: str) -> None:
+    names = ("gram", "sum") if name == "style_loss" else ("relu1_1", "relu2_1")
+    weights = dict.fromkeys(names, 0.0)
+    assert f"{names[0]}:0,{names[1]}:0 leaves nothing: give at least one a weight above 0" in refusal(**{name: weights})
+    assert Settings(**{name: {**weights, names[1]: 1e-9}})
+
+
+@pytest.mark.parametrize("aspect", ["", "2", "0:1", "1:0", "2:1:1", "a:b", "100000:1", "-1:1"])
+def test_an_aspect_is_two_whole_numbers(aspect: str) -> None:
+    assert refusal(aspect=aspect).startswith("aspect: String should match pattern")

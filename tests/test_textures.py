@@ -7,14 +7,17 @@ import torch
 from conftest import make_network, make_picture, make_settings
 
 import impasto
+from impasto import sources
 from impasto.apps.cli import main
 from impasto.errors import RecipeError, UsageError
 from impasto.painting.painter import Painter
 from impasto.painting.style import Source
 from impasto.pictures import files
+from impasto.pictures.folders import list_pictures
 from impasto.recipes.storage import read_recipe
 from impasto.recipes.words import command, describe
 from impasto.settings import Settings
+from impasto.sources import read_paintings
 from impasto.textures import TEXTURE, check_texture, merge_size, read_size
 
 TAPS = {"style_taps": "relu1_1:1,relu2_1:1,relu3_1:1"}
@@ -162,7 +165,7 @@ def test_sides_that_would_not_tile_are_refused_with_those_that_do() -> None:
 
 def test_a_photo_that_shall_tile_gets_whole_cells_on_its_other_side() -> None:
     settings = make_settings(size=40, start_size=40, padding="circular", steps=1)
-    photo, painting = Source(make_picture(80, 53)), Source(make_picture(40, 40, 2))
+    photo, painting = Source(make_picture(80, 55)), Source(make_picture(40, 40, 2))
     painter = Painter(make_network(padding="circular"), settings, photo, [painting])
     assert painter.sizes == [(40, 28)]
     with pytest.raises(UsageError, match=r"a side of 41 pixels would not tile"):
@@ -213,6 +216,21 @@ def test_a_folder_of_paintings_becomes_a_recipe_of_each(quick: dict[str, object]
     assert again.tobytes() == folded.tobytes()
 
 
+def test_of_many_paintings_none_is_kept_larger_than_it_is_painted_with(
+    shelf: Path, quick: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(7):
+        files.write(make_picture(200, 100, number), shelf / "monets" / f"{number}.png")
+    settings = Settings(**{**TEXTURE, **quick, "style_size": 0.5})
+    kept = [picture.rgb.shape[2:] for picture in read_paintings(list_pictures("monets"), settings, None)]
+    assert kept == [(8, 16)] * 7 + [(12, 16)] * 2  # in the order of their names
+    quick["noise"] = "uniform"
+    few = impasto.texture("monets", **quick)
+    monkeypatch.setattr(sources, "MANY", 100)
+    many = impasto.texture("monets", **quick)
+    assert few.tobytes() == many.tobytes()  # at one scale, the same reduction at another time
+
+
 def test_a_picture_in_a_folder_that_can_not_be_read_is_named(shelf: Path, quick: dict[str, object]) -> None:
     (shelf / "monets" / "c.jpg").write_text("no picture")
     with pytest.raises(impasto.PictureError, match=r"monets/c\.jpg is not a picture"):
@@ -231,4 +249,4 @@ def test_a_recipe_without_a_photo_asks_for_its_paintings_alone(shelf: Path, quic
     with pytest.raises(RecipeError) as missing:
         impasto.rerun("b.png", search=[Path(str(quick["network"])).parent])
     assert "The painting b.png" in str(missing.value) or "b.png is not the painting" in str(missing.value)
-    assert "photo" not in str(missing.value)
+    assert "photo " not in str(missing.value)

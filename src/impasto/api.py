@@ -8,26 +8,23 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from pydantic import ValidationError
-from torch import Tensor
 
 from impasto.errors import UsageError
 from impasto.jobs import Job, Keeping, Run, check_keeping
 from impasto.painting.hardware import choose_device, choose_dtype
 from impasto.painting.painter import Painter
-from impasto.painting.style import Source
 from impasto.perception import weights
 from impasto.perception.network import VGG19_DEPTHS, plan_layers
 from impasto.pictures import files
-from impasto.pictures.color import before_painting
 from impasto.pictures.files import Picture
 from impasto.pictures.folders import unfold
 from impasto.pictures.inscriptions import check_length
-from impasto.pictures.sizes import fit
 from impasto.recipes.inputs import find
 from impasto.recipes.recipe import Recipe
 from impasto.recipes.storage import check_recipe_file, read_recipe
 from impasto.recipes.writing import compare_workshops, write_down
 from impasto.settings import BEGINNINGS, Settings
+from impasto.sources import check_visible, measure_canvas, read_beginning, read_paintings, to_source, weigh_paintings
 from impasto.textures import TEXTURE, check_texture, forget_defaults, merge_size
 
 if TYPE_CHECKING:
@@ -80,12 +77,7 @@ def texture(
 
     Example: impasto.texture("painting.jpg", size="1024x512", output="texture.png")
     """
-    asked = merge_size(overrides)
-    chosen = forget_defaults(
-        _settle(settings, asked, TEXTURE), [*(settings.model_fields_set if settings else ()), *asked]
-    )
-    check_texture(chosen, asked)
-    return _paint(None, _as_list(paintings), chosen, output, overwrite, recipe)
+    return _paint(None, _as_list(paintings), _settle_texture(settings, overrides), output, overwrite, recipe)
 
 
 def _paint(
@@ -101,9 +93,9 @@ def _paint(
     picture = None if photo is None else files.read(photo)
     if output is not None:
         inputs = _list_inputs(settings, photo, *every)
-        alpha, size = picture is not None and picture.alpha is not None, _longest_side(settings, picture)
+        alpha, size = picture is not None and picture.alpha is not None, max(measure_canvas(settings, picture))
         files.check_target(output, inputs=inputs, overwrite=overwrite, alpha=alpha, size=size)
-    run = _begin(settings, picture, [files.read(painting) for painting in every])
+    run = _begin(settings, picture, read_paintings(every, settings, picture))
     if output is not None and recipe == "embed":
         _check_room(run, output)
     for _ in run:
@@ -159,7 +151,7 @@ def rerun(
 
 
 def start(
-    photo: "PictureLike",
+    photo: "PictureLike | None",
     paintings: "PictureLike | Sequence[PictureLike]",
     *,
     settings: Settings | None = None,
@@ -167,7 +159,7 @@ def start(
 ) -> Run:
     """Read the pictures, load the network, and return a Run: an iterator of Steps with a picture on request.
 
-    Arguments and errors as for `paint`.
+    Arguments and errors as for `paint`; without a photo as for `texture`.
 
     Example:
         run = impasto.start("photo.jpg", "painting.jpg")
@@ -175,8 +167,12 @@ def start(
             print(step.step, run.total, step.losses["total"])
         run.picture().save("picture.png")
     """
-    every, chosen = unfold(_as_list(paintings), _settle(settings, overrides))
-    return _begin(chosen, files.read(photo), [files.read(painting) for painting in every])
+    if photo is None:
+        chosen, picture = _settle_texture(settings, overrides), None
+    else:
+        chosen, picture = _settle(settings, overrides), files.read(photo)
+    every, chosen = unfold(_as_list(paintings), chosen)
+    return _begin(chosen, picture, read_paintings(every, chosen, picture))
 
 
 def start_job(job: Job, fetch_progress: FetchProgress | None = None) -> Run:
@@ -194,11 +190,11 @@ def start_job(job: Job, fetch_progress: FetchProgress | None = None) -> Run:
             overwrite=job.overwrite,
             alpha=photo is not None and photo.alpha is not None,
             bits=job.bits,
-            size=_longest_side(job.settings, photo),
+            size=max(measure_canvas(settings, photo)),
         )
     if job.recipe_file:
         check_recipe_file(job.recipe_file, inputs=inputs, overwrite=job.overwrite)
-    run = _begin(settings, photo, [files.read(painting) for painting in paintings], job, fetch_progress)
+    run = _begin(settings, photo, read_paintings(paintings, settings, photo), job, fetch_progress)
     if job.recipe == "embed":
         _check_room(run, job.output)
     return run
@@ -211,7 +207,7 @@ def _begin(
     job: Job | None = None,
     fetch_progress: FetchProgress | None = None,
 ) -> Run:
-    _check_settings(settings, photo is not None)
+    _check_settings(settings, photo)
     plan, taps = plan_layers(VGG19_DEPTHS), {**settings.content_seen, **settings.style_taps}
     for tap in taps:
         if tap not in plan:
@@ -230,14 +226,9 @@ def _begin(
         progress=fetch_progress,
     ).to(device, precision)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
-    begin = None
-    if settings.init not in BEGINNINGS:
-        begun = files.read(settings.init)
-        _check_visible(begun, f"--init {settings.init}: the picture")
-        begin = Source(begun.rgb, begun.alpha).opaque()
-    sources = _weigh_sources(settings, photo, paintings, device)
-    seen = None if photo is None else Source(photo.rgb.to(device), _to(photo.alpha, device))
-    painter = Painter(network, settings, seen, sources, begin)
+    begin = None if settings.init in BEGINNINGS else read_beginning(settings.init)
+    seen = None if photo is None else to_source(photo, device)
+    painter = Painter(network, settings, seen, weigh_paintings(settings, photo, paintings, device), begin)
     first = job.first if job else None
     paths = [painting.source for painting in paintings]
     recipe = write_down(settings, photo, paths, device, precision, first)
@@ -246,44 +237,16 @@ def _begin(
     return Run(painter, photo, recipe, job)
 
 
-def _weigh_sources(
-    settings: Settings, photo: Picture | None, paintings: Sequence[Picture], device: torch.device
-) -> list[Source]:
-    """Give each painting that has a weight its colours, its share and its length."""
-    shares = settings.style_blend or (1.0,) * len(paintings)
-    lengths = settings.style_size if len(settings.style_size) > 1 else settings.style_size * len(paintings)
-    if photo is not None:
-        _check_visible(photo, f"The photo{f' {photo.source}' if photo.source else ''}")
-        paintings = [before_painting(painting, photo, settings) for painting in paintings]
-    sources = []
-    for number, (painting, share, length) in enumerate(zip(paintings, shares, lengths, strict=True), start=1):
-        if share:
-            _check_visible(painting, f"The painting {painting.source or number}")
-            sources.append(Source(painting.rgb.to(device), _to(painting.alpha, device), share, length))
-    return sources
-
-
-def _check_settings(settings: Settings, has_photo: bool) -> None:
+def _check_settings(settings: Settings, photo: Picture | None) -> None:
     """Raise UsageError where the settings do not fit what there is to paint."""
-    if not has_photo:
+    if photo is None:
         check_texture(settings)
-    elif settings.aspect != type(settings).model_fields["aspect"].default:
+    else:
+        check_visible(photo, f"The photo{f' {photo.source}' if photo.source else ''}")
+    if photo is not None and settings.aspect != Settings.model_fields["aspect"].default:
         raise UsageError(f"--aspect {settings.aspect} does nothing with a photo, whose aspect the picture has.")
     if not any(settings.weights):
         raise UsageError("--content-weight and --style-weight are both 0: there is nothing to paint.")
-
-
-def _check_visible(picture: Picture, name: str) -> None:
-    if picture.alpha is not None and not bool(picture.alpha.any()):
-        raise UsageError(f"{name} is wholly transparent: there is nothing to see.")
-
-
-def _longest_side(settings: Settings, photo: Picture | None) -> int:
-    if photo is None:
-        width, height = settings.sides
-    else:
-        height, width = photo.rgb.shape[2:]
-    return max(fit(width, height, settings.size, settings.fit))
 
 
 def _check_room(run: Run, output: str | os.PathLike[str]) -> None:
@@ -295,10 +258,6 @@ def _list_inputs(settings: Settings, *pictures: "PictureLike | None") -> list[Pa
     """List the picture files that are read."""
     inputs = [Path(picture) for picture in pictures if isinstance(picture, str | os.PathLike)]
     return inputs if settings.init in BEGINNINGS else [*inputs, Path(settings.init)]
-
-
-def _to(tensor: Tensor | None, device: torch.device) -> Tensor | None:
-    return None if tensor is None else tensor.to(device)
 
 
 def _as_list(paintings: "PictureLike | Sequence[PictureLike]") -> "list[PictureLike]":
@@ -320,3 +279,10 @@ def _settle(
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()]
         raise UsageError("; ".join(faults)) from None
+
+
+def _settle_texture(settings: Settings | None, overrides: Mapping[str, Any]) -> Settings:
+    asked = merge_size(overrides)
+    chosen = _settle(settings, asked, TEXTURE)
+    check_texture(chosen, asked)
+    return forget_defaults(chosen, [*(settings.model_fields_set if settings else ()), *asked])

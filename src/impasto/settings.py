@@ -65,7 +65,7 @@ Lengths = Annotated[tuple[Length, ...], BeforeValidator(parse_lengths), PlainSer
 
 ASPECT = r"^[1-9]\d{0,4}:[1-9]\d{0,4}$"
 BEGINNINGS = ("noise", "photo", "painting", "gray")  # what `init` means, where it is no file
-BALANCE_SPAN = 30.0  # what the content's weight is multiplied by from 50 to 0, and divided by from 50 to 100
+BALANCE_SPAN = 20.0  # what the content's weight is multiplied by from 50 to 0, and divided by from 50 to 100
 CONTENT_TAPS = {"relu3_1": 0.2, "relu4_1": 1.0, "relu5_1": 0.5}
 STYLE_TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
 

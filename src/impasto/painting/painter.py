@@ -289,7 +289,8 @@ class Painter:
         # A small painting still grows with the canvas.
         rule = "longest" if self.settings.fit == "shrink" else self.settings.fit
         side, finished = measure_side(canvas_width, canvas_height, rule), measure_side(*self.sizes[-1], rule)
-        width, height = fit(painting.rgb.shape[3], painting.rgb.shape[2], painting.length.beside(side, finished), rule)
+        length = painting.length or self.settings.style_size[0]
+        width, height = fit(painting.rgb.shape[3], painting.rgb.shape[2], length.beside(side, finished), rule)
         if min(width, height) < self.cell:
             raise UsageError(
                 f"A painting would be {width} x {height} pixels, but the deepest tap needs {self.cell} on each "

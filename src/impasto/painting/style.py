@@ -20,7 +20,6 @@ from impasto.pictures.sizes import resize
 
 Style = Mapping[str, Moments]  # by tap, after its mix
 
-ALIKE = Length(1.0)  # as large as the canvas
 KEPT = 64  # styles that a palette keeps, a few megabytes each
 
 
@@ -28,13 +27,13 @@ KEPT = 64  # styles that a palette keeps, a few megabytes each
 class Source:
     """A photo or a painting: `rgb` (1, 3, H, W) in [0, 1]; `alpha` (1, 1, H, W) or None; `share` of a blend.
 
-    `length` is how large a painting is beside the canvas.
+    `length` is how large a painting is beside the canvas, where it is another than for all of them.
     """
 
     rgb: Tensor
     alpha: Tensor | None = None
     share: float = 1.0
-    length: Length = ALIKE
+    length: Length | None = None
 
     def opaque(self) -> Tensor:
         """Return `rgb` over the mean of the colours that are visible."""
