@@ -194,7 +194,6 @@ def test_a_run_without_a_photo_is_a_textures(easel: Easel) -> None:
     assert run.recipe().photo is None
 
 
-
 def test_the_callers_own_chance_is_left_alone(easel: Easel) -> None:
     torch.manual_seed(11)
     expected = torch.rand(1)
