@@ -180,8 +180,8 @@ def test_what_is_wholly_transparent_is_named(easel: Easel, tmp_path: Path, which
     given = {"photo": easel.photo, "painting": easel.painting, which: nothing}
     with pytest.raises(UsageError, match=rf"The {which} .*nothing\.png is wholly transparent: there is nothing to see"):
         impasto.paint(given["photo"], given["painting"], **easel.quick)
+    images = {name: Image.open(path) for name, path in given.items()}
     with pytest.raises(UsageError, match=rf"The {which}( 1)? is wholly transparent"):
-        images = {name: Image.open(path) for name, path in given.items()}
         impasto.paint(images["photo"], images["painting"], **easel.quick)
 
 

@@ -54,7 +54,7 @@ _GATYS2015: dict[str, Any] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "draft": {"steps": 30, "later_steps": 30},
-    "fine": {"steps": 100, "later_steps": 300},
+    "fine": {"steps": 100, "later_steps": 300, "lbfgs_history": 30},
     "gatys2015": _GATYS2015,
     "gatys2016": {**_GATYS2015, **_LBFGS, "fit": "area", "precision": "float32"},
     "gatys-pytorch": {
