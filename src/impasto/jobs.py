@@ -25,7 +25,7 @@ Keeping: TypeAlias = Literal["embed", "none"]
 
 
 class Job(BaseModel):
-    """One picture to paint, as plain data: where things are, and how to paint.
+    """One picture to paint, as plain data: where things are, and how to paint. A texture has no `photo`.
 
     `save_every` is the number of steps between previews, written to OUTPUT's folder as NAME.preview.SUFFIX; 0 for none.
     What is at `output` or at the preview's place before is kept unless `overwrite`, the inputs in any case. `recipe`
@@ -35,7 +35,7 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    photo: Path
+    photo: Path | None
     paintings: Annotated[tuple[Path, ...], Field(min_length=1)]
     output: Path
     settings: Settings = Settings()
@@ -60,7 +60,7 @@ class Run:
     a user should know. Errors while iterating: DivergedError.
     """
 
-    def __init__(self, painter: Painter, photo: Picture, recipe: Recipe, job: Job | None = None) -> None:
+    def __init__(self, painter: Painter, photo: Picture | None, recipe: Recipe, job: Job | None = None) -> None:
         self._painter, self._photo, self._recipe, self._job = painter, photo, recipe, job
         self._last: Step | None = None
         self._previewed = False
@@ -133,7 +133,10 @@ class Run:
         return files.write(rgb, path, alpha=alpha, bits=bits, quality=quality, inscription=text, overwrite=overwrite)
 
     def _visible(self) -> tuple[Tensor, Tensor | None]:
-        rgb = after_painting(self._painter.picture(), self._photo, self._painter.settings)
+        rgb = self._painter.picture()
+        if self._photo is None:
+            return rgb, None
+        rgb = after_painting(rgb, self._photo, self._painter.settings)
         if self._photo.alpha is None:
             return rgb, None
         return rgb, resize(self._photo.alpha, rgb.shape[3], rgb.shape[2]).clamp(0, 1)

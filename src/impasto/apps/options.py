@@ -133,7 +133,7 @@ def read_settings(given: Mapping[str, Any], before: Mapping[str, Any] | None = N
     }
     values = {name: word.split(",") if schemas[name]["type"] == "array" else word for name, word in words.items()}
     try:
-        return Settings.model_validate({**(before or {}), **values})
+        return Settings.model_validate({**(before or {}), **values}, context={"asked": values, "strict": True})
     except ValidationError as error:
         faults = {str(fault["loc"][0]) if fault["loc"] else "": fault for fault in error.errors()}
         raise UsageError("\n".join(_complain(name, words, dict(fault)) for name, fault in faults.items())) from None

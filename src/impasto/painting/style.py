@@ -3,7 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -11,6 +11,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from impasto.lengths import Length
+from impasto.painting.histograms import Histogram, gather
 from impasto.perception.moments import Moments
 from impasto.perception.network import Network
 from impasto.pictures.masks import shrink_mask
@@ -23,11 +25,15 @@ KEPT = 64  # styles that a palette keeps, a few megabytes each
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A photo or a painting: `rgb` (1, 3, H, W) in [0, 1]; `alpha` (1, 1, H, W) or None; `share` of a blend."""
+    """A photo or a painting: `rgb` (1, 3, H, W) in [0, 1]; `alpha` (1, 1, H, W) or None; `share` of a blend.
+
+    `length` is how large a painting is beside the canvas, where it is another than for all of them.
+    """
 
     rgb: Tensor
     alpha: Tensor | None = None
     share: float = 1.0
+    length: Length | None = None
 
     def opaque(self) -> Tensor:
         """Return `rgb` over the mean of the colours that are visible."""
@@ -40,7 +46,7 @@ class Source:
         """Resize it, laid out in memory as networks like it."""
         rgb = resize(self.rgb, width, height).clamp(0, 1).contiguous(memory_format=torch.channels_last)
         alpha = None if self.alpha is None else resize(self.alpha, width, height).clamp(0, 1)
-        return Source(rgb, alpha, self.share)
+        return replace(self, rgb=rgb, alpha=alpha)
 
     @cached_property
     def digest(self) -> str:
@@ -60,12 +66,13 @@ class Region:
     `masks` has, for each of the style's taps, a mask (1, 1, h, w) on the canvas, or None for all of it; without
     `masks` the region is all that is visible. `share` is what its style loss counts. A style loss is of means over the
     region, so that the pull on each pixel is as strong in a small region as in a large one where the share is the
-    region's part of the canvas.
+    region's part of the canvas. `values` are the style's histograms by tap, where a style loss compares those.
     """
 
     style: Style
     masks: Mapping[str, Tensor | None] | None = None
     share: float = 1.0
+    values: Mapping[str, Histogram] = field(default_factory=dict)
 
 
 def capture_style(network: Network, painting: Source, taps: Collection[str]) -> Style:
@@ -73,11 +80,20 @@ def capture_style(network: Network, painting: Source, taps: Collection[str]) -> 
 
     Example: capture_style(network, Source(rgb), ["relu3_1"])["relu3_1"].mean
     """
-    masks = {tap: [shrink_mask(painting.alpha, network.stride[tap])] for tap in taps}
+    masks = {tap: [shrink_mask(painting.alpha, network.stride[tap], network.rounding)] for tap in taps}
     with torch.no_grad():
         measured = network.look(painting.rgb, (), masks)[1]
         seen = {tap: network.mix_moments(tap, moments) for tap, (moments,) in measured.items()}
     return {tap: moments.scaled(1 / moments.count) for tap, moments in seen.items()}
+
+
+def capture_values(network: Network, painting: Source, taps: Collection[str]) -> dict[str, Histogram]:
+    """Take the features of what is visible of a painting at `taps`, after their mixes, as histograms."""
+    with torch.no_grad():
+        return {
+            tap: gather(features, shrink_mask(painting.alpha, network.stride[tap], network.rounding))
+            for tap, features in network(painting.rgb, taps).items()
+        }
 
 
 def blend_styles(styles: Sequence[Style], shares: Sequence[float]) -> Style:

@@ -2,15 +2,21 @@
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from impasto.settings import Rounding
 
 
-def shrink_mask(mask: Tensor | None, stride: int) -> Tensor | None:
+def shrink_mask(mask: Tensor | None, stride: int, rounding: Rounding = "down") -> Tensor | None:
     """Carry a mask (1, 1, H, W) to the grid of a tap with that stride: each cell's own share of it.
 
-    The rim that pooling crops counts to the cells beside it, so that nothing visible is lost.
+    The rim that pooling crops counts to the cells beside it, so that nothing visible is lost; pooling that rounds `up`
+    gives it cells of its own.
     """
     if mask is None:
         return None
+    if rounding == "up":
+        return avg_pool2d(mask, stride, ceil_mode=True)
     for dimension in (2, 3):
         inner = (mask.shape[dimension] // stride - 1) * stride
         cells, last = mask.tensor_split([inner], dimension)

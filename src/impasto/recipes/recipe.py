@@ -92,13 +92,13 @@ class Workshop(_Part):
 
 
 class Recipe(_Part):
-    """How a picture was painted; `settings` are all of them, `given` those that the user chose.
+    """How a picture was painted; `settings` are all of them, `given` those that the user chose. A texture has no photo.
 
     `overridden` holds, where this is a rerun, the first picture's values of the settings that reruns have changed.
     """
 
     recipe: Literal[1] = 1  # the FORMAT
-    photo: Ingredient
+    photo: Ingredient | None = None
     paintings: Annotated[tuple[Ingredient, ...], Field(min_length=1)]
     init: Ingredient | None = None
     network: Ingredient
@@ -140,7 +140,8 @@ class Recipe(_Part):
 
     def ingredients(self) -> Iterator[tuple[str, Ingredient]]:
         """Yield each ingredient with its role: photo, painting (numbered if several), init, network."""
-        yield "photo", self.photo
+        if self.photo:
+            yield "photo", self.photo
         for number, painting in enumerate(self.paintings, start=1):
             yield f"painting {number}" if len(self.paintings) > 1 else "painting", painting
         if self.init:
