@@ -180,8 +180,8 @@ def test_what_is_wholly_transparent_is_named(easel: Easel, tmp_path: Path, which
     given = {"photo": easel.photo, "painting": easel.painting, which: nothing}
     with pytest.raises(UsageError, match=rf"The {which} .*nothing\.png is wholly transparent: there is nothing to see"):
         impasto.paint(given["photo"], given["painting"], **easel.quick)
+    images = {name: Image.open(path) for name, path in given.items()}
     with pytest.raises(UsageError, match=rf"The {which}( 1)? is wholly transparent"):
-        images = {name: Image.open(path) for name, path in given.items()}
         impasto.paint(images["photo"], images["painting"], **easel.quick)
 
 
@@ -192,7 +192,6 @@ def test_a_run_without_a_photo_is_a_textures(easel: Easel) -> None:
         assert set(step.losses) >= {"style", "total"}
     assert run.picture().size == (32, 32)
     assert run.recipe().photo is None
-
 
 
 def test_the_callers_own_chance_is_left_alone(easel: Easel) -> None:

@@ -628,7 +628,9 @@ def test_a_pipe_or_a_device_is_refused_and_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     for path in (tmp_path / "pipe.png", Path(os.devnull)):
         for look in (read, read_inscription):
-            with pytest.raises(PictureError, match=f"{path} is a pipe or a device, not a file: save what comes from it"):
+            with pytest.raises(
+                PictureError, match=f"{path} is a pipe or a device, not a file: save what comes from it"
+            ):
                 look(path)
     os.mkfifo(tmp_path / "pipe.toml")
     with pytest.raises(PictureError, match="is a pipe or a device"):

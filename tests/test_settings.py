@@ -219,6 +219,7 @@ def test_every_setting_says_what_it_does_and_where_it_belongs(name: str) -> None
         "Picture",
         "Beginning",
         "Content and style",
+        "Where",
         "Colour",
         "Network",
         "Optimising",
