@@ -121,6 +121,21 @@ def test_within_limits_it_finds_the_best_that_they_hold(layout: torch.memory_for
     torch.testing.assert_close(x, goal.clamp(0, 1).contiguous(memory_format=layout), rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize("basis", [None, lambda of: of / 255], ids=["plain", "in bytes"])
+def test_the_first_step_moves_by_the_least_on_average(basis: Callable[[Tensor], Tensor] | None) -> None:
+    x, optimizer = draw(), LBFGS(basis=basis, least=0.25)
+    slope = draw(1)
+    optimizer.step(moved := x.clone(), slope)
+    torch.testing.assert_close((moved - x) / 0.25, -slope / slope.abs().mean())
+    far = x.clone()
+    LBFGS(basis=basis, least=1e-9).step(far, slope)
+    short = x.clone()
+    LBFGS(basis=basis).step(short, slope)
+    assert torch.equal(far, short)
+    optimizer.step(again := moved.clone(), gradient_of(valley, moved))
+    assert not torch.equal(again, moved)
+
+
 def test_limits_that_are_not_reached_change_nothing() -> None:
     free, bound = draw(), draw()
     walks, walled = LBFGS(), LBFGS(limits=(-1e3, 1e3))

@@ -14,7 +14,8 @@ class LBFGS:
     first step is at most 1 / |g|_1 long, a pair with too little curvature is left out: the numbers of torch.optim.LBFGS
     with lr=rate and max_iter=1, but for a step that would move a value farther than `longest`, which is shortened.
     With a `basis`, a symmetric map B of such tensors, it walks in the space of u where x = B u. With `limits` no value
-    leaves them; a basis then has to multiply all values alike.
+    leaves them; a basis then has to multiply all values alike. The first step moves values by `least` at least, on
+    average.
 
     Source: Byrd, Nocedal and Schnabel, "Representations of quasi-Newton matrices and their use in limited memory
     methods", 1994, theorem 2.2: the usual two loops over the history, written as few products with all of it.
@@ -27,8 +28,10 @@ class LBFGS:
         longest: float = math.inf,
         basis: Callable[[Tensor], Tensor] | None = None,
         limits: tuple[float, float] | None = None,
+        least: float = 0.0,
     ) -> None:
-        self.history, self.rate, self.longest, self.basis, self.limits = history, rate, longest, basis, limits
+        self.history, self.rate, self.longest, self.basis = history, rate, longest, basis
+        self.limits, self.least = limits, least
         self.kept: list[int] = []  # rows of the history in use, oldest first
         self.moves = self.changes = torch.empty(0)  # S and Y, (history, n) from the first pair on
         self.across = torch.zeros(history, history, dtype=torch.float64)  # S Y^T
@@ -48,6 +51,8 @@ class LBFGS:
         else:
             move = g * (-self.rate / max(1.0, float(g.abs().sum())))
         moved = _in_order_of(x, self.basis(_back_in_order_of(x, move))) if self.basis else move
+        if self.last_move is None and 0 < (mean := float(moved.abs().mean())) < self.least:
+            move, moved = (of * (self.least / mean) for of in (move, moved))
         farthest = max(map(abs, torch.stack(torch.aminmax(moved)).tolist()))
         if farthest > self.longest:
             move, moved = (of * (self.longest / farthest) for of in (move, moved))

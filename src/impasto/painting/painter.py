@@ -23,6 +23,9 @@ from impasto.pictures.sizes import fit, ladder, measure_side, resize, resize_aro
 from impasto.settings import Settings
 
 RECOVERIES = 4  # how often a scale may diverge, gone on with at a quarter of the step length each time, before it fails
+# Of a pixel's range, on average: what a network of that precision can tell from no move at all. Where L-BFGS walks in
+# bytes, its first step is one byte in all, over all pixels; the gradient's change would be noise.
+FIRST_MOVE = {torch.bfloat16: 5e-4, torch.float16: 5e-4, torch.float32: 1e-4, torch.float64: 0.0}
 PATIENCE = 10  # steps in which the loss has to fall by `min_improvement`
 EXPLODED = 10.0  # times the loss that the scale began with, where that is more than the loss of a grey canvas
 ADVICE = (
@@ -249,6 +252,7 @@ class Painter:
             longest=of.lbfgs_longest or math.inf,
             basis=choose_basis(of.lbfgs_range, low_first=low_first),
             limits=(0.0, 1.0) if of.limits == "clamp" else None,
+            least=0.0 if of.lbfgs_range == 1 else FIRST_MOVE[next(self.network.parameters()).dtype],
         )
 
     def _begin(self, width: int, height: int, photo: Source | None) -> Tensor:
