@@ -12,6 +12,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "impasto"
 LAYERS = {
     "settings": 0,
+    "values": -1,
     "presets": -1,  # within layer 0, what settings are made of
     "companions": -1,
     "weighed": -2,

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from impasto.perception.network import VGG19_DEPTHS, plan_layers
 from impasto.presets import ON_SLIM, PRESETS
-from impasto.settings import Preset, Settings
+from impasto.settings import Settings
+from impasto.values import Preset
 from impasto.weighed import parse_weights, write_weights
 
 TAPS = [layer for layer in plan_layers(VGG19_DEPTHS) if not layer.startswith("pool")]

@@ -24,9 +24,10 @@ from impasto.recipes.inputs import find
 from impasto.recipes.recipe import Recipe
 from impasto.recipes.storage import check_recipe_file, read_recipe
 from impasto.recipes.writing import compare_workshops, write_down
-from impasto.settings import BEGINNINGS, Settings
+from impasto.settings import Settings
 from impasto.sources import check_visible, measure_canvas, place_paintings, read_beginning, read_paintings, to_source
 from impasto.textures import TEXTURE, check_texture, forget_defaults, merge_size
+from impasto.values import BEGINNINGS
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -9,7 +9,8 @@ from cyclopts import Group, Parameter
 from pydantic import ValidationError
 
 from impasto.errors import UsageError
-from impasto.settings import FILE_SETTINGS, Settings
+from impasto.settings import Settings
+from impasto.values import FILE_SETTINGS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

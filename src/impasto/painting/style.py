@@ -17,7 +17,7 @@ from impasto.perception.moments import Moments
 from impasto.perception.network import Network
 from impasto.pictures.masks import propagate
 from impasto.pictures.sizes import resize
-from impasto.settings import Propagation
+from impasto.values import Propagation
 
 Style = Mapping[str, Moments]  # by tap, after its mix
 

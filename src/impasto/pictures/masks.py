@@ -10,7 +10,7 @@ from impasto.errors import PictureError, UsageError
 from impasto.pictures import files
 from impasto.pictures.files import Picture
 from impasto.pictures.sizes import fit
-from impasto.settings import Propagation, Rounding
+from impasto.values import Propagation, Rounding
 
 GREY = 0.1  # how far a mask's channels may lie apart: the noise of JPEG, not colours
 SOFTNESS = 0.003  # of a mask's longer side, over which a hard edge becomes soft to each side, twice

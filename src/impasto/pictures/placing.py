@@ -12,7 +12,8 @@ from impasto.pictures.labels import list_idle, match_labels, read_labels, show
 from impasto.pictures.masks import divide, read_mask
 from impasto.pictures.regions import find_regions
 from impasto.pictures.sizes import resize
-from impasto.settings import ALL, REST, Settings
+from impasto.settings import Settings
+from impasto.values import ALL, REST
 
 
 @dataclass(frozen=True, eq=False)

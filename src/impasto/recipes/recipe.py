@@ -20,7 +20,8 @@ from pydantic import (
 
 from impasto.errors import RecipeError
 from impasto.pictures.targets import FORMATS
-from impasto.settings import FILE_SETTINGS, Settings
+from impasto.settings import Settings
+from impasto.values import FILE_SETTINGS
 
 FORMAT = 1
 
