@@ -12,6 +12,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "impasto"
 LAYERS = {
     "settings": 0,
+    "values": -1,
     "presets": -1,  # within layer 0, what settings are made of
     "companions": -1,
     "weighed": -2,
@@ -35,6 +36,8 @@ ONLY_IN = {
     "PIL": ("pictures/files.py", "pictures/encoding.py", "pictures/sheet.py"),
     "tomli_w": ("recipes/storage.py",),
     "av": ("video/frames.py",),
+    "skimage": ("pictures/regions.py",),
+    "scipy": ("pictures/regions.py",),
     "ray": ("apps/batch.py",),
     "gradio": ("apps/studio.py",),
     "urllib.request": ("perception/fetch.py",),

@@ -17,7 +17,8 @@ from impasto.painting.style import Region, Source, capture_style, capture_values
 from impasto.perception.moments import measure
 from impasto.perception.network import CAFFE, IMAGENET, rescale
 from impasto.pictures.masks import shrink_mask
-from impasto.settings import ContentLoss, Settings, StyleLoss, Variation
+from impasto.settings import Settings
+from impasto.values import ContentLoss, StyleLoss, Variation
 
 DOUBLE = torch.float64
 PHOTO, PAINTING, CANVAS = (make_picture(24, 20, seed, DOUBLE) for seed in (1, 2, 3))

@@ -13,7 +13,7 @@ from torch.autograd import gradcheck
 
 from impasto.painting import losses
 from impasto.perception.moments import Moments, measure
-from impasto.settings import ContentLoss
+from impasto.values import ContentLoss
 
 # One channel, 2 x 2: F - P = 1, 0, 2, -1
 SEEN = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]], dtype=torch.float64)

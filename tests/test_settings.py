@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from impasto.perception.network import VGG19_DEPTHS, plan_layers
 from impasto.presets import ON_SLIM, PRESETS
-from impasto.settings import Preset, Settings
+from impasto.settings import Settings
+from impasto.values import Preset
 from impasto.weighed import parse_weights, write_weights
 
 TAPS = [layer for layer in plan_layers(VGG19_DEPTHS) if not layer.startswith("pool")]
@@ -229,6 +230,7 @@ def test_every_setting_says_what_it_does_and_where_it_belongs(name: str) -> None
         "Picture",
         "Beginning",
         "Content and style",
+        "Where",
         "Colour",
         "Network",
         "Optimising",

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from impasto.painting.variation import total_variation, vary
-from impasto.settings import Variation
+from impasto.values import Variation
 
 FORMS = get_args(Variation)
 

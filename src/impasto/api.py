@@ -19,13 +19,15 @@ from impasto.pictures import files
 from impasto.pictures.files import Picture
 from impasto.pictures.folders import unfold
 from impasto.pictures.inscriptions import check_length
+from impasto.pictures.placing import plan_parts, read_keep, without
 from impasto.recipes.inputs import find
 from impasto.recipes.recipe import Recipe
 from impasto.recipes.storage import check_recipe_file, read_recipe
 from impasto.recipes.writing import compare_workshops, write_down
-from impasto.settings import BEGINNINGS, Settings
-from impasto.sources import check_visible, measure_canvas, read_beginning, read_paintings, to_source, weigh_paintings
+from impasto.settings import Settings
+from impasto.sources import check_visible, measure_canvas, place_paintings, read_beginning, read_paintings, to_source
 from impasto.textures import TEXTURE, check_texture, forget_defaults, merge_size
+from impasto.values import BEGINNINGS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -227,14 +229,18 @@ def _begin(
     ).to(device, precision)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     begin = None if settings.init in BEGINNINGS else read_beginning(settings.init)
-    seen = None if photo is None else to_source(photo, device)
-    painter = Painter(network, settings, seen, weigh_paintings(settings, photo, paintings, device), begin)
+    keep = read_keep(settings, photo) if photo else None
+    seen = without(photo, keep) if photo else None
+    parts, notes = plan_parts(settings, seen, paintings)
+    sources = place_paintings(settings, seen, paintings, parts, device)
+    painter = Painter(network, settings, to_source(seen, device) if seen else None, sources, begin)
+    painter.notes += notes
     first = job.first if job else None
     paths = [painting.source for painting in paintings]
     recipe = write_down(settings, photo, paths, device, precision, first)
     if first and (difference := compare_workshops(recipe, first)):
         painter.notes.append(difference)
-    return Run(painter, photo, recipe, job)
+    return Run(painter, photo, recipe, job, keep)
 
 
 def _check_settings(settings: Settings, photo: Picture | None) -> None:
@@ -257,7 +263,7 @@ def _check_room(run: Run, output: str | os.PathLike[str]) -> None:
 def _list_inputs(settings: Settings, *pictures: "PictureLike | None") -> list[Path]:
     """List the picture files that are read."""
     inputs = [Path(picture) for picture in pictures if isinstance(picture, str | os.PathLike)]
-    return inputs if settings.init in BEGINNINGS else [*inputs, Path(settings.init)]
+    return [*inputs, *(Path(file) for _, _, file in settings.files())]
 
 
 def _as_list(paintings: "PictureLike | Sequence[PictureLike]") -> "list[PictureLike]":

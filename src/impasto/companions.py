@@ -73,12 +73,18 @@ def check_companions(values: Mapping[str, Any], defaults: Mapping[str, Any], ask
 
 
 WEIGHTS = ("content_weight", "style_weight")  # which `balance` stands for
+RIVALS = (  # ways to say the same thing, of which there can be only one
+    (WEIGHTS, ("balance",)),
+    (("mask", "style_mask"), ("labels", "style_labels"), ("regions",)),
+)
 
 
 def give_way(values: Mapping[str, Any], asked: Collection[str]) -> dict[str, Any]:
-    """Leave out the weights where a balance is asked for beside them, and the other way round."""
-    balances, weighs = "balance" in asked, any(name in asked for name in WEIGHTS)
-    gone = {*(WEIGHTS if balances else ()), *(("balance",) if weighs else ())} - {*asked}
+    """Leave out what was said in another way than what is asked for now."""
+    gone = set()
+    for ways in RIVALS:
+        taken = [way for way in ways if any(name in asked for name in way)]
+        gone |= {name for way in ways if taken and way not in taken for name in way}
     return {name: value for name, value in values.items() if name not in gone}
 
 

@@ -1,80 +1,44 @@
 """Every knob once: its default, its range, its help; command line, recipe and forms are derived from here."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ModelWrapValidatorHandler,
-    PlainSerializer,
-    ValidationInfo,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
 
 from impasto.companions import check_balance, check_companions, give_way, is_idle
-from impasto.lengths import Length, parse_lengths, write_lengths
 from impasto.presets import list_values
-from impasto.weighed import check_weights, parse_weights, write_weights
-
-Preset = Literal[
-    "default",
-    "draft",
-    "fine",
-    "gatys2015",
-    "gatys2016",
-    "gatys-pytorch",
-    "neural-style",
-    "neural-style-pt",
-    "neural-style-tf",
-    "anishathalye",
-    "gordicaleksa",
-    "style-transfer-pytorch",
-]
-Fit = Literal["longest", "shortest", "height", "width", "area", "shrink"]
-ContentLoss = Literal["relative", "sum", "mean", "root"]
-StyleLoss = Literal["wasserstein", "gram", "covariance", "mean_std", "histogram", "sum", "mean", "wasserstein_mean"]
-Variation = Literal["mean", "sum", "isotropic", "isotropic_sum", "nine_point"]
-ColorMode = Literal["none", "keep", "match", "only"]
-ColorSpace = Literal["lab", "luv", "yuv", "ycbcr"]
-ColorMatch = Literal["symmetric", "cholesky", "pca", "histogram"]
-Layout = Literal["auto", "impasto", "torchvision", "caffe", "gatys"]
-Pooling = Literal["max", "average", "l2"]
-Padding = Literal["replicate-first", "zero", "replicate", "reflect", "circular"]
-Noise = Literal["uniform", "normal", "painting"]
-Rounding = Literal["down", "up"]
-Scaling = Literal["own", "256", "255"]
-Precision = Literal["auto", "float32", "bfloat16"]
-Optimizer = Literal["adam", "lbfgs"]
-Limits = Literal["auto", "clamp", "none"]
-
-TapName = Annotated[str, Field(pattern=r"^(conv|relu)[1-5]_[1-4]$")]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Weighed = (
-    BeforeValidator(parse_weights),
-    PlainSerializer(write_weights, return_type=str),
-    Field(min_length=1),
-    AfterValidator(check_weights),
+from impasto.values import (
+    ASPECT,
+    FILE_SETTINGS,
+    Beginning,
+    ColorMatch,
+    ColorMode,
+    ColorSpace,
+    ContentLoss,
+    FileName,
+    FileNames,
+    Fit,
+    Layout,
+    Lengths,
+    Limits,
+    LossWeights,
+    Noise,
+    Optimizer,
+    Padding,
+    Pooling,
+    Precision,
+    Preset,
+    Propagation,
+    Rounding,
+    Scaling,
+    TapWeights,
+    Variation,
+    Weight,
 )
-TapWeights = Annotated[dict[TapName, Weight], *Weighed]
-LossWeights = Annotated[dict[StyleLoss, Weight], *Weighed]
-Lengths = Annotated[tuple[Length, ...], BeforeValidator(parse_lengths), PlainSerializer(write_lengths, return_type=str)]
 
-ASPECT = r"^[1-9]\d{0,4}:[1-9]\d{0,4}$"
-BEGINNINGS = ("noise", "photo", "painting", "gray")  # what `init` means, where it is no file
 BALANCE_SPAN = 20.0  # what the content's weight is multiplied by from 50 to 0, and divided by from 50 to 100
 CONTENT_TAPS = {"relu3_1": 0.2, "relu4_1": 1.0, "relu5_1": 0.5}
 STYLE_TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
-
-
-def check_init(init: str) -> str:
-    """Refuse an empty name."""
-    if not init.strip():
-        raise ValueError(f"takes {', '.join(BEGINNINGS)} or the name of a picture file; not {init!r}")
-    return init
 
 
 def knob(default: Any, group: str, help: str, **bounds: Any) -> Any:
@@ -105,7 +69,7 @@ class Settings(BaseModel):
         "1:1", "Picture", "width to height of a texture, which has no photo to take it from", pattern=ASPECT
     )
 
-    init: Annotated[str, AfterValidator(check_init)] = knob(
+    init: Beginning = knob(
         "photo",
         "Beginning",
         "what the canvas starts as: noise, photo, painting (the first that has a weight), gray, or a picture file",
@@ -178,6 +142,38 @@ class Settings(BaseModel):
     )
     normalize_gradients: bool = knob(
         False, "Content and style", "scale each tap's gradient to an L1 norm of the tap's weight"
+    )
+
+    mask: FileNames = knob(
+        (),
+        "Where",
+        "where on the canvas each painting is painted with, in their order: grey pictures of the photo's aspect, white "
+        "is here; rest: what the others leave",
+    )
+    style_mask: FileNames = knob(
+        (), "Where", "which part of each painting is used, in their order: grey pictures of its aspect; all: all of it"
+    )
+    keep_mask: FileName = knob("", "Where", "a grey picture of the photo's aspect: what is white stays as in the photo")
+    labels: FileName = knob(
+        "",
+        "Where",
+        "a picture of the photo's aspect in which each plain colour is a region, painted in the style of the same "
+        "colour in --style-labels",
+    )
+    style_labels: FileNames = knob((), "Where", "such a picture for each painting, in their order")
+    regions: int = knob(
+        0,
+        "Where",
+        "find so many regions by colour and place in photo and paintings, and paint each in the style of the one most "
+        "like it; 0: none",
+        ge=0,
+        le=16,
+    )
+    mask_propagation: Propagation = knob(
+        "simple",
+        "Where",
+        "which of the network's cells are a region's: those inside of it by their own pixels; inside: by all that they "
+        "see; all: by anything that they see",
     )
 
     color: ColorMode = knob(
@@ -276,6 +272,33 @@ class Settings(BaseModel):
         """Width and height of the aspect, in no unit."""
         width, height = map(int, self.aspect.split(":"))
         return width, height
+
+    @model_validator(mode="after")
+    def _check_where(self) -> Self:
+        ways = {"regions": self.regions, "labels": self.labels, "mask": self.mask, "style_mask": self.style_mask}
+        named = [f"--{name.replace('_', '-')}" for name, value in ways.items() if value]
+        if len(named) > 1 and named != ["--mask", "--style-mask"]:
+            raise ValueError(f"{named[0]} and {named[1]} both say which part takes its style from where: leave one out")
+        if self.regions == 1:
+            raise ValueError("--regions 1 is the whole picture: leave it out, or ask for 2 to 16")
+        for one, other in (("labels", "style_labels"), ("style_labels", "labels")):
+            if getattr(self, one) and not getattr(self, other):
+                flags = [f"--{name.replace('_', '-')}" for name in (one, other)]
+                raise ValueError(f"{flags[0]} does nothing without {flags[1]}: a colour is a region in both")
+        if self.mask_propagation != "simple" and not named:
+            raise ValueError(
+                f"--mask-propagation {self.mask_propagation} does nothing without a mask: leave it out, or give "
+                "--mask, --style-mask, --labels or --regions"
+            )
+        return self
+
+    def files(self) -> Iterator[tuple[str, int, str]]:
+        """Yield the files that settings name: the setting, which of its values it is, and the file."""
+        for name, words in FILE_SETTINGS.items():
+            value = getattr(self, name)
+            for place, file in enumerate((value,) if isinstance(value, str) else value):
+                if file not in words:
+                    yield name, place, file
 
     @property
     def content_seen(self) -> dict[str, float]:

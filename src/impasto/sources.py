@@ -13,6 +13,7 @@ from impasto.painting.style import Source
 from impasto.pictures import files
 from impasto.pictures.color import before_painting
 from impasto.pictures.files import Picture
+from impasto.pictures.placing import Part, under
 from impasto.pictures.sizes import fit, measure_side, resize
 from impasto.settings import Settings
 
@@ -30,7 +31,7 @@ def measure_canvas(settings: Settings, photo: Picture | None) -> tuple[int, int]
 
 def read_paintings(paintings: Sequence[Any], settings: Settings, photo: Picture | None) -> list[Picture]:
     """Read paintings, paths or PIL images; many of them no larger than they are painted with."""
-    if len(paintings) <= MANY:
+    if len(paintings) <= MANY or settings.style_mask or settings.style_labels:  # whose aspect is compared to theirs
         return [files.read(painting) for painting in paintings]
     canvas, lengths = measure_canvas(settings, photo), spread(settings.style_size, len(paintings))
     rule = "longest" if settings.fit == "shrink" else settings.fit
@@ -57,25 +58,35 @@ def read_beginning(path: str) -> Tensor:
     return Source(begun.rgb, begun.alpha).opaque()
 
 
-def weigh_paintings(
-    settings: Settings, photo: Picture | None, paintings: Sequence[Picture], device: torch.device
+def place_paintings(
+    settings: Settings, photo: Picture | None, paintings: Sequence[Picture], parts: Sequence[Part], device: torch.device
 ) -> list[Source]:
-    """Give each painting that has a weight its colours, its share and its length, on the device."""
-    shares = settings.style_blend or (1.0,) * len(paintings)
-    if photo is not None:
-        paintings = [before_painting(painting, photo, settings) for painting in paintings]
+    """Give each part the colours that it is painted with, its share, its length and its place, on the device."""
+    shares, lengths = settings.style_blend or (1.0,) * len(paintings), spread(settings.style_size, len(paintings))
+    placed = {id(part.place): to(part.place, device) for part in parts}  # the very same for those that blend
     sources = []
-    for number, (painting, share) in enumerate(zip(paintings, shares, strict=True)):
-        if share:
-            check_visible(painting, f"The painting {painting.source or number + 1}")
-            length = spread(settings.style_size, len(paintings))[number]
-            sources.append(replace(to_source(painting, device), share=share, length=length))
+    for part in parts:
+        number, painting = part.painting, paintings[part.painting]
+        if not shares[number] and part.place is None:  # without a share it still keeps others from its place
+            continue
+        check_visible(painting, f"The painting {painting.source or number + 1}")
+        colored = painting
+        if photo is not None:
+            colored = before_painting(under(painting, part.used), under(photo, part.place), settings)
+        source = to_source(replace(colored, alpha=painting.alpha), device)
+        used, place = to(part.used, device), placed[id(part.place)]
+        sources.append(replace(source, share=shares[number], length=lengths[number], used=used, place=place))
     return sources
 
 
 def to_source(picture: Picture, device: torch.device) -> Source:
     """Bring a picture to the device."""
-    return Source(picture.rgb.to(device), None if picture.alpha is None else picture.alpha.to(device))
+    return Source(picture.rgb.to(device), to(picture.alpha, device))
+
+
+def to(tensor: Tensor | None, device: torch.device) -> Tensor | None:
+    """Bring what there is to the device."""
+    return None if tensor is None else tensor.to(device)
 
 
 def check_visible(picture: Picture, name: str) -> None:

@@ -10,7 +10,10 @@ from impasto.settings import Settings
 
 # What a texture has unless it is asked for otherwise, whatever the preset.
 TEXTURE: dict[str, Any] = {"content_weight": 0.0, "init": "noise", "noise": "painting", "padding": "circular"}
-OF_THE_PHOTO = ("balance", "content_taps", "content_loss", "color", "color_space", "color_match", "color_strength")
+OF_THE_PHOTO = (
+    *("balance", "content_taps", "content_loss", "color", "color_space", "color_match", "color_strength"),
+    *("mask", "keep_mask", "labels", "style_labels", "regions"),
+)
 
 
 def read_size(size: Any) -> dict[str, Any]:
@@ -51,8 +54,9 @@ def check_texture(settings: Settings, asked: Collection[str] = ()) -> None:
             f"--content-weight {settings.content_weight:g}: there is no photo to weigh. Leave it out, or paint a photo "
             "with impasto PHOTO PAINTING"
         )
-    if settings.color != "none":
-        raise UsageError(f"--color {settings.color} needs a photo: leave it out")
+    for name in ("color", "mask", "keep_mask", "labels", "regions"):
+        if getattr(settings, name) != Settings.model_fields[name].default:
+            raise UsageError(f"--{name.replace('_', '-')} needs a photo: leave it out")
     if settings.init == "photo":
         raise UsageError("--init photo: there is no photo. Choose noise, painting, gray or a picture file")
     if settings.fit == "shrink":

@@ -12,6 +12,7 @@ PAGES: tuple[list[str], ...] = (
     ["diff"],
     ["sheet"],
     ["texture"],
+    ["regions"],
     ["networks"],
     ["networks", "list"],
     ["networks", "fetch"],

@@ -35,7 +35,8 @@ def paint_files(
     """Check where the picture and its recipe shall go, say what is announced, and paint; `rest` is as for Job."""
     # start_job does and checks this too, but seconds later: torch comes first there.
     every, settings = unfold(paintings, settings)
-    inputs = every if photo is None else [photo, *every]
+    named = [Path(file) for _, _, file in settings.files()]
+    inputs = [*([photo] if photo else []), *every, *named]
     size = settings.size if settings.fit == "longest" else 1  # otherwise it takes the photo to know
     check_target(output, inputs=inputs, overwrite=overwrite, bits=bits, size=size)
     if recipe_file:

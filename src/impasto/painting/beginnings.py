@@ -74,7 +74,7 @@ def draw_noise(settings: Settings, width: int, height: int, paintings: Sequence[
 
 def _see_colors(paintings: Sequence[Source]) -> tuple[Tensor, Tensor]:
     """Return the mean (3,) of the paintings' visible colours, and the root (3, 3) of their covariance."""
-    seen = [(painting.share, see(painting.rgb.cpu(), _on_processor(painting.alpha))) for painting in paintings]
+    seen = [(painting.share, see(painting.rgb.cpu(), _visible(painting))) for painting in paintings]
     parts = [(share, colors) for share, colors in seen if share and colors is not None]
     whole = sum(share for share, _ in parts)
     together = Colors(
@@ -118,5 +118,9 @@ def _cover(picture: Tensor, width: int, height: int) -> Tensor:
     return resize(picture, wide, high)[..., top : top + height, left : left + width].clamp(0, 1)
 
 
-def _on_processor(alpha: Tensor | None) -> Tensor | None:
-    return None if alpha is None else alpha.cpu()
+def _visible(painting: Source) -> Tensor | None:
+    """Return what is visible and used of a painting, a mask (1, 1, H, W) at its size; None for all of it."""
+    if painting.used is None:
+        return None if painting.alpha is None else painting.alpha.cpu()
+    used = resize(painting.used, painting.rgb.shape[3], painting.rgb.shape[2]).clamp(0, 1)
+    return (used if painting.alpha is None else used * painting.alpha).cpu()

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from impasto.perception.moments import Moments
-from impasto.settings import ContentLoss, StyleLoss
+from impasto.values import ContentLoss, StyleLoss
 
 
 def content_whole(kind: ContentLoss, target: Tensor, mask: Tensor | None = None, least: float = 0.0) -> Tensor | float:

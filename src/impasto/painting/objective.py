@@ -8,7 +8,8 @@ from torch import Tensor
 
 from impasto.painting import losses
 from impasto.painting.histograms import style_histogram
-from impasto.painting.style import Region, Source, Style
+from impasto.painting.regions import Region
+from impasto.painting.style import Source, Style
 from impasto.painting.variation import vary
 from impasto.perception.network import Network, Strengths
 from impasto.pictures.masks import shrink_mask
@@ -58,7 +59,7 @@ class Objective:
         self.has_photo = photo is not None
         self.regions = [region for region in regions if region.share]
         self.masks = {tap: shrink_mask(self.mask, network.stride[tap], network.rounding) for tap in list_taps(settings)}
-        whole = sum(region.share for region in self.regions)
+        whole = sum(region.share for region in self.regions) or 1.0
         with torch.no_grad():
             self.content = network(photo.rgb, settings.content_seen) if photo else {}
             self.whole = {}
@@ -103,7 +104,7 @@ class Objective:
 
     def compare(self, sums: Sums) -> dict[str, Tensor]:
         """Return the weighted terms, each (), of what the network has seen of the whole canvas: content, style."""
-        settings, zero = self.settings, torch.zeros(())
+        settings, zero = self.settings, torch.zeros((), device=next(self.network.parameters()).device)
         content = sum(
             (settings.content_taps[tap] * (seen / self.whole[tap]) for tap, seen in sums.content.items()),
             start=zero,

@@ -13,10 +13,11 @@ from impasto.painting.adam import Adam
 from impasto.painting.beginnings import begin
 from impasto.painting.frequencies import choose_basis
 from impasto.painting.hardware import keep_freed_memory, return_freed_memory
-from impasto.painting.histograms import Histogram, blend
+from impasto.painting.histograms import Histogram
 from impasto.painting.lbfgs import LBFGS
 from impasto.painting.objective import Objective, list_taps, needs_features
-from impasto.painting.style import Palette, Region, Source, blend_styles, capture_values
+from impasto.painting.regions import Region, lay_regions
+from impasto.painting.style import Palette, Source, capture_values
 from impasto.perception.network import Network
 from impasto.pictures.sizes import fit, ladder, measure_side, resize, resize_around
 from impasto.settings import Settings
@@ -150,7 +151,7 @@ class Painter:
         done = 0
         for scale, (width, height) in enumerate(self.sizes, start=1):
             photo = self.photo and self.photo.scaled(width, height)
-            objective = Objective(self.network, self.settings, photo, self._list_regions(width, height))
+            objective = Objective(self.network, self.settings, photo, self._lay_regions(width, height, photo))
             canvas = self._begin(width, height, photo)
             self._coarse = scale < len(self.sizes)
             if isinstance(self._optimizer, Adam):
@@ -289,27 +290,21 @@ class Painter:
     def _resize(self) -> Callable[[Tensor, int, int], Tensor]:
         return resize_around if self.tiles else resize
 
-    def _list_regions(self, width: int, height: int) -> list[Region]:
-        """Blend the paintings' styles for a canvas of that size: one region, all of it."""
-        taps = list_taps(self.settings)
+    def _lay_regions(self, width: int, height: int, photo: Source | None) -> list[Region]:
+        """Lay the paintings' styles on a canvas of that size, which is that of `photo` if there is one."""
+        taps, how = list_taps(self.settings), self.settings.mask_propagation
+        sizes = [self._size_painting(painting, width, height) for painting in self.paintings]
         styles = [
-            self.palette.ask(self.still, painting, *self._size_painting(painting, width, height), taps)
-            for painting in self.paintings
+            self.palette.ask(self.still, painting, *size, taps, how) if painting.share else {}
+            for painting, size in zip(self.paintings, sizes, strict=True)
         ]
-        shares = [painting.share for painting in self.paintings]
-        return [Region(blend_styles(styles, shares), values=self._blend_values(width, height))]
-
-    def _blend_values(self, width: int, height: int) -> dict[str, Histogram]:
-        """Pour the paintings' features together, where a style loss compares them."""
-        if not needs_features(self.settings):
-            return {}
-        taps = self.settings.style_taps
-        seen = [
-            capture_values(self.still, painting.scaled(*self._size_painting(painting, width, height)), taps)
-            for painting in self.paintings
-        ]
-        shares = [painting.share for painting in self.paintings]
-        return {tap: blend([values[tap] for values in seen], shares) for tap in taps}
+        values: list[dict[str, Histogram]] = [{} for _ in self.paintings]
+        if needs_features(self.settings):
+            values = [
+                capture_values(self.still, painting.scaled(*size), self.settings.style_taps, how)
+                for painting, size in zip(self.paintings, sizes, strict=True)
+            ]
+        return lay_regions(self.network, self.settings, photo, self.paintings, styles, values)
 
     def _size_painting(self, painting: Source, canvas_width: int, canvas_height: int) -> tuple[int, int]:
         """Give a painting's width and height beside a canvas, by the same rule as the canvas's own."""

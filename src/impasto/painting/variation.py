@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from impasto.settings import Variation
+from impasto.values import Variation
 
 TINY = 1e-24  # squared: below it a root's slope is taken for 0
 

@@ -18,7 +18,7 @@ from impasto.errors import NetworkError, UsageError
 from impasto.perception.fetch import Progress, digest_file, download, verify_file
 from impasto.perception.layouts import NORMALISATIONS, arrange, parse_safetensors, read_file, unpickle
 from impasto.perception.network import Network, Normalisation, Padding, Pooling, Rounding, Scaling, rescale
-from impasto.settings import Layout
+from impasto.values import Layout
 
 SLIM_SHA256 = "9d00c68c0e544e88c5875027dc5a97c1f12bde25ee26da478899019f13dae3a3"
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from impasto.pictures.color_spaces import SPACES, into_gamut, mix
-from impasto.settings import ColorMatch
+from impasto.values import ColorMatch
 
 SAMPLE = 1_000_000  # pixels that a larger picture is reduced to, about, by leaving out rows and columns
 LEAST_VARIANCE = 1e-5  # in any direction of the painting's colours: what has less is flat but for rounding

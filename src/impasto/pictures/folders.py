@@ -42,7 +42,7 @@ def unfold(paintings: Sequence[PaintingLike], settings: Settings) -> tuple[list[
     """Put the pictures of each folder in its place, and give the settings that say the same of them one by one.
 
     A folder counts as one painting: its pictures share its weight in `style_blend` evenly, and each has its size in
-    `style_size`. What is no folder's path is left as it is.
+    `style_size`, its mask and its labels. What is no folder's path is left as it is.
 
     Errors: UsageError where the settings have another number of weights or sizes than there are paintings;
     PictureError as for `list_pictures`.
@@ -69,6 +69,9 @@ def unfold(paintings: Sequence[PaintingLike], settings: Settings) -> tuple[list[
         changed["style_size"] = tuple(
             size for size, count in zip(settings.style_size, counts, strict=True) for _ in range(count)
         )
+    for name in ("mask", "style_mask", "style_labels"):
+        if len(named := getattr(settings, name)) == len(counts):
+            changed[name] = tuple(file for file, count in zip(named, counts, strict=True) for _ in range(count))
     changed = {name: value for name, value in changed.items() if value != getattr(settings, name)}
     every = [painting for group in groups for painting in group]
     return every, settings.model_copy(update=changed) if changed else settings

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from impasto.errors import UsageError
-from impasto.settings import Fit
+from impasto.values import Fit
 
 
 def measure_side(width: int, height: int, rule: Fit) -> float:
