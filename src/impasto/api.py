@@ -121,11 +121,12 @@ def start(
     paintings: "PictureLike | Sequence[PictureLike]",
     *,
     settings: Settings | None = None,
+    fetch_progress: FetchProgress | None = None,
     **overrides: Any,
 ) -> Run:
     """Read the pictures, load the network, and return a Run: an iterator of Steps with a picture on request.
 
-    Arguments and errors as for `paint`.
+    `fetch_progress` is as for `start_job`; arguments and errors otherwise as for `paint`.
 
     Example:
         run = impasto.start("photo.jpg", "painting.jpg")
@@ -134,7 +135,8 @@ def start(
         run.picture().save("picture.png")
     """
     chosen = _settle(settings, overrides)
-    return _begin(chosen, files.read(photo), [files.read(painting) for painting in _as_list(paintings)])
+    read = [files.read(painting) for painting in _as_list(paintings)]
+    return _begin(chosen, files.read(photo), read, fetch_progress=fetch_progress)
 
 
 def start_job(job: Job, fetch_progress: FetchProgress | None = None) -> Run:

@@ -11,6 +11,8 @@ PAGES: tuple[list[str], ...] = (
     ["rerun"],
     ["diff"],
     ["sheet"],
+    ["film"],
+    ["resume"],
     ["networks"],
     ["networks", "list"],
     ["networks", "fetch"],

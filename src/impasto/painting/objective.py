@@ -41,6 +41,17 @@ class Sums:
         return Sums(content, [{tap: mine[tap] + theirs[tap] for tap in mine} for mine, theirs in pairs])
 
 
+@dataclass(frozen=True, eq=False)
+class Pull:
+    """What holds the canvas of a film's frame to another frame's picture, carried here along the flow.
+
+    `picture` (1, 3, H, W), and how much it counts at each pixel, `weights` (1, 1, H, W): gamma c.
+    """
+
+    picture: Tensor
+    weights: Tensor
+
+
 class Objective:
     """L = alpha L_content + beta L_style + TV + range for a canvas of the photo's size.
 
@@ -53,8 +64,15 @@ class Objective:
     Style Transfer", section 4.
     """
 
-    def __init__(self, network: Network, settings: Settings, photo: Source, regions: Sequence[Region]) -> None:
-        self.network, self.settings, self.mask = network, settings, photo.alpha
+    def __init__(
+        self,
+        network: Network,
+        settings: Settings,
+        photo: Source,
+        regions: Sequence[Region],
+        pulls: Sequence[Pull] = (),
+    ) -> None:
+        self.network, self.settings, self.mask, self.pulls = network, settings, photo.alpha, pulls
         self.regions = [region for region in regions if region.share]
         self.masks = {tap: shrink_mask(photo.alpha, network.stride[tap]) for tap in list_taps(settings)}
         whole = sum(region.share for region in self.regions)
@@ -113,12 +131,15 @@ class Objective:
         return {"content": settings.content_weight * content, "style": settings.style_weight * style}
 
     def compare_pixels(self, canvas: Tensor) -> dict[str, Tensor]:
-        """Return the weighted terms, each (), that need no network: tv and range, where they have weights."""
+        """Return the weighted terms, each (), that need no network: tv, range and temporal, where they have weights."""
         settings, terms = self.settings, {}
         if settings.tv_weight:
             terms["tv"] = settings.tv_weight * losses.total_variation(canvas, self.mask)
         if settings.range_weight:
             terms["range"] = settings.range_weight * losses.out_of_range(canvas)
+        if self.pulls:
+            held = [losses.temporal(canvas, pull.picture, pull.weights) for pull in self.pulls]
+            terms["temporal"] = torch.stack(held).sum()
         return terms
 
     def _mask(self, region: Region, tap: str) -> Tensor | None:

@@ -118,7 +118,7 @@ class Painter:
         for scale, (width, height) in enumerate(self.sizes, start=1):
             scaled = self.photo.scaled(width, height)
             photo, alpha = scaled.rgb, scaled.alpha
-            objective = Objective(self.network, self.settings, scaled, self._list_regions(max(width, height)))
+            objective = self._make_objective(scaled, self._list_regions(max(width, height)))
             canvas = self._begin(photo) if scale == 1 else resize(self.picture().to(photo), width, height).clamp(0, 1)
             self._coarse = scale < len(self.sizes)
             if isinstance(self._optimizer, Adam):
@@ -133,7 +133,7 @@ class Painter:
                 done += 1
                 seconds = time.perf_counter() - self._started
                 yield Step(scale, len(self.sizes), done, width, height, losses, seconds)
-        return_freed_memory()
+        self._return_memory()
 
     def _move(
         self, canvas: Tensor, objective: Objective, alpha: Tensor | None, steps: int
@@ -143,7 +143,7 @@ class Painter:
         ceiling, recoveries, settled = math.inf, 0, steps - 2  # the optimiser takes its memory in the first two steps
         while steps:
             if steps >= settled:
-                return_freed_memory()
+                self._return_memory()
             losses = objective.backward(canvas)
             gradient = canvas.grad
             assert gradient is not None
@@ -156,9 +156,7 @@ class Painter:
                 self._go_back(canvas, fault, recoveries)
                 continue
             if ceiling == math.inf:
-                # A canvas that begins at its goal has a loss of almost 0, and no loss has a unit: grey is the measure.
-                grey = objective.evaluate(torch.full_like(canvas, 0.5))["total"]
-                ceiling = max(EXPLODED * losses["total"], grey if math.isfinite(grey) else 0.0)
+                ceiling = max(EXPLODED * losses["total"], self._measure_grey(objective, canvas))
             self._accept(canvas)
             yield losses
             steps -= 1
@@ -170,6 +168,17 @@ class Painter:
                     canvas.clamp_(0, 1)
                 if alpha is not None:  # the moments of a coarser scale have spread over what is transparent here
                     canvas.copy_(torch.where(alpha > 0, canvas, self._accepted))
+
+    def _make_objective(self, photo: Source, regions: Sequence[Region]) -> Objective:
+        return Objective(self.network, self.settings, photo, regions)
+
+    def _measure_grey(self, objective: Objective, canvas: Tensor) -> float:
+        """A canvas that begins at its goal has a loss of almost 0, and no loss has a unit: grey is the measure."""
+        grey = objective.evaluate(torch.full_like(canvas, 0.5))["total"]
+        return grey if math.isfinite(grey) else 0.0
+
+    def _return_memory(self) -> None:
+        return_freed_memory()
 
     def _accept(self, canvas: Tensor) -> None:
         assert self._accepted is not None

@@ -1,6 +1,7 @@
 """GIF and animated WebP and PNG: read frame by frame, written whole or not at all."""
 
 import io
+import itertools
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -52,6 +53,16 @@ def is_animated(path: Path) -> bool:
         return path.suffix.lower() == ".gif"
 
 
+def read_comment(path: Path) -> str | None:
+    """Return the comment inside a GIF."""
+    try:
+        with Image.open(path, formats=("GIF",)) as image:
+            comment = image.info.get("comment")
+    except OSError:
+        return None
+    return comment.decode(errors="replace") if isinstance(comment, bytes) else None
+
+
 def write(
     frames: Iterator[tuple[Tensor, Tensor | None]],
     times: Sequence[Fraction],
@@ -70,7 +81,7 @@ def write(
     form = SUFFIXES[path.suffix.lower()]
     unit = 10 if form == "GIF" else 1  # of milliseconds
     ticks = [round((time - times[0]) * 1000 / unit) for time in times]
-    lasts = [max(1, after - before) * unit for before, after in zip(ticks, ticks[1:], strict=False)]
+    lasts = [max(1, after - before) * unit for before, after in itertools.pairwise(ticks)]
     images = (to_image(rgb, alpha) for rgb, alpha in frames)
     if form == "GIF":
         palette = _make_palette(palette_from)

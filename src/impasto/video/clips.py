@@ -17,7 +17,7 @@ THUMB = 64  # longer side on which shots are told apart
 CUT = 12 / 255  # mean difference of two thumbnails from which there may be a cut between them
 CUT_RATIO = 3.0  # and how many times the difference of the frames around it that is
 AROUND = 2  # frames before and after that are looked at for it
-COLOR_FRAMES = 24  # of a film, at most, from which its colours are taken
+GRID = 4  # frames across and down in the picture from which a film's colours are taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +132,7 @@ class Timeline:
     durations: tuple[Fraction, ...]
     cuts: tuple[int, ...]
     transparent: bool
-    colors: Tensor = field(compare=False)  # (1, 3, h, w n): small frames from all over the film, side by side
+    colors: Tensor = field(compare=False)  # (1, 3, h, w): small frames from all over the film, of a frame's aspect
 
     @property
     def end(self) -> Fraction:
@@ -142,7 +142,9 @@ class Timeline:
 
 def survey(reader: Reader, choice: Choice) -> Timeline:
     """Look through the chosen frames once. Raises PictureError where there are none."""
-    times, durations, differences = [], [], [0.0]
+    times: list[Fraction] = []
+    durations: list[Fraction] = []
+    differences = [0.0]
     thumbs: list[Tensor] = []
     before: Tensor | None = None
     width = height = 0
@@ -160,11 +162,8 @@ def survey(reader: Reader, choice: Choice) -> Timeline:
         transparent = transparent or frame.alpha is not None
     if not times:
         raise PictureError(f"{reader.path} has no frames between --start and --end: choose others")
-    every = -(-len(thumbs) // COLOR_FRAMES)
-    colors = torch.cat(thumbs[::every], 3).float() / 255
-    return Timeline(
-        width, height, tuple(times), tuple(durations), tuple(find_cuts(differences)), transparent, colors
-    )
+    cuts = tuple(find_cuts(differences))
+    return Timeline(width, height, tuple(times), tuple(durations), cuts, transparent, _lay_out(thumbs))
 
 
 def find_cuts(differences: Sequence[float]) -> Iterator[int]:
@@ -194,6 +193,13 @@ def choose_size(width: int, height: int, longer: int, even: bool) -> tuple[int, 
     """Give the size to paint at, `longer` on its longer side; `even` sides where a codec takes no others."""
     wide, high = fit(width, height, longer)
     return (max(2, wide // 2 * 2), max(2, high // 2 * 2)) if even else (wide, high)
+
+
+def _lay_out(thumbs: Sequence[Tensor]) -> Tensor:
+    """Lay small frames, evenly from all over the film, out in a square of them."""
+    chosen = [thumbs[index * len(thumbs) // GRID**2] for index in range(GRID**2)]
+    rows = [torch.cat(chosen[row * GRID : (row + 1) * GRID], 3) for row in range(GRID)]
+    return torch.cat(rows, 2).float() / 255
 
 
 def _shrink(frame: Frame) -> Tensor:

@@ -5,6 +5,7 @@
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -24,6 +25,8 @@ CONSISTENCY = 0.01, 0.5
 BOUNDARY = 0.01, 0.02  # theirs is 0.002, for a flow smoother than DIS's
 
 REACHES = 1 / 64, 1 / 24, 1 / 8  # of the longer side, from which flow is taken to where there is none to trust
+BANDS = 32  # of frequencies, up to half a cycle per pixel
+SHARPEST = 1.5  # times that a band is strengthened, at most
 LIKENESS = 0.002  # squared difference of two frames' colours at which a place is taken for the same one half
 
 Floats = NDArray[np.float32]
@@ -41,8 +44,14 @@ class Motion:
     likeness: Tensor
 
     def warp(self, picture: Tensor) -> Tensor:
-        """Carry a picture (1, C, H, W) of the other frame to this one."""
+        """Look up a picture (1, C, H, W) of the other frame where this one's pixels were."""
         return warp(picture, self.flow)
+
+    def carry(self, picture: Tensor) -> Tensor:
+        """Bring a painted picture (1, 3, H, W) of the other frame to this one, its strokes as crisp as they were."""
+        if not bool(self.flow.any()):
+            return picture
+        return crisp(self.warp(picture), picture).clamp(0, 1)
 
 
 def follow(here: Tensor, there: Tensor) -> Motion:
@@ -64,8 +73,9 @@ def follow(here: Tensor, there: Tensor) -> Motion:
         still = here.new_zeros(1, 2, height, width)
         return Motion(still, torch.ones_like(still[:, :1]), _compare(here, there))
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    there_from_here = _as_flow(estimator.calc(ours, theirs, None))
-    here_from_there = _as_flow(estimator.calc(theirs, ours, None))
+    nothing = np.zeros((small[1], small[0], 2), np.float32)
+    there_from_here = _as_flow(estimator.calc(ours, theirs, nothing.copy()))
+    here_from_there = _as_flow(estimator.calc(theirs, ours, nothing))
     trust = weigh(there_from_here, here_from_there)
     filled = _fill(there_from_here, trust)
     flow = resize(filled, width, height) * torch.tensor([width / small[0], height / small[1]]).view(1, 2, 1, 1)
@@ -96,6 +106,29 @@ def warp(picture: Tensor, flow: Tensor) -> Tensor:
         _as_array(picture), across.numpy(), down.numpy(), cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE
     )
     return _as_tensor(looked_up)
+
+
+def crisp(warped: Tensor, picture: Tensor) -> Tensor:
+    """Give each band of frequencies of a warped picture (1, C, H, W) the energy that it has in the picture itself.
+
+    Every lookup between pixels takes a little of the fine strokes, which adds up from frame to frame.
+    """
+    height, width = warped.shape[2:]
+    bands = _list_bands(height, width)
+    ours, theirs = torch.fft.rfft2(warped), torch.fft.rfft2(picture)
+    energies = torch.zeros(2, BANDS + 1, dtype=torch.float64)
+    for energy, of in zip(energies, (theirs, ours), strict=True):
+        energy.index_add_(0, bands.flatten(), of.abs().square().sum((0, 1)).flatten().double())
+    gain = (energies[0] / energies[1].clamp_min(1e-12)).sqrt().clamp(1, SHARPEST).float()
+    restored: Tensor = torch.fft.irfft2(ours * gain[bands], s=(height, width))
+    return restored
+
+
+@lru_cache(maxsize=2)
+def _list_bands(height: int, width: int) -> Tensor:
+    """Return the band of each frequency, (H, W // 2 + 1) as rfft2 orders them; those of the corners share the last."""
+    frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width))
+    return (frequency * 2 * BANDS).long().clamp(max=BANDS)
 
 
 def _compare(here: Tensor, there: Tensor) -> Tensor:

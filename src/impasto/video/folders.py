@@ -1,6 +1,6 @@
 """Films that are pictures: folders and patterns of frames, GIF and animated WebP and PNG."""
 
-import glob
+import fnmatch
 import re
 from collections.abc import Iterator
 from fractions import Fraction
@@ -9,10 +9,25 @@ from pathlib import Path
 from impasto.errors import PictureError, UsageError
 from impasto.pictures import animations, files
 from impasto.pictures.targets import FORMATS
-from impasto.video.clips import Frame
+from impasto.video.clips import Frame, Reader
+from impasto.video.frames import Film
 
 READABLE = (*FORMATS, ".bmp", ".ppm", ".jp2", ".gif")
 NUMBER = re.compile(r"%0?(\d*)d")
+
+
+def open_reader(path: Path, rate: float) -> Reader:
+    """Open a film, an animation, a folder or a pattern of frames, of which `rate` are shown in a second.
+
+    Raises PictureError where it can't be read, UsageError where it is a single picture.
+    """
+    if path.is_dir() or is_pattern(path):
+        return Pictures(path, Fraction(rate).limit_denominator(100_000))
+    if animations.is_animated(path):
+        return Animation(path)
+    if path.suffix.lower() in READABLE and path.is_file():
+        raise UsageError(f"{path} is a single picture: impasto paint paints it")
+    return Film(path)
 
 
 class Pictures:
@@ -57,11 +72,10 @@ def list_frames(path: Path) -> list[Path]:
         found = [it for it in path.iterdir() if it.suffix.lower() in READABLE and not it.name.startswith(".")]
         missing = f"{path} holds no pictures ({', '.join(READABLE)})"
     elif is_pattern(path):
-        text = re.sub(r"%%", "%", NUMBER.sub("*", glob.escape(str(path)) if NUMBER.search(path.name) else str(path)))
-        found = [Path(it) for it in glob.glob(text)]
-        if number := NUMBER.search(path.name):
-            numbered = re.escape(path.name[: number.start()]) + r"\d+" + re.escape(path.name[number.end() :])
-            found = [it for it in found if re.fullmatch(numbered, it.name)]
+        number = NUMBER.search(path.name)
+        # Of the name alone: a folder may have brackets of its own in its name.
+        wanted = re.compile(_as_expression(path.name, number) if number else fnmatch.translate(path.name))
+        found = [it for it in path.parent.glob("*") if wanted.fullmatch(it.name)]
         missing = f"there is no file {path}"
     else:
         raise UsageError(f"{path} is no folder of frames and no pattern such as frame_%04d.png")
@@ -72,7 +86,11 @@ def list_frames(path: Path) -> list[Path]:
 
 def is_pattern(path: Path) -> bool:
     """Tell whether a path that is no file stands for several."""
-    return not path.exists() and bool(NUMBER.search(path.name) or glob.has_magic(path.name))
+    return not path.exists() and bool(NUMBER.search(path.name) or set("*?[") & set(path.name))
+
+
+def _as_expression(name: str, number: re.Match[str]) -> str:
+    return re.escape(name[: number.start()]) + r"\d+" + re.escape(name[number.end() :])
 
 
 def name_frame(pattern: Path, index: int) -> Path:

@@ -15,7 +15,6 @@ from impasto.video.clips import Frame
 
 HIGH_DEFINITION = 720  # rows from which a film that does not name its colours is taken for BT.709
 UNNAMED = 2  # AVCOL_SPC_UNSPECIFIED
-PASSED_ON = ("audio", "subtitle")
 
 
 class Film:
@@ -34,6 +33,7 @@ class Film:
             self.rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
             self.aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
             self.promised = stream.frames
+            self.begin = Fraction(container.start_time or 0, av.time_base)  # of the first of its streams
             if str(stream.codec_context.color_trc) in ("16", "18"):
                 self.notes.append(f"{path} is in high dynamic range: it is painted as it is kept, which looks pale")
 
@@ -56,7 +56,7 @@ class Film:
                     if kept:
                         yield _lasting_until(kept, frame)
                     kept = frame
-            except (av.error.FFmpegError, EOFError) as error:
+            except av.error.FFmpegError as error:
                 self._note_end(count, str(error.strerror or error))
             else:
                 if count < self.promised:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Self
 
 import av
 import numpy as np
@@ -15,8 +15,7 @@ from torch import Tensor
 
 from impasto.errors import PictureError, UsageError
 from impasto.video.frames import open_film
-
-Codec: TypeAlias = Literal["h264", "lossless"]
+from impasto.video.options import Codec
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 PASSED_ON = ("audio", "subtitle")
@@ -26,8 +25,7 @@ FINEST = Fraction(1, 1_000_000)  # a clock that ticks faster is no longer kept e
 class FilmWriter:
     """A film file that frames are added to, in order; `close` finishes it.
 
-    `live`: every frame can be played as soon as it is added, whatever becomes of the program; no sound then. `sound`
-    is a film whose sound and subtitles are passed on, those from `begin` to `end` in its own seconds.
+    `live`: every frame but the last can be played as soon as it is added, whatever becomes of the program.
 
     Errors: UsageError where the format can't hold what is to be passed on; PictureError where the disk refuses.
     """
@@ -60,8 +58,8 @@ class FilmWriter:
         self._sound: _Sound | None = None
         self._ended = -1
 
-    def pass_on(self, source: Path, begin: Fraction, end: Fraction, shift: Fraction) -> None:
-        """Pass on the sound and subtitles of `source` between `begin` and `end`, its `shift` becoming 0."""
+    def pass_on(self, source: Path, begin: Fraction | None, end: Fraction | None, shift: Fraction) -> None:
+        """Pass on the sound and subtitles of `source` from `begin` to `end`, if given; its `shift` becomes 0."""
         with _understood(self.path):
             self._sound = _Sound(self.container, source, begin, end, shift)
 
@@ -143,7 +141,9 @@ class FilmWriter:
 class _Sound:
     """The packets of a film that are passed on, in their order, a little ahead of the pictures."""
 
-    def __init__(self, target: Any, source: Path, begin: Fraction, end: Fraction, shift: Fraction) -> None:
+    def __init__(
+        self, target: Any, source: Path, begin: Fraction | None, end: Fraction | None, shift: Fraction
+    ) -> None:
         self.begin, self.end, self.shift = begin, end, shift
         self.container = open_film(source)
         self.streams = {it.index: self._add(target, it) for it in list_passed_on(self.container)}
@@ -164,7 +164,7 @@ class _Sound:
                 if packet.dts is None or packet.pts is None:
                     continue
                 time = packet.pts * packet.time_base
-                if not self.begin <= time < self.end:
+                if (self.begin is not None and time < self.begin) or (self.end is not None and time >= self.end):
                     continue
                 ticks = round(self.shift / packet.time_base)
                 packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
@@ -205,8 +205,8 @@ def check_passing_on(source: Path, target: Path) -> None:
                 refused.append(f"{stream.type} ({name})")
     if refused:
         raise UsageError(
-            f"{target} can't hold the {' and '.join(refused)} of {source}: end its name in .mkv, or leave them out with "
-            "--no-sound"
+            f"{target} can't hold the {' and '.join(refused)} of {source}: end its name in .mkv, or leave them out "
+            "with --no-sound"
         )
 
 
@@ -234,9 +234,7 @@ class _understood:  # noqa: N801
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, av.error.FFmpegError | OSError):
             reason = getattr(error, "strerror", None) or error
-            raise PictureError(
-                f"{self.path} can't be written, {reason}: make room, or choose another place"
-            ) from error
+            raise PictureError(f"{self.path} can't be written, {reason}: make room, or choose another place") from error
 
 
 def choose_rate(durations: Sequence[Fraction]) -> Fraction:
