@@ -24,6 +24,7 @@ PAGES = (
     "CHANGELOG.md",
     "docs/architecture.md",
     "docs/cli.md",
+    "docs/film.md",
     "docs/guide.md",
     "docs/performance.md",
     "training/README.md",

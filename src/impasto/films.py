@@ -24,7 +24,7 @@ from impasto.recipes.recipe import Recipe
 from impasto.recipes.storage import check_recipe_file
 from impasto.settings import Settings
 from impasto.video.clips import Choice, Frame, Reader, Timeline, choose_size, read_place, survey
-from impasto.video.delivery import Delivery, check_output, kind_of
+from impasto.video.delivery import Delivery, check_output, folder_for, kind_of
 from impasto.video.folders import open_reader
 from impasto.video.job import FilmJob, weigh_source
 from impasto.video.options import FilmOptions
@@ -83,6 +83,8 @@ def start_film(job: FilmJob, fetch_progress: api.FetchProgress | None = None) ->
     job = job.anchored()
     inputs = job.list_inputs()
     check_output(job.output, inputs, None, job.overwrite, False)
+    if kind_of(job.output) == "pictures" and job.gives_frames and folder_for(job.output) == folder_for(job.source):
+        raise UsageError(f"{job.output} is in the folder that the frames come from: choose another folder")
     if job.recipe_file:
         check_recipe_file(job.recipe_file, inputs=inputs, overwrite=job.overwrite)
     reader, timeline = _look_through(job)

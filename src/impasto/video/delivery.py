@@ -43,6 +43,11 @@ def kind_of(output: Path) -> Kind:
     )
 
 
+def folder_for(frames: Path) -> Path:
+    """Name the folder of a folder or pattern of frames."""
+    return (frames.parent if NUMBER.search(frames.name) or set("*?[") & set(frames.name) else frames).resolve()
+
+
 def check_output(output: Path, inputs: Iterable[Path], frames: int | None, overwrite: bool, transparent: bool) -> None:
     """Raise now what writing the film would raise in the end; `frames` is None where they are not counted yet."""
     kind, inputs = kind_of(output), [*inputs]
@@ -53,7 +58,7 @@ def check_output(output: Path, inputs: Iterable[Path], frames: int | None, overw
     if kind != "pictures":
         check_place(output, inputs=inputs, overwrite=overwrite)
         return
-    folder = output if not NUMBER.search(output.name) else output.parent
+    folder = folder_for(output)
     if folder.exists() and not folder.is_dir():
         raise PictureError(f"{folder} is a file: choose another name for the folder of frames")
     if not folder.is_dir():
@@ -196,7 +201,7 @@ class Delivery:
         return self.timeline.times[frames - 1] + self.timeline.durations[frames - 1]
 
     def _make_folder(self) -> None:
-        folder = self.output if not NUMBER.search(self.output.name) else self.output.parent
+        folder = folder_for(self.output)
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:

@@ -1,6 +1,8 @@
 """A film to paint, as plain data; its inputs by their digests; its recipe."""
 
 import hashlib
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +15,7 @@ from impasto.pictures import animations
 from impasto.pictures.inscriptions import read_inscription
 from impasto.recipes.inputs import weigh
 from impasto.recipes.recipe import Ingredient, Recipe, plain_name
+from impasto.recipes.words import describe
 from impasto.settings import BEGINNINGS, Settings
 from impasto.video import writing
 from impasto.video.folders import is_pattern, list_frames
@@ -55,13 +58,17 @@ class FilmJob(BaseModel):
             }
         )
 
+    @property
+    def gives_frames(self) -> bool:
+        """Is the source a folder or a pattern of frames?"""
+        return self.source.is_dir() or is_pattern(self.source)
+
     def list_inputs(self) -> list[Path]:
         """List the files that are read."""
-        several = self.source.is_dir() or is_pattern(self.source)
         others = [] if self.settings.init in BEGINNINGS else [Path(self.settings.init)]
         if self.settings.network not in REGISTRY:
             others.append(Path(self.settings.network).expanduser())
-        return [*(list_frames(self.source) if several else [self.source]), *self.paintings, *others]
+        return [*(list_frames(self.source) if self.gives_frames else [self.source]), *self.paintings, *others]
 
     def digest_inputs(self) -> dict[str, str]:
         """Return the digest of each file that is read. Raises PictureError where one can't be."""
@@ -79,7 +86,7 @@ class FilmRecipe(Recipe):
 
 def weigh_source(job: FilmJob) -> Ingredient:
     """Write down what a film is painted from; a folder's digest is that of its frames' digests."""
-    if not (job.source.is_dir() or is_pattern(job.source)):
+    if not job.gives_frames:
         return weigh(job.source)
     digest, length = hashlib.sha256(), 0
     for frame in list_frames(job.source):
@@ -87,6 +94,31 @@ def weigh_source(job: FilmJob) -> Ingredient:
         digest.update((it.sha256 or "").encode())
         length += it.bytes or 0
     return Ingredient(name=plain_name(job.source) or "_", bytes=length, sha256=digest.hexdigest())
+
+
+def describe_film(recipe: FilmRecipe) -> Iterator[str]:
+    """Yield the lines that tell a person how a film was painted."""
+    given = recipe.film.given()
+    for line in describe(recipe):
+        if line.startswith("command "):
+            line = line.replace("impasto ", "impasto film ", 1)
+            line += "".join(f" {_as_option(name, value)}" for name, value in given.items())
+        yield line
+    for name, value in recipe.film.model_dump(mode="json").items():
+        yield f"  film {name} {_show(value)}{' *' if name in given else ''}"
+
+
+def _as_option(name: str, value: Any) -> str:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{'' if value else 'no-'}{flag}"
+    return f"--{flag} {shlex.quote(_show(value))}"
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def read_film_recipe(path: Path) -> FilmRecipe | None:

@@ -122,8 +122,7 @@ class FilmSequence:
             self.painter, told, totals = painter, len(painter.notes), []
             for step in painter:
                 totals.append(step.losses["total"])
-                place = (frame + 1, self.frames, turn, self.options.passes)
-                yield FrameStep(*vars(step).values(), *place)
+                yield self._place(step, turn, frame)
                 if isinstance(painter, FollowingPainter) and self._is_done(totals, painter):
                     break
             self.notes += [f"frame {frame + 1}: {note}" for note in painter.notes[told:]]
@@ -138,6 +137,21 @@ class FilmSequence:
             del self._recent[old]
         self._settle()
         self._kept = keeper.submit(self._keep, turn, ready, picture, record)
+
+    def _place(self, step: Step, turn: int, frame: int) -> FrameStep:
+        return FrameStep(
+            step.scale,
+            step.scales,
+            step.step,
+            step.width,
+            step.height,
+            step.losses,
+            step.seconds,
+            frame=frame + 1,
+            frames=self.frames,
+            turn=turn,
+            turns=self.options.passes,
+        )
 
     def _keep(self, turn: int, ready: Ready, picture: Tensor, record: dict[str, Any]) -> None:
         self.storage.keep(turn, ready.frame, picture, record)
