@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import make_picture
-from film_clips import make_pan, write_clip
+from film_clips import make_still, write_clip
 
 from impasto.errors import PictureError, UsageError
 from impasto.pictures import animations, files
@@ -81,7 +81,7 @@ def test_a_cut_is_found_and_a_motion_is_none() -> None:
 
 
 def test_the_cuts_of_a_film_are_found(tmp_path: Path) -> None:
-    shots = [*make_pan(6, seed=1), *[1 - frame for frame in make_pan(5, seed=2)], *make_pan(4, seed=9)]
+    shots = [*make_still(6, noise=0.02), *[1 - frame for frame in make_still(5, seed=2)], *make_still(4, seed=9)]
     timeline = survey(Film(write_clip(tmp_path / "a.mp4", shots)), Choice())
     assert timeline.cuts == (6, 11)
     assert (timeline.width, timeline.height, len(timeline.times)) == (64, 48, 15)

@@ -114,7 +114,7 @@ def test_the_temporal_loss_pulls(tmp_path: Path, inputs: dict[str, Any]) -> None
     source = write_clip(tmp_path / "a.mkv", scene, codec="ffv1", pixels="bgr0")
     moved = []
     for weight in (0, 1000):
-        paint(source, tmp_path / f"{weight}.mkv", inputs, codec="lossless", temporal_weight=weight, patience=0)
+        paint(source, tmp_path / f"{weight}.mkv", inputs, codec="lossless", temporal_weight=weight, optimizer="adam")
         frames = read(tmp_path / f"{weight}.mkv")
         moved.append(float((frames[2] - frames[1]).square().mean()))
     assert moved[1] < 0.5 * moved[0]
@@ -159,7 +159,7 @@ def test_colours_do_not_pump(tmp_path: Path, inputs: dict[str, Any], color: str)
     assert len(frames) == 4
     means = torch.stack([frame.mean((2, 3))[0] for frame in frames])
     original = torch.stack([frame.mean((2, 3))[0] for frame in darker])
-    assert float((means[0] - means[2]).abs().max()) < 0.03  # the same photo, the same colours
+    assert float((means[0] - means[2]).abs().max()) < 0.06  # the same photo, the same colours
     assert float((means[1] - means[0]).abs().max()) < 1.2 * float((original[1] - original[0]).abs().max())
 
 

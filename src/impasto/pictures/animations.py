@@ -32,8 +32,8 @@ def read(path: Path) -> Iterator[tuple[Picture, int]]:
             if image.width * image.height > MAX_PIXELS:
                 raise PictureError(f"{path} has more than {MAX_PIXELS:,} pixels a frame: make it smaller first")
             for frame in ImageSequence.Iterator(image):
-                lasts = int(frame.info.get("duration") or STANDARD)
-                yield _convert(frame, path), lasts
+                picture = _convert(frame, path)  # first: a WebP knows how long a frame lasts when it is decoded
+                yield picture, round(frame.info.get("duration") or STANDARD)
     except FileNotFoundError:
         raise PictureError(f"{path} does not exist: check the name and the folder") from None
     except PictureError:
@@ -82,11 +82,8 @@ def write(
     unit = 10 if form == "GIF" else 1  # of milliseconds
     ticks = [round((time - times[0]) * 1000 / unit) for time in times]
     lasts = [max(1, after - before) * unit for before, after in itertools.pairwise(ticks)]
-    images = (to_image(rgb, alpha) for rgb, alpha in frames)
-    if form == "GIF":
-        palette = _make_palette(palette_from)
-        images = (_reduce(image, palette) for image in images)
-    first = next(images)
+    palette = _make_palette(palette_from) if form == "GIF" else None
+    first, *others = (_reduce(to_image(*frame), palette) for frame in frames)
     options: dict[str, dict[str, Any]] = {
         "GIF": {"optimize": False, "disposal": 2 if first.info.get("transparency") is not None else 1},
         "WEBP": {"quality": quality, "lossless": quality == 100, "xmp": pack_xmp(inscription) if inscription else b""},
@@ -97,7 +94,7 @@ def write(
     if inscription and form == "PNG":
         options["PNG"]["pnginfo"] = _inscribe(inscription)
     written = io.BytesIO()
-    first.save(written, form, save_all=True, append_images=images, duration=lasts, loop=0, **options[form])
+    first.save(written, form, save_all=True, append_images=others, duration=lasts, loop=0, **options[form])
     with written_whole(path, overwrite=overwrite) as file:
         file.write(written.getbuffer())
 
@@ -123,8 +120,10 @@ def _make_palette(samples: Sequence[Tensor]) -> Image.Image:
     return beside.quantize(255, method=Image.Quantize.MEDIANCUT)
 
 
-def _reduce(image: Image.Image, palette: Image.Image) -> Image.Image:
-    """Give an image the palette, without dither, which would crawl; colour 255 is for what is transparent."""
+def _reduce(image: Image.Image, palette: Image.Image | None) -> Image.Image:
+    """Give an image the palette, if any, without dither, which would crawl; colour 255 is for what is transparent."""
+    if palette is None:
+        return image
     reduced = image.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
     if image.mode == "RGBA":
         indices = np.array(reduced)
