@@ -31,6 +31,8 @@ ONLY_IN = {
     "tomli_w": ("recipes/storage.py",),
     "av": ("video/frames.py", "video/writing.py"),
     "cv2": ("video/flow.py",),
+    "skimage": ("pictures/regions.py",),
+    "scipy": ("pictures/regions.py",),
     "ray": ("apps/batch.py",),
     "gradio": ("apps/studio.py",),
     "urllib.request": ("perception/fetch.py",),

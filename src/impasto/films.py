@@ -2,31 +2,26 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
-from torch import Tensor
 
 from impasto import api
 from impasto.errors import PictureError, UsageError
 from impasto.jobs import Run
-from impasto.painting.following import Beginning, FollowingPainter
-from impasto.painting.objective import Pull
-from impasto.painting.painter import Painter
-from impasto.painting.style import Source
 from impasto.pictures import files
 from impasto.recipes.inputs import weigh
-from impasto.recipes.recipe import Recipe
 from impasto.recipes.storage import check_recipe_file
-from impasto.settings import Settings
-from impasto.video.clips import Choice, Frame, Reader, Timeline, choose_size, read_place, survey
+from impasto.settings import REST, Settings
+from impasto.video.clips import Choice, Reader, Timeline, choose_size, read_place, survey
 from impasto.video.delivery import Delivery, check_output, folder_for, kind_of
+from impasto.video.easel import PainterEasel
 from impasto.video.folders import open_reader
 from impasto.video.job import FilmJob, weigh_source
+from impasto.video.masks import Covered, Mask, check_masks, list_masks, open_mask
 from impasto.video.options import FilmOptions
 from impasto.video.run import FilmRun
 from impasto.video.scout import Album, Photos, Stream
@@ -87,7 +82,10 @@ def start_film(job: FilmJob, fetch_progress: api.FetchProgress | None = None) ->
         raise UsageError(f"{job.output} is in the folder that the frames come from: choose another folder")
     if job.recipe_file:
         check_recipe_file(job.recipe_file, inputs=inputs, overwrite=job.overwrite)
+    check_masks(job.settings, len(job.paintings))
     reader, timeline = _look_through(job)
+    for option, name in list_masks(job.settings):
+        open_mask(name, option, timeline, (timeline.width, timeline.height), job.options.rate)
     notes = _check_sound(job, reader)
     check_output(job.output, inputs, len(timeline.times), job.overwrite, timeline.transparent)
     storage = Storage(folder_of(job.output))
@@ -152,7 +150,8 @@ def _choose(options: FilmOptions) -> Choice:
 def _gather(job: FilmJob, timeline: Timeline, fetch_progress: api.FetchProgress | None) -> Run:
     """Load the network and read the paintings, whose colours are matched, if at all, to all of the film's."""
     colors = files.to_image(timeline.colors)
-    return api.start(colors, [*job.paintings], settings=job.settings, fetch_progress=fetch_progress)
+    settings = job.settings.model_copy(update={"mask": (), "keep_mask": ""})  # those are the frames'
+    return api.start(colors, [*job.paintings], settings=settings, fetch_progress=fetch_progress)
 
 
 def _assemble(
@@ -169,20 +168,14 @@ def _assemble(
         timeline.width, timeline.height, job.settings.size, even=kind == "film" and options.codec == "h264"
     )
     settings = job.settings.model_copy(update={"size": max(width, height)})
-    choice, frames = _choose(options), len(timeline.times)
-
-    def read() -> Iterator[Frame]:
-        return choice.of(reader)
-
-    photos: Photos = Stream(read, width, height, 1 + max(options.look_back))
-    if options.passes > 1:
-        photos = Album(storage.folder / "photos", photos, frames, bits=16)
-    shown: Photos = photos if options.passes > 1 else Stream(read, width, height, 1)
-    sound = reader.sound if options.sound and kind == "film" and reader.sound else None
-    if sound and not has_sound(sound):
-        sound = None
-    begin = timeline.times[0]
-    origin = begin if options.start or not sound else min(begin, getattr(reader, "begin", begin))
+    sources = _Sources(reader, timeline, (width, height), options, storage.folder)
+    shown = sources.open_photos(1)
+    photos = sources.open_photos(1 + max(options.look_back))
+    if settings.keep_mask:
+        photos = Covered(photos, sources.open("--keep-mask", settings.keep_mask))
+    sound = reader.sound if options.sound and kind == "film" and reader.sound and has_sound(reader.sound) else None
+    first = timeline.times[0]
+    origin = first if options.start or not sound else min(first, getattr(reader, "begin", first))
     delivery = Delivery(
         job.output,
         timeline,
@@ -195,12 +188,46 @@ def _assemble(
         origin=Fraction(origin),
         overwrite=job.overwrite or _is_own(job.output, unfinished),
         save_every=job.save_every,
+        keep=sources.open("--keep-mask", settings.keep_mask) if settings.keep_mask else None,
     )
-    easel = _Easel(gathered.painter, settings)
-    cuts = () if options.cuts == "none" else timeline.cuts
-    sequence = FilmSequence(easel, photos, frames, (width, height), cuts, options, storage, delivery)
-    recipe: Recipe = gathered.recipe().model_copy(update={"photo": weigh_source(job)})
+    places = {name: sources.open("--mask", name) for name in dict.fromkeys(settings.mask) if name != REST}
+    sequence = FilmSequence(
+        PainterEasel(gathered.painter, settings, places),
+        photos,
+        len(timeline.times),
+        (width, height),
+        () if options.cuts == "none" else timeline.cuts,
+        options,
+        storage,
+        delivery,
+        repeating=not places,
+    )
+    recipe = gathered.recipe().model_copy(update={"photo": weigh_source(job)})
     return FilmRun(job, sequence, delivery, storage, recipe, [*reader.notes, *gathered.notes, *notes])
+
+
+class _Sources:
+    """The frames and masks of a film at their size, each opened for one user alone; in albums if in any order."""
+
+    def __init__(
+        self, reader: Reader, timeline: Timeline, size: tuple[int, int], options: FilmOptions, folder: Path
+    ) -> None:
+        self.reader, self.timeline, self.size, self.options, self.folder = reader, timeline, size, options, folder
+        self.albums: dict[str, int] = {}
+
+    def open_photos(self, kept: int) -> Photos:
+        """Open the frames, of which the last few are kept."""
+        choice = _choose(self.options)
+        photos: Photos = Stream(lambda: choice.of(self.reader), *self.size, kept)
+        if self.options.passes == 1:
+            return photos
+        return Album(self.folder / "photos", photos, len(self.timeline.times), bits=16)
+
+    def open(self, option: str, name: str) -> Mask:
+        """Open a mask."""
+        number = self.albums.setdefault(name, len(self.albums))
+        album = self.folder / f"masks{number}" if self.options.passes > 1 else None
+        return open_mask(name, option, self.timeline, self.size, self.options.rate, album)
 
 
 def _check_sound(job: FilmJob, reader: Reader) -> list[str]:
@@ -216,30 +243,3 @@ def _check_sound(job: FilmJob, reader: Reader) -> list[str]:
 def _is_own(output: Path, digest: str | None) -> bool:
     """Tell whether a file is the unfinished film that was written when its painting was stopped."""
     return bool(digest) and output.is_file() and weigh(output).sha256 == digest
-
-
-class _Easel:
-    """Paints frames with one network, one set of paintings, and their styles captured once."""
-
-    def __init__(self, painter: Painter, settings: Settings) -> None:
-        self.network, self.paintings, self.begins = painter.network, painter.paintings, painter.begin
-        self.palette, self.settings = painter.palette, settings
-        self.device = next(painter.network.parameters()).device
-
-    def begin(self, photo: Source, canvas: Tensor | None) -> Painter:
-        """Paint as a single picture is painted, from `canvas` where it is given."""
-        settings = self.settings if canvas is None else self.settings.model_copy(update={"init": "canvas"})
-        begins = self.begins if canvas is None else canvas
-        return Painter(self.network, settings, self._move(photo), self.paintings, begins, self.palette)
-
-    def follow(self, photo: Source, beginning: Beginning, steps: int) -> FollowingPainter:
-        """Go on from `beginning`."""
-        pulls = [Pull(pull.picture.to(self.device), pull.weights.to(self.device)) for pull in beginning.pulls]
-        beginning = replace(beginning, pulls=pulls)
-        return FollowingPainter(
-            self.network, self.settings, self._move(photo), self.paintings, beginning, steps, self.palette
-        )
-
-    def _move(self, photo: Source) -> Source:
-        alpha = None if photo.alpha is None else photo.alpha.to(self.device)
-        return Source(photo.rgb.to(self.device), alpha)

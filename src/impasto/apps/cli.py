@@ -32,6 +32,7 @@ from impasto.apps.networks import networks
 from impasto.apps.options import read_settings, with_settings
 from impasto.apps.painting import paint_files
 from impasto.apps.recipes import diff, rerun, show_recipe
+from impasto.apps.regions import regions
 from impasto.apps.sheets import sheet
 from impasto.apps.terminal import DONE, FAILED, INTERRUPTED, WRONG_USAGE, hush, say
 from impasto.errors import ImpastoError, UsageError
@@ -65,6 +66,7 @@ app.command(diff)
 app.command(sheet)
 app.command(film)
 app.command(resume)
+app.command(regions)
 
 
 @app.default

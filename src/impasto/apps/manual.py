@@ -13,6 +13,7 @@ PAGES: tuple[list[str], ...] = (
     ["sheet"],
     ["film"],
     ["resume"],
+    ["regions"],
     ["networks"],
     ["networks", "list"],
     ["networks", "fetch"],

@@ -9,7 +9,8 @@ from impasto.painting.adam import Adam
 from impasto.painting.lbfgs import LBFGS
 from impasto.painting.objective import Objective, Pull
 from impasto.painting.painter import Painter
-from impasto.painting.style import Palette, Region, Source
+from impasto.painting.regions import Region
+from impasto.painting.style import Palette, Source
 from impasto.perception.network import Network
 from impasto.settings import Settings
 

@@ -24,7 +24,8 @@ GRID = 4  # frames across and down in the picture from which a film's colours ar
 class Frame:
     """A frame: `rgb` (1, 3, H, W) and, where anything is transparent, `alpha` (1, 1, H, W); seconds as fractions.
 
-    `time` is on the film's own clock. `aspect` is the width of a pixel relative to its height.
+    `time` is on the film's own clock. `aspect` is the width of a pixel relative to its height, `number` the place in
+    the film, from 1, once it is chosen.
     """
 
     rgb: Tensor
@@ -33,6 +34,7 @@ class Frame:
     duration: Fraction
     aspect: Fraction = Fraction(1)
     name: str = ""
+    number: int = 0
 
 
 class Reader(Protocol):
@@ -100,7 +102,7 @@ class Choice:
             if taken % self.every == 0:
                 if kept:
                     yield replace(kept, duration=frame.time - kept.time)
-                kept = frame
+                kept = replace(frame, number=number)
             elif kept:
                 kept = replace(kept, duration=frame.time + frame.duration - kept.time)
             taken += 1
@@ -122,14 +124,15 @@ class Choice:
 class Timeline:
     """What is known of the chosen frames before any is painted.
 
-    `times` and `durations` in seconds, `cuts` are the indices of frames that begin a shot, never 0. `width` and
-    `height` are those of the frames shown with square pixels.
+    `times` and `durations` in seconds, `numbers` their places in the film from 1, `cuts` the indices of frames that
+    begin a shot, never 0. `width` and `height` are those of the frames shown with square pixels.
     """
 
     width: int
     height: int
     times: tuple[Fraction, ...]
     durations: tuple[Fraction, ...]
+    numbers: tuple[int, ...]
     cuts: tuple[int, ...]
     transparent: bool
     colors: Tensor = field(compare=False)  # (1, 3, h, w): small frames from all over the film, of a frame's aspect
@@ -144,6 +147,7 @@ def survey(reader: Reader, choice: Choice) -> Timeline:
     """Look through the chosen frames once. Raises PictureError where there are none."""
     times: list[Fraction] = []
     durations: list[Fraction] = []
+    numbers: list[int] = []
     differences = [0.0]
     thumbs: list[Tensor] = []
     before: Tensor | None = None
@@ -159,11 +163,12 @@ def survey(reader: Reader, choice: Choice) -> Timeline:
         thumbs.append((thumb * 255).round().byte())
         times.append(frame.time)
         durations.append(frame.duration)
+        numbers.append(frame.number)
         transparent = transparent or frame.alpha is not None
     if not times:
         raise PictureError(f"{reader.path} has no frames between --start and --end: choose others")
     cuts = tuple(find_cuts(differences))
-    return Timeline(width, height, tuple(times), tuple(durations), cuts, transparent, _lay_out(thumbs))
+    return Timeline(width, height, tuple(times), tuple(durations), tuple(numbers), cuts, transparent, _lay_out(thumbs))
 
 
 def find_cuts(differences: Sequence[float]) -> Iterator[int]:

@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from impasto.errors import PictureError, UsageError
@@ -18,6 +19,7 @@ from impasto.settings import Settings
 from impasto.video import writing
 from impasto.video.clips import Timeline
 from impasto.video.folders import NUMBER, name_frame
+from impasto.video.masks import Mask
 from impasto.video.options import FilmOptions
 from impasto.video.scout import Photos
 from impasto.video.storage import Storage
@@ -85,16 +87,17 @@ class Delivery:
         origin: Fraction,
         overwrite: bool,
         save_every: int = 0,
+        keep: Mask | None = None,
     ) -> None:
         self.output, self.timeline, self.settings, self.options = output, timeline, settings, options
         self.storage, self.photos = storage, photos
         self.clock, self.sound, self.origin = clock, sound, origin
-        self.overwrite, self.save_every = overwrite, save_every
+        self.overwrite, self.save_every, self.keep = overwrite, save_every, keep
         self.kind = kind_of(output)
         self.inscription = ""
         self._live: writing.FilmWriter | None = None
         self._shown = -1  # the last frame of the live film
-        self._needs_photo = settings.color in ("keep", "only") or timeline.transparent
+        self._needs_photo = settings.color in ("keep", "only") or timeline.transparent or keep is not None
 
     @property
     def preview(self) -> Path:
@@ -104,7 +107,7 @@ class Delivery:
 
     def show(self, turn: int, frame: int, picture: Tensor, photo: Source) -> None:
         """Take a painted frame: add it to the film that can be played meanwhile, or write it where it belongs."""
-        rgb, alpha = self._finish(picture, photo)
+        rgb, alpha = self._finish(frame, picture, photo if self.keep is None else self.photos(frame))
         if self.kind == "pictures" and turn == self.options.passes:
             self._make_folder()
             self._write_picture(frame, rgb, alpha)
@@ -146,14 +149,15 @@ class Delivery:
         turn = self.storage.latest(frame)
         assert turn is not None
         picture = self.storage.picture(turn, frame)
-        return self._finish(picture, self.photos(frame)) if self._needs_photo else (picture, None)
+        return self._finish(frame, picture, self.photos(frame)) if self._needs_photo else (picture, None)
 
     def list_visible(self, frames: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield the first `frames` frames as they are shown."""
         return (self.visible(frame) for frame in range(frames))
 
-    def _finish(self, picture: Tensor, photo: Source) -> tuple[Tensor, Tensor | None]:
-        return after_painting(picture, Picture(photo.rgb, photo.alpha, None), self.settings), photo.alpha
+    def _finish(self, frame: int, picture: Tensor, photo: Source) -> tuple[Tensor, Tensor | None]:
+        rgb = after_painting(picture, Picture(photo.rgb, photo.alpha, None), self.settings)
+        return rgb if self.keep is None else torch.lerp(rgb, photo.rgb, self.keep(frame)), photo.alpha
 
     def _show_live(self, frame: int, rgb: Tensor) -> None:
         if self._live is None or frame != self._shown + 1:

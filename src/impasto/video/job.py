@@ -16,7 +16,7 @@ from impasto.pictures.inscriptions import read_inscription
 from impasto.recipes.inputs import weigh
 from impasto.recipes.recipe import Ingredient, Recipe, plain_name
 from impasto.recipes.words import describe
-from impasto.settings import BEGINNINGS, Settings
+from impasto.settings import Settings
 from impasto.video import writing
 from impasto.video.folders import is_pattern, list_frames
 from impasto.video.options import FilmOptions
@@ -43,9 +43,11 @@ class FilmJob(BaseModel):
 
     def anchored(self) -> "FilmJob":
         """Return it with absolute paths, to be gone on with from anywhere."""
-        settings, named = self.settings, {}
-        if settings.init not in BEGINNINGS:
-            named["init"] = str(Path(settings.init).absolute())
+        settings = self.settings
+        named: dict[str, Any] = {}
+        for name, number, file in settings.files():
+            value, whole = named.get(name, getattr(settings, name)), str(Path(file).absolute())
+            named[name] = whole if isinstance(value, str) else (*value[:number], whole, *value[number + 1 :])
         if settings.network not in REGISTRY:
             named["network"] = str(Path(settings.network).expanduser().absolute())
         return self.model_copy(
@@ -61,11 +63,12 @@ class FilmJob(BaseModel):
     @property
     def gives_frames(self) -> bool:
         """Is the source a folder or a pattern of frames?"""
-        return self.source.is_dir() or is_pattern(self.source)
+        return _gives_frames(self.source)
 
     def list_inputs(self) -> list[Path]:
         """List the files that are read."""
-        others = [] if self.settings.init in BEGINNINGS else [Path(self.settings.init)]
+        named = [Path(file) for _, _, file in self.settings.files()]
+        others = [it for file in named for it in (list_frames(file) if _gives_frames(file) else [file])]
         if self.settings.network not in REGISTRY:
             others.append(Path(self.settings.network).expanduser())
         return [*(list_frames(self.source) if self.gives_frames else [self.source]), *self.paintings, *others]
@@ -76,6 +79,10 @@ class FilmJob(BaseModel):
             return {str(path): weigh(path).sha256 or "" for path in self.list_inputs()}
         except OSError as error:
             raise PictureError(f"{error.filename} can't be read: {error.strerror}") from None
+
+
+def _gives_frames(path: Path) -> bool:
+    return path.is_dir() or is_pattern(path)
 
 
 class FilmRecipe(Recipe):

@@ -33,10 +33,10 @@ class FrameStep(Step):
 class Easel(Protocol):
     """What paints a frame."""
 
-    def begin(self, photo: Source, canvas: Tensor | None) -> Painter:
-        """Paint as a single picture is painted, from `canvas` where it is given."""
+    def begin(self, frame: int, photo: Source, canvas: Tensor | None) -> Painter:
+        """Paint a frame, counted from 0, as a single picture is painted, from `canvas` where it is given."""
 
-    def follow(self, photo: Source, beginning: Beginning, steps: int) -> FollowingPainter:
+    def follow(self, frame: int, photo: Source, beginning: Beginning, steps: int) -> FollowingPainter:
         """Go on from `beginning`."""
 
 
@@ -50,7 +50,8 @@ class Audience(Protocol):
 class FilmSequence:
     """An iterator of FrameSteps over all frames and turns; what is done already is left out.
 
-    `cuts` are the frames, counted from 0, that begin a shot. A frame that is the one before again keeps its picture.
+    `cuts` are the frames, counted from 0, that begin a shot. With `repeating`, a frame that is the one before again
+    keeps its picture.
     """
 
     def __init__(
@@ -63,10 +64,12 @@ class FilmSequence:
         options: FilmOptions,
         storage: Storage,
         audience: Audience,
+        repeating: bool = True,
     ) -> None:
         self.easel, self.photos, self.frames, self.options = easel, photos, frames, options
         self.storage, self.audience = storage, audience
         self.width, self.height = size
+        self.repeating = repeating
         self.starts = sorted({0, *cuts})
         self.notes: list[str] = []
         self.painter: Painter | None = None
@@ -114,7 +117,7 @@ class FilmSequence:
     def _paint_frame(self, turn: int, ready: Ready, keeper: ThreadPoolExecutor) -> Iterator[FrameStep]:
         frame = ready.frame
         seen = ready.photo.alpha is None or bool(ready.photo.alpha.any())
-        if not seen or (turn == 1 and ready.repeats):
+        if not seen or (turn == 1 and ready.repeats and self.repeating):
             picture = self._picture(turn, frame - 1) if seen else ready.photo.rgb
             record = {**self._recall(turn, frame), "steps": 0, "seconds": 0.0}
         else:
@@ -172,11 +175,11 @@ class FilmSequence:
         frame, photo = ready.frame, ready.photo
         if turn == 1 and frame in self.starts:
             carry = self.options.cuts == "carry" and frame > 0
-            return self.easel.begin(photo, self._picture(turn, frame - 1) if carry else None)
+            return self.easel.begin(frame, photo, self._picture(turn, frame - 1) if carry else None)
         canvas, pulls = self._begin_first(ready) if turn == 1 else self._begin_again(turn, ready)
         known = self._recall(turn, frame)
         beginning = Beginning(canvas, pulls, known.get("scale"), known.get("grey"))
-        return self.easel.follow(photo, beginning, self.options.frame_steps)
+        return self.easel.follow(frame, photo, beginning, self.options.frame_steps)
 
     def _begin_first(self, ready: Ready) -> tuple[Tensor, list[Pull]]:
         """Begin with the picture before where it can be carried here, with the photo elsewhere."""

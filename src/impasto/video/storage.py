@@ -144,14 +144,10 @@ class Storage:
 
 def empty(folder: Path) -> None:
     """Throw away a film's folder and the files in it that are of a film being painted; others stay, and so it."""
-    for turn in folder.glob("pass*"):
-        for picture in turn.glob("*.png"):
+    for inner in [*folder.glob("pass*"), *folder.glob("photos"), *folder.glob("masks*")]:
+        for picture in inner.glob("*.png"):
             picture.unlink()
-        turn.rmdir()
-    for photo in folder.glob("photos/*.png"):
-        photo.unlink()
-    if (folder / "photos").is_dir():
-        (folder / "photos").rmdir()
+        inner.rmdir()
     for name in (PLAN, LOG, SO_FAR, LOCK):
         (folder / name).unlink(missing_ok=True)
     for part in folder.glob(".impasto-*.part"):
