@@ -28,14 +28,16 @@ LAYERS = {
     "jobs": 3,
     "sources": 3,
     "api": 4,
-    "apps": 5,
+    "films": 5,
+    "apps": 6,
 }
 ROOT_MODULES = {"__init__", "__main__"}  # the doors of the package: they may import any layer, nobody imports them
 SIDE_DOORS = {"apps.batch", "apps.studio"}  # the command line leads to them; they know no other door
 ONLY_IN = {
-    "PIL": ("pictures/files.py", "pictures/encoding.py", "pictures/sheet.py"),
+    "PIL": ("pictures/files.py", "pictures/encoding.py", "pictures/sheet.py", "pictures/animations.py"),
     "tomli_w": ("recipes/storage.py",),
-    "av": ("video/frames.py",),
+    "av": ("video/frames.py", "video/writing.py"),
+    "cv2": ("video/flow.py",),
     "skimage": ("pictures/regions.py",),
     "scipy": ("pictures/regions.py",),
     "ray": ("apps/batch.py",),
@@ -46,7 +48,7 @@ ONLY_IN = {
     "httpx": ("perception/fetch.py",),
     "urllib3": ("perception/fetch.py",),
 }
-TYPES_ONLY = {("PIL", "api.py"), ("PIL", "jobs.py")}
+TYPES_ONLY = {("PIL", "api.py"), ("PIL", "jobs.py"), ("PIL", "video/run.py")}
 
 Import = tuple[str, bool]  # dotted name, whether for type checking only
 

@@ -26,6 +26,7 @@ PAGES = (
     "docs/architecture.md",
     "docs/cli.md",
     "docs/controls.md",
+    "docs/film.md",
     "docs/guide.md",
     "docs/performance.md",
     "docs/presets.md",

@@ -13,7 +13,8 @@ from impasto.painting import losses, variation
 from impasto.painting.histograms import blend, gather, style_histogram
 from impasto.painting.objective import Objective, Sums, needs_features
 from impasto.painting.painter import PATIENCE, Painter
-from impasto.painting.style import Region, Source, capture_style, capture_values
+from impasto.painting.regions import Region
+from impasto.painting.style import Source, capture_style, capture_values
 from impasto.perception.moments import measure
 from impasto.perception.network import CAFFE, IMAGENET, rescale
 from impasto.pictures.masks import shrink_mask

@@ -157,11 +157,12 @@ def start(
     paintings: "PictureLike | Sequence[PictureLike]",
     *,
     settings: Settings | None = None,
+    fetch_progress: FetchProgress | None = None,
     **overrides: Any,
 ) -> Run:
     """Read the pictures, load the network, and return a Run: an iterator of Steps with a picture on request.
 
-    Arguments and errors as for `paint`; without a photo as for `texture`.
+    Arguments and errors as for `paint`, without a photo as for `texture`; `fetch_progress` is as for `start_job`.
 
     Example:
         run = impasto.start("photo.jpg", "painting.jpg")
@@ -174,7 +175,7 @@ def start(
     else:
         chosen, picture = _settle(settings, overrides), files.read(photo)
     every, chosen = unfold(_as_list(paintings), chosen)
-    return _begin(chosen, picture, read_paintings(every, chosen, picture))
+    return _begin(chosen, picture, read_paintings(every, chosen, picture), fetch_progress=fetch_progress)
 
 
 def start_job(job: Job, fetch_progress: FetchProgress | None = None) -> Run:

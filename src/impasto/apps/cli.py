@@ -28,6 +28,7 @@ from impasto.apps.arguments import (
     output_option,
     stem_of,
 )
+from impasto.apps.films import film, resume
 from impasto.apps.networks import networks
 from impasto.apps.options import read_settings, with_settings
 from impasto.apps.painting import paint_files
@@ -66,6 +67,8 @@ app.command(rerun)
 app.command(diff)
 app.command(sheet)
 app.command(texture)
+app.command(film)
+app.command(resume)
 app.command(regions)
 
 

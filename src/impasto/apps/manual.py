@@ -12,6 +12,8 @@ PAGES: tuple[list[str], ...] = (
     ["diff"],
     ["sheet"],
     ["texture"],
+    ["film"],
+    ["resume"],
     ["regions"],
     ["networks"],
     ["networks", "list"],

@@ -39,6 +39,7 @@ class LBFGS:
         self.last_gradient: Tensor | None = None
         self.last_move: Tensor | None = None
         self.last_slopes = torch.zeros(2, history, dtype=torch.float64)  # S g and Y g for the last gradient
+        self.scale: float | None = None  # of the first step, in gradients, where it is known: the inverse curvature
 
     @torch.no_grad()
     def step(self, x: Tensor, gradient: Tensor) -> None:
@@ -49,7 +50,7 @@ class LBFGS:
             self._remember(self.last_move, g - self.last_gradient, g, slopes)
             move = self._direction(g, slopes).mul_(self.rate)
         else:
-            move = g * (-self.rate / max(1.0, float(g.abs().sum())))
+            move = g * (-self.rate * (self.scale or 1 / max(1.0, float(g.abs().sum()))))
         moved = _in_order_of(x, self.basis(_back_in_order_of(x, move))) if self.basis else move
         if self.last_move is None and 0 < (mean := float(moved.abs().mean())) < self.least:
             move, moved = (of * (self.least / mean) for of in (move, moved))
@@ -100,7 +101,7 @@ class LBFGS:
         upper = self.across[rows][:, rows].triu()  # R of the paper
         curvatures, within = upper.diagonal(), self.within[rows][:, rows]
         along_moves, along_changes = slopes[:, rows]
-        scale = float(curvatures[-1] / within[-1, -1])
+        self.scale = scale = float(curvatures[-1] / within[-1, -1])
         a = torch.linalg.solve_triangular(upper, along_moves[:, None], upper=True)[:, 0]
         b = curvatures * a + scale * (within @ a - along_changes)
         b = torch.linalg.solve_triangular(upper.T, b[:, None], upper=False)[:, 0]

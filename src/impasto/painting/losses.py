@@ -155,6 +155,14 @@ def style(weights: Mapping[StyleLoss, float], canvas: Moments, painting: Moments
     return torch.stack(terms).sum() if terms else canvas.total.new_zeros(())
 
 
+def temporal(rgb: Tensor, carried: Tensor, weights: Tensor) -> Tensor:
+    """Mean of c (x - w)^2 over the values of a frame's canvas x (1, 3, H, W), w another frame's picture carried here.
+
+    `weights` c (1, 1, H, W) is how far that is to be trusted. Source: Ruder, Dosovitskiy and Brox 2016, equation 7.
+    """
+    return squared_distance(rgb, carried, weights) / rgb.numel()
+
+
 def squared_distance(x: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
     """Sum of squared differences of two maps (1, C, h, w), float32 at least; `mask` (1, 1, h, w) weighs positions."""
     distance: Tensor = _SquaredDistance.apply(x, target, mask)  # type: ignore[no-untyped-call]

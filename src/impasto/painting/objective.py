@@ -42,6 +42,17 @@ class Sums:
         return Sums(content, [{tap: mine[tap] + theirs[tap] for tap in mine} for mine, theirs in pairs])
 
 
+@dataclass(frozen=True, eq=False)
+class Pull:
+    """What holds the canvas of a film's frame to another frame's picture, carried here along the flow.
+
+    `picture` (1, 3, H, W), and how much it counts at each pixel, `weights` (1, 1, H, W): gamma c.
+    """
+
+    picture: Tensor
+    weights: Tensor
+
+
 class Objective:
     """L = alpha L_content + beta L_style + TV + range for a canvas of the photo's size, if there is one.
 
@@ -54,9 +65,16 @@ class Objective:
     Style Transfer", section 4.
     """
 
-    def __init__(self, network: Network, settings: Settings, photo: Source | None, regions: Sequence[Region]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        settings: Settings,
+        photo: Source | None,
+        regions: Sequence[Region],
+        pulls: Sequence[Pull] = (),
+    ) -> None:
         self.network, self.settings, self.mask = network, settings, photo.alpha if photo else None
-        self.has_photo = photo is not None
+        self.has_photo, self.pulls = photo is not None, pulls
         self.regions = [region for region in regions if region.share]
         self.masks = {tap: shrink_mask(self.mask, network.stride[tap], network.rounding) for tap in list_taps(settings)}
         whole = sum(region.share for region in self.regions) or 1.0
@@ -123,12 +141,15 @@ class Objective:
         return {**({"content": alpha * content} if self.has_photo else {}), "style": beta * style}
 
     def compare_pixels(self, canvas: Tensor) -> dict[str, Tensor]:
-        """Return the weighted terms, each (), that need no network: tv and range, where they have weights."""
+        """Return the weighted terms, each (), that need no network: tv, range and temporal, where they have weights."""
         settings, terms = self.settings, {}
         if settings.tv_weight:
             terms["tv"] = settings.tv_weight * self._vary(canvas)
         if settings.range_weight:
             terms["range"] = settings.range_weight * losses.out_of_range(canvas)
+        if self.pulls:
+            held = [losses.temporal(canvas, pull.picture, pull.weights) for pull in self.pulls]
+            terms["temporal"] = torch.stack(held).sum()
         return terms
 
     def _vary(self, canvas: Tensor) -> Tensor:

@@ -151,7 +151,7 @@ class Painter:
         done = 0
         for scale, (width, height) in enumerate(self.sizes, start=1):
             photo = self.photo and self.photo.scaled(width, height)
-            objective = Objective(self.network, self.settings, photo, self._lay_regions(width, height, photo))
+            objective = self._make_objective(photo, self._lay_regions(width, height, photo))
             canvas = self._begin(width, height, photo)
             self._coarse = scale < len(self.sizes)
             if isinstance(self._optimizer, Adam):
@@ -167,7 +167,7 @@ class Painter:
                 done += 1
                 seconds = time.perf_counter() - self._started
                 yield Step(scale, len(self.sizes), done, width, height, losses, seconds)
-        return_freed_memory()
+        self._return_memory()
 
     def _move(
         self, canvas: Tensor, objective: Objective, alpha: Tensor | None, steps: int
@@ -179,7 +179,7 @@ class Painter:
         accepted, back = {"total": math.inf}, 0
         while steps:
             if steps >= settled:
-                return_freed_memory()
+                self._return_memory()
             losses = objective.backward(canvas)
             gradient = canvas.grad
             assert gradient is not None
@@ -192,9 +192,7 @@ class Painter:
                 self._go_back(canvas, fault, recoveries)
                 continue
             if ceiling == math.inf:
-                # A canvas that begins at its goal has a loss of almost 0, and no loss has a unit: grey is the measure.
-                grey = objective.evaluate(torch.full_like(canvas, 0.5))["total"]
-                ceiling = max(EXPLODED * losses["total"], grey if math.isfinite(grey) else 0.0)
+                ceiling = max(EXPLODED * losses["total"], self._measure_grey(objective, canvas))
             if losses["total"] > RISE * accepted["total"] and back < BACKWARD_STEPS and self._walks_carefully:
                 back += 1
                 self._step_back(canvas)
@@ -228,6 +226,17 @@ class Painter:
             return False
         before = min(totals[:-PATIENCE])
         return before - min(totals[-PATIENCE:]) < least * abs(before)
+
+    def _make_objective(self, photo: Source | None, regions: Sequence[Region]) -> Objective:
+        return Objective(self.network, self.settings, photo, regions)
+
+    def _measure_grey(self, objective: Objective, canvas: Tensor) -> float:
+        """A canvas that begins at its goal has a loss of almost 0, and no loss has a unit: grey is the measure."""
+        grey = objective.evaluate(torch.full_like(canvas, 0.5))["total"]
+        return grey if math.isfinite(grey) else 0.0
+
+    def _return_memory(self) -> None:
+        return_freed_memory()
 
     def _accept(self, canvas: Tensor) -> None:
         assert self._accepted is not None
