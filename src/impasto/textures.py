@@ -54,8 +54,10 @@ def check_texture(settings: Settings, asked: Collection[str] = ()) -> None:
             f"--content-weight {settings.content_weight:g}: there is no photo to weigh. Leave it out, or paint a photo "
             "with impasto PHOTO PAINTING"
         )
-    for name in ("color", "mask", "keep_mask", "labels", "regions"):
-        if getattr(settings, name) != Settings.model_fields[name].default:
+    if settings.color != "none":
+        raise UsageError(f"--color {settings.color} needs a photo: leave it out")
+    for name in ("mask", "keep_mask", "labels", "regions"):
+        if getattr(settings, name):
             raise UsageError(f"--{name.replace('_', '-')} needs a photo: leave it out")
     if settings.init == "photo":
         raise UsageError("--init photo: there is no photo. Choose noise, painting, gray or a picture file")
