@@ -66,6 +66,11 @@ class LBFGS:
         kept = torch.where(moved != 0, (flat - before) / moved, 1.0)  # the share of each move that was left of it
         self.last_move = move * kept
 
+    def shorten(self, share: float) -> None:
+        """Take it that the last step went only a `share` of its way, as its caller has seen to."""
+        if self.last_move is not None:
+            self.last_move *= share
+
     def _slopes(self, g: Tensor) -> Tensor:
         """Return S g and Y g, (2, history)."""
         if not self.kept:

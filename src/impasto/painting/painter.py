@@ -26,6 +26,8 @@ RECOVERIES = 4  # how often a scale may diverge, gone on with at a quarter of th
 # bytes, its first step is one byte in all, over all pixels; the gradient's change would be noise.
 FIRST_MOVE = {torch.bfloat16: 5e-4, torch.float16: 5e-4, torch.float32: 1e-4, torch.float64: 0.0}
 PATIENCE = 10  # steps in which the loss has to fall by `min_improvement`
+RISE = 1.02  # times the loss before: an L-BFGS step to more is taken back to BACK of its way, so often in a row at most
+BACK, BACKWARD_STEPS = 0.25, 4
 EXPLODED = 10.0  # times the loss that the scale began with, where that is more than the loss of a grey canvas
 ADVICE = (
     "Lower the weights (--style-weight, --content-weight, --tv-weight, --range-weight), with adam the --learning-rate, "
@@ -173,6 +175,7 @@ class Painter:
         self._accepted = canvas.detach().clone()
         totals: list[float] = []
         ceiling, recoveries, settled = math.inf, 0, steps - 2  # the optimiser takes its memory in the first two steps
+        accepted, back = {"total": math.inf}, 0
         while steps:
             if steps >= settled:
                 return_freed_memory()
@@ -191,6 +194,13 @@ class Painter:
                 # A canvas that begins at its goal has a loss of almost 0, and no loss has a unit: grey is the measure.
                 grey = objective.evaluate(torch.full_like(canvas, 0.5))["total"]
                 ceiling = max(EXPLODED * losses["total"], grey if math.isfinite(grey) else 0.0)
+            if losses["total"] > RISE * accepted["total"] and back < BACKWARD_STEPS and self._is_guarded():
+                back += 1
+                self._step_back(canvas)
+                yield accepted
+                steps -= 1
+                continue
+            accepted, back = losses, 0
             self._accept(canvas)
             totals.append(losses["total"])
             yield losses
@@ -223,6 +233,19 @@ class Painter:
         self._accepted.copy_(canvas.detach())
         if self._average is not None:
             self._average.update(self._accepted)
+
+    def _is_guarded(self) -> bool:
+        """Shall a step that raises the loss be taken back? Where gradients are normalised, they are not the loss's."""
+        of = self.settings
+        return of.optimizer == "lbfgs" and of.lbfgs_longest > 0 and not of.normalize_gradients
+
+    def _step_back(self, canvas: Tensor) -> None:
+        """Take a step back to `BACK` of its way."""
+        assert isinstance(self._optimizer, LBFGS)
+        assert self._accepted is not None
+        with torch.no_grad():
+            canvas.copy_(torch.lerp(self._accepted, canvas, BACK))
+        self._optimizer.shorten(BACK)
 
     def _go_back(self, canvas: Tensor, fault: str, recoveries: int) -> None:
         assert self._accepted is not None
