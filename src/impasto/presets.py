@@ -166,9 +166,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 # Losses that are no shares depend on how large activations are, content with their square and style with their fourth
 # power. The programs' networks have them in the hundreds, `slim` about 1: there, with the weights of its program, a
-# preset would paint next to nothing but its total variation. With these, gradients of content and style are a tenth of
-# each other where the default has painted a picture, which was judged by eye, and that of total variation less. Of taps, those with a mix are taken. And as the numbers are no longer the program's, precision and L-BFGS are
-# as they are by default, quicker and safer.
+# preset would paint next to nothing but its total variation. These weights were chosen by eye. Of taps, those with a
+# mix are taken; and as the numbers are no longer the program's, precision and L-BFGS are as they are by default,
+# quicker and safer.
 _SLIM: dict[str, Any] = {"content_taps": {"relu4_1": 1.0}, "precision": "auto"}
 _SLIM_LBFGS: dict[str, Any] = {**_SLIM, "lbfgs_history": 10, "lbfgs_longest": 0.5, "lbfgs_range": 1.0}
 ON_SLIM: dict[str, dict[str, Any]] = {
