@@ -227,7 +227,10 @@ class Settings(BaseModel):
     )
     lbfgs_history: int = knob(10, "Optimising", "steps that lbfgs learns curvature from", ge=1, le=1000)
     lbfgs_longest: float = knob(
-        0.5, "Optimising", "farthest that lbfgs moves a value in a step; 1 is a pixel's whole range, 0: any way", ge=0
+        0.5,
+        "Optimising",
+        "farthest that lbfgs moves a value in a step, 1 is a pixel's whole range; 0: however far, upwards too, as torch's",
+        ge=0,
     )
     lbfgs_range: float = knob(
         1.0, "Optimising", "a pixel's whole range as lbfgs counts it, which decides its first step", gt=0, le=65536

@@ -193,7 +193,7 @@ class Painter:
                 continue
             if ceiling == math.inf:
                 ceiling = max(EXPLODED * losses["total"], self._measure_grey(objective, canvas))
-            if losses["total"] > RISE * accepted["total"] and back < BACKWARD_STEPS and self._walks_carefully:
+            if losses["total"] > RISE * accepted["total"] and back < BACKWARD_STEPS and self._is_guarded():
                 back += 1
                 self._step_back(canvas)
                 yield accepted
@@ -244,10 +244,10 @@ class Painter:
         if self._average is not None:
             self._average.update(self._accepted)
 
-    @property
-    def _walks_carefully(self) -> bool:
-        """L-BFGS as it is, rather than as other programs have it, for which any step is good."""
-        return self.settings.optimizer == "lbfgs" and self.settings.lbfgs_longest > 0
+    def _is_guarded(self) -> bool:
+        """Shall a step that raises the loss be taken back? Where gradients are normalised, they are not the loss's."""
+        of = self.settings
+        return of.optimizer == "lbfgs" and of.lbfgs_longest > 0 and not of.normalize_gradients
 
     def _step_back(self, canvas: Tensor) -> None:
         """Take a step back to `BACK` of its way."""
