@@ -54,7 +54,8 @@ def measure(film: Path, painting: Path, frames: int, size: int, every: int, fold
         steps[step.frame] = steps.get(step.frame, 0) + 1
         if steps[step.frame] == 1 and step.frame % every == 2:  # one frame is done, the next has only begun
             index = step.frame - 2
-            alone.append((index, *(paint_alone(photos[it], painting, size) for it in (index, index + 1))))
+            one, other = (paint_alone(photos[it], painting, size) for it in (index, index + 1))
+            alone.append((index, one, other))
         at = time.perf_counter()
     written = time.perf_counter() - at
     pictures = read_frames(output, frames, size)
@@ -63,7 +64,7 @@ def measure(film: Path, painting: Path, frames: int, size: int, every: int, fold
     errors_alone = [temporal_error(photos[it : it + 2], [a[-1].picture, b[-1].picture]) for it, a, b in alone]
     seconds_alone = mean(look[-1].seconds for _, a, b in alone for look in (a, b))
     whole = sum(spent.values()) + written
-    found = {
+    found: dict[str, Any] = {
         "machine": machine.describe("cpu"),
         "frames": len(pictures),
         "size": size,
