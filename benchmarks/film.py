@@ -54,9 +54,8 @@ def measure(film: Path, painting: Path, frames: int, size: int, every: int, fold
         steps[step.frame] = steps.get(step.frame, 0) + 1
         if steps[step.frame] == 1 and step.frame % every == 2:  # one frame is done, the next has only begun
             index = step.frame - 2
-            alone.append(
-                (index, paint_alone(photos[index], painting, size), paint_alone(photos[index + 1], painting, size))
-            )
+            one, other = (paint_alone(photos[it], painting, size) for it in (index, index + 1))
+            alone.append((index, one, other))
         at = time.perf_counter()
     written = time.perf_counter() - at
     pictures = read_frames(output, frames, size)

@@ -35,9 +35,15 @@ def words(tmp_path: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch) -
     return ["film", "a.mp4", "p.png", *options]
 
 
+@pytest.fixture(autouse=True)
+def _here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of their own import the impasto that is tested here."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
+
+
 def test_a_film_is_painted_and_named(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
-    assert re.match(r"a_p\.mp4: 4 frames, [\d.]+ s\n", capsys.readouterr().out)
+    assert re.search(r"a_p\.mp4: 4 frames, [\d.]+ s\n$", capsys.readouterr().out)
     assert len(list(Film(Path("a_p.mp4")))) == 4
     assert main([*words, "--output", "b.gif", "--end", "2f", "--quiet"]) == 0
     out, err = capsys.readouterr()

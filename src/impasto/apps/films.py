@@ -84,7 +84,7 @@ def film(
             recipe_file=recipe_file,
         )
         with download(settings.network, quiet) as fetching:
-            return paint_film(lambda: films.start_film(job, fetching), interrupts, quiet)
+            return paint_film(lambda: films.start_film(job, fetching), job.output, interrupts, quiet)
 
 
 def resume(
@@ -99,10 +99,13 @@ def resume(
     """
     if not is_film(file):
         raise UsageError(f"{file}: nothing was begun there that can be gone on with; name a film that was not finished")
+    from impasto.video.storage import SUFFIX
+
     with Interrupts("" if quiet else NOTICE) as interrupts:
         films = _import_films()
         with download("the network", quiet) as fetching:
-            return paint_film(lambda: films.resume_film(file, fetching), interrupts, quiet)
+            output = file.with_suffix("") if file.suffix == SUFFIX and file.is_dir() else file
+            return paint_film(lambda: films.resume_film(file, fetching), output, interrupts, quiet)
 
 
 def is_film(file: Path) -> bool:
@@ -116,8 +119,11 @@ def is_film(file: Path) -> bool:
     return True
 
 
-def paint_film(begin: "Callable[[], FilmRun]", interrupts: Interrupts, quiet: bool) -> int:
-    """Paint, show it, and write the film, or what there is of it after a failure or an interrupt."""
+def paint_film(begin: "Callable[[], FilmRun]", output: Path, interrupts: Interrupts, quiet: bool) -> int:
+    """Paint, show it, and write the film, or what there is of it after a failure or an interrupt.
+
+    `output` is what the film is called in the end.
+    """
     run: FilmRun | None = None
     failure: BaseException | None = None
     seconds = 0.0
@@ -138,23 +144,23 @@ def paint_film(begin: "Callable[[], FilmRun]", interrupts: Interrupts, quiet: bo
     interrupts.mode = "hold"
     if run and run.finished:
         words = f": {run.frames} frame{'' if run.frames == 1 else 's'}, {seconds:.1f} s"
-        answer(f"{run.output}{'' if quiet else words}")
+        answer(f"{output}{'' if quiet else words}")
         return DONE
     if run:
-        leave(run, failure, quiet)
+        leave(run, output, failure, quiet)
     if interrupts.asked:
         return INTERRUPTED
     assert failure is not None
     raise failure
 
 
-def leave(run: "FilmRun", failure: BaseException | None, quiet: bool) -> None:
+def leave(run: "FilmRun", output: Path, failure: BaseException | None, quiet: bool) -> None:
     """Write what there is of a film, and say how to go on with it."""
-    path = None
+    written = None
     with suppress(*([Exception] if failure else [])):  # what has ended it may end this too, and is said already
-        path = run.write_unfinished()
-    if path:
-        answer(str(path) if quiet else f"{path}: unfinished, {run.done} of {run.frames} frames")
+        written = run.write_unfinished()
+    if written:
+        answer(str(output) if quiet else f"{output}: unfinished, {run.done} of {run.frames} frames")
     said = "interrupted" if failure is None or isinstance(failure, KeyboardInterrupt) else "stopped"
     say(f"impasto: {said}; impasto resume {os.path.relpath(run.folder)} goes on with it")
 

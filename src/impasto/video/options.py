@@ -65,5 +65,5 @@ class FilmOptions(BaseModel):
     )
 
     def given(self) -> dict[str, Any]:
-        """Return what was chosen, as plain data."""
-        return self.model_dump(mode="json", exclude_unset=True)
+        """Return what is not as it is by default, as plain data."""
+        return self.model_dump(mode="json", exclude_defaults=True)

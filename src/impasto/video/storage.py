@@ -5,6 +5,7 @@ A frame is done when its picture is there and its line in the log; each is writt
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from impasto.pictures import files
 from impasto.pictures.targets import written_whole
 
 SUFFIX = ".film"
+PARTS = ".impasto-*.part"  # what was being written when the program was killed
 PLAN, LOG, LOCK, SO_FAR = "film.json", "log.jsonl", "lock", "so_far.mp4"
 
 
@@ -145,11 +147,13 @@ class Storage:
 def empty(folder: Path) -> None:
     """Throw away a film's folder and the files in it that are of a film being painted; others stay, and so it."""
     for inner in [*folder.glob("pass*"), *folder.glob("photos"), *folder.glob("masks*")]:
-        for picture in inner.glob("*.png"):
+        for picture in [*inner.glob("*.png"), *inner.glob(PARTS)]:
             picture.unlink()
-        inner.rmdir()
+        with suppress(OSError):
+            inner.rmdir()
     for name in (PLAN, LOG, SO_FAR, LOCK):
         (folder / name).unlink(missing_ok=True)
-    for part in folder.glob(".impasto-*.part"):
+    for part in [*folder.glob(PARTS), *folder.glob("whole.*")]:
         part.unlink()
-    folder.rmdir()
+    with suppress(OSError):
+        folder.rmdir()
