@@ -120,7 +120,7 @@ def test_help_says_every_knob_with_its_range_and_default(page: list[str]) -> Non
         assert re.sub(r"\s", "", str(knob.description)) in words
         if isinstance(knob.default, bool):
             assert f"--no-{flag(name)[2:]}" in words
-        elif isinstance(knob.default, (int, str)):
+        elif isinstance(knob.default, (int, str)) and knob.default != "":
             assert f"[default:{knob.default}]" in words
     for said in ("[16to32768]", "[over1.05to4]", "[0tobelow1]", "[0ormore]", "[each0ormore]", "[choices:adam,lbfgs]"):
         assert said in words

@@ -79,6 +79,9 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate(("photo.jpg", "painting.jpg", "one.jpg", "another.jpg", "scan.tif"), start=1):
         files.write(make_picture(60, 45, seed), name)
+    sky = torch.linspace(1, 0, 45).view(1, 1, 45, 1).expand(1, 3, 45, 60)
+    for name in ("sky.png", "face.png"):
+        files.write(sky, name)
     files.write(make_picture(60, 45), "cutout.png", alpha=torch.linspace(0, 1, 60).expand(1, 1, 45, 60))
     return tmp_path
 
