@@ -26,7 +26,6 @@ PLAIN: dict[str, Any] = {
     "content_weight": 0.0,
     "style_taps": {"relu1_1": 1.0},
     "steps": 120,
-    "learning_rate": 0.05,
     "network": "slim",
     "style_loss": "wasserstein",
 }
@@ -192,7 +191,7 @@ def test_a_pixel_is_pulled_alike_in_small_and_large_regions(strength: float) -> 
     few, many = (torch.zeros(1, 1, 32, 192, dtype=torch.float64) for _ in range(2))
     few[..., 64:80], many[..., 88:184] = 1, 1
     sources = [Source(painting.rgb, share=1.0, place=few), Source(painting.rgb, share=strength, place=many)]
-    regions = lay_regions(network, settings, Source(canvas), sources, [style, style])
+    regions = lay_regions(network, settings, Source(canvas), sources, [style, style], [{}, {}])
     canvas = canvas.requires_grad_()
     Objective(network, settings, Source(canvas.detach()), regions).backward(canvas)
     assert canvas.grad is not None
