@@ -26,7 +26,6 @@ PLAIN: dict[str, Any] = {
     "content_weight": 0.0,
     "style_taps": {"relu1_1": 1.0},
     "steps": 120,
-    "learning_rate": 0.05,
     "network": "slim",
     "style_loss": "wasserstein",
 }
