@@ -397,7 +397,7 @@ def test_a_painting_stays_in_its_mask_as_that_moves(tmp_path: Path, inputs: dict
         "paintings": [tmp_path / "red.png", tmp_path / "blue.png"],
         "mask": (str(tmp_path / "masks"), "rest"),
         "content_weight": 0.001,
-        "style_taps": {"relu1_1": 1.0},
+        "network": "slim",
         "steps": 25,
         "frame_steps": 25,
         "passes": passes,
