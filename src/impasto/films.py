@@ -15,7 +15,8 @@ from impasto.jobs import Run
 from impasto.pictures import files
 from impasto.recipes.inputs import weigh
 from impasto.recipes.storage import check_recipe_file
-from impasto.settings import REST, Settings
+from impasto.settings import Settings
+from impasto.values import REST
 from impasto.video.clips import Choice, Reader, Timeline, choose_size, read_place, survey
 from impasto.video.delivery import Delivery, check_output, folder_for, kind_of
 from impasto.video.easel import PainterEasel

@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from impasto.settings import Weight, knob
+from impasto.settings import knob
+from impasto.values import Weight
 
 Codec = Literal["h264", "lossless"]
 Cuts = Literal["fresh", "carry", "none"]
