@@ -152,7 +152,7 @@ BESIDE: dict[str, dict[str, Any]] = {**IDLE, "style_labels": {"labels": "photo.p
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_an_option(studio: Studio, name: str) -> None:
-    default = {**Settings().model_dump(mode="json"), "style_blend": "3,1"}[name]
+    default = {**Settings().model_dump(mode="json"), **LISTED}[name]
     if isinstance(default, bool):
         cases: dict[Any, list[str]] = {True: [flag(name)], False: ["--no-" + flag(name)[2:]]}
     else:
