@@ -53,7 +53,9 @@ class CompactLBFGS:
             change[piece] = here - last[piece]
             last[piece] = here
             y, s = change[piece].float(), self.moves[-1][piece].float()
-            rows = [(a[piece].float(), b[piece].float()) for a, b in zip(self.moves, [*self.changes, change], strict=True)]
+            rows = [
+                (a[piece].float(), b[piece].float()) for a, b in zip(self.moves, [*self.changes, change], strict=True)
+            ]
             found = [[a.dot(y), b.dot(y), b.dot(s), a.dot(here), b.dot(here)] for a, b in rows]
             products += torch.stack([torch.stack(row) for row in found], 1).cpu().double()
         if float(products[0, -1]) <= 1e-10:  # too little curvature
