@@ -22,7 +22,7 @@ class ContentStore:
         self._places: dict[tuple[str, Tile], tuple[int, torch.Size, torch.dtype, torch.device]] = {}
         self._file: BinaryIO | None = None
         if on_disk:
-            self._file = tempfile.TemporaryFile(dir=scratch_folder())  # type: ignore[assignment]
+            self._file = tempfile.TemporaryFile(dir=scratch_folder())  # type: ignore[assignment]  # noqa: SIM115
             weakref.finalize(self, self._file.close)  # type: ignore[union-attr]
 
     def keep(self, tap: str, tile: Tile, features: Tensor) -> None:
@@ -62,4 +62,3 @@ def scratch_folder() -> Path:
     if "TMPDIR" not in os.environ and os.access("/var/tmp", os.W_OK):
         return Path("/var/tmp")
     return Path(tempfile.gettempdir())
-

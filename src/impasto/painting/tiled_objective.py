@@ -110,7 +110,10 @@ def _as_leaves(moments: Moments) -> Moments:
 def _list_tensors(sums: Sums) -> list[Tensor]:
     """List the sums that a canvas's pixels have a part in, in the order of their taps' names."""
     moments = [seen[tap] for seen in sums.style for tap in sorted(seen)]
-    return [*(sums.content[tap] for tap in sorted(sums.content)), *(of for each in moments for of in (each.total, each.outer))]
+    return [
+        *(sums.content[tap] for tap in sorted(sums.content)),
+        *(of for each in moments for of in (each.total, each.outer)),
+    ]
 
 
 def _total(terms: dict[str, Tensor]) -> dict[str, float]:
