@@ -153,7 +153,7 @@ class Painter:
     def _step_down(self) -> bool:
         """Change to a manner that takes less memory, if there is one, from this scale on."""
         here = self.place.scale - 1
-        manner = self.manners[here].lower(can_compact=self.can_compact(self.place.scale))
+        manner = self.manner.lower(can_compact=self.can_compact(self.place.scale))
         if manner is None:
             return False
         self.manners[here:] = [manner] * (len(self.sizes) - here)
@@ -168,9 +168,9 @@ class Painter:
         if place.left is None and isinstance(self.optimizer, Adam):
             self.optimizer = self.optimizer.enlarged(width, height)
         elif place.left is None or self.optimizer is None:  # curvature does not carry over
-            self.optimizer = self.make_optimizer()
+            self.optimizer = self.make_optimizer(self.place.scale, self.manner)
         scaled = self.photo.scaled(width, height)
-        objective = self.aim(scaled, self.manners[place.scale - 1])
+        objective = self.aim(scaled, self.manner)
         if place.left is None:
             canvas = self._begin(scaled.rgb) if place.scale == 1 else self._enlarge(scaled.rgb)
             if scaled.alpha is not None:  # what is transparent stays as it is
@@ -250,21 +250,25 @@ class Painter:
         with torch.no_grad():
             canvas.copy_(self.accepted)
         self.care /= 4
-        self.optimizer = self.make_optimizer()
+        self.optimizer = self.make_optimizer(self.place.scale, self.manner)
         self.notes.append(
             f"{fault[0].upper()}{fault[1:]}: back to the last good canvas, with a quarter of the step length."
         )
 
-    def make_optimizer(self) -> Adam | LBFGS | CompactLBFGS:
-        """Make the optimiser of the scale that the painter is at."""
+    def make_optimizer(self, scale: int, manner: Manner) -> Adam | LBFGS | CompactLBFGS:
+        """Make the optimiser of a scale."""
         if self.settings.optimizer == "adam":
             return Adam(self.settings.learning_rate * self.care)
-        manner = self.manners[self.place.scale - 1]
         history = manner.history or HISTORY
-        if manner.compact and self.can_compact(self.place.scale):
+        if manner.compact and self.can_compact(scale):
             return CompactLBFGS(history, rate=self.care, longest=LONGEST_MOVE)
-        basis = favour_low if self.place.scale < len(self.sizes) else None
+        basis = favour_low if scale < len(self.sizes) else None
         return LBFGS(history, rate=self.care, longest=LONGEST_MOVE, basis=basis)
+
+    @property
+    def manner(self) -> Manner:
+        """How the present scale is painted."""
+        return self.manners[self.place.scale - 1]
 
     def can_compact(self, scale: int) -> bool:
         """Can a scale's optimiser keep its history in bfloat16?"""
@@ -291,14 +295,18 @@ class Painter:
         """Blend the paintings' styles for a canvas whose longer side is `longer`: one region, all of it."""
         taps = list_taps(self.settings)
         styles = [
-            self._ask_palette(painting, *self._size_painting(painting, longer), taps, manner)
-            for painting in self.paintings
+            self._ask_palette(painting, width, height, taps, manner)
+            for painting, (width, height) in zip(self.paintings, self.list_painting_sizes(longer), strict=True)
         ]
         return [Region(blend_styles(styles, [painting.share for painting in self.paintings]))]
 
     def _ask_palette(self, painting: Source, width: int, height: int, taps: list[str], manner: Manner) -> Style:
         tiles = tiles_for(self.network, self.settings, width, height, manner.side) if manner.side else ()
         return self.palette.ask(self.network, painting, width, height, taps, tiles)
+
+    def list_painting_sizes(self, longer: int) -> list[tuple[int, int]]:
+        """Give each painting's width and height beside a canvas whose longer side is `longer`."""
+        return [self._size_painting(painting, longer) for painting in self.paintings]
 
     def _size_painting(self, painting: Source, longer: int) -> tuple[int, int]:
         """Give a painting's width and height beside a canvas whose longer side is `longer`."""
