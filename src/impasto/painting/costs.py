@@ -1,4 +1,4 @@
-"""What painting costs per pixel, in memory and time: measured in about a second, on a small canvas of the same scene."""
+"""What painting costs per pixel, in memory and time: measured in about a second, on a small canvas."""
 
 import time
 from collections.abc import Callable
