@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from impasto.painting.objective import Objective, list_taps
-from impasto.painting.style import Region, Source, blend_styles, capture_style
+from impasto.painting.regions import Region
+from impasto.painting.style import Source, blend_styles, capture_style
 from impasto.perception.network import Network
 from impasto.settings import Settings
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
@@ -25,7 +26,7 @@ Keeping: TypeAlias = Literal["embed", "none"]
 
 
 class Job(BaseModel):
-    """One picture to paint, as plain data: where things are, and how to paint.
+    """One picture to paint, as plain data: where things are, and how to paint. A texture has no `photo`.
 
     `save_every` is the number of steps between previews, written to OUTPUT's folder as NAME.preview.SUFFIX; 0 for none.
     What is at `output` or at the preview's place before is kept unless `overwrite`, the inputs in any case. `recipe`
@@ -35,7 +36,7 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    photo: Path
+    photo: Path | None
     paintings: Annotated[tuple[Path, ...], Field(min_length=1)]
     output: Path
     settings: Settings = Settings()
@@ -56,12 +57,21 @@ class Job(BaseModel):
 class Run:
     """A picture being painted: iterate over it for Steps, ask it for the picture at any time.
 
+    `keep`, a mask (1, 1, H, W), says what stays as it is in the photo.
+
     Nothing is painted that is not asked for: to stop is not to ask for the next Step. `notes` holds what happened that
     a user should know. Errors while iterating: DivergedError.
     """
 
-    def __init__(self, painter: Painter, photo: Picture, recipe: Recipe, job: Job | None = None) -> None:
-        self._painter, self._photo, self._recipe, self._job = painter, photo, recipe, job
+    def __init__(
+        self,
+        painter: Painter,
+        photo: Picture | None,
+        recipe: Recipe,
+        job: Job | None = None,
+        keep: Tensor | None = None,
+    ) -> None:
+        self._painter, self._photo, self._recipe, self._job, self._keep = painter, photo, recipe, job, keep
         self._last: Step | None = None
         self._previewed = False
 
@@ -76,6 +86,11 @@ class Run:
             self.write_to(job.preview, job.recipe, overwrite=job.overwrite or self._previewed)
             self._previewed = True
         return step
+
+    @property
+    def painter(self) -> Painter:
+        """What paints it; a film takes its network and paintings from there."""
+        return self._painter
 
     @property
     def total(self) -> int:
@@ -133,10 +148,17 @@ class Run:
         return files.write(rgb, path, alpha=alpha, bits=bits, quality=quality, inscription=text, overwrite=overwrite)
 
     def _visible(self) -> tuple[Tensor, Tensor | None]:
-        rgb = after_painting(self._painter.picture(), self._photo, self._painter.settings)
+        rgb = self._painter.picture()
+        if self._photo is None:
+            return rgb, None
+        rgb = after_painting(rgb, self._photo, self._painter.settings)
+        width, height = rgb.shape[3], rgb.shape[2]
+        if self._keep is not None:
+            photo, keep = (resize(it, width, height).clamp(0, 1) for it in (self._photo.rgb, self._keep))
+            rgb = torch.lerp(rgb, photo, keep)
         if self._photo.alpha is None:
             return rgb, None
-        return rgb, resize(self._photo.alpha, rgb.shape[3], rgb.shape[2]).clamp(0, 1)
+        return rgb, resize(self._photo.alpha, width, height).clamp(0, 1)
 
 
 def check_keeping(recipe: str) -> None:

@@ -2,15 +2,18 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Group, Parameter
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from impasto.errors import UsageError
 from impasto.settings import Settings
+from impasto.values import FILE_SETTINGS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Model = TypeVar("Model", bound=BaseModel)
 
 Quiet = Annotated[
     bool,
@@ -18,6 +21,7 @@ Quiet = Annotated[
 ]
 
 METAVARS = {"integer": "INT", "number": "NUMBER", "string": "TEXT", "array": "NUMBER,...", "object": "NAME:WEIGHT,..."}
+FILE_METAVARS = {"string": "FILE", "array": "FILE,..."}  # of settings that name files alone
 KINDS = {
     "integer": "a whole number",
     "number": "a number",
@@ -28,27 +32,31 @@ KINDS = {
 }
 
 
-def with_settings(defaults: Settings | None) -> Callable[[Command], Command]:
+def with_settings(defaults: Settings | None, *others: BaseModel) -> Callable[[Command], Command]:
     """Give a command every knob as an option in place of its `**given`, which holds only what the user gave.
 
-    `defaults` are shown by its help; None where what is not given comes from elsewhere.
+    `defaults` are shown by its help; None where what is not given comes from elsewhere. `others` are models whose knobs
+    the command has too, under headings of their own before those of Settings.
     """
 
     def decorate(command: Command) -> Command:
         signature = inspect.signature(command)
         own = [it for it in signature.parameters.values() if it.kind is not inspect.Parameter.VAR_KEYWORD]
-        command.__signature__ = signature.replace(parameters=own + knobs(defaults))  # type: ignore[attr-defined]
+        options = [option for other in others for option in knobs(other, type(other), 2)]
+        command.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=own + options + knobs(defaults)
+        )
         return command
 
     return decorate
 
 
-def knobs(defaults: Settings | None) -> list[inspect.Parameter]:
-    """List every field of Settings as a keyword-only parameter, under its group's heading."""
+def knobs(defaults: BaseModel | None, model: type[BaseModel] = Settings, first: int = 10) -> list[inspect.Parameter]:
+    """List every field of a model as a keyword-only parameter; the first of the headings stands in place `first`."""
     shown = defaults.model_dump(mode="json") if defaults else {}
-    schemas = Settings.model_json_schema()["properties"]
+    schemas = model.model_json_schema()["properties"]
     headings = list(dict.fromkeys(schema["group"] for schema in schemas.values()))
-    groups = {heading: Group(heading, sort_key=10 + i) for i, heading in enumerate(headings)}
+    groups = {heading: Group(heading, sort_key=first + i) for i, heading in enumerate(headings)}
     return [
         inspect.Parameter(
             name,
@@ -59,7 +67,7 @@ def knobs(defaults: Settings | None) -> list[inspect.Parameter]:
                 Parameter(
                     group=groups[schema["group"]],
                     help=_help(schema),
-                    metavar=None if "enum" in schema else METAVARS.get(schema["type"]),
+                    metavar=None if "enum" in schema else _metavar(name, schema),
                     negative=None if schema["type"] == "boolean" else (),
                     show_default=(name in shown and _text(name, shown[name])) or False,
                 ),
@@ -67,6 +75,15 @@ def knobs(defaults: Settings | None) -> list[inspect.Parameter]:
         )
         for name, schema in schemas.items()
     ]
+
+
+def _metavar(name: str, schema: Mapping[str, Any]) -> str | None:
+    return (FILE_METAVARS if _is_files(name) else METAVARS).get(schema["type"])
+
+
+def _is_files(name: str) -> bool:
+    """Does a setting name files, and hardly anything else?"""
+    return name in FILE_SETTINGS and name != "init"
 
 
 def _hint(schema: Mapping[str, Any]) -> Any:
@@ -125,30 +142,47 @@ def read_settings(given: Mapping[str, Any], before: Mapping[str, Any] | None = N
 
     Raises UsageError that names each wrong option.
     """
-    schemas = Settings.model_json_schema()["properties"]
+    return read_knobs(Settings, given, before)
+
+
+def read_knobs(model: type[Model], given: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> Model:
+    """Build a model of knobs from the options that were given. Raises UsageError that names each wrong option."""
+    schemas = model.model_json_schema()["properties"]
     words = {
         name: ",".join(value) if isinstance(value, list) else value
         for name, value in given.items()
         if value is not None
     }
-    values = {name: word.split(",") if schemas[name]["type"] == "array" else word for name, word in words.items()}
+    values = {
+        name: _split(name, given[name]) if schemas[name]["type"] == "array" else word for name, word in words.items()
+    }
     try:
-        return Settings.model_validate({**(before or {}), **values})
+        return model.model_validate({**(before or {}), **values}, context={"asked": values, "strict": True})
     except ValidationError as error:
         faults = {str(fault["loc"][0]) if fault["loc"] else "": fault for fault in error.errors()}
-        raise UsageError("\n".join(_complain(name, words, dict(fault)) for name, fault in faults.items())) from None
+        said = [_complain(name, schemas.get(name, {}), words, dict(fault)) for name, fault in faults.items()]
+        raise UsageError("\n".join(said)) from None
 
 
-def _complain(name: str, words: Mapping[str, Any], fault: Mapping[str, Any]) -> str:
+def _split(name: str, given: str | list[str]) -> list[str]:
+    """Split at commas, but for a file whose name has one."""
+    words = [given] if isinstance(given, str) else given
+    whole = [name in FILE_SETTINGS and Path(word).exists() for word in words]
+    return [
+        piece for word, is_file in zip(words, whole, strict=True) for piece in ([word] if is_file else word.split(","))
+    ]
+
+
+def _complain(name: str, schema: Mapping[str, Any], words: Mapping[str, Any], fault: Mapping[str, Any]) -> str:
     if fault["type"] == "value_error":  # a validator of our own, which says it best
         said = str(fault["ctx"]["error"])
     else:
-        schema = Settings.model_json_schema()["properties"][name]
         span = _span(schema)
         names = schema.get("propertyNames", {}).get("enum")
         if names:
             takes = f"any of {', '.join(names)}, with weights, such as {names[0]}:1"
         else:
-            takes = f"one of {', '.join(schema['enum'])}" if "enum" in schema else KINDS[schema["type"]]
+            kind = "files with commas between them" if _is_files(name) else KINDS[schema["type"]]
+            takes = f"one of {', '.join(schema['enum'])}" if "enum" in schema else kind
         said = f"takes {takes}{', ' + span if span else ''}; not {words.get(name)!r}"
     return f"{flag(name)}: {said}" if name else said

@@ -12,6 +12,7 @@ from impasto.painting.hardware import held_memory, return_freed_memory
 from impasto.painting.ledger import count_bytes
 from impasto.painting.manner import Manner
 from impasto.painting.painter import Painter
+from impasto.painting.pixels import goes_by_bands
 from impasto.pictures.sizes import fit
 
 SIDE = 512  # of the canvas that is measured on, where the picture is no smaller
@@ -23,8 +24,9 @@ class Costs:
     """What is needed for each pixel, in bytes and seconds, and `base`, the bytes that the program has already.
 
     `whole` and `tile` are the most that lives while a gradient is found, over the whole canvas (with the gradient) and
-    for a tile's window; `look` without a gradient. `step` is the same for the optimiser's step, and `state` what it
-    keeps, for the full history at the last scale. `coarse_step` is that of coarse scales.
+    for a tile's window; `look` without a gradient. `beside` is what terms of pixels take that can't be
+    found in bands. `step` is the same for the optimiser's step, `coarse_step` at coarse scales, and `state` what it
+    keeps for the full history.
     """
 
     base: int
@@ -32,6 +34,7 @@ class Costs:
     tile: float
     look: float
     content: float
+    beside: float
     step: float
     coarse_step: float
     state: float
@@ -46,32 +49,33 @@ def measure_costs(painter: Painter) -> Costs:
     """Look at a small canvas, whole and as one tile, move it as each scale's optimiser would, and count."""
     each = _measure(painter)
     return_freed_memory()
-    return Costs(held_memory(painter.photo.rgb.device), *each)
+    return Costs(held_memory(painter.device), *each)
 
 
 def _measure(painter: Painter) -> list[float]:
-    height, width = painter.photo.rgb.shape[2:]
-    longer = max(painter.sizes[-1])
-    small = fit(width, height, min(SIDE, longer))
-    if min(small) < painter.cell:
-        small = painter.sizes[0]
-    photo = painter.photo.scaled(*small)
-    objective = painter.aim(photo, Manner())
-    tiled = painter.aim(photo, Manner(side=longer))
-    canvas = photo.rgb.clone().requires_grad_()
+    width, height = painter.sizes[-1]
+    small = fit(width, height, min(SIDE, max(width, height)))
+    if min(small) < painter.cell or painter.tiles:
+        small = next((size for size in reversed(painter.sizes) if max(size) <= SIDE), painter.sizes[0])
+    photo = painter.photo and painter.photo.scaled(*small)
+    objective = painter.aim(photo, *small, Manner())
+    tiled = painter.aim(photo, *small, Manner(side=max(small))) if painter.can_tile else objective
+    chance = torch.Generator().manual_seed(0)
+    canvas = torch.rand(1, 3, small[1], small[0], generator=chance).to(painter.paintings[0].rgb)
+    canvas = canvas.contiguous(memory_format=torch.channels_last).requires_grad_()
     pixels = canvas[0, 0].numel()
 
+    beside = 0 if goes_by_bands(painter.settings) else count_bytes(lambda: objective.compare_pixels(canvas))
     whole = count_bytes(lambda: objective.backward(canvas))
-    tile = count_bytes(lambda: tiled.backward(canvas)) - canvas.nbytes
+    tile = count_bytes(lambda: tiled.backward(canvas)) - canvas.nbytes - beside
     look = count_bytes(lambda: objective.evaluate(canvas))
     content = sum(features.nbytes for features in objective.content.values())
     whole_seconds = _time(lambda: objective.backward(canvas))
     look_seconds = _time(lambda: objective.evaluate(canvas))
-    assert canvas.grad is not None
     last, coarse = (_try_optimizer(painter, canvas, scale) for scale in (len(painter.sizes), 1))
     compact = CompactLBFGS(COMPACT_HISTORY)
     compact_seconds = _time(lambda: compact.step(canvas, torch.rand_like(canvas)), 4)
-    counted = (whole, tile, look, content, last.bytes, coarse.bytes, last.state)
+    counted = (whole, tile, look, content, beside, last.bytes, coarse.bytes, last.state)
     timed = (whole_seconds, look_seconds, last.seconds, coarse.seconds, compact_seconds)
     return [each / pixels for each in (*counted, *timed)]
 

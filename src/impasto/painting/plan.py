@@ -8,12 +8,12 @@ from impasto.errors import UsageError
 from impasto.painting.costs import COMPACT_HISTORY, Costs, measure_costs
 from impasto.painting.hardware import free_memory
 from impasto.painting.manner import LEAST_SIDE, Manner
-from impasto.painting.painter import HISTORY, Painter
-from impasto.painting.tiled_objective import tiles_for
+from impasto.painting.painter import Painter
+from impasto.painting.tiled_objective import tiles_for, why_untileable
 
 SIDES = (2048, 1536, 1024, 768, 512, 384, 256, LEAST_SIDE)
 # What a shorter history costs: so many more steps to the same loss, measured (docs/print-size.md).
-SLOWER = {10: 1.0, 8: 1.01, 6: 1.02, 4: 1.05, 3: 1.1, 2: 1.15}
+SLOWER = {8: 1.01, 6: 1.02, 4: 1.05, 3: 1.1, 2: 1.15}
 MARGIN = 0.9  # of the limit that may be planned with
 CANVAS = 12  # bytes of a pixel in float32
 GIB = 2**30
@@ -30,15 +30,15 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a painting is done: `chosen`; and what it would take `whole`, and in `tiles` with the full history.
+    """How a painting is done: `chosen`; and what it would take `whole`, or in `tiles` with the full history.
 
-    `limit` is the memory that may be used, in bytes; `because` says where it comes from.
+    `tiles` is None for losses that can't be found so. `limit` is the memory that may be used, in bytes; `because` says where it comes from.
     """
 
     sizes: tuple[tuple[int, int], ...]
     chosen: Estimate
     whole: Estimate
-    tiles: Estimate
+    tiles: Estimate | None
     limit: int
     because: str
 
@@ -62,18 +62,19 @@ def make_plan(painter: Painter, limit: int | None = None) -> Plan:
     because = f"--memory allows {say_bytes(limit)}" if limit else ""
     costs = measure_costs(painter)
     if limit is None:
-        free = free_memory(painter.photo.rgb.device)
+        free = free_memory(painter.device)
         limit = costs.base + free
         because = f"{say_bytes(free)} are free"
     count = len(painter.sizes)
     whole = _estimate(painter, costs, [Manner()] * count)
-    tiles = _estimate(painter, costs, [Manner(side=1024)] * count)
+    tiles = _estimate(painter, costs, [Manner(side=1024)] * count) if painter.can_tile else None
     chosen = _estimate(painter, costs, [_choose(painter, costs, scale, limit) for scale in range(1, count + 1)])
     if chosen.bytes > limit * MARGIN:
         width, height = painter.sizes[-1]
         raise UsageError(
             f"A picture of {width} x {height} takes at least {say_bytes(ceil(chosen.bytes / MARGIN))} of memory, and "
-            f"{because}: choose a smaller --size or a lighter --network, or allow more with --memory."
+            f"{because}: choose a smaller --size or a lighter --network, or allow more with --memory. "
+            + why_untileable(painter.settings)
         )
     painter.manners = list(chosen.manners)
     return Plan(tuple(painter.sizes), chosen, whole, tiles, limit, because)
@@ -86,7 +87,7 @@ def _choose(painter: Painter, costs: Costs, scale: int, limit: int) -> Manner:
     for place, manner in enumerate(_list_manners(painter, scale)):
         taken = _bytes(painter, costs, scale, manner)
         if taken <= limit * MARGIN:
-            slower = SLOWER[manner.history or HISTORY] * (1.02 if manner.on_disk else 1)
+            slower = SLOWER.get(manner.history or 0, 1.0) * (1.02 if manner.on_disk else 1)
             fitting.append((_seconds(painter, costs, scale, manner) * slower, place, manner))
         least = min(least or (taken, place, manner), (taken, place, manner), key=lambda it: it[:2])
     assert least is not None
@@ -95,14 +96,14 @@ def _choose(painter: Painter, costs: Costs, scale: int, limit: int) -> Manner:
 
 def _list_manners(painter: Painter, scale: int) -> Iterator[Manner]:
     """List all manners for a scale, what is most precise first."""
-    longer = max(painter.sizes[scale - 1])
-    has_history = painter.settings.optimizer == "lbfgs"
-    compacts = (False, True) if painter.can_compact(scale) else (False,)
-    for side in (0, *(side for side in SIDES if side < longer)):
-        for compact in compacts:
-            for history in SLOWER if has_history else [HISTORY]:
+    longer, of = max(painter.sizes[scale - 1]), painter.settings
+    sides = [side for side in SIDES if side < longer] if painter.can_tile else []
+    histories = [it for it in SLOWER if it < of.lbfgs_history] if of.optimizer == "lbfgs" else []
+    for side in (0, *sides):
+        for compact in (False, True) if painter.can_compact(scale) else (False,):
+            for history in (None, *histories):
                 for on_disk in (False, True) if side else (False,):
-                    yield Manner(side, None if history == HISTORY else history, compact, on_disk)
+                    yield Manner(side, history, compact, on_disk)
 
 
 def _estimate(painter: Painter, costs: Costs, manners: Sequence[Manner]) -> Estimate:
@@ -115,9 +116,10 @@ def _estimate(painter: Painter, costs: Costs, manners: Sequence[Manner]) -> Esti
 def _bytes(painter: Painter, costs: Costs, scale: int, manner: Manner) -> int:
     """Estimate the most memory that a scale takes at once."""
     width, height = painter.sizes[scale - 1]
-    pixels, history = width * height, manner.history or HISTORY
+    pixels, full = width * height, painter.settings.lbfgs_history
+    history = manner.history or full
     copies = 2 + bool(painter.settings.average)  # the canvas, the accepted one
-    kept = copies * CANVAS + (0 if painter.photo.alpha is None else 4)
+    kept = copies * CANVAS + (0 if painter.photo is None or painter.photo.alpha is None else 4)
     content = 0 if manner.on_disk else costs.content
     compact = manner.compact and painter.can_compact(scale)
     if compact:
@@ -125,10 +127,10 @@ def _bytes(painter: Painter, costs: Costs, scale: int, manner: Manner) -> int:
     else:
         state = costs.state
         if painter.settings.optimizer == "lbfgs":
-            state -= 2 * CANVAS * (HISTORY - history)
+            state -= 2 * CANVAS * (full - history)
         step = CANVAS + (costs.step if scale == len(painter.sizes) else costs.coarse_step)
     window = _windows(painter, width, height, manner)[0]
-    gradient = CANVAS * pixels + costs.tile * window if manner.side else costs.whole * pixels
+    gradient = (CANVAS + costs.beside) * pixels + costs.tile * window if manner.side else costs.whole * pixels
     steps = (kept + content + state) * pixels + max(gradient, step * pixels)
     return round(costs.base + max(steps, _bytes_to_set_up(painter, costs, scale, manner, content)))
 
@@ -139,7 +141,7 @@ def _bytes_to_set_up(painter: Painter, costs: Costs, scale: int, manner: Manner,
     pixels = width * height
     before = 0 if scale == 1 else CANVAS * painter.sizes[scale - 2][0] * painter.sizes[scale - 2][1]
     needs = [before + (content + 4 * CANVAS) * pixels]  # photo, canvas before and after it is laid out, a copy of it
-    for wide, high in [(width, height), *painter.list_painting_sizes(max(width, height))]:
+    for wide, high in [(width, height), *painter.list_painting_sizes(width, height)]:
         window = _windows(painter, wide, high, manner)[0]
         kept = (content if (wide, high) == (width, height) else 0) + CANVAS
         needs.append(before + kept * wide * high + max(CANVAS * wide * high, costs.look * window))
@@ -150,13 +152,13 @@ def _seconds(painter: Painter, costs: Costs, scale: int, manner: Manner) -> floa
     """Estimate how long a scale takes."""
     width, height = painter.sizes[scale - 1]
     pixels, seen = width * height, _windows(painter, width, height, manner)[1]
-    history = manner.history or HISTORY
+    history = manner.history or painter.settings.lbfgs_history
     if manner.compact and painter.can_compact(scale):
         step = costs.compact_seconds * (1 + history) / (1 + COMPACT_HISTORY)
     else:
         step = costs.step_seconds if scale == len(painter.sizes) else costs.coarse_step_seconds
     pass_seconds = costs.whole_seconds + (costs.look_seconds if manner.side else 0)
-    paintings = sum(wide * high for wide, high in painter.list_painting_sizes(max(width, height)))
+    paintings = sum(wide * high for wide, high in painter.list_painting_sizes(width, height))
     set_up = costs.look_seconds * (2 * seen + paintings)
     return painter.steps[scale - 1] * (pass_seconds * seen + step * pixels) + set_up
 

@@ -10,7 +10,8 @@ from torch import Tensor
 from impasto.errors import CheckpointError, UsageError
 from impasto.painting.checkpoint import Checkpoint
 from impasto.painting.manner import Manner
-from impasto.painting.painter import Average, Painter, Place
+from impasto.painting.painter import Painter
+from impasto.painting.place import Average, Place
 
 
 def take_state(painter: Painter, texts: Mapping[str, str]) -> Checkpoint:
@@ -29,6 +30,7 @@ def take_state(painter: Painter, texts: Mapping[str, str]) -> Checkpoint:
         "place": dataclasses.asdict(painter.place),
         "manners": [dataclasses.asdict(manner) for manner in painter.manners],
         "care": painter.care,
+        "total": painter.total,
         "notes": painter.notes,
     }
     for name, thing in (("optimizer", painter.optimizer), ("average", painter.average)):
@@ -43,7 +45,7 @@ def restore_state(painter: Painter, checkpoint: Checkpoint) -> None:
 
     Raises CheckpointError where the checkpoint is another painter's.
     """
-    tensors, numbers, device = checkpoint.tensors, checkpoint.numbers, painter.photo.rgb.device
+    tensors, numbers, device = checkpoint.tensors, checkpoint.numbers, next(painter.network.parameters()).device
 
     def move(tensor: Tensor) -> Tensor:
         return tensor if tensor.dtype is torch.float64 else tensor.to(device)  # small matrices stay on the processor
@@ -53,7 +55,7 @@ def restore_state(painter: Painter, checkpoint: Checkpoint) -> None:
             raise CheckpointError("The checkpoint is of another painting: it has other scales, or other steps.")
         painter.place = Place(**numbers["place"])
         painter.manners = [Manner(**manner) for manner in numbers["manners"]]
-        painter.care, painter.notes = numbers["care"], numbers["notes"]
+        painter.care, painter.total, painter.notes = numbers["care"], numbers["total"], numbers["notes"]
         painter.accepted = move(tensors["canvas"])
         if "taken_back" in tensors:
             painter.taken_back = move(tensors["taken_back"])
