@@ -11,11 +11,23 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from impasto.painting.objective import Objective, list_taps
-from impasto.painting.style import Region, Source, blend_styles, capture_style
+from impasto.painting.regions import Region
+from impasto.painting.style import Source, blend_styles, capture_style
 from impasto.painting.tiled_objective import TiledObjective, tiles_for
+from impasto.pictures.masks import shrink_mask
 from impasto.settings import Settings
 
 DOUBLE = torch.float64
+STYLE_LOSSES = (
+    "sum",
+    "gram",
+    "wasserstein",
+    "covariance",
+    "mean_std",
+    "mean",
+    "wasserstein_mean",
+    "gram:0.5,sum:2,wasserstein",
+)
 TAPS = ("conv1_1", "relu1_1", "relu1_2", "conv2_1", "relu2_2", "relu3_1", "relu3_4", "relu4_1", "conv5_1", "relu5_1")
 
 
@@ -49,16 +61,33 @@ def assert_same(whole: Objective, tiled: Objective, canvas: Tensor, tolerance: f
     content=st.lists(st.sampled_from(TAPS), min_size=1, max_size=2, unique=True),
     style=st.lists(st.sampled_from(TAPS), min_size=1, max_size=3, unique=True),
     pooling=st.sampled_from(["max", "average", "l2"]),
-    padding=st.sampled_from(["zero", "replicate", "replicate-first", "reflect"]),
-    content_loss=st.sampled_from(["sum", "relative"]),
-    style_loss=st.sampled_from(["sum", "gram", "wasserstein", "gram:0.5,sum:2,wasserstein"]),
+    padding=st.sampled_from(["zero", "replicate", "replicate-first", "reflect", "circular"]),
+    content_loss=st.sampled_from(["sum", "relative", "mean", "root"]),
+    style_loss=st.sampled_from(STYLE_LOSSES),
+    variation=st.sampled_from(["mean", "isotropic", "nine_point"]),
+    rounding=st.sampled_from(["down", "up"]),
     has_alpha=st.booleans(),
     regions=st.integers(1, 2),
     on_disk=st.booleans(),
 )
-@example(129, 47, 32, ["relu4_1"], ["relu1_1", "relu5_1"], "max", "replicate-first", "relative", "gram", True, 2, False)
-@example(33, 127, 16, ["relu3_1"], ["relu2_2"], "l2", "reflect", "sum", "wasserstein", False, 1, True)
-@trials(max_examples=12)
+@example(
+    129,
+    47,
+    32,
+    ["relu4_1"],
+    ["relu1_1", "relu5_1"],
+    "max",
+    "replicate-first",
+    "relative",
+    "gram",
+    "mean",
+    "down",
+    True,
+    2,
+    False,
+)
+@example(33, 127, 16, ["relu3_1"], ["relu2_2"], "l2", "reflect", "sum", "wasserstein", "mean", "up", False, 1, True)
+@trials(max_examples=16)
 def test_tiles_are_the_whole(
     width: int,
     height: int,
@@ -69,12 +98,18 @@ def test_tiles_are_the_whole(
     padding: Any,
     content_loss: str,
     style_loss: str,
+    variation: str,
+    rounding: Any,
     has_alpha: bool,
     regions: int,
     on_disk: bool,
 ) -> None:
-    network = make_network(DOUBLE, pooling=pooling, padding=padding)
+    network = make_network(DOUBLE, pooling=pooling, padding=padding, rounding=rounding)
+    if padding == "circular":
+        width, height = 16 * (1 + width // 16), 16 * (1 + height // 16)
     settings = make_settings(
+        padding=padding,
+        tv_loss=variation,
         content_taps=dict.fromkeys(content, 0.7),
         style_taps=dict.fromkeys(style, 1.3),
         content_loss=content_loss,
@@ -87,7 +122,8 @@ def test_tiles_are_the_whole(
     areas = make_regions(network, settings, width, height, regions)
     canvas = make_picture(width, height, 1, DOUBLE) * 1.5 - 0.25
     whole = Objective(network, settings, photo, areas)
-    tiled = TiledObjective(network, settings, photo, areas, side=side, on_disk=on_disk)
+    tiles = tiles_for(network, settings, width, height, side)
+    tiled = TiledObjective(network, settings, photo, areas, tiles, on_disk=on_disk)
     assert_same(whole, tiled, canvas)
 
 
@@ -99,7 +135,7 @@ def make_regions(network: Any, settings: Settings, width: int, height: int, coun
         return [Region(blend_styles(styles, [0.3, 0.7]))]
     masks = [
         {
-            tap: make_alpha(max(1, width // network.stride[tap]), max(1, height // network.stride[tap]), seed)
+            tap: shrink_mask(make_alpha(width, height, seed), network.stride[tap], network.rounding)
             for tap in list_taps(settings)
         }
         for seed in (8, 9)
@@ -113,7 +149,7 @@ def test_a_painting_is_captured_by_tiles_as_whole() -> None:
     taps = list_taps(settings)
     tiles = tiles_for(network, settings, 139, 97, 48)
     assert len(tiles) == 9
-    whole, tiled = capture_style(network, painting, taps), capture_style(network, painting, taps, tiles)
+    whole, tiled = capture_style(network, painting, taps), capture_style(network, painting, taps, tiles=tiles)
     for tap, moments in whole.items():
         for name in ("count", "total", "outer"):
             torch.testing.assert_close(getattr(tiled[tap], name), getattr(moments, name), rtol=1e-12, atol=1e-12)
@@ -125,6 +161,7 @@ def test_bfloat16_tiles_are_the_whole_but_for_rounding() -> None:
     photo, canvas = Source(make_picture(140, 100, 2)), make_picture(140, 100, 1)
     regions = [Region(capture_style(network, Source(make_picture(64, 64, 3)), list_taps(settings)))]
     values, gradient = look(Objective(network, settings, photo, regions), canvas)
-    found, slope = look(TiledObjective(network, settings, photo, regions, side=48), canvas)
+    tiles = tiles_for(network, settings, 140, 100, 48)
+    found, slope = look(TiledObjective(network, settings, photo, regions, tiles), canvas)
     assert found == pytest.approx(values, rel=2e-3)
     assert float((slope - gradient).norm()) <= 0.02 * float(gradient.norm())

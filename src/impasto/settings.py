@@ -22,6 +22,7 @@ from impasto.values import (
     Lengths,
     Limits,
     LossWeights,
+    Memory,
     Noise,
     Optimizer,
     Padding,
@@ -61,6 +62,9 @@ class Settings(BaseModel):
         "Picture",
         "what size is: the longest or shortest side, the height, the width, or the side of a square of the same area; "
         "shrink: the longest side, but nothing is enlarged",
+    )
+    max_pixels: int = knob(
+        180_000_000, "Picture", "pictures of more pixels are not read: a small file may hold a huge one", ge=1
     )
     seed: int = knob(
         0, "Picture", "number that all chance is drawn from; the same seed paints the same picture", ge=0, le=2**63 - 1
@@ -211,6 +215,9 @@ class Settings(BaseModel):
     )
     device: str = knob("auto", "Network", "auto, cpu, cuda, cuda:1, mps")
     precision: Precision = knob("auto", "Network", "of the network; auto: bfloat16 where the processor is fast at it")
+    memory: Memory = knob(
+        "auto", "Network", "the most that may be used, such as 4GiB; auto: what is free. What does not fit is tiled"
+    )
 
     optimizer: Optimizer = knob("lbfgs", "Optimising", "what moves the pixels")
     start_size: int = knob(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from impasto.amounts import say_bytes, say_seconds
 from impasto.errors import UsageError
 from impasto.painting.costs import COMPACT_HISTORY, Costs, measure_costs
 from impasto.painting.hardware import free_memory
@@ -16,7 +17,6 @@ SIDES = (2048, 1536, 1024, 768, 512, 384, 256, LEAST_SIDE)
 SLOWER = {8: 1.01, 6: 1.02, 4: 1.05, 3: 1.1, 2: 1.15}
 MARGIN = 0.9  # of the limit that may be planned with
 CANVAS = 12  # bytes of a pixel in float32
-GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class Estimate:
 class Plan:
     """How a painting is done: `chosen`; and what it would take `whole`, or in `tiles` with the full history.
 
-    `tiles` is None for losses that can't be found so. `limit` is the memory that may be used, in bytes; `because` says where it comes from.
+    `tiles` is None for losses that can't be found so. `limit` is the memory that may be used, in bytes; `because`
+    says where it comes from.
     """
 
     sizes: tuple[tuple[int, int], ...]
@@ -170,36 +171,3 @@ def _windows(painter: Painter, width: int, height: int, manner: Manner) -> tuple
     tiles = tiles_for(painter.network, painter.settings, width, height, manner.side)
     sizes = [(tile.rows.far - tile.rows.near) * (tile.columns.far - tile.columns.near) for tile in tiles]
     return max(sizes), sum(sizes)
-
-
-def say_bytes(count: float) -> str:
-    """Say a number of bytes: `3.1 GiB`."""
-    return f"{count / GIB:.1f} GiB" if count >= 0.1 * GIB else f"{count / 2**20:.0f} MiB"
-
-
-def say_seconds(seconds: float) -> str:
-    """Say a time: `40 s`, `12 min`, `3.5 h`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def parse_bytes(text: str) -> int | None:
-    """Read `4GiB`, `500 MB` or a number of bytes; `auto` is None. Raises ValueError for anything else."""
-    text = text.strip().lower()
-    if text == "auto":
-        return None
-    number = text.rstrip("bigmkt ")
-    unit = text.removeprefix(number).strip()
-    powers = {"": 1, "b": 1}
-    for power, letter in enumerate("kmgt", start=1):
-        powers |= {letter: 1024**power, f"{letter}ib": 1024**power, f"{letter}b": 1000**power}
-    if unit not in powers:
-        raise ValueError(f"{text!r} is no amount of memory: write it as 4GiB or 500MB, or auto")
-    try:
-        count = float(number) * powers[unit]
-    except ValueError:
-        raise ValueError(f"{text!r} is no amount of memory: write it as 4GiB or 500MB, or auto") from None
-    if not 0 < count < 2**63:
-        raise ValueError(f"{text!r} is no amount of memory: it has to be above 0")
-    return round(count)
