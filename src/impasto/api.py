@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from impasto.errors import UsageError
-from impasto.jobs import Job, Keeping, Run, check_keeping
+from impasto.jobs import Job, Keeping, Run, check_keeping, merge_settings
 from impasto.painting.hardware import choose_device, choose_dtype
 from impasto.painting.objective import Source
-from impasto.painting.painter import Painter
+from impasto.painting.painter import Painter, Position
 from impasto.perception import weights
 from impasto.perception.network import VGG19_DEPTHS, plan_layers
 from impasto.pictures import files
@@ -137,10 +136,10 @@ def start(
     return _begin(chosen, files.read(photo), [files.read(painting) for painting in _as_list(paintings)])
 
 
-def start_job(job: Job, fetch_progress: FetchProgress | None = None) -> Run:
+def start_job(job: Job, fetch_progress: FetchProgress | None = None, *, position: Position | None = None) -> Run:
     """Check that the job's output can be written, read its pictures, load its network, and return its Run.
 
-    `fetch_progress` is told (bytes done, bytes in all) where a network has to be fetched. Errors as for `paint`.
+    `position` is where an earlier run of the job was, to go on from. `fetch_progress` is told (bytes done, bytes in all) where a network has to be fetched. Errors as for `paint`.
     """
     photo, inputs = files.read(job.photo), _list_inputs(job.settings, job.photo, *job.paintings)
     for target in (job.output, job.preview) if job.save_every else (job.output,):
@@ -154,7 +153,7 @@ def start_job(job: Job, fetch_progress: FetchProgress | None = None) -> Run:
         )
     if job.recipe_file:
         check_recipe_file(job.recipe_file, inputs=inputs, overwrite=job.overwrite)
-    run = _begin(job.settings, photo, [files.read(painting) for painting in job.paintings], job, fetch_progress)
+    run = _begin(job.settings, photo, [files.read(painting) for painting in job.paintings], job, fetch_progress, position)
     if job.recipe == "embed":
         _check_room(run, job.output)
     return run
@@ -166,6 +165,7 @@ def _begin(
     paintings: Sequence[Picture],
     job: Job | None = None,
     fetch_progress: FetchProgress | None = None,
+    position: Position | None = None,
 ) -> Run:
     shares = settings.style_blend or (1.0,) * len(paintings)
     if len(shares) != len(paintings):
@@ -199,19 +199,24 @@ def _begin(
         if begun.alpha is not None and not bool(begun.alpha.any()):
             raise UsageError(f"--init {settings.init}: the picture is wholly transparent, there is nothing to see.")
         begin = Source(begun.rgb, begun.alpha).opaque()
-    colored = [before_painting(painting, photo, settings) for painting in paintings]
-    sources = [
-        Source(painting.rgb.to(device), _to(painting.alpha, device), share)
-        for painting, share in zip(colored, shares, strict=True)
-        if share
-    ]
-    painter = Painter(network, settings, Source(photo.rgb.to(device), _to(photo.alpha, device)), sources, begin)
+
+    def mix(settings: Settings) -> list[Source]:
+        colored = [before_painting(painting, photo, settings) for painting in paintings]
+        return [
+            Source(painting.rgb.to(device), _to(painting.alpha, device), share)
+            for painting, share in zip(colored, settings.style_blend or (1.0,) * len(paintings), strict=True)
+            if share
+        ]
+
+    painter = Painter(
+        network, settings, Source(photo.rgb.to(device), _to(photo.alpha, device)), mix(settings), begin, position
+    )
     first = job.first if job else None
     paths = [painting.source for painting in paintings]
     recipe = write_down(settings, photo.source, paths, device, precision, first)
     if first and (difference := compare_workshops(recipe, first)):
         painter.notes.append(difference)
-    return Run(painter, photo, recipe, job)
+    return Run(painter, photo, recipe, job, mix)
 
 
 def _check_room(run: Run, output: str | os.PathLike[str]) -> None:
@@ -243,9 +248,4 @@ def _as_list(paintings: "PictureLike | Sequence[PictureLike]") -> "list[PictureL
 def _settle(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
     if settings is not None and not overrides:
         return settings
-    given = settings.model_dump(exclude_unset=True) if settings else {}
-    try:
-        return Settings(**{**given, **overrides})
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()]
-        raise UsageError("; ".join(faults)) from None
+    return merge_settings(settings, overrides)

@@ -1,15 +1,16 @@
 """A picture to paint, as plain data, and the painting of it: Job and Run."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from impasto.errors import UsageError
-from impasto.painting.painter import Painter, Step
+from impasto.painting.objective import Source
+from impasto.painting.painter import Painter, Position, Step
 from impasto.pictures import files
 from impasto.pictures.color import after_painting
 from impasto.pictures.files import Picture
@@ -53,6 +54,23 @@ class Job(BaseModel):
         return self.output.with_name(f"{self.output.stem}.preview{self.output.suffix}")
 
 
+Mix: TypeAlias = Callable[[Settings], Sequence[Source]]  # the paintings with the shares and colours of some settings
+
+# What may change while a picture is painted; all else decides its ladder, its network or its beginning.
+STEERABLE = (
+    "content_weight",
+    "style_weight",
+    "style_size",
+    "style_blend",
+    "tv_weight",
+    "range_weight",
+    "color",
+    "color_space",
+    "color_match",
+    "color_strength",
+)
+
+
 class Run:
     """A picture being painted: iterate over it for Steps, ask it for the picture at any time.
 
@@ -60,8 +78,10 @@ class Run:
     a user should know. Errors while iterating: DivergedError.
     """
 
-    def __init__(self, painter: Painter, photo: Picture, recipe: Recipe, job: Job | None = None) -> None:
-        self._painter, self._photo, self._recipe, self._job = painter, photo, recipe, job
+    def __init__(
+        self, painter: Painter, photo: Picture, recipe: Recipe, job: Job | None = None, mix: Mix | None = None
+    ) -> None:
+        self._painter, self._photo, self._recipe, self._job, self._mix = painter, photo, recipe, job, mix
         self._last: Step | None = None
         self._previewed = False
 
@@ -86,6 +106,37 @@ class Run:
     def notes(self) -> list[str]:
         """What happened that a user should know, in order."""
         return self._painter.notes
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that it is painted with now."""
+        return self._painter.settings
+
+    def steer(self, **changes: Any) -> None:
+        """Go on with other settings from the next step on: weights, blend, stroke size, colours.
+
+        Errors: UsageError for a setting that can't change while painting, or a wrong value; nothing changes then.
+
+        Example: run.steer(style_weight=3, style_size=0.5)
+        """
+        if fixed := sorted(set(changes) - set(STEERABLE)):
+            raise UsageError(f"{', '.join(fixed)} can't change while painting; {', '.join(STEERABLE)} can.")
+        settings = merge_settings(self.settings, changes)
+        if settings.style_blend and len(settings.style_blend) != len(self._recipe.paintings):
+            raise UsageError(f"--style-blend needs a weight for each of {len(self._recipe.paintings)} paintings.")
+        if self._mix is None or not (settings.content_weight or settings.style_weight) or not any(
+            settings.style_blend or (1,)
+        ):
+            raise UsageError("All the weights would be 0: there is nothing to paint.")
+        self._painter.steer(settings, self._mix(settings))
+        given = {name for name in Settings.model_fields if name in {*self._recipe.given, *changes}}
+        named = {name: getattr(settings, name) for name in STEERABLE}
+        update = {"settings": self._recipe.settings.model_copy(update=named), "given": tuple(given)}
+        self._recipe = self._recipe.model_copy(update=update)
+
+    def position(self) -> Position:
+        """Return where the painting is; `start_job` goes on from there."""
+        return self._painter.position()
 
     def picture(self) -> "Image":
         """Return the picture so far, at the size of the scale that it has come to, as a PIL image in sRGB."""
@@ -137,6 +188,16 @@ class Run:
         if self._photo.alpha is None:
             return rgb, None
         return rgb, resize(self._photo.alpha, rgb.shape[3], rgb.shape[2]).clamp(0, 1)
+
+
+def merge_settings(settings: Settings | None, changes: Mapping[str, Any]) -> Settings:
+    """Change some settings and check them all; raises UsageError that names each fault."""
+    given = settings.model_dump(exclude_unset=True) if settings else {}
+    try:
+        return Settings(**{**given, **changes})
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()]
+        raise UsageError("; ".join(faults)) from None
 
 
 def check_keeping(recipe: str) -> None:

@@ -32,6 +32,7 @@ from impasto.apps.options import read_settings, with_settings
 from impasto.apps.painting import paint_files
 from impasto.apps.recipes import diff, rerun, show_recipe
 from impasto.apps.sheets import sheet
+from impasto.apps.studio.command import studio
 from impasto.apps.terminal import DONE, FAILED, INTERRUPTED, WRONG_USAGE, hush, say
 from impasto.errors import ImpastoError, UsageError
 from impasto.settings import Settings
@@ -62,6 +63,7 @@ app.command(show_recipe, name="recipe")
 app.command(rerun)
 app.command(diff)
 app.command(sheet)
+app.command(studio)
 
 
 @app.default

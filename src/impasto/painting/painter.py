@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -44,11 +45,21 @@ class Step:
     seconds: float
 
 
+@dataclass(frozen=True, eq=False)
+class Position:
+    """Where a painting is: its canvas (1, 3, H, W) on the CPU, as accepted at `step`, at which `scale`, from 1."""
+
+    canvas: Tensor
+    scale: int
+    step: int
+
+
 class Painter:
     """An iterator of Steps over all scales; `picture()` is the canvas as far as it has come.
 
     To stop is not to ask for the next step. `notes` collects what a user should be told, such as the recovery of a
     diverging run. `begin` (1, 3, H, W) is what the canvas starts as where `settings.init` names a file.
+    `position` is one of another painter's, to go on from; the optimiser begins anew there.
 
     Errors: UsageError where a picture is too small for the taps; DivergedError with the last good picture.
     """
@@ -60,6 +71,7 @@ class Painter:
         photo: Source,
         paintings: Sequence[Source],
         begin: Tensor | None = None,
+        position: Position | None = None,
     ) -> None:
         self.network, self.settings = network, settings
         self.photo, self.paintings, self.begin = photo, paintings, begin
@@ -67,6 +79,7 @@ class Painter:
         self.cell = max(network.stride[tap] for tap in {**settings.content_taps, **settings.style_taps})
         self.sizes = self._plan_sizes()
         self._check_sources()
+        self._position = self._check_position(position)
         self.total = settings.steps + settings.later_steps * (len(self.sizes) - 1)
         keep_freed_memory()
         self._started = time.perf_counter()
@@ -74,6 +87,8 @@ class Painter:
         self._average: Average | None = None
         self._care = 1.0  # what the step length is multiplied by; less after each recovery, at later scales too
         self._coarse = False  # is a larger scale to come?
+        self._turned = False  # have settings changed since the objective was made?
+        self._place = (0, 0)  # scale and step
         self._optimizer = self._make_optimizer()
         self._iterator = self._paint()
 
@@ -89,6 +104,36 @@ class Painter:
             raise UsageError("Nothing is painted yet: ask for a step first.")
         picture = self._average.value if self._average is not None and self._average.weight else self._accepted
         return picture.clamp(0, 1).cpu().contiguous()
+
+    def steer(self, settings: Settings, paintings: Sequence[Source]) -> None:
+        """Go on with other settings, and paintings with other shares or colours, from the next step on.
+
+        What decides the ladder, the taps or the network has to stay as it is. The optimiser begins anew.
+        Errors: UsageError where a painting becomes too small for the taps; all stays as it was then.
+        """
+        before = self.settings, self.paintings
+        self.settings, self.paintings = settings, paintings
+        try:
+            self._check_sources()
+            for painting in paintings:
+                self._size_painting(painting, max(self.sizes[max(0, self._place[0] - 1)]))
+        except UsageError:
+            self.settings, self.paintings = before
+            raise
+        self._turned = True
+
+    def position(self) -> Position:
+        """Return where the painting is, for another painter to go on from."""
+        if self._accepted is None:
+            raise UsageError("Nothing is painted yet: ask for a step first.")
+        return Position(self._accepted.detach().cpu().clone(), *self._place)
+
+    def _check_position(self, position: Position | None) -> Position | None:
+        if position is not None:
+            width, height = self.sizes[min(position.scale, len(self.sizes)) - 1]
+            if position.scale > len(self.sizes) or position.canvas.shape != (1, 3, height, width):
+                raise UsageError("This earlier state is of a picture of another size: paint anew.")
+        return position
 
     def _plan_sizes(self) -> list[tuple[int, int]]:
         """Width and height at each scale, without those too small for the deepest tap."""
@@ -112,11 +157,19 @@ class Painter:
         self._started = time.perf_counter()
         done = 0
         for scale, (width, height) in enumerate(self.sizes, start=1):
+            steps = self.settings.steps if scale == 1 else self.settings.later_steps
+            position = self._position
+            if position and scale < position.scale:
+                done += steps
+                continue
             photo = _lay_out(resize(self.photo.rgb, width, height).clamp(0, 1))
             alpha = None if self.photo.alpha is None else resize(self.photo.alpha, width, height).clamp(0, 1)
-            paintings = self._scale_paintings(max(width, height))
-            objective = Objective(self.network, self.settings, Source(photo, alpha), paintings)
-            canvas = self._begin(photo) if scale == 1 else resize(self.picture().to(photo), width, height).clamp(0, 1)
+            look = partial(self._make_objective, Source(photo, alpha), max(width, height))
+            if position and scale == position.scale:
+                canvas = position.canvas.to(photo)
+                steps, done = max(1, steps - (position.step - 1 - done)), position.step - 1
+            else:
+                canvas = self._begin(photo) if scale == 1 else resize(self.picture().to(photo), width, height).clamp(0, 1)
             self._coarse = scale < len(self.sizes)
             if isinstance(self._optimizer, Adam):
                 self._optimizer = self._optimizer.enlarged(width, height)
@@ -125,20 +178,23 @@ class Painter:
             if alpha is not None:  # what is transparent stays as it is
                 canvas = torch.where(alpha > 0, canvas, photo)
             self._average = Average(self.settings.average) if self.settings.average else None
-            steps = self.settings.steps if scale == 1 else self.settings.later_steps
-            for losses in self._move(_lay_out(canvas).requires_grad_(), objective, alpha, steps):
+            for losses in self._move(_lay_out(canvas).requires_grad_(), look, alpha, steps):
                 done += 1
+                self._place = scale, done
                 seconds = time.perf_counter() - self._started
                 yield Step(scale, len(self.sizes), done, width, height, losses, seconds)
         return_freed_memory()
 
     def _move(
-        self, canvas: Tensor, objective: Objective, alpha: Tensor | None, steps: int
+        self, canvas: Tensor, look: Callable[[], Objective], alpha: Tensor | None, steps: int
     ) -> Iterator[dict[str, float]]:
         """Take the steps of one scale; where the loss explodes, go back to the last good canvas, more carefully."""
-        self._accepted = canvas.detach().clone()
+        self._accepted, objective, self._turned = canvas.detach().clone(), look(), False
         ceiling, recoveries, settled = math.inf, 0, steps - 2  # the optimiser takes its memory in the first two steps
         while steps:
+            if self._turned:  # another objective, whose losses are not to be compared with those before
+                objective, self._turned, ceiling = look(), False, math.inf
+                self._optimizer = self._make_optimizer()
             if steps >= settled:
                 return_freed_memory()
             losses = objective.backward(canvas)
@@ -212,18 +268,26 @@ class Painter:
             raise UsageError(f"--init {init}: the picture to begin with was not given.")
         return _cover(source, width, height).to(photo)
 
+    def _make_objective(self, photo: Source, longer: int) -> Objective:
+        return Objective(self.network, self.settings, photo, self._scale_paintings(longer))
+
+    def _size_painting(self, painting: Source, longer: int) -> tuple[int, int]:
+        """Give a painting's width and height beside a canvas whose longer side is `longer`."""
+        height, width = painting.rgb.shape[2:]
+        width, height = fit(width, height, max(1, round(longer * self.settings.style_size)))
+        if min(width, height) < self.cell:
+            raise UsageError(
+                f"A painting would be {width} x {height} pixels, but the deepest tap needs {self.cell} on each "
+                "side: choose a larger --style-size or --start-size, or shallower --style-taps."
+            )
+        return width, height
+
     def _scale_paintings(self, longer: int) -> list[Source]:
         """Resize the paintings to their size beside a canvas whose longer side is `longer`, and weigh their shares."""
         scaled = []
         whole = sum(painting.share for painting in self.paintings)
         for painting in self.paintings:
-            height, width = painting.rgb.shape[2:]
-            width, height = fit(width, height, max(1, round(longer * self.settings.style_size)))
-            if min(width, height) < self.cell:
-                raise UsageError(
-                    f"A painting would be {width} x {height} pixels, but the deepest tap needs {self.cell} on each "
-                    "side: choose a larger --style-size or --start-size, or shallower --style-taps."
-                )
+            width, height = self._size_painting(painting, longer)
             alpha = None if painting.alpha is None else resize(painting.alpha, width, height).clamp(0, 1)
             rgb = _lay_out(resize(painting.rgb, width, height).clamp(0, 1))
             scaled.append(Source(rgb, alpha, painting.share / whole))

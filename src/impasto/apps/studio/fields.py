@@ -1,0 +1,117 @@
+"""The form: a field for every knob, those that matter most on top, the rest under their headings."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from impasto.apps.studio import knobs
+from impasto.apps.studio.knobs import REACH, STEERED, Knob
+from impasto.apps.studio.uploads import MOST_PAINTINGS
+from impasto.settings import Settings
+
+SLIDERS = {"style_size": (0.1, 4.0, 0.05), "tv_weight": (0.0, 0.5, 0.005), "color_strength": (0.0, 1.0, 0.05)}
+ON_TOP = ("style_size", "tv_weight", "color", "color_strength", "size", "preset")
+
+
+class Form:
+    """The fields of the settings. `inputs` are all of them, in the order that `read` takes their values in."""
+
+    def __init__(self) -> None:
+        start = knobs.shown(Settings())
+        self.balance = gr.Slider(
+            -REACH,
+            REACH,
+            0,
+            step=0.25,
+            label="Photo or painting",
+            info="left: nearer to the photo; right: more of the painting",
+            elem_id="balance",
+        )
+        self.blend = [
+            gr.Slider(0, 1, 1, step=0.05, label=f"How much of painting {number}", visible=False, elem_id=f"blend-{number}")
+            for number in range(1, MOST_PAINTINGS + 1)
+        ]
+        self.fields: dict[str, Any] = {}
+        for name in ON_TOP:
+            if knob := knobs.knobs().get(name):
+                self.fields[name] = make_field(knob, start[name])
+        rest = [knob for knob in knobs.knobs().values() if knob.name not in self.fields and knob.name != "style_blend"]
+        with gr.Accordion("All settings", open=False, elem_id="all-settings"):
+            for heading in dict.fromkeys(knob.group for knob in rest):
+                with gr.Accordion(heading, open=False):
+                    for knob in rest:
+                        if knob.group == heading:
+                            self.fields[knob.name] = make_field(knob, start[knob.name])
+        self.inputs = [self.balance, *self.blend, *self.fields.values()]
+        self.outputs = self.inputs
+        self.steered = [self.balance, *self.blend, *(field for name, field in self.fields.items() if name in STEERED)]
+        self._connect()
+
+    def _connect(self) -> None:
+        quiet: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+        def follow_preset(preset: str) -> list[Any]:
+            return self.fill(Settings(preset=preset), None)[1 + MOST_PAINTINGS :]  # type: ignore[arg-type]
+
+        self.fields["preset"].input(follow_preset, self.fields["preset"], [*self.fields.values()], **quiet)
+
+        def follow_color(color: str) -> Any:
+            return gr.update(visible=color != "none")
+
+        self.fields["color"].change(follow_color, self.fields["color"], self.fields["color_strength"], **quiet)
+
+    def read(self, values: Sequence[Any], paintings: int) -> dict[str, Any]:
+        """Take the settings out of the values of `inputs`."""
+        balance, blend, fields = self._sort(values, paintings)
+        return knobs.read_form(fields, balance, blend)
+
+    def read_steering(self, values: Sequence[Any], paintings: int) -> dict[str, Any]:
+        """Take those out that may change while it is painted."""
+        balance, blend, fields = self._sort(values, paintings)
+        return knobs.read_steering(fields, balance, blend)
+
+    def _sort(self, values: Sequence[Any], paintings: int) -> tuple[float, tuple[float, ...], dict[str, Any]]:
+        balance, blend = values[0] or 0.0, values[1 : 1 + MOST_PAINTINGS]
+        fields = dict(zip(self.fields, values[1 + MOST_PAINTINGS :], strict=True))
+        return float(balance), tuple(float(it or 0) for it in blend[:paintings]), fields
+
+    def show_blend(self, paintings: int) -> list[Any]:
+        """Show a slider for each painting, where there are several."""
+        return [gr.update(visible=paintings > 1 and number <= paintings) for number in range(1, MOST_PAINTINGS + 1)]
+
+    def fill(self, settings: Settings, paintings: int | None) -> list[Any]:
+        """Give new values for `outputs`, exactly those of some settings."""
+        values = knobs.shown(settings)
+        blend: list[Any] = []
+        weights = list(settings.style_blend)
+        most = max([*weights, 1.0])
+        for number in range(1, MOST_PAINTINGS + 1):
+            value = weights[number - 1] if number <= len(weights) else 1.0
+            visible = {} if paintings is None else {"visible": paintings > 1 and number <= paintings}
+            blend.append(gr.update(value=value, maximum=most, **visible))
+        fields = []
+        for name in self.fields:
+            if name in SLIDERS:
+                low, high, _ = SLIDERS[name]
+                value = values[name]
+                fields.append(gr.update(value=value, minimum=min(low, value), maximum=max(high, value)))
+            else:
+                fields.append(gr.update(value=values[name]))
+        return [0, *blend, *fields]
+
+
+def make_field(knob: Knob, value: Any) -> Any:
+    """Make the field of a knob."""
+    words: dict[str, Any] = {"label": knob.label, "info": knob.help, "elem_id": f"knob-{knob.name}"}
+    if knob.name in SLIDERS:
+        low, high, step = SLIDERS[knob.name]
+        return gr.Slider(low, high, value, step=step, visible=knob.name != "color_strength", **words)
+    if knob.kind == "choice":
+        return gr.Dropdown(list(knob.choices), value=value, filterable=False, **words)
+    if knob.kind == "yes":
+        return gr.Checkbox(value, **words)
+    if knob.kind == "weights":
+        return gr.Textbox(value, max_lines=3, **words)
+    whole = {"precision": 0} if knob.kind == "whole" else {}
+    return gr.Number(value, minimum=knob.lowest, maximum=knob.highest, **whole, **words)
