@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
 from impasto.errors import UsageError
-from impasto.painting.objective import Source
 from impasto.painting.painter import Painter, Position, Step
+from impasto.painting.style import Source
 from impasto.pictures import files
 from impasto.pictures.color import after_painting
 from impasto.pictures.files import Picture
@@ -129,9 +129,9 @@ class Run:
         ):
             raise UsageError("All the weights would be 0: there is nothing to paint.")
         self._painter.steer(settings, self._mix(settings))
-        given = {name for name in Settings.model_fields if name in {*self._recipe.given, *changes}}
+        given = tuple(name for name in Settings.model_fields if name in {*self._recipe.given, *changes})
         named = {name: getattr(settings, name) for name in STEERABLE}
-        update = {"settings": self._recipe.settings.model_copy(update=named), "given": tuple(given)}
+        update = {"settings": self._recipe.settings.model_copy(update=named), "given": given}
         self._recipe = self._recipe.model_copy(update=update)
 
     def position(self) -> Position:

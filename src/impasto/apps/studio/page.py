@@ -28,7 +28,7 @@ VARY = "style_weight=0.3,1,3\nstyle_size=0.5,1"
 def build(desk: Desk) -> gr.Blocks:
     """Build the page, and the interface for programs beside it."""
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
-        gr.HTML(
+        html_part(
             '<header class="studio-head"><h1>impasto</h1>'
             "<p>Paint a photo in the manner of a painting, and steer while it is painted.</p></header>"
         )
@@ -36,13 +36,13 @@ def build(desk: Desk) -> gr.Blocks:
             with gr.Column(scale=2, min_width=320, elem_classes="studio-bench"):
                 materials = Materials(desk)
                 form = Form()
-                message = gr.HTML("", elem_id="message")
+                message = html_part("", elem_id="message")
                 with gr.Row(elem_classes="studio-go"):
                     paint = gr.Button("Paint", variant="primary", elem_id="paint")
                 more = More(desk, materials, form, message)
             with gr.Column(scale=3, min_width=320, elem_classes="studio-wall"):
-                easel = gr.HTML(EASEL, elem_id="easel", js_on_load=JS_EASEL)
-                gallery = gr.HTML(GALLERY, elem_id="gallery", js_on_load=JS_GALLERY)
+                easel = html_part(EASEL, elem_id="easel", js_on_load=JS_EASEL)
+                gallery = html_part(GALLERY, elem_id="gallery", js_on_load=JS_GALLERY)
         values = [materials.photo, materials.paintings, *form.inputs]
 
         def order(request: gr.Request, photo: Any, paintings: Any, *rest: Any) -> str:
@@ -93,18 +93,23 @@ def _connect_steering(desk: Desk, form: "Form", materials: "Materials", message:
         )
 
 
+def html_part(value: str, **more: Any) -> gr.HTML:
+    """Make a part of the page whose looks are the studio's own."""
+    return gr.HTML(value, apply_default_css=False, **more)
+
+
 class Materials:
     """The photo and the paintings: places to drop them, what they look like, and examples."""
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
-        gr.HTML("<h2>Photo</h2>")
+        html_part("<h2>Photo</h2>")
         self.photo = gr.File(
             label="Drop a photo here, or choose one", file_types=ACCEPTED, height=110, elem_id="photo"
         )
-        self.photo_seen = gr.HTML("", elem_id="photo-seen")
-        photo_examples = gr.HTML(_examples(EXAMPLE_PHOTOS, "photo"), js_on_load=JS_EXAMPLES, elem_id="photo-examples")
-        gr.HTML("<h2>Paintings</h2>")
+        self.photo_seen = html_part("", elem_id="photo-seen")
+        photo_examples = html_part(_examples(EXAMPLE_PHOTOS, "photo"), js_on_load=JS_EXAMPLES, elem_id="photo-examples")
+        html_part("<h2>Paintings</h2>")
         self.paintings = gr.File(
             label="Drop one or more paintings here",
             file_types=ACCEPTED,
@@ -112,8 +117,8 @@ class Materials:
             height=110,
             elem_id="paintings",
         )
-        self.paintings_seen = gr.HTML("", elem_id="paintings-seen")
-        painting_examples = gr.HTML(
+        self.paintings_seen = html_part("", elem_id="paintings-seen")
+        painting_examples = html_part(
             _examples(EXAMPLE_PAINTINGS, "painting"), js_on_load=JS_EXAMPLES, elem_id="painting-examples"
         )
         self.outputs = [self.photo, self.photo_seen, self.paintings, self.paintings_seen]
@@ -155,7 +160,7 @@ class More:
     def __init__(self, desk: Desk, materials: Materials, form: Form, message: gr.HTML) -> None:
         self.desk, self.materials, self.form, self.message = desk, materials, form, message
         with gr.Accordion("Choose by eye", open=False, elem_id="by-eye"):
-            gr.HTML("<p>Small pictures side by side, each painted in another way. Then go on with the one you like.</p>")
+            html_part("<p>Small pictures side by side, each painted in another way. Then go on with the one you like.</p>")
             self.vary = gr.Textbox(
                 VARY, lines=2, max_lines=4, label="What to vary", info="one setting a line, as in style_weight=0.3,1,3"
             )
@@ -163,12 +168,12 @@ class More:
         with gr.Accordion("Print size", open=False, elem_id="print-size"):
             self.width = gr.Number(30, minimum=1, maximum=300, label="Longer side in centimetres")
             self.density = gr.Number(200, minimum=50, maximum=600, precision=0, label="Pixels per inch")
-            self.plan = gr.HTML("", elem_id="plan")
+            self.plan = html_part("", elem_id="plan")
             with gr.Row():
                 self.look = gr.Button("Show the plan", elem_id="show-plan")
                 self.print = gr.Button("Paint it large", elem_id="print")
         with gr.Accordion("Settings from a painted picture", open=False, elem_id="from-picture"):
-            gr.HTML("<p>Pictures painted by impasto carry how they were painted. Drop one here to go on from it.</p>")
+            html_part("<p>Pictures painted by impasto carry how they were painted. Drop one here to go on from it.</p>")
             self.painted = gr.File(label="Drop a painted picture here", file_types=ACCEPTED, height=110, elem_id="painted")
 
     def connect(self, values: list[Any]) -> None:

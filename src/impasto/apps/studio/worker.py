@@ -25,7 +25,7 @@ QUALITY = 85
 FIRST_PREVIEWS = (1, 2, 4, 8)  # steps after the beginning, or after a knob was moved, that are shown at once
 PREVIEW_SHARE = 0.03  # of the time may go into previews
 PREVIEW_PAUSE = 0.5  # seconds between previews at least
-STATE_PAUSE = 8.0  # seconds between earlier states that are kept
+STATE_PAUSE = 3.0  # seconds between earlier states that are kept
 STATE_SHARE = 0.01
 MOST_STATES = 12
 LARGEST_STATE = 16_000_000  # pixels
@@ -41,6 +41,9 @@ def work(pipe: Connection, root: Path, threads: int | None = None) -> None:
 
         torch.set_num_threads(threads)
     pipe.send(("ready", {"pace": warm_up()}))
+    from impasto.painting.style import Palette
+
+    palette = Palette()  # the next picture is often in the same manner
     while True:
         try:
             order, content = pipe.recv()
@@ -48,7 +51,7 @@ def work(pipe: Connection, root: Path, threads: int | None = None) -> None:
             return
         if order == "paint":
             commission = Commission.model_validate(content)
-            Bench(pipe, root / commission.identity, commission).paint()
+            Bench(pipe, root / commission.identity, commission, palette).paint()
 
 
 def warm_up() -> float:
@@ -69,8 +72,8 @@ def warm_up() -> float:
 class Bench:
     """One commission on the bench: its run, and the pipe to whoever looks on."""
 
-    def __init__(self, pipe: Connection, folder: Path, commission: Commission) -> None:
-        self.pipe, self.folder, self.commission = pipe, folder, commission
+    def __init__(self, pipe: Connection, folder: Path, commission: Commission, palette: Any) -> None:
+        self.pipe, self.folder, self.commission, self.palette = pipe, folder, commission, palette
         self.version = commission.progress.version
         self.states = list(commission.states)
         self.shown_at = self.state_at = 0.0
@@ -113,7 +116,7 @@ class Bench:
             overwrite=True,
         )
         position = None if it.begin is None else read_state(self.folder / f"state-{it.begin}.safetensors")
-        run = start_job(job, position=position)
+        run = start_job(job, position=position, palette=self.palette)
         forecast, told = Forecast(settings), 0
         self.state_at = time.perf_counter()
         for step in run:
@@ -155,7 +158,7 @@ class Bench:
                 overwrite=True,
             )
             try:
-                run = start_job(job)
+                run = start_job(job, palette=self.palette)
                 for step in run:
                     self._heed(run)
                     if self.asked:
