@@ -1,7 +1,8 @@
 """What the tests of painting share: a tiny chance network, small pictures, settings that a test spells out."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import hypothesis
 import pytest
 import safetensors.torch
 import torch
+from studio import Studio
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -90,3 +92,13 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights = {name.removeprefix("convs."): value for name, value in make_network().state_dict().items()}
     safetensors.torch.save_file(weights, path, metadata={"layout": "impasto"})
     return path
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A running studio, one for all tests."""
+    if find_spec("gradio") is None:
+        pytest.skip("needs Gradio: pip install 'impasto[studio]'")
+    opened = Studio(tmp_path_factory.mktemp("studio") / "studio")
+    yield opened
+    opened.close()

@@ -136,10 +136,17 @@ def start(
     return _begin(chosen, files.read(photo), [files.read(painting) for painting in _as_list(paintings)])
 
 
-def start_job(job: Job, fetch_progress: FetchProgress | None = None, *, position: Position | None = None, palette: Palette | None = None) -> Run:
+def start_job(
+    job: Job,
+    fetch_progress: FetchProgress | None = None,
+    *,
+    position: Position | None = None,
+    palette: Palette | None = None,
+) -> Run:
     """Check that the job's output can be written, read its pictures, load its network, and return its Run.
 
-    `position` is where an earlier run of the job was, to go on from; `palette` keeps styles from run to run. `fetch_progress` is told (bytes done, bytes in all) where a network has to be fetched. Errors as for `paint`.
+    `position` is where an earlier run of the job was, to go on from; `palette` keeps styles from run to run.
+    `fetch_progress` is told (bytes done, bytes in all) where a network has to be fetched. Errors as for `paint`.
     """
     photo, inputs = files.read(job.photo), _list_inputs(job.settings, job.photo, *job.paintings)
     for target in (job.output, job.preview) if job.save_every else (job.output,):
@@ -153,7 +160,15 @@ def start_job(job: Job, fetch_progress: FetchProgress | None = None, *, position
         )
     if job.recipe_file:
         check_recipe_file(job.recipe_file, inputs=inputs, overwrite=job.overwrite)
-    run = _begin(job.settings, photo, [files.read(painting) for painting in job.paintings], job, fetch_progress, position, palette)
+    run = _begin(
+        job.settings,
+        photo,
+        [files.read(painting) for painting in job.paintings],
+        job,
+        fetch_progress,
+        position,
+        palette,
+    )
     if job.recipe == "embed":
         _check_room(run, job.output)
     return run
@@ -210,7 +225,13 @@ def _begin(
         ]
 
     painter = Painter(
-        network, settings, Source(photo.rgb.to(device), _to(photo.alpha, device)), mix(settings), begin, palette, position
+        network,
+        settings,
+        Source(photo.rgb.to(device), _to(photo.alpha, device)),
+        mix(settings),
+        begin,
+        palette,
+        position,
     )
     first = job.first if job else None
     paths = [painting.source for painting in paintings]

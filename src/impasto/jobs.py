@@ -124,8 +124,10 @@ class Run:
         settings = merge_settings(self.settings, changes)
         if settings.style_blend and len(settings.style_blend) != len(self._recipe.paintings):
             raise UsageError(f"--style-blend needs a weight for each of {len(self._recipe.paintings)} paintings.")
-        if self._mix is None or not (settings.content_weight or settings.style_weight) or not any(
-            settings.style_blend or (1,)
+        if (
+            self._mix is None
+            or not (settings.content_weight or settings.style_weight)
+            or not any(settings.style_blend or (1,))
         ):
             raise UsageError("All the weights would be 0: there is nothing to paint.")
         self._painter.steer(settings, self._mix(settings))

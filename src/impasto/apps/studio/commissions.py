@@ -124,11 +124,11 @@ class Shelf:
         try:
             kept = [
                 _keep(path, inputs, name)
-                for path, name in zip((photo, *paintings), names or [it.name for it in (photo, *paintings)], strict=True)
+                for path, name in zip(
+                    (photo, *paintings), names or [it.name for it in (photo, *paintings)], strict=True
+                )
             ]
-            commission = Commission(
-                identity=identity, made=time.time(), photo=kept[0], paintings=kept[1:], **rest
-            )
+            commission = Commission(identity=identity, made=time.time(), photo=kept[0], paintings=kept[1:], **rest)
             self.write(commission)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)

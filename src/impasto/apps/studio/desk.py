@@ -116,7 +116,12 @@ class Desk:
             given = recipe.settings.model_dump(mode="json", include=set(recipe.given))
         inputs = self.shelf.folder(identity) / "inputs"
         photo, paintings = self._bring_back([inputs / it for it in (commission.photo, *commission.paintings)])
-        return commission, knobs.check({name: it for name, it in given.items() if name in knobs.knobs()}), photo, paintings
+        return (
+            commission,
+            knobs.check({name: it for name, it in given.items() if name in knobs.knobs()}),
+            photo,
+            paintings,
+        )
 
     def _bring_back(self, paths: Sequence[Path]) -> tuple[str, list[str]]:
         folder = Path(tempfile.mkdtemp(dir=self.shelf.uploads))

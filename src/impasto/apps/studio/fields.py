@@ -29,7 +29,9 @@ class Form:
             elem_id="balance",
         )
         self.blend = [
-            gr.Slider(0, 1, 1, step=0.05, label=f"How much of painting {number}", visible=False, elem_id=f"blend-{number}")
+            gr.Slider(
+                0, 1, 1, step=0.05, label=f"How much of painting {number}", visible=False, elem_id=f"blend-{number}"
+            )
             for number in range(1, MOST_PAINTINGS + 1)
         ]
         self.fields: dict[str, Any] = {}

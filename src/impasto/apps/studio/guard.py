@@ -35,7 +35,7 @@ BURST, PER_SECOND = 150, 25.0  # requests of one visitor, those for the page's o
 MOST_VISITORS = 1000
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """A request that is not let in: the status and a word why."""
 
     def __init__(self, status: int, words: str, headers: dict[str, str] | None = None) -> None:
@@ -57,7 +57,7 @@ class Guard:
         uploads: Path,
         hosts: frozenset[str] = frozenset(),
         password: str | None = None,
-        check_room: Callable[[int], None] = lambda length: None,
+        check_room: Callable[[int], None] | None = None,
     ) -> None:
         self.application, self.uploads, self.password, self.check_room = application, uploads, password, check_room
         self.hosts = hosts | {"localhost"}
@@ -77,20 +77,20 @@ class Guard:
             self._check(scope, headers)
             receive = await self._limit_body(scope, headers, receive)
             await self.application(scope, receive, gate)
-        except Refusal as refusal:
+        except RefusedError as refused:
             if not gate.begun:
-                await _refuse(send, refusal)
+                await _refuse(send, refused)
 
     def _check(self, scope: Scope, headers: dict[str, str]) -> None:
         host = headers.get("host", "")
         if not self._is_ours(host):
-            raise Refusal(421, "The studio is not called by this name.")
+            raise RefusedError(421, "The studio is not called by this name.")
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-            raise Refusal(403, "Requests from other pages are refused.")
+            raise RefusedError(403, "Requests from other pages are refused.")
         site = headers.get("sec-fetch-site", "none")
         if site in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
-            raise Refusal(403, "Requests from other pages are refused.")
+            raise RefusedError(403, "Requests from other pages are refused.")
         visitor = (scope.get("client") or ("",))[0]
         path = _path(scope)
         if not STILL.match(path):
@@ -98,7 +98,7 @@ class Guard:
         if self.password is not None:
             self._check_password(visitor, headers.get("authorization", ""))
         if not ROOMS.fullmatch(path):
-            raise Refusal(404, "There is nothing here.")
+            raise RefusedError(404, "There is nothing here.")
         if path.startswith("/gradio_api/file="):
             self._check_file(path.removeprefix("/gradio_api/file="))
 
@@ -121,7 +121,7 @@ class Guard:
         if len(self.buckets) > MOST_VISITORS:
             self.buckets.popitem(last=False)
         if not bucket.take(1):
-            raise Refusal(429, "Too many requests: wait a moment.", {"retry-after": "2"})
+            raise RefusedError(429, "Too many requests: wait a moment.", {"retry-after": "2"})
 
     def _check_password(self, visitor: str, given: str) -> None:
         kind, _, words = given.partition(" ")
@@ -131,14 +131,14 @@ class Guard:
             secret = b""
         if not hmac.compare_digest(secret, (self.password or "").encode()):
             if given and not self.buckets.setdefault(visitor, Bucket()).take(BURST / 10):
-                raise Refusal(429, "Too many wrong passwords: wait a moment.", {"retry-after": "10"})
-            raise Refusal(401, "This studio has a password.", {"www-authenticate": 'Basic realm="impasto studio"'})
+                raise RefusedError(429, "Too many wrong passwords: wait a moment.", {"retry-after": "10"})
+            raise RefusedError(401, "This studio has a password.", {"www-authenticate": 'Basic realm="impasto studio"'})
 
     def _check_file(self, name: str) -> None:
         try:
             accept(self.uploads, name)
         except UsageError:
-            raise Refusal(403, "This file is not shown.") from None
+            raise RefusedError(403, "This file is not shown.") from None
 
     async def _limit_body(self, scope: Scope, headers: dict[str, str], receive: Receive) -> Receive:
         """Bound a request's body; of one that is no upload, check every file that it names."""
@@ -148,12 +148,13 @@ class Guard:
         limit = LONGEST_UPLOAD if upload else LONGEST_WORDS
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > limit:
-            raise Refusal(413, f"This is too much at once: {limit // 1_000_000} MB at most.")
+            raise RefusedError(413, f"This is too much at once: {limit // 1_000_000} MB at most.")
         if upload:
             try:
-                self.check_room(int(length))
+                if self.check_room:
+                    self.check_room(int(length))
             except UsageError as error:
-                raise Refusal(507, str(error)) from None
+                raise RefusedError(507, str(error)) from None
             return Counted(receive, limit)
         body = await Counted(receive, limit).read_all()
         checked = self._check_words(body, headers.get("content-type", ""))
@@ -176,17 +177,17 @@ class Guard:
         if not body:
             return body
         if not kind.startswith("application/json"):  # the kinds that a foreign form can send
-            raise Refusal(415, "Only JSON is understood here.")
+            raise RefusedError(415, "Only JSON is understood here.")
         try:
             words = json.loads(body)
         except (ValueError, RecursionError):
-            raise Refusal(400, "This is no JSON.") from None
+            raise RefusedError(400, "This is no JSON.") from None
         self._check_names(words)
         return json.dumps(words).encode()
 
     def _check_names(self, words: Any, depth: int = 0) -> None:
         if depth > 30:
-            raise Refusal(400, "This is nested too deep.")
+            raise RefusedError(400, "This is nested too deep.")
         if isinstance(words, dict):
             if words.get("path") is not None:
                 words.pop("url", None)
@@ -226,7 +227,7 @@ class Counted:
         message = await self.receive()
         self.left -= len(message.get("body", b""))
         if self.left < 0:
-            raise Refusal(413, f"This is too much at once: {self.limit // 1_000_000} MB at most.")
+            raise RefusedError(413, f"This is too much at once: {self.limit // 1_000_000} MB at most.")
         return message
 
     async def read_all(self) -> bytes:
@@ -279,9 +280,9 @@ def _path(scope: Scope) -> str:
     return path.removeprefix(root) if root else path
 
 
-async def _refuse(send: Send, refusal: Refusal) -> None:
-    body = json.dumps({"detail": refusal.words, "error": refusal.words}).encode()
+async def _refuse(send: Send, refused: RefusedError) -> None:
+    body = json.dumps({"detail": refused.words, "error": refused.words}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    headers += [(name.encode(), value.encode()) for name, value in refusal.headers.items()]
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    headers += [(name.encode(), value.encode()) for name, value in refused.headers.items()]
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

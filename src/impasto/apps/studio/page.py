@@ -11,6 +11,8 @@ from impasto.apps.studio import knobs, uploads
 from impasto.apps.studio.desk import EXAMPLE_PAINTINGS, EXAMPLE_PHOTOS, Desk
 from impasto.apps.studio.fields import Form
 from impasto.apps.studio.foresight import foresee
+from impasto.apps.studio.interface import offer
+from impasto.apps.studio.words import in_page_words
 from impasto.errors import ImpastoError, UsageError
 
 TITLE = "impasto studio"
@@ -46,9 +48,7 @@ def build(desk: Desk) -> gr.Blocks:
         values = [materials.photo, materials.paintings, *form.inputs]
 
         def order(request: gr.Request, photo: Any, paintings: Any, *rest: Any) -> str:
-            desk.order(
-                photo, paintings or [], form.read(rest, len(paintings or [])), visitor=_visitor(request)
-            )
+            desk.order(photo, paintings or [], form.read(rest, len(paintings or [])), visitor=_visitor(request))
             return ""
 
         paint.click(None, js=SHOW_NEW, api_visibility="private")
@@ -60,8 +60,10 @@ def build(desk: Desk) -> gr.Blocks:
         def reopen(event: gr.EventData) -> list[Any]:
             wish = dict(event._data or {})
             it, settings, photo, paintings = desk.reopen(str(wish.get("identity")), str(wish.get("name", "")))
-            said = f"The settings of “{it.photo}” are in the form again." if not wish.get("large") else (
-                "Choose the size, look at the plan, and paint it large."
+            said = (
+                f"The settings of “{it.photo}” are in the form again."
+                if not wish.get("large")
+                else ("Choose the size, look at the plan, and paint it large.")
             )
             return [*materials.fill(photo, paintings), *form.fill(settings, len(paintings)), tell(said)]
 
@@ -69,6 +71,7 @@ def build(desk: Desk) -> gr.Blocks:
         for source in (easel, gallery):
             source.select(_said(reopen, len(outputs)), None, outputs, **QUIET)
         more.connect_reopening(outputs)
+        offer(desk)
     return page
 
 
@@ -104,9 +107,7 @@ class Materials:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         html_part("<h2>Photo</h2>")
-        self.photo = gr.File(
-            label="Drop a photo here, or choose one", file_types=ACCEPTED, height=110, elem_id="photo"
-        )
+        self.photo = gr.File(label="Drop a photo here, or choose one", file_types=ACCEPTED, height=110, elem_id="photo")
         self.photo_seen = html_part("", elem_id="photo-seen")
         photo_examples = html_part(_examples(EXAMPLE_PHOTOS, "photo"), js_on_load=JS_EXAMPLES, elem_id="photo-examples")
         html_part("<h2>Paintings</h2>")
@@ -122,6 +123,7 @@ class Materials:
             _examples(EXAMPLE_PAINTINGS, "painting"), js_on_load=JS_EXAMPLES, elem_id="painting-examples"
         )
         self.outputs = [self.photo, self.photo_seen, self.paintings, self.paintings_seen]
+
         def see_photo(photo: Any) -> str:
             return self.see([photo] if photo else [])
 
@@ -160,7 +162,9 @@ class More:
     def __init__(self, desk: Desk, materials: Materials, form: Form, message: gr.HTML) -> None:
         self.desk, self.materials, self.form, self.message = desk, materials, form, message
         with gr.Accordion("Choose by eye", open=False, elem_id="by-eye"):
-            html_part("<p>Small pictures side by side, each painted in another way. Then go on with the one you like.</p>")
+            html_part(
+                "<p>Small pictures side by side, each painted in another way. Then go on with the one you like.</p>"
+            )
             self.vary = gr.Textbox(
                 VARY, lines=2, max_lines=4, label="What to vary", info="one setting a line, as in style_weight=0.3,1,3"
             )
@@ -174,11 +178,14 @@ class More:
                 self.print = gr.Button("Paint it large", elem_id="print")
         with gr.Accordion("Settings from a painted picture", open=False, elem_id="from-picture"):
             html_part("<p>Pictures painted by impasto carry how they were painted. Drop one here to go on from it.</p>")
-            self.painted = gr.File(label="Drop a painted picture here", file_types=ACCEPTED, height=110, elem_id="painted")
+            self.painted = gr.File(
+                label="Drop a painted picture here", file_types=ACCEPTED, height=110, elem_id="painted"
+            )
 
     def connect(self, values: list[Any]) -> None:
         """Say what the buttons do."""
         desk, form = self.desk, self.form
+
         def order_sheet(request: gr.Request, vary: str, photo: Any, paintings: Any, *rest: Any) -> str:
             given = form.read(rest, len(paintings or []))
             desk.order(photo, paintings or [], given, visitor=_visitor(request), vary=vary or VARY)
@@ -220,7 +227,9 @@ class More:
             left_out = sorted(set(given) - set(knobs.knobs()))
             settings = knobs.check({name: it for name, it in given.items() if name in knobs.knobs()})
             found = desk.find_inputs(recipe)
-            names = ", ".join(str(it.name) for role, it in recipe.ingredients() if role.startswith(("photo", "painting")))
+            names = ", ".join(
+                str(it.name) for role, it in recipe.ingredients() if role.startswith(("photo", "painting"))
+            )
             said = "Its settings are in the form."
             if left_out:
                 said += f" Left out: {', '.join(map(knobs.label, left_out))}."
@@ -228,9 +237,7 @@ class More:
             filled = materials.fill(*found) if found else [gr.skip() for _ in materials.outputs]
             return [*filled, *form.fill(settings, len(recipe.paintings)), tell(said)]
 
-        self.painted.upload(
-            _said(take, len(outputs)), self.painted, outputs, **QUIET
-        )
+        self.painted.upload(_said(take, len(outputs)), self.painted, outputs, **QUIET)
 
 
 def tell(text: str) -> str:
@@ -251,19 +258,10 @@ def _said(function: Callable[..., Any], outputs: int = 1) -> Callable[..., Any]:
         try:
             return function(*values, **more)
         except ImpastoError as error:
-            words = complain(in_words(str(error)))
+            words = complain(in_page_words(str(error)))
             return words if outputs == 1 else [*(gr.skip() for _ in range(outputs - 1)), words]
 
     return said
-
-
-def in_words(text: str) -> str:
-    """Write the message of an error for the page."""
-    from pathlib import Path
-
-    from impasto.apps.studio.worker import in_page_words
-
-    return in_page_words(text, Path("/nowhere"))
 
 
 def _visitor(request: gr.Request) -> str:

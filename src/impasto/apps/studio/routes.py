@@ -12,6 +12,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response
 
 from impasto.apps.studio.commissions import ENDED
 from impasto.apps.studio.desk import EXAMPLE_PAINTINGS, EXAMPLE_PHOTOS, Desk
+from impasto.apps.studio.words import in_page_words
 from impasto.errors import ImpastoError, UsageError
 
 LONGEST_WAIT = 10.0  # seconds that a question for changes is kept open
@@ -40,7 +41,7 @@ def add_routes(application: FastAPI, desk: Desk) -> None:
                 raise UsageError("This is no wish of the page.")
             await asyncio.to_thread(fulfil, desk, wish)
         except ImpastoError as error:
-            return JSONResponse({"error": str(error)}, 400)
+            return JSONResponse({"error": in_page_words(str(error))}, 400)
         return JSONResponse({"revision": workshop.revision})
 
     @application.get("/studio/pictures/{identity}/{name}")

@@ -61,7 +61,13 @@ def make_application(shelf: Shelf, workshop: Any, hosts: frozenset[str], passwor
     inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     add_routes(inner, desk)
     fonts = ("system-ui", "sans-serif")
-    theme = gr.themes.Default(primary_hue="teal", secondary_hue="teal", neutral_hue="stone", font=fonts, font_mono=("ui-monospace", "monospace"))
+    theme = gr.themes.Default(
+        primary_hue="teal",
+        secondary_hue="teal",
+        neutral_hue="stone",
+        font=fonts,
+        font_mono=("ui-monospace", "monospace"),
+    )
     page.queue(max_size=50)
     gr.mount_gradio_app(
         inner,

@@ -4,7 +4,6 @@ It is a process of its own so that one that is killed, or runs out of memory, ta
 """
 
 import os
-import re
 import signal
 import time
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import Any
 
 from impasto.apps.progress import Forecast
 from impasto.apps.studio.commissions import Commission, State
+from impasto.apps.studio.words import in_page_words
 from impasto.errors import ImpastoError
 from impasto.settings import Settings
 
@@ -22,7 +22,7 @@ Message = tuple[str, dict[str, Any]]
 WARM = 192  # pixels
 LONGEST_PREVIEW = 1200  # pixels
 QUALITY = 85
-FIRST_PREVIEWS = (1, 2, 4, 8)  # steps after the beginning, or after a knob was moved, that are shown at once
+FIRST_PREVIEWS = (2, 4, 8)  # steps after the beginning, or after a knob was moved, that are shown at once
 PREVIEW_SHARE = 0.03  # of the time may go into previews
 PREVIEW_PAUSE = 0.5  # seconds between previews at least
 STATE_PAUSE = 3.0  # seconds between earlier states that are kept
@@ -76,7 +76,7 @@ class Bench:
         self.pipe, self.folder, self.commission, self.palette = pipe, folder, commission, palette
         self.version = commission.progress.version
         self.states = list(commission.states)
-        self.shown_at = self.state_at = 0.0
+        self.shown_at = self.state_at = time.perf_counter()
         self.cost = self.state_cost = 0.0  # seconds that the last preview, the last state took
         self.since = 0  # steps since the beginning, or since a knob was moved
         self.asked: str | None = None  # to pause or to stop
@@ -133,7 +133,8 @@ class Bench:
         if self.asked in ("pause", "back"):
             self._keep_state(run, step, now=True)
             return "paused" if self.asked == "pause" else "back"
-        self._show(run, last=True)
+        if self.asked:
+            self._show(run, last=True)
         run.write()
         self.send("picture", name="picture.png")
         self._keep_state(run, step, now=True)
@@ -262,12 +263,6 @@ class Bench:
 
 
 NO_MEMORY = "There is not enough memory for this: choose a smaller size."
-
-
-def in_page_words(text: str, folder: Path) -> str:
-    """Write a message for the page: settings by their labels, files by their names."""
-    text = text.replace(f"{folder / 'inputs'}{os.sep}", "").replace(f"{folder}{os.sep}", "")
-    return re.sub(r"--([a-z][a-z-]+)", lambda found: f"“{found[1].replace('-', ' ').capitalize()}”", text)
 
 
 def write_jpeg(image: Any, path: Path) -> None:

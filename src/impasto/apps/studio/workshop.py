@@ -1,7 +1,6 @@
 """The workshop: commissions in a queue, one painted at a time by a process of its own, which may die without harm."""
 
 import multiprocessing
-import os
 import secrets
 import threading
 import time
@@ -214,7 +213,8 @@ class Workshop:
     def _supervise(self) -> None:
         self._hire()
         while True:
-            assert self._pipe and self._process
+            assert self._pipe
+            assert self._process
             with self._lock:
                 if self._closing and not self._painting:
                     self._pipe.close()
@@ -249,7 +249,8 @@ class Workshop:
 
     def _mourn(self) -> None:
         """The painter's process is gone: what it painted is set aside, and another one takes its place."""
-        assert self._process and self._pipe
+        assert self._process
+        assert self._pipe
         self._process.join(5)
         self._pipe.close()
         code = self._process.exitcode
@@ -261,9 +262,7 @@ class Workshop:
                 asked = it.message.startswith("Stopped")
                 self._set_aside(
                     it,
-                    it.message
-                    if asked
-                    else f"The painter's process ended (code {code}), perhaps for lack of memory.",
+                    it.message if asked else f"The painter's process ended (code {code}), perhaps for lack of memory.",
                     "stopped" if asked else "failed",
                 )
                 self._mark(it.identity)
@@ -360,7 +359,7 @@ class Workshop:
         name = f"kept-{_next_kept(it)}.png"
         folder = self.shelf.folder(it.identity)
         with suppress(OSError):
-            os.replace(folder / "picture.png", folder / name)
+            (folder / "picture.png").replace(folder / name)
             it.pictures = [*(known for known in it.pictures if known != "picture.png"), name]
 
     def _order(self, kind: str, content: dict[str, Any]) -> None:
