@@ -22,13 +22,10 @@ class Studio:
         self.folder = folder
         command = [sys.executable, "-m", "impasto", "studio", "--port", "0", "--folder", str(folder), *options]
         self.log = folder.with_name(f"{folder.name}.log")
-        self.process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=self.log.open("a"),
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "2", **(environment or {})},
-        )
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **(environment or {})}
+            )
         assert self.process.stdout is not None
         said = self.process.stdout.readline()
         found = re.search(r"http://\S+:(\d+)/", said)

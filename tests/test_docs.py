@@ -26,6 +26,7 @@ PAGES = (
     "docs/cli.md",
     "docs/guide.md",
     "docs/performance.md",
+    "docs/studio.md",
     "training/README.md",
 )
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

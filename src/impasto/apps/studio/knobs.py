@@ -29,7 +29,7 @@ LABELS = {
     "style_size": "Stroke size",
     "color": "Colours",
     "color_strength": "How much of them",
-    "size": "Size of the picture, longer side in pixels",
+    "size": "Size",
     "preset": "Manner",
     "content_weight": "Weight of the photo",
     "style_weight": "Weight of the paintings",

@@ -107,15 +107,16 @@ class Materials:
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
         html_part("<h2>Photo</h2>")
-        self.photo = gr.File(label="Drop a photo here, or choose one", file_types=ACCEPTED, height=110, elem_id="photo")
+        self.photo = gr.File(label="Photo", show_label=False, file_types=ACCEPTED, height=116, elem_id="photo")
         self.photo_seen = html_part("", elem_id="photo-seen")
         photo_examples = html_part(_examples(EXAMPLE_PHOTOS, "photo"), js_on_load=JS_EXAMPLES, elem_id="photo-examples")
         html_part("<h2>Paintings</h2>")
         self.paintings = gr.File(
-            label="Drop one or more paintings here",
+            label="Paintings",
+            show_label=False,
             file_types=ACCEPTED,
             file_count="multiple",
-            height=110,
+            height=116,
             elem_id="paintings",
         )
         self.paintings_seen = html_part("", elem_id="paintings-seen")
@@ -179,7 +180,7 @@ class More:
         with gr.Accordion("Settings from a painted picture", open=False, elem_id="from-picture"):
             html_part("<p>Pictures painted by impasto carry how they were painted. Drop one here to go on from it.</p>")
             self.painted = gr.File(
-                label="Drop a painted picture here", file_types=ACCEPTED, height=110, elem_id="painted"
+                label="Painted picture", show_label=False, file_types=ACCEPTED, height=116, elem_id="painted"
             )
 
     def connect(self, values: list[Any]) -> None:

@@ -92,8 +92,18 @@
       if (newest) [shown, expecting] = [newest.identity, 0];
     }
     if (!known.has(shown)) shown = order.find((identity) => known.has(identity)) ?? null;
+    nameDrops();
     drawEasel(news.ready);
     if (news.changed.length || gallery?.dataset.order !== order.join()) drawGallery(news.changed);
+  }
+
+  // Gradio calls every place for files the same.
+  const DROPS = { photo: "Choose a photo", paintings: "Choose paintings", painted: "Choose a painted picture" };
+
+  function nameDrops() {
+    for (const [id, words] of Object.entries(DROPS)) {
+      document.querySelector(`#${id} .upload-container`)?.setAttribute("aria-label", words);
+    }
   }
 
   function setLost(now) {
@@ -240,7 +250,7 @@
         make(
           "button",
           { type: "button", title: `Go on from step ${state.step}`, onclick: () => act(it, "go_on", { state: state.number }) },
-          make("img", { src: place(it, `state-${state.number}.jpg`), alt: "", loading: "lazy" }),
+          make("img", { src: place(it, `state-${state.number}.jpg`), alt: "" }),
           make("span", {}, `Step ${state.step}`),
         ),
       ),
