@@ -30,10 +30,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from machine import describe
 from playwright.sync_api import Page, sync_playwright
 
 from impasto import Settings, start
+from machine import describe
 
 EXAMPLES = Path(__file__).parent.parent / "src" / "impasto" / "apps" / "studio" / "examples"
 PREVIEW = {"size": 256, "start_size": 256, "steps": 90}

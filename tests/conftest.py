@@ -10,14 +10,15 @@ import hypothesis
 import pytest
 import safetensors.torch
 import torch
-from studio import Studio
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from impasto.painting.objective import Objective, list_taps
-from impasto.painting.style import Region, Source, blend_styles, capture_style
+from impasto.painting.regions import Region
+from impasto.painting.style import Source, blend_styles, capture_style
 from impasto.perception.network import Network
 from impasto.settings import Settings
+from studio import Studio
 
 WIDTHS = (4, 6, 8, 8, 8)
 

@@ -29,6 +29,8 @@ ONLY_IN = {
     "PIL": ("pictures/files.py", "pictures/encoding.py", "pictures/sheet.py"),
     "tomli_w": ("recipes/storage.py",),
     "av": ("video/frames.py",),
+    "skimage": ("pictures/regions.py",),
+    "scipy": ("pictures/regions.py",),
     "ray": ("apps/batch.py",),
     "gradio": ("apps/studio/",),
     "fastapi": ("apps/studio/",),

@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from impasto.painting import losses
 from impasto.painting.objective import Objective
-from impasto.painting.style import Region, Source, capture_style
+from impasto.painting.regions import Region
+from impasto.painting.style import Source, capture_style
 from impasto.perception.moments import Moments, measure
 from impasto.perception.network import Network, plan_layers
 from impasto.pictures.masks import shrink_mask

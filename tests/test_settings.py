@@ -161,7 +161,14 @@ def test_every_setting_says_what_it_does_and_where_it_belongs(name: str) -> None
     field = Settings.model_fields[name]
     assert field.description
     assert isinstance(field.json_schema_extra, dict)
-    assert field.json_schema_extra["group"] in ("Picture", "Content and style", "Colour", "Network", "Optimising")
+    assert field.json_schema_extra["group"] in (
+        "Picture",
+        "Content and style",
+        "Where",
+        "Colour",
+        "Network",
+        "Optimising",
+    )
     assert not field.is_required()
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from conftest import make_picture
-from studio import Studio
 
 from impasto import read_recipe
 from impasto.pictures import files
+from studio import Studio
 
 PAGE = Path(__file__).parent.parent / "docs" / "studio.md"
 

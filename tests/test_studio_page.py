@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from conftest import make_picture
 from PIL import Image
-from studio import PATIENCE, Studio
 
 from impasto import read_recipe
 from impasto.pictures import files
+from studio import PATIENCE, Studio
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
 

@@ -19,6 +19,7 @@ from impasto.pictures import files
 from impasto.pictures.color import before_painting
 from impasto.pictures.files import Picture
 from impasto.pictures.inscriptions import check_length
+from impasto.pictures.placing import Part, plan_parts, read_keep, under, without
 from impasto.recipes.inputs import find
 from impasto.recipes.recipe import Recipe
 from impasto.recipes.storage import check_recipe_file, read_recipe
@@ -215,30 +216,44 @@ def _begin(
         if begun.alpha is not None and not bool(begun.alpha.any()):
             raise UsageError(f"--init {settings.init}: the picture is wholly transparent, there is nothing to see.")
         begin = Source(begun.rgb, begun.alpha).opaque()
+    keep = read_keep(settings, photo)
+    seen = without(photo, keep)
+    parts, notes = plan_parts(settings, seen, paintings)
 
     def mix(settings: Settings) -> list[Source]:
-        colored = [before_painting(painting, photo, settings) for painting in paintings]
-        return [
-            Source(painting.rgb.to(device), _to(painting.alpha, device), share)
-            for painting, share in zip(colored, settings.style_blend or (1.0,) * len(paintings), strict=True)
-            if share
-        ]
+        shares = settings.style_blend or (1.0,) * len(paintings)
+        return _make_sources(settings, seen, paintings, parts, shares, device)
 
-    painter = Painter(
-        network,
-        settings,
-        Source(photo.rgb.to(device), _to(photo.alpha, device)),
-        mix(settings),
-        begin,
-        palette,
-        position,
-    )
+    canvas = Source(photo.rgb.to(device), _to(seen.alpha, device))
+    painter = Painter(network, settings, canvas, mix(settings), begin, palette, position)
+    painter.notes += notes
     first = job.first if job else None
     paths = [painting.source for painting in paintings]
     recipe = write_down(settings, photo.source, paths, device, precision, first)
     if first and (difference := compare_workshops(recipe, first)):
         painter.notes.append(difference)
-    return Run(painter, photo, recipe, job, mix)
+    return Run(painter, photo, recipe, job, keep, mix)
+
+
+def _make_sources(
+    settings: Settings,
+    photo: Picture,
+    paintings: Sequence[Picture],
+    parts: Sequence[Part],
+    shares: Sequence[float],
+    device: torch.device,
+) -> list[Source]:
+    """Give each part the colours that it is painted with, and its share."""
+    sources = []
+    placed = {id(part.place): _to(part.place, device) for part in parts}  # the very same for those that blend
+    for part in parts:
+        painting, share = paintings[part.painting], shares[part.painting]
+        if share or part.place is not None:  # without a share, it keeps others from its place
+            colored = before_painting(under(painting, part.used), under(photo, part.place), settings)
+            rgb, alpha, used = (_to(it, device) for it in (colored.rgb, painting.alpha, part.used))
+            assert rgb is not None
+            sources.append(Source(rgb, alpha, share, used, placed[id(part.place)]))
+    return sources
 
 
 def _check_room(run: Run, output: str | os.PathLike[str]) -> None:
@@ -249,7 +264,7 @@ def _check_room(run: Run, output: str | os.PathLike[str]) -> None:
 def _list_inputs(settings: Settings, *pictures: "PictureLike") -> list[Path]:
     """List the picture files that are read."""
     inputs = [Path(picture) for picture in pictures if isinstance(picture, str | os.PathLike)]
-    return inputs if settings.init in BEGINNINGS else [*inputs, Path(settings.init)]
+    return [*inputs, *(Path(file) for _, _, file in settings.files())]
 
 
 def _count(number: int, what: str) -> str:

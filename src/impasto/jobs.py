@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
@@ -74,14 +75,23 @@ STEERABLE = (
 class Run:
     """A picture being painted: iterate over it for Steps, ask it for the picture at any time.
 
+    `keep`, a mask (1, 1, H, W), says what stays as it is in the photo.
+
     Nothing is painted that is not asked for: to stop is not to ask for the next Step. `notes` holds what happened that
     a user should know. Errors while iterating: DivergedError.
     """
 
     def __init__(
-        self, painter: Painter, photo: Picture, recipe: Recipe, job: Job | None = None, mix: Mix | None = None
+        self,
+        painter: Painter,
+        photo: Picture,
+        recipe: Recipe,
+        job: Job | None = None,
+        keep: Tensor | None = None,
+        mix: Mix | None = None,
     ) -> None:
-        self._painter, self._photo, self._recipe, self._job, self._mix = painter, photo, recipe, job, mix
+        self._painter, self._photo, self._recipe, self._job = painter, photo, recipe, job
+        self._keep, self._mix = keep, mix
         self._last: Step | None = None
         self._previewed = False
 
@@ -187,9 +197,13 @@ class Run:
 
     def _visible(self) -> tuple[Tensor, Tensor | None]:
         rgb = after_painting(self._painter.picture(), self._photo, self._painter.settings)
+        width, height = rgb.shape[3], rgb.shape[2]
+        if self._keep is not None:
+            photo, keep = (resize(it, width, height).clamp(0, 1) for it in (self._photo.rgb, self._keep))
+            rgb = torch.lerp(rgb, photo, keep)
         if self._photo.alpha is None:
             return rgb, None
-        return rgb, resize(self._photo.alpha, rgb.shape[3], rgb.shape[2]).clamp(0, 1)
+        return rgb, resize(self._photo.alpha, width, height).clamp(0, 1)
 
 
 def merge_settings(settings: Settings | None, changes: Mapping[str, Any]) -> Settings:

@@ -1,6 +1,7 @@
 """Every knob once: its default, its range, its help; command line, recipe and forms are derived from here."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -45,6 +46,7 @@ ColorMatch = Literal["symmetric", "cholesky", "pca", "histogram"]
 Layout = Literal["auto", "impasto", "torchvision", "caffe", "gatys"]
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["replicate-first", "zero", "replicate", "reflect"]
+Propagation = Literal["simple", "inside", "all"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Optimizer = Literal["adam", "lbfgs"]
 
@@ -55,8 +57,37 @@ TapWeights = Annotated[dict[TapName, Weight], *Weighed]
 LossWeights = Annotated[dict[StyleLoss, Weight], *Weighed]
 
 BEGINNINGS = ("noise", "photo", "painting")  # what `init` means, where it is no file
+REST, ALL = "rest", "all"  # what `mask` and `style_mask` say where they name no file
+
+# The settings that name picture files, and what they say instead.
+FILE_SETTINGS: dict[str, tuple[str, ...]] = {
+    "init": BEGINNINGS,
+    "mask": (REST,),
+    "style_mask": (ALL,),
+    "keep_mask": ("",),
+    "labels": ("",),
+    "style_labels": (),
+}
 CONTENT_TAPS = {"relu3_1": 0.2, "relu4_1": 1.0, "relu5_1": 0.5}
 STYLE_TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
+
+
+def list_names(names: Any) -> Any:
+    """Read `sky.png,rest` as ("sky.png", "rest"); paths become text."""
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",")] if names else ()
+    if isinstance(names, list | tuple):
+        return tuple(name_file(name) for name in names)
+    return (name_file(names),) if isinstance(names, os.PathLike) else names
+
+
+def name_file(name: Any) -> Any:
+    """Read a path as text."""
+    return os.fspath(name) if isinstance(name, os.PathLike) else name
+
+
+FileName = Annotated[str, BeforeValidator(name_file)]
+FileNames = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(list_names)]
 
 
 def knob(default: Any, group: str, help: str, **bounds: Any) -> Any:
@@ -77,7 +108,7 @@ class Settings(BaseModel):
     seed: int = knob(
         0, "Picture", "number that all chance is drawn from; the same seed paints the same picture", ge=0, le=2**63 - 1
     )
-    init: str = knob(
+    init: FileName = knob(
         "photo",
         "Picture",
         "what the canvas starts as: noise, photo, painting (the first that has a weight), or a picture file",
@@ -107,6 +138,38 @@ class Settings(BaseModel):
         "Content and style",
         "one or several, with weights: wasserstein, between means and covariances; gram: |G-A|^2 / |A|^2; "
         "sum: the paper's sum (G-A)^2 / 4 N^2 M^2",
+    )
+
+    mask: FileNames = knob(
+        (),
+        "Where",
+        "where on the canvas each painting is painted with, in their order: grey pictures of the photo's aspect, white "
+        "is here; rest: what the others leave",
+    )
+    style_mask: FileNames = knob(
+        (), "Where", "which part of each painting is used, in their order: grey pictures of its aspect; all: all of it"
+    )
+    keep_mask: FileName = knob("", "Where", "a grey picture of the photo's aspect: what is white stays as in the photo")
+    labels: FileName = knob(
+        "",
+        "Where",
+        "a picture of the photo's aspect in which each plain colour is a region, painted in the style of the same "
+        "colour in --style-labels",
+    )
+    style_labels: FileNames = knob((), "Where", "such a picture for each painting, in their order")
+    regions: int = knob(
+        0,
+        "Where",
+        "find so many regions by colour and place in photo and paintings, and paint each in the style of the one most "
+        "like it; 0: none",
+        ge=0,
+        le=16,
+    )
+    mask_propagation: Propagation = knob(
+        "simple",
+        "Where",
+        "which of the network's cells are a region's: those inside of it by their own pixels; inside: by all that they "
+        "see; all: by anything that they see",
     )
 
     color: ColorMode = knob(
@@ -169,6 +232,33 @@ class Settings(BaseModel):
                     f"choose --color {' or '.join(modes)}"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _check_where(self) -> Self:
+        ways = {"regions": self.regions, "labels": self.labels, "mask": self.mask, "style_mask": self.style_mask}
+        named = [f"--{name.replace('_', '-')}" for name, value in ways.items() if value]
+        if len(named) > 1 and named != ["--mask", "--style-mask"]:
+            raise ValueError(f"{named[0]} and {named[1]} both say which part takes its style from where: leave one out")
+        if self.regions == 1:
+            raise ValueError("--regions 1 is the whole picture: leave it out, or ask for 2 to 16")
+        for one, other in (("labels", "style_labels"), ("style_labels", "labels")):
+            if getattr(self, one) and not getattr(self, other):
+                flags = [f"--{name.replace('_', '-')}" for name in (one, other)]
+                raise ValueError(f"{flags[0]} does nothing without {flags[1]}: a colour is a region in both")
+        if self.mask_propagation != "simple" and not named:
+            raise ValueError(
+                f"--mask-propagation {self.mask_propagation} does nothing without a mask: leave it out, or give "
+                "--mask, --style-mask, --labels or --regions"
+            )
+        return self
+
+    def files(self) -> Iterator[tuple[str, int, str]]:
+        """Yield the files that settings name: the setting, which of its values it is, and the file."""
+        for name, words in FILE_SETTINGS.items():
+            value = getattr(self, name)
+            for place, file in enumerate((value,) if isinstance(value, str) else value):
+                if file not in words:
+                    yield name, place, file
 
 
 # What of `color` each of its companions is for.

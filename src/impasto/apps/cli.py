@@ -31,6 +31,7 @@ from impasto.apps.networks import networks
 from impasto.apps.options import read_settings, with_settings
 from impasto.apps.painting import paint_files
 from impasto.apps.recipes import diff, rerun, show_recipe
+from impasto.apps.regions import regions
 from impasto.apps.sheets import sheet
 from impasto.apps.studio.command import studio
 from impasto.apps.terminal import DONE, FAILED, INTERRUPTED, WRONG_USAGE, hush, say
@@ -63,6 +64,7 @@ app.command(show_recipe, name="recipe")
 app.command(rerun)
 app.command(diff)
 app.command(sheet)
+app.command(regions)
 app.command(studio)
 
 

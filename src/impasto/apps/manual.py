@@ -11,6 +11,7 @@ PAGES: tuple[list[str], ...] = (
     ["rerun"],
     ["diff"],
     ["sheet"],
+    ["regions"],
     ["studio"],
     ["networks"],
     ["networks", "list"],

@@ -2,13 +2,14 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Group, Parameter
 from pydantic import ValidationError
 
 from impasto.errors import UsageError
-from impasto.settings import Settings
+from impasto.settings import FILE_SETTINGS, Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -18,6 +19,7 @@ Quiet = Annotated[
 ]
 
 METAVARS = {"integer": "INT", "number": "NUMBER", "string": "TEXT", "array": "NUMBER,...", "object": "NAME:WEIGHT,..."}
+FILE_METAVARS = {"string": "FILE", "array": "FILE,..."}  # of settings that name files alone
 KINDS = {
     "integer": "a whole number",
     "number": "a number",
@@ -59,7 +61,7 @@ def knobs(defaults: Settings | None) -> list[inspect.Parameter]:
                 Parameter(
                     group=groups[schema["group"]],
                     help=_help(schema),
-                    metavar=None if "enum" in schema else METAVARS.get(schema["type"]),
+                    metavar=None if "enum" in schema else _metavar(name, schema),
                     negative=None if schema["type"] == "boolean" else (),
                     show_default=(name in shown and _text(name, shown[name])) or False,
                 ),
@@ -67,6 +69,15 @@ def knobs(defaults: Settings | None) -> list[inspect.Parameter]:
         )
         for name, schema in schemas.items()
     ]
+
+
+def _metavar(name: str, schema: Mapping[str, Any]) -> str | None:
+    return (FILE_METAVARS if _is_files(name) else METAVARS).get(schema["type"])
+
+
+def _is_files(name: str) -> bool:
+    """Does a setting name files, and hardly anything else?"""
+    return name in FILE_SETTINGS and name != "init"
 
 
 def _hint(schema: Mapping[str, Any]) -> Any:
@@ -131,12 +142,23 @@ def read_settings(given: Mapping[str, Any], before: Mapping[str, Any] | None = N
         for name, value in given.items()
         if value is not None
     }
-    values = {name: word.split(",") if schemas[name]["type"] == "array" else word for name, word in words.items()}
+    values = {
+        name: _split(name, given[name]) if schemas[name]["type"] == "array" else word for name, word in words.items()
+    }
     try:
         return Settings.model_validate({**(before or {}), **values})
     except ValidationError as error:
         faults = {str(fault["loc"][0]) if fault["loc"] else "": fault for fault in error.errors()}
         raise UsageError("\n".join(_complain(name, words, dict(fault)) for name, fault in faults.items())) from None
+
+
+def _split(name: str, given: str | list[str]) -> list[str]:
+    """Split at commas, but for a file whose name has one."""
+    words = [given] if isinstance(given, str) else given
+    whole = [name in FILE_SETTINGS and Path(word).exists() for word in words]
+    return [
+        piece for word, is_file in zip(words, whole, strict=True) for piece in ([word] if is_file else word.split(","))
+    ]
 
 
 def _complain(name: str, words: Mapping[str, Any], fault: Mapping[str, Any]) -> str:
@@ -149,6 +171,7 @@ def _complain(name: str, words: Mapping[str, Any], fault: Mapping[str, Any]) -> 
         if names:
             takes = f"any of {', '.join(names)}, with weights, such as {names[0]}:1"
         else:
-            takes = f"one of {', '.join(schema['enum'])}" if "enum" in schema else KINDS[schema["type"]]
+            kind = "files with commas between them" if _is_files(name) else KINDS[schema["type"]]
+            takes = f"one of {', '.join(schema['enum'])}" if "enum" in schema else kind
         said = f"takes {takes}{', ' + span if span else ''}; not {words.get(name)!r}"
     return f"{flag(name)}: {said}" if name else said

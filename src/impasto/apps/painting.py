@@ -33,9 +33,10 @@ def paint_files(
 ) -> int:
     """Check where the picture and its recipe shall go, say what is announced, and paint; `rest` is as for Job."""
     # start_job checks this too, but seconds later: torch comes first there.
-    check_target(output, inputs=(photo, *paintings), overwrite=overwrite, bits=bits, size=settings.size)
+    inputs = (photo, *paintings, *(Path(file) for _, _, file in settings.files()))
+    check_target(output, inputs=inputs, overwrite=overwrite, bits=bits, size=settings.size)
     if recipe_file:
-        check_recipe_file(recipe_file, inputs=(photo, *paintings), overwrite=overwrite)
+        check_recipe_file(recipe_file, inputs=inputs, overwrite=overwrite)
     if announcement and not quiet:
         say(announcement)
     with Interrupts("" if quiet else NOTICE) as interrupts:

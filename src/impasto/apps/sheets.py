@@ -59,7 +59,8 @@ def sheet(
     choices = read_choices(vary, chosen)
     settings = [read_settings({**chosen, **choice}, {"size": SMALL.size}) for choice in choices]
     output = output or free_name(f"{photo.stem}_{paintings[0].stem}_sheet")
-    check_target(output, inputs=(photo, *paintings), overwrite=overwrite)
+    named = [Path(file) for its in settings for _, _, file in its.files()]
+    check_target(output, inputs=(photo, *paintings, *named), overwrite=overwrite)
     cells_folder = make_folder(output.with_name(f"{output.stem}_cells"), overwrite)
     with Interrupts("" if quiet else NOTICE) as interrupts:
         from impasto.jobs import Job

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from impasto.painting import losses
-from impasto.painting.style import Region, Source, Style
+from impasto.painting.regions import Region
+from impasto.painting.style import Source, Style
 from impasto.perception.moments import Moments
 from impasto.perception.network import Network
 from impasto.pictures.masks import shrink_mask
@@ -57,7 +58,7 @@ class Objective:
         self.network, self.settings, self.mask = network, settings, photo.alpha
         self.regions = [region for region in regions if region.share]
         self.masks = {tap: shrink_mask(photo.alpha, network.stride[tap]) for tap in list_taps(settings)}
-        whole = sum(region.share for region in self.regions)
+        whole = sum(region.share for region in self.regions) or 1.0
         with torch.no_grad():
             self.content = network(photo.rgb, settings.content_taps)
             self.variance = {}
@@ -98,7 +99,7 @@ class Objective:
 
     def compare(self, sums: Sums) -> dict[str, Tensor]:
         """Return the weighted terms, each (), of what the network has seen of the whole canvas: content, style."""
-        settings, zero = self.settings, torch.zeros(())
+        settings, zero = self.settings, torch.zeros((), device=next(self.network.parameters()).device)
         content = sum(
             (weight * self._weigh_content(tap, sums.content[tap]) for tap, weight in settings.content_taps.items()),
             start=zero,

@@ -15,7 +15,8 @@ from impasto.painting.frequencies import favour_low
 from impasto.painting.hardware import keep_freed_memory, return_freed_memory
 from impasto.painting.lbfgs import LBFGS
 from impasto.painting.objective import Objective, list_taps
-from impasto.painting.style import Palette, Region, Source, blend_styles
+from impasto.painting.regions import Region, lay_regions
+from impasto.painting.style import Palette, Source
 from impasto.perception.network import Network
 from impasto.pictures.sizes import fit, ladder, resize
 from impasto.settings import Settings
@@ -168,7 +169,7 @@ class Painter:
                 continue
             scaled = self.photo.scaled(width, height)
             photo, alpha = scaled.rgb, scaled.alpha
-            look = partial(self._make_objective, scaled, max(width, height))
+            look = partial(self._make_objective, scaled)
             if position and scale == position.scale:
                 canvas = position.canvas.to(photo)
                 steps, done = max(1, steps - (position.step - 1 - done)), position.step - 1
@@ -274,17 +275,25 @@ class Painter:
             raise UsageError(f"--init {init}: the picture to begin with was not given.")
         return _cover(source, width, height).to(photo)
 
-    def _make_objective(self, photo: Source, longer: int) -> Objective:
-        return Objective(self.network, self.settings, photo, self._list_regions(longer))
+    def _make_objective(self, photo: Source) -> Objective:
+        return Objective(self.network, self.settings, photo, self._lay_regions(photo))
 
-    def _list_regions(self, longer: int) -> list[Region]:
-        """Blend the paintings' styles for a canvas whose longer side is `longer`: one region, all of it."""
-        taps = list_taps(self.settings)
+    def _lay_regions(self, photo: Source) -> list[Region]:
+        """Lay the paintings' styles on a canvas of the size of `photo`."""
+        taps, longer = list_taps(self.settings), max(photo.rgb.shape[2:])
         styles = [
-            self.palette.ask(self.network, painting, *self._size_painting(painting, longer), taps)
+            self.palette.ask(
+                self.network,
+                painting,
+                *self._size_painting(painting, longer),
+                taps,
+                self.settings.mask_propagation,
+            )
+            if painting.share
+            else {}
             for painting in self.paintings
         ]
-        return [Region(blend_styles(styles, [painting.share for painting in self.paintings]))]
+        return lay_regions(self.network, self.settings, photo, self.paintings, styles)
 
     def _size_painting(self, painting: Source, longer: int) -> tuple[int, int]:
         """Give a painting's width and height beside a canvas whose longer side is `longer`."""

@@ -1,9 +1,9 @@
-"""The style of paintings: captured once for each painting and size, blended, and laid on regions of the canvas."""
+"""The style of paintings: captured once for each painting and size, and blended."""
 
 import hashlib
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -13,8 +13,9 @@ from torch import Tensor
 
 from impasto.perception.moments import Moments
 from impasto.perception.network import Network
-from impasto.pictures.masks import shrink_mask
+from impasto.pictures.masks import propagate
 from impasto.pictures.sizes import resize
+from impasto.settings import Propagation
 
 Style = Mapping[str, Moments]  # by tap, after its mix
 
@@ -23,11 +24,17 @@ KEPT = 64  # styles that a palette keeps, a few megabytes each
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A photo or a painting: `rgb` (1, 3, H, W) in [0, 1]; `alpha` (1, 1, H, W) or None; `share` of a blend."""
+    """A photo or a painting: `rgb` (1, 3, H, W) in [0, 1]; `alpha` (1, 1, H, W) or None; `share` of a blend.
+
+    Of a painting, `used` is a mask (1, 1, h, w) of any size on it, None for all of it, and `place` one on the canvas,
+    None for what other paintings leave. Paintings with the very same `place` blend there.
+    """
 
     rgb: Tensor
     alpha: Tensor | None = None
     share: float = 1.0
+    used: Tensor | None = None
+    place: Tensor | None = None
 
     def opaque(self) -> Tensor:
         """Return `rgb` over the mean of the colours that are visible."""
@@ -39,41 +46,33 @@ class Source:
     def scaled(self, width: int, height: int) -> "Source":
         """Resize it, laid out in memory as networks like it."""
         rgb = resize(self.rgb, width, height).clamp(0, 1).contiguous(memory_format=torch.channels_last)
-        alpha = None if self.alpha is None else resize(self.alpha, width, height).clamp(0, 1)
-        return Source(rgb, alpha, self.share)
+        alpha, used = (
+            None if mask is None else resize(mask, width, height).clamp(0, 1) for mask in (self.alpha, self.used)
+        )
+        return replace(self, rgb=rgb, alpha=alpha, used=used)
 
     @cached_property
     def digest(self) -> str:
-        """The digest of its pixels and their alpha, whatever its share."""
+        """The digest of what is seen of it, wherever that is used."""
         held = hashlib.sha256()
-        for part in (self.rgb, self.alpha):
+        for part in (self.rgb, self.alpha, self.used):
             held.update(repr(None if part is None else (part.dtype, part.shape)).encode())
             if part is not None:
                 held.update(part.detach().cpu().contiguous().view(torch.uint8).numpy().data)
         return held.hexdigest()
 
 
-@dataclass(frozen=True, eq=False)
-class Region:
-    """A part of the canvas: the style that it is painted in, by tap, and where it is.
-
-    `masks` has, for each of the style's taps, a mask (1, 1, h, w) on the canvas, or None for all of it; without
-    `masks` the region is all that is visible. `share` is what its style loss counts. A style loss is of means over the
-    region, so that the pull on each pixel is as strong in a small region as in a large one where the share is the
-    region's part of the canvas.
-    """
-
-    style: Style
-    masks: Mapping[str, Tensor | None] | None = None
-    share: float = 1.0
-
-
-def capture_style(network: Network, painting: Source, taps: Collection[str]) -> Style:
-    """Measure what is visible of a painting at `taps`; the moments have a count of 1.
+def capture_style(
+    network: Network, painting: Source, taps: Collection[str], propagation: Propagation = "simple"
+) -> Style:
+    """Measure what is visible and used of a painting at `taps`; the moments have a count of 1.
 
     Example: capture_style(network, Source(rgb), ["relu3_1"])["relu3_1"].mean
     """
-    masks = {tap: [shrink_mask(painting.alpha, network.stride[tap])] for tap in taps}
+    masks = {
+        tap: [propagate(painting.used, painting.alpha, propagation, network.stride[tap], network.reach[tap])]
+        for tap in taps
+    }
     with torch.no_grad():
         measured = network.look(painting.rgb, (), masks)[1]
         seen = {tap: network.mix_moments(tap, moments) for tap, (moments,) in measured.items()}
@@ -105,12 +104,20 @@ class Palette:
         self._kept = kept
         self._styles: WeakKeyDictionary[Network, OrderedDict[Any, Style]] = WeakKeyDictionary()
 
-    def ask(self, network: Network, painting: Source, width: int, height: int, taps: Collection[str]) -> Style:
+    def ask(
+        self,
+        network: Network,
+        painting: Source,
+        width: int,
+        height: int,
+        taps: Collection[str],
+        propagation: Propagation = "simple",
+    ) -> Style:
         """Return the style of a painting, seen at `width` x `height` pixels, at `taps`."""
         styles = self._styles.setdefault(network, OrderedDict())
         weight = next(network.parameters())
-        key = (painting.digest, width, height, tuple(sorted(taps)), weight.dtype, weight.device)
-        style = styles.pop(key, None) or capture_style(network, painting.scaled(width, height), taps)
+        key = (painting.digest, width, height, tuple(sorted(taps)), propagation, weight.dtype, weight.device)
+        style = styles.pop(key, None) or capture_style(network, painting.scaled(width, height), taps, propagation)
         styles[key] = style
         while len(styles) > self._kept:
             styles.popitem(last=False)

@@ -1,7 +1,93 @@
-"""Soft masks: carried from a picture's pixels to the grid of a tap."""
+"""Soft masks (1, 1, H, W) in [0, 1]: read, divided among those who share a canvas, carried to the grid of a tap."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, max_pool2d
+
+from impasto.errors import PictureError, UsageError
+from impasto.pictures import files
+from impasto.pictures.files import Picture
+from impasto.pictures.sizes import fit
+from impasto.settings import Propagation
+
+GREY = 0.1  # how far a mask's channels may lie apart: the noise of JPEG, not colours
+SOFTNESS = 0.003  # of a mask's longer side, over which a hard edge becomes soft to each side, twice
+
+
+def read_mask(name: str, option: str, lies_on: Picture, what: str) -> Tensor:
+    """Read a grey picture as a mask at its own size: white is 1, black and transparent are 0.
+
+    `what` says in errors what the picture is that it lies on. Errors: UsageError naming `option` where the mask has
+    colours, another aspect or is black all over; PictureError as for `files.read`.
+
+    Example: read_mask("sky.png", "--mask", photo, "photo")
+    """
+    picture = read_companion(name, option, lies_on, what)
+    if float((picture.rgb.amax(1) - picture.rgb.amin(1)).amax()) > GREY:
+        raise UsageError(f"{option} {name} has colours: a mask is grey, white where it counts, black where it does not")
+    mask = picture.rgb.mean(1, keepdim=True)
+    if picture.alpha is not None:
+        mask = mask * picture.alpha
+    if not bool((mask > 1 / 255).any()):
+        raise UsageError(f"{option} {name} is black all over: make white what it stands for")
+    return mask
+
+
+def read_companion(name: str, option: str, lies_on: Picture, what: str) -> Picture:
+    """Read a picture that says something of another one: of its size, or of another with the same aspect."""
+    try:
+        picture = files.read(name)
+    except PictureError as error:
+        raise PictureError(f"{option} {error}") from None
+    height, width = lies_on.rgb.shape[2:]
+    own_height, own_width = picture.rgb.shape[2:]
+    wide, high = fit(width, height, max(own_width, own_height))
+    if max(abs(wide - own_width), abs(high - own_height)) > 1:
+        raise UsageError(
+            f"{option} {name} is {own_width} x {own_height} pixels, but the {what} is {width} x {height}: give it "
+            f"the same size, or the same aspect, such as {wide} x {high}"
+        )
+    return picture
+
+
+def divide(masks: Sequence[Tensor | None]) -> list[Tensor]:
+    """Give each of several masks of one size its part of the canvas.
+
+    Where they sum to more than 1 they are made to sum to 1. None stands for what the others leave.
+    """
+    total = torch.stack([mask for mask in masks if mask is not None]).sum(0)
+    return [(1 - total).clamp_min(0) if mask is None else mask / total.clamp_min(1) for mask in masks]
+
+
+def soften(masks: Tensor) -> Tensor:
+    """Make the hard edges of masks (N, 1, H, W) soft; what sums to 1 still does."""
+    reach = max(1, round(SOFTNESS * max(masks.shape[2:])))
+    for _ in range(2):
+        masks = avg_pool2d(masks, 2 * reach + 1, stride=1, padding=reach, count_include_pad=False)
+    return masks
+
+
+def propagate(mask: Tensor | None, visible: Tensor | None, how: Propagation, stride: int, reach: int) -> Tensor | None:
+    """Carry a mask (1, 1, H, W), and what is visible at all, to the grid (1, 1, h, w) of a tap.
+
+    `stride` is the side of the tap's cells in pixels, `reach` how far they see beyond their own pixels. With `simple` a
+    cell counts by its own pixels' share of the mask; with `inside` by the least of the mask that it sees anywhere, so
+    that nothing from beyond an edge comes in; with `all` by the most that it sees. Where no cell is inside, as in
+    regions that are narrower than what a cell sees, cells count as with `simple`. What is visible, where None is
+    everything, counts by a cell's own pixels in any case.
+
+    Source: Gatys et al. 2017, "Controlling Perceptual Factors in Neural Style Transfer", section 4.
+    """
+    if mask is None:
+        return shrink_mask(visible, stride)
+    simple, share = shrink_mask(mask if visible is None else mask * visible, stride), shrink_mask(visible, stride)
+    if how == "simple":
+        return simple
+    cells = _widest(mask, stride, reach) if how == "all" else 1 - _widest(1 - mask, stride, reach)
+    cells = cells if share is None else cells * share
+    return cells if float(cells.sum()) >= 1 else simple
 
 
 def shrink_mask(mask: Tensor | None, stride: int) -> Tensor | None:
@@ -17,3 +103,10 @@ def shrink_mask(mask: Tensor | None, stride: int) -> Tensor | None:
         cells = torch.unflatten(cells, dimension, (inner // stride, stride)).mean(dimension + 1)
         mask = torch.cat([cells, last.mean(dimension, keepdim=True)], dimension)
     return mask
+
+
+def _widest(mask: Tensor, stride: int, reach: int) -> Tensor:
+    """The most of a mask that each cell sees; beyond the border there is nothing to see."""
+    seen = stride + 2 * reach
+    mask = max_pool2d(mask, (seen, 1), (stride, 1), (reach, 0))
+    return max_pool2d(mask, (1, seen), (1, stride), (0, reach))

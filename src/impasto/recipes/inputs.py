@@ -43,10 +43,11 @@ def find(
     for folder in map(Path, search):
         if not folder.is_dir():
             raise UsageError(f"--search {folder}: there is no such folder")
+    settings = {role: name for role, name, _, _ in recipe.named()}
     needed = {
         role: it
         for role, it in recipe.ingredients()
-        if role not in replaced and not (role == "network" and _is_registered(it))
+        if settings.get(role, role) not in replaced and not (role == "network" and _is_registered(it))
     }
     places = _Places([Path(folder).absolute() for folder in beside], [Path(folder).absolute() for folder in search])
     found = {role: places.find(it) for role, it in needed.items()}
@@ -57,7 +58,12 @@ def find(
         raise RecipeError("\n".join(faults))
     paths = {role: path for role, path in found.items() if path}
     values = recipe.settings.model_dump(mode="json", include=set(recipe.given) if "preset" in replaced else None)
-    values |= {name: str(paths[name]) for name in ("init", "network") if name in paths}
+    values |= {"network": str(paths["network"])} if "network" in paths else {}
+    for role, name, place, _ in recipe.named():
+        if role in paths and name in values:
+            value = values[name]
+            found_there = str(paths[role])
+            values[name] = found_there if isinstance(value, str) else [*value[:place], found_there, *value[place + 1 :]]
     paintings = tuple(path for role, path in paths.items() if role.startswith("painting"))
     return Found(paths["photo"], paintings, values)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from importlib.metadata import version
+from itertools import zip_longest
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -19,7 +20,7 @@ from pydantic import (
 
 from impasto.errors import RecipeError
 from impasto.pictures.targets import FORMATS
-from impasto.settings import BEGINNINGS, Settings
+from impasto.settings import FILE_SETTINGS, Settings
 
 FORMAT = 1
 
@@ -94,13 +95,14 @@ class Workshop(_Part):
 class Recipe(_Part):
     """How a picture was painted; `settings` are all of them, `given` those that the user chose.
 
+    `files` has, for each setting that names files, one for each of its values; one without a name for what is no file.
     `overridden` holds, where this is a rerun, the first picture's values of the settings that reruns have changed.
     """
 
     recipe: Literal[1] = 1  # the FORMAT
     photo: Ingredient
     paintings: Annotated[tuple[Ingredient, ...], Field(min_length=1)]
-    init: Ingredient | None = None
+    files: dict[Text, tuple[Ingredient, ...]] = {}
     network: Ingredient
     settings: Settings
     given: tuple[Text, ...] = ()
@@ -108,20 +110,41 @@ class Recipe(_Part):
     result: Result | None = None
     painted_with: Workshop
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_init(cls, data: Any) -> Any:
+        """Read recipes from before other settings than `init` named files."""
+        if not isinstance(data, dict) or data.get("init") is None or "files" in data:
+            return data
+        return {**{name: data[name] for name in data if name != "init"}, "files": {"init": [data["init"]]}}
+
     @model_validator(mode="after")
     def _check_settings(self) -> Self:
         unknown = [name for name in (*self.given, *self.overridden) if name not in Settings.model_fields]
         if unknown:
             raise ValueError(f"there is no setting {unknown[0]!r}")
         for name, value in self.settings.model_dump(mode="json").items():
-            if isinstance(value, str) and not value.isprintable():
+            parts = value if isinstance(value, list) else [value]
+            if any(isinstance(it, str) and not it.isprintable() for it in parts):
                 raise ValueError(f"the setting {name} holds characters that can't be printed")
         # Files are found by their digests: what the settings say of them is for reading alone, and may not differ.
         if self.settings.network != self.network.name:
             raise ValueError("the setting network names another file than the recipe's network")
-        if self.settings.init not in BEGINNINGS and (self.init is None or self.settings.init != self.init.name):
-            raise ValueError("the setting init names another file than the recipe's init")
+        for name in dict.fromkeys([*self.files, *FILE_SETTINGS]):
+            self._check_files(name)
         return self
+
+    def _check_files(self, name: str) -> None:
+        if name not in FILE_SETTINGS:
+            raise ValueError(f"there is no setting {name!r} that names files")
+        value, files = getattr(self.settings, name), self.files.get(name, ())
+        values = (value,) if isinstance(value, str) else value
+        words = FILE_SETTINGS[name]
+        if not files and all(it in words for it in values):
+            return
+        pairs = list(zip_longest(values, files, fillvalue=Ingredient()))
+        if any(it != file.name and not (file.name is None and it in words) for it, file in pairs):
+            raise ValueError(f"the setting {name} names another file than the recipe's {name}")
 
     def dump(self) -> dict[str, Any]:
         """Return it as plain data, without what it has not."""
@@ -139,13 +162,22 @@ class Recipe(_Part):
         return self.result.bits if deep else 8, self.result.quality
 
     def ingredients(self) -> Iterator[tuple[str, Ingredient]]:
-        """Yield each ingredient with its role: photo, painting (numbered if several), init, network."""
+        """Yield each ingredient with its role: photo, painting (numbered if several), what settings name, network."""
         yield "photo", self.photo
         for number, painting in enumerate(self.paintings, start=1):
             yield f"painting {number}" if len(self.paintings) > 1 else "painting", painting
-        if self.init:
-            yield "init", self.init
+        for role, _, _, file in self.named():
+            yield role, file
         yield "network", self.network
+
+    def named(self) -> Iterator[tuple[str, str, int, Ingredient]]:
+        """Yield each file that a setting names: its role, the setting, which of its values it is, the file."""
+        for name in FILE_SETTINGS:
+            files = self.files.get(name, ())
+            for place, file in enumerate(files):
+                if file.name is not None:
+                    role = name.replace("_", " ")
+                    yield f"{role} {place + 1}" if len(files) > 1 else role, name, place, file
 
 
 def parse_recipe(data: Any, source: str) -> Recipe:

@@ -72,13 +72,12 @@ _NOTHING = _Value(None, "none")
 def _files(recipe: Recipe) -> dict[str, _Value]:
     roles = {"photo": recipe.photo, "network": recipe.network}
     roles |= {f"painting {number}": painting for number, painting in enumerate(recipe.paintings, start=1)}
-    if recipe.init:
-        roles["init"] = recipe.init
+    roles |= {role: file for role, _, _, file in recipe.named()}
     return {role: _Value(it.sha256, f"{_name(it)} (sha256 {(it.sha256 or 'none')[:12]})") for role, it in roles.items()}
 
 
 def _settings(recipe: Recipe) -> dict[str, _Value]:
-    settings = recipe.settings.model_dump(mode="json", exclude={"network", *(["init"] if recipe.init else [])})
+    settings = recipe.settings.model_dump(mode="json", exclude={"network", *recipe.files})
     return {name: _Value(value, _show(value)) for name, value in settings.items()}
 
 

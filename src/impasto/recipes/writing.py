@@ -1,9 +1,10 @@
 """A recipe written down as the painting begins: what went in, and what it is painted with."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import JsonValue
@@ -11,7 +12,7 @@ from pydantic import JsonValue
 from impasto.perception import weights
 from impasto.recipes.inputs import weigh
 from impasto.recipes.recipe import Ingredient, Recipe, Workshop
-from impasto.settings import BEGINNINGS, Settings
+from impasto.settings import Settings
 
 
 def write_down(
@@ -26,13 +27,13 @@ def write_down(
 
     Errors: as for reading the files.
     """
-    init = None if settings.init in BEGINNINGS else weigh(Path(settings.init))
+    files = _weigh_named(settings)
     network = _weigh_network(settings.network)
-    named = settings.model_copy(update={"network": network.name, **({"init": init.name} if init else {})})
+    named = settings.model_copy(update={"network": network.name, **_name_files(settings, files)})
     return Recipe(
         photo=_weigh(photo),
         paintings=tuple(map(_weigh, paintings)),
-        init=init,
+        files=files,
         network=network,
         settings=named,
         given=_list_given(settings.model_fields_set, named, first),
@@ -60,6 +61,28 @@ def compare_workshops(recipe: Recipe, first: Recipe) -> str:
 
 def _weigh(path: Path | None) -> Ingredient:
     return weigh(path) if path else Ingredient()
+
+
+def _weigh_named(settings: Settings) -> dict[str, tuple[Ingredient, ...]]:
+    """Write down the files that settings name, with an Ingredient of nothing for each value that is no file."""
+    files: dict[str, list[Ingredient]] = {}
+    for name, place, file in settings.files():
+        value = getattr(settings, name)
+        files.setdefault(name, [Ingredient()] * (1 if isinstance(value, str) else len(value)))[place] = weigh(
+            Path(file)
+        )
+    return {name: tuple(its) for name, its in files.items()}
+
+
+def _name_files(settings: Settings, files: Mapping[str, tuple[Ingredient, ...]]) -> dict[str, Any]:
+    """Give the settings' values without the folders of the files that they name."""
+    names: dict[str, Any] = {}
+    for name, its in files.items():
+        value = getattr(settings, name)
+        values = (value,) if isinstance(value, str) else value
+        plain = tuple(file.name or word for file, word in zip(its, values, strict=True))
+        names[name] = plain[0] if isinstance(value, str) else plain
+    return names
 
 
 def _weigh_network(network: str) -> Ingredient:

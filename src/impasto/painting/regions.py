@@ -1,0 +1,73 @@
+"""The regions of a canvas: where it is painted in which style."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from impasto.painting.style import Source, Style, blend_styles
+from impasto.perception.network import Network
+from impasto.pictures.masks import divide, propagate
+from impasto.pictures.sizes import resize
+from impasto.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A part of the canvas: the style that it is painted in, by tap, and where it is.
+
+    `masks` has, for each of the style's taps, a mask (1, 1, h, w) on the canvas, or None for all of it; without
+    `masks` the region is all that is visible. `share` is what its style loss counts. A style loss is of means over the
+    region, so that the pull on each pixel is as strong in a small region as in a large one where the share is the
+    region's part of the canvas.
+    """
+
+    style: Style
+    masks: Mapping[str, Tensor | None] | None = None
+    share: float = 1.0
+
+
+def lay_regions(
+    network: Network, settings: Settings, photo: Source, paintings: Sequence[Source], styles: Sequence[Style]
+) -> list[Region]:
+    """Make regions of the paintings, each of which has its style, on a canvas of the photo's size.
+
+    Paintings that no other one has a place beside are one region, all of it. Otherwise where places meet they share the
+    canvas, and what no painting has a place on belongs to no region: there the photo's content is alone. A region's
+    style loss counts by its area, times its paintings' mean share relative to that of all: so it weighs against the
+    content alike in all regions, whatever their sizes.
+    """
+    places: dict[int, Tensor | None] = {id(painting.place): painting.place for painting in paintings}
+    groups = [[number for number, it in enumerate(paintings) if id(it.place) == place] for place in places]
+    shares = [[paintings[number].share for number in group] for group in groups]
+    blends = [
+        blend_styles([styles[number] for number in group], its) if sum(its) else None
+        for group, its in zip(groups, shares, strict=True)
+    ]
+    if all(place is None for place in places.values()):
+        return [Region(style) for style in blends if style]
+    height, width = photo.rgb.shape[2:]
+    masks = divide([None if it is None else resize(it, width, height).clamp(0, 1) for it in places.values()])
+    usual = _mean_share([painting.share for painting in paintings])
+    return [
+        _lay(network, settings, photo.alpha, mask, style, _mean_share(its) / usual)
+        for mask, style, its in zip(masks, blends, shares, strict=True)
+        if style
+    ]
+
+
+def _lay(
+    network: Network, settings: Settings, visible: Tensor | None, mask: Tensor, style: Style, strength: float
+) -> Region:
+    seen, whole = (mask.sum(), mask.numel()) if visible is None else ((mask * visible).sum(), float(visible.sum()))
+    masks = {
+        tap: propagate(mask, visible, settings.mask_propagation, network.stride[tap], network.reach[tap])
+        for tap in settings.style_taps
+    }
+    return Region(style, masks, strength * float(seen) / whole)
+
+
+def _mean_share(shares: Sequence[float]) -> float:
+    """The mean of those that are not 0."""
+    positive = [share for share in shares if share]
+    return sum(positive) / len(positive)

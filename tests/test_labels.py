@@ -1,0 +1,87 @@
+"""Label pictures: colours read in spite of edges and noise, matched between a photo and paintings."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_picture
+from torch import Tensor
+
+from impasto.errors import UsageError
+from impasto.pictures import files
+from impasto.pictures.files import Picture
+from impasto.pictures.labels import COLORS, NEAR, Labels, draw_labels, list_idle, match_labels, read_labels, show
+from impasto.pictures.sizes import resize
+
+RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def stripes(*colors: tuple[float, ...]) -> Tensor:
+    """A picture (1, 3, 60, 80) of upright stripes."""
+    return torch.cat([torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, 60, 80 // len(colors)) for color in colors], 3)
+
+
+def read(picture: Tensor, name: str = "labels.png", **options: int) -> Labels:
+    files.write(picture, name, overwrite=True, **options)
+    return read_labels(name, "--labels", Picture(make_picture(80, 60), None, None), "photo")
+
+
+def test_each_plain_colour_is_a_region() -> None:
+    labels = read(stripes(RED, GREEN, BLUE, GREEN))
+    assert {show(color) for color in labels.colors} == {"#ff0000", "#00ff00", "#0000ff"}
+    green = labels.find(torch.tensor([0, 255, 0]))
+    mask = labels.mask(green)
+    assert mask.shape == (1, 1, 60, 80)
+    torch.testing.assert_close(mask[0, 0, 0, [10, 30, 50, 70]], torch.tensor([0.0, 1.0, 0.0, 1.0]))
+    assert 0 < float(mask[0, 0, 0, 20]) < 1
+
+
+def test_smooth_edges_and_jpeg_make_no_labels() -> None:
+    smooth = resize(resize(stripes(RED, GREEN, BLUE, RED), 320, 240), 80, 60).clamp(0, 1)
+    assert len(read(smooth).colors) == 3
+    assert len(read(stripes(RED, GREEN, BLUE, RED), "labels.jpg", quality=80).colors) == 3
+
+
+def test_a_photograph_is_no_label_picture() -> None:
+    with pytest.raises(UsageError, match=r"--labels labels\.png has too many colours: it takes a label picture"):
+        read(torch.rand(1, 3, 60, 80, generator=torch.Generator().manual_seed(1)))
+
+
+def test_colours_find_their_likes() -> None:
+    photo, one, other = read(stripes(RED, GREEN)), read(stripes(GREEN, BLUE)), read(stripes((0.9, 0.05, 0.0), BLUE))
+    found = {show(color): match for color, match in zip(photo.colors, match_labels(photo, [one, other]), strict=True)}
+    assert found["#ff0000"] == [None, other.find(torch.tensor([255, 0, 0]))]
+    assert found["#00ff00"] == [one.find(torch.tensor([0, 255, 0])), None]
+    assert list_idle(photo, one) == ["#0000ff"]
+    assert list_idle(photo, photo) == []
+
+
+def test_a_colour_that_no_painting_has_is_named() -> None:
+    photo, painting = read(stripes(RED, GREEN), "photo.png"), read(stripes(GREEN, BLUE), "painting.png")
+    with pytest.raises(UsageError) as refused:
+        match_labels(photo, [painting])
+    assert "--labels photo.png has the colour #ff0000, which --style-labels painting.png" in str(refused.value)
+    assert "#00ff00" in str(refused.value)
+    assert "#0000ff" in str(refused.value)
+
+
+def test_our_own_colours_are_told_apart() -> None:
+    rows = torch.tensor([list(bytes.fromhex(color)) for color in COLORS])
+    distances = (rows[:, None] - rows[None]).abs().amax(2) + 1000 * torch.eye(len(rows))
+    assert int(distances.min()) > NEAR
+
+
+def test_drawn_labels_are_read_as_the_regions_that_they_were() -> None:
+    masks = torch.zeros(3, 1, 60, 80)
+    for number in range(3):
+        masks[number, ..., 20 * number :] = number + 1
+    labels = read(draw_labels(masks))
+    assert len(labels.colors) == 3
+    for number in range(3):
+        color = torch.tensor(list(bytes.fromhex(COLORS[number])))
+        assert torch.equal(labels.numbers == labels.find(color), (masks.argmax(0) == number)[0])
