@@ -314,3 +314,51 @@ def test_a_phone_s_screen_shows_all_of_it(browser, studio, scheme):
     )
     assert too_wide == 0
     context.close()
+
+
+def test_a_brushed_mask_keeps_the_photo_there(page, studio):
+    choose_examples(page)
+    make_small(page, 30)
+    open_part(page, "Brush where")
+    board = page.locator(".brush canvas")
+    board.wait_for()
+    page.get_by_label("Stays as it is").check()
+    page.locator(".brush input[type=range]").fill("120")
+    board.scroll_into_view_if_needed()
+    box = board.bounding_box()
+    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 2)
+    page.mouse.down()
+    for part in (0.25, 0.5, 0.75, 1.0):
+        page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + part * box["height"] - 2, steps=3)
+    page.mouse.up()
+    board.focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_timeout(500)
+    identity = press_paint(page, studio)
+    studio.wait_for(identity, "done")
+    folder = studio.folder / "paintings" / identity
+    keep = np.asarray(Image.open(folder / "inputs" / "keep.png").convert("L").resize((96, 64)), dtype=float) / 255
+    assert 0.1 < keep.mean() < 0.6
+    photo = np.asarray(Image.open(folder / "inputs" / "coffee.jpg").convert("RGB").resize((96, 64)), dtype=float)
+    change = np.abs(np.asarray(Image.open(folder / "picture.png").convert("RGB"), dtype=float) - photo).mean(2)
+    assert change[keep > 0.95].mean() < 8
+    assert change[keep < 0.05].mean() > 3 * change[keep > 0.95].mean()
+    assert read_recipe(folder / "picture.png").settings.keep_mask == "keep.png"
+    # the settings, with what was brushed, in the form again
+    page.reload()
+    page.wait_for_selector(".card")
+    page.locator(".card").first.get_by_role("button", name="Settings").click()
+    page.wait_for_function("document.querySelector('#message').textContent.includes('in the form')")
+    open_part(page, "Brush where")
+    again = press_paint(page, studio)
+    studio.wait_for(again, "done")
+    assert (studio.folder / "paintings" / again / "inputs" / "keep.png").exists()
+    # and regions that are found, to begin with
+    choose_more = page.get_by_role("button", name="Example painting: cut paper")
+    choose_more.click()
+    page.wait_for_function("document.querySelectorAll('#paintings-seen img').length === 2")
+    page.get_by_role("button", name="Begin with regions that are found").click()
+    page.wait_for_function("document.querySelector('.brush')?.dataset.start?.length > 100")
+    parted = press_paint(page, studio)
+    studio.wait_for(parted, "done")
+    assert (studio.folder / "paintings" / parted / "inputs" / "mask_2.png").exists()

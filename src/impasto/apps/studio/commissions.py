@@ -57,8 +57,8 @@ class Progress(BaseModel):
 class Commission(BaseModel):
     """A picture, or a sheet of small ones, that a visitor wants painted.
 
-    `settings` are those that were given, `cells` what each picture of a sheet has in their place. `begin` is the number
-    of the state to go on from.
+    `settings` are those that were given, `masks` those that name files among the inputs, `cells` what each picture of a
+    sheet has in their place. `begin` is the number of the state to go on from.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -70,6 +70,7 @@ class Commission(BaseModel):
     photo: str
     paintings: list[str]
     settings: dict[str, Any]
+    masks: dict[str, Any] = {}
     cells: list[dict[str, str]] = []
     begin: int | None = None
     stage: Stage = "waiting"
@@ -86,6 +87,17 @@ class Commission(BaseModel):
         if len(points) > MOST_POINTS:
             points = points[::2]
         self.progress.points = points
+
+
+def describe(it: Commission) -> dict[str, Any]:
+    """Give what the page shows of a commission, as plain data."""
+    told = it.model_dump(mode="json", exclude={"visitor", "states", "settings", "masks"})
+    told["states"] = [{"number": known.number, "step": known.step} for known in it.states]
+    told["settings"] = {name: str(value) for name, value in it.settings.items()}
+    told["title"] = f"{Path(it.photo).stem} · {', '.join(Path(name).stem for name in it.paintings)}"
+    if it.stage in ENDED:
+        told["progress"]["points"] = []
+    return told
 
 
 class Shelf:

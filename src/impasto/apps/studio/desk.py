@@ -1,10 +1,12 @@
 """The desk: takes what visitors want in their own words, checks it, and hands it to the workshop."""
 
+import re
 import shutil
 import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 from impasto.apps.sheets import read_choices
 from impasto.apps.studio import knobs, uploads
 from impasto.apps.studio.commissions import Commission, Shelf
-from impasto.apps.studio.workshop import Workshop
+from impasto.apps.studio.workshop import BRUSH, Workshop
 from impasto.errors import ImpastoError, UsageError
 from impasto.recipes.inputs import find
 from impasto.recipes.recipe import Recipe
@@ -24,6 +26,17 @@ LARGEST_SIZE = 16384
 SMALL = 256
 EXAMPLE_PHOTOS = ("coffee.jpg", "cat.jpg")
 EXAMPLE_PAINTINGS = ("flow_strokes.jpg", "pointillist_dots.jpg", "cut_paper.jpg")
+
+
+@dataclass(frozen=True)
+class Reopened:
+    """What something was painted from, in the form again; files are paths of uploads, `brushed` empty where none is."""
+
+    settings: Settings
+    photo: str
+    paintings: list[str]
+    brushed: str
+    name: str
 
 
 class Desk:
@@ -60,22 +73,36 @@ class Desk:
         return str(target)
 
     def order(
-        self, photo: Any, paintings: Sequence[Any], given: Mapping[str, Any], *, visitor: str = "", vary: str = ""
+        self,
+        photo: Any,
+        paintings: Sequence[Any],
+        given: Mapping[str, Any],
+        *,
+        visitor: str = "",
+        vary: str = "",
+        brushed: str | None = None,
     ) -> Commission:
-        """Put a picture into the queue, or a sheet of small ones where settings are to `vary`."""
+        """Put a picture into the queue, or a sheet of small ones where settings are to `vary`.
+
+        `brushed` is an uploaded picture of masks, as `brush` makes it.
+        """
         if not photo:
             raise UsageError("Choose a photo first.")
         if not paintings:
             raise UsageError("Choose a painting first.")
         if len(paintings) > uploads.MOST_PAINTINGS:
             raise UsageError(f"{uploads.MOST_PAINTINGS} paintings at most: take some away.")
-        settings = knobs.check(given)
+        masked = uploads.accept(self.shelf.uploads, brushed) if brushed else None
+        masks = {"keep_mask": "brushed"} if masked else None
+        settings = knobs.check(
+            {name: it for name, it in given.items() if not masks or name != "mask_propagation"}, masks
+        )
         if settings.size > LARGEST_SIZE:
             raise UsageError(f"“{knobs.label('size')}” is {LARGEST_SIZE} at most in the studio.")
         cells = self._read_cells(given, vary) if vary else []
         chosen = [self.look(it)[0] for it in (photo, *paintings)]
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
-        commission = self.workshop.submit(chosen[0], chosen[1:], plain, cells=cells, visitor=visitor)
+        commission = self.workshop.submit(chosen[0], chosen[1:], plain, cells=cells, visitor=visitor, brushed=masked)
         threading.Thread(target=self._put_up_photo, args=(commission, chosen[0]), daemon=True).start()
         return commission
 
@@ -84,8 +111,8 @@ class Desk:
         for name in changes:
             if name not in knobs.STEERED:
                 raise UsageError(f"“{knobs.label(str(name))}” can not be moved while painting.")
-        before = self.workshop.get(identity).settings
-        knobs.check({**before, **changes})
+        it = self.workshop.get(identity)
+        knobs.check({**it.settings, **changes}, it.masks)
         self.workshop.steer(identity, dict(changes))
 
     def read_picture(self, given: Any) -> Recipe:
@@ -102,28 +129,27 @@ class Desk:
             found = find(recipe, beside=[], search=[self.shelf.paintings], replaced=("network", "init"))
         except ImpastoError:
             return None
-        return self._bring_back([found.photo, *found.paintings])
+        photo, *paintings = self._bring_back([found.photo, *found.paintings])
+        return photo, paintings
 
-    def reopen(self, identity: str, name: str) -> tuple[Commission, Settings, str, list[str]]:
-        """Give a commission's settings, or those of a cell on its sheet, and its pictures, to go on with."""
-        commission = self.workshop.get(identity)
-        given = dict(commission.settings)
-        if commission.kind == "sheet" and name.startswith("cell-"):
-            given |= commission.cells[int(name[5:].split(".")[0]) - 1]
+    def reopen(self, identity: str, name: str) -> "Reopened":
+        """Give what a commission was painted from, or a cell on its sheet, or one of its pictures, to go on with."""
+        it = self.workshop.get(identity)
+        given = dict(it.settings)
+        cell = re.fullmatch(r"cell-(\d{2,3})\.png", name)
+        if cell and 1 <= int(cell[1]) <= len(it.cells):
+            given |= it.cells[int(cell[1]) - 1]
             given.pop("size", None)
         elif (path := self.shelf.find(identity, name)) and name.endswith(".png"):
             recipe = read_recipe(path)
             given = recipe.settings.model_dump(mode="json", include=set(recipe.given))
         inputs = self.shelf.folder(identity) / "inputs"
-        photo, paintings = self._bring_back([inputs / it for it in (commission.photo, *commission.paintings)])
-        return (
-            commission,
-            knobs.check({name: it for name, it in given.items() if name in knobs.knobs()}),
-            photo,
-            paintings,
-        )
+        names = [it.photo, *it.paintings, *([BRUSH] if it.masks else [])]
+        photo, *others = self._bring_back([inputs / known for known in names])
+        settings = knobs.check({name: value for name, value in given.items() if name in knobs.knobs()}, it.masks)
+        return Reopened(settings, photo, others[: len(it.paintings)], others[-1] if it.masks else "", it.photo)
 
-    def _bring_back(self, paths: Sequence[Path]) -> tuple[str, list[str]]:
+    def _bring_back(self, paths: Sequence[Path]) -> list[str]:
         folder = Path(tempfile.mkdtemp(dir=self.shelf.uploads))
         copies = []
         for number, path in enumerate(paths):
@@ -131,7 +157,7 @@ class Desk:
             target.parent.mkdir()
             shutil.copyfile(path, target)
             copies.append(str(target))
-        return copies[0], copies[1:]
+        return copies
 
     def _read_cells(self, given: Mapping[str, Any], vary: str) -> list[dict[str, str]]:
         texts = [text for text in vary.splitlines() if text.strip()]

@@ -124,8 +124,11 @@ def _devices() -> tuple[str, ...]:
 CHOICES = {"network": _networks, "device": _devices, "init": lambda: BEGINNINGS}
 
 
-def check(given: Mapping[str, Any]) -> Settings:
-    """Make Settings of what a visitor gave; raises UsageError for what is wrong, or is not for visitors to set."""
+def check(given: Mapping[str, Any], masks: Mapping[str, Any] | None = None) -> Settings:
+    """Make Settings of what a visitor gave; raises UsageError for what is wrong, or is not for visitors to set.
+
+    `masks` are settings that the studio itself has made files for.
+    """
     for name, value in given.items():
         knob = knobs().get(name)
         if knob is None:
@@ -136,7 +139,7 @@ def check(given: Mapping[str, Any]) -> Settings:
     words = {
         name: [str(it) for it in value] if isinstance(value, list | tuple) else value for name, value in given.items()
     }
-    return read_settings(words)
+    return read_settings(words, masks)
 
 
 def read_form(values: Mapping[str, Any], balance: float = 0.0, blend: tuple[float, ...] = ()) -> dict[str, Any]:

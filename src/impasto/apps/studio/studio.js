@@ -421,8 +421,121 @@
     }, 4000);
   }
 
+  // Masks, brushed on the photo: with a finger, a pen, a mouse, or the arrow keys and the space bar
+
+  function brush(element, trigger, watch) {
+    const lay = () => {
+      const root = element.querySelector(".brush");
+      if (root && !root.dataset.laid) layBoard(root, trigger);
+    };
+    lay();
+    watch("value", lay);
+  }
+
+  function layBoard(root, trigger) {
+    root.dataset.laid = "yes";
+    const colors = [...root.dataset.colors.split(","), ""];
+    const labels = [...root.dataset.labels.split("\n"), "Wipe away"];
+    const photo = make("img", { src: root.dataset.photo, alt: "The photo that is brushed on" });
+    const board = make("canvas", { tabIndex: 0 });
+    board.setAttribute("role", "img");
+    board.setAttribute("aria-label", "Brush on the photo; with the keyboard: arrow keys move, space brushes");
+    const size = make("input", { type: "range", min: 4, max: 120, value: 40 });
+    const before = [];
+    let color = colors[0], last = null, spot = null;
+    const pick = (value) => (color = value);
+    const choice = labels.map((label, place) =>
+      make(
+        "label",
+        {},
+        make("input", { type: "radio", name: "brush-color", checked: place === 0, onchange: () => pick(colors[place]) }),
+        colors[place] ? make("span", { className: "chip", style: `background: ${colors[place]}` }) : "",
+        label,
+      ),
+    );
+    const pen = () => board.getContext("2d");
+    const remember = () => {
+      before.push(pen().getImageData(0, 0, board.width, board.height));
+      if (before.length > 20) before.shift();
+    };
+    const tell = () => {
+      const pixels = pen().getImageData(0, 0, board.width, board.height).data;
+      const empty = !pixels.some((value, place) => place % 4 === 3 && value);
+      trigger("input", { data: empty ? "" : board.toDataURL("image/png") });
+    };
+    const draw = (from, to) => {
+      const context = pen();
+      context.globalCompositeOperation = color ? "source-over" : "destination-out";
+      context.strokeStyle = color || "#000";
+      context.lineWidth = (Number(size.value) * board.width) / 480;
+      context.lineCap = context.lineJoin = "round";
+      context.beginPath();
+      context.moveTo(from.x, from.y);
+      context.lineTo(to.x + 0.01, to.y);
+      context.stroke();
+    };
+    const place = (event) => {
+      const box = board.getBoundingClientRect();
+      return { x: ((event.clientX - box.left) * board.width) / box.width, y: ((event.clientY - box.top) * board.height) / box.height };
+    };
+    board.addEventListener("pointerdown", (event) => {
+      board.setPointerCapture(event.pointerId);
+      remember();
+      last = place(event);
+      draw(last, last);
+    });
+    board.addEventListener("pointermove", (event) => {
+      if (!last) return;
+      const next = place(event);
+      draw(last, next);
+      last = next;
+    });
+    for (const end of ["pointerup", "pointercancel"]) {
+      board.addEventListener(end, () => {
+        if (last) tell();
+        last = null;
+      });
+    }
+    board.addEventListener("keydown", (event) => {
+      const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+      spot ??= { x: board.width / 2, y: board.height / 2 };
+      if (moves[event.key]) {
+        const pace = board.width / 24;
+        spot.x = Math.min(board.width, Math.max(0, spot.x + moves[event.key][0] * pace));
+        spot.y = Math.min(board.height, Math.max(0, spot.y + moves[event.key][1] * pace));
+      } else if (event.key === " ") {
+        remember();
+        draw(spot, spot);
+        tell();
+      } else return;
+      event.preventDefault();
+    });
+    const undo = button("Undo", () => {
+      if (before.length) pen().putImageData(before.pop(), 0, 0);
+      tell();
+    });
+    const clear = button("Wipe all", () => {
+      remember();
+      pen().clearRect(0, 0, board.width, board.height);
+      tell();
+    });
+    photo.decode().then(() => {
+      [board.width, board.height] = [photo.naturalWidth, photo.naturalHeight];
+      if (!root.dataset.start) return;
+      const start = make("img", { src: root.dataset.start });
+      start.decode().then(() => pen().drawImage(start, 0, 0, board.width, board.height));
+    });
+    root.append(
+      make("div", { className: "board" }, photo, board),
+      make("fieldset", { className: "colors" }, make("legend", { className: "hidden-words" }, "What to brush"), ...choice),
+      make("label", { className: "size" }, "Brush size", size),
+      make("div", { className: "tools" }, undo, clear),
+    );
+  }
+
   window.impasto = {
     hang,
+    brush,
     shelve,
     current: () => (IN_WORK.includes(known.get(shown)?.stage) ? shown : ""),
     expect: () => {

@@ -14,7 +14,7 @@ from impasto.pictures.sizes import fit, resize
 MOST_BYTES = 100_000_000
 MOST_PIXELS = 60_000_000
 MOST_PAINTINGS = 6
-THUMBNAIL = 320  # pixels of the longer side
+THUMBNAIL = 480  # pixels of the longer side
 
 _reading = threading.Lock()  # one picture at a time: a large one takes a gigabyte while it is read
 

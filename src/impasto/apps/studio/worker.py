@@ -107,7 +107,7 @@ class Bench:
         from impasto.jobs import Job
 
         it = self.commission
-        settings = Settings(**it.settings)
+        settings = self._settings(it.settings)
         job = Job(
             photo=self.folder / "inputs" / it.photo,
             paintings=tuple(self.folder / "inputs" / name for name in it.paintings),
@@ -142,7 +142,6 @@ class Bench:
 
     def _paint_sheet(self) -> str:
         from impasto.api import start_job
-        from impasto.apps.studio.knobs import check
         from impasto.errors import DivergedError, UsageError
         from impasto.jobs import Job
 
@@ -155,7 +154,7 @@ class Bench:
                 photo=self.folder / "inputs" / it.photo,
                 paintings=tuple(self.folder / "inputs" / painting for painting in it.paintings),
                 output=self.folder / name,
-                settings=check({**it.settings, **cell}),
+                settings=self._settings({**it.settings, **cell}),
                 overwrite=True,
             )
             try:
@@ -171,6 +170,12 @@ class Bench:
                 continue
             self.send("picture", name=name)
         return "done"
+
+    def _settings(self, given: dict[str, Any]) -> Settings:
+        from impasto.apps.studio.brush import place_masks
+        from impasto.apps.studio.knobs import check
+
+        return check(given, place_masks(self.commission.masks, self.folder / "inputs"))
 
     def _tell(self, step: Any, run: Any, forecast: Forecast) -> None:
         self.send(
@@ -212,7 +217,7 @@ class Bench:
         if self.states and self.states[-1].step == step.step and not now:
             return
         number = max((it.number for it in self.states), default=0) + 1
-        settings = run.settings.model_dump(mode="json", exclude_unset=True)
+        settings = given_of(run.settings)
         write_state(run.position(), self.folder / f"state-{number}.safetensors")
         image = run.picture()
         image.thumbnail((160, 160))
@@ -259,10 +264,17 @@ class Bench:
             self.send("note", text=in_page_words(str(error), self.folder))
             return
         self.since = 0
-        self.send("settings", settings=run.settings.model_dump(mode="json", exclude_unset=True))
+        self.send("settings", settings=given_of(run.settings))
 
 
 NO_MEMORY = "There is not enough memory for this: choose a smaller size."
+
+
+def given_of(settings: Settings) -> dict[str, Any]:
+    """Take out of settings those that were given, and name no file."""
+    from impasto.apps.studio.knobs import knobs
+
+    return settings.model_dump(mode="json", include=settings.model_fields_set & set(knobs()))
 
 
 def write_jpeg(image: Any, path: Path) -> None:

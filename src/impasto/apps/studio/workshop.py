@@ -1,24 +1,25 @@
 """The workshop: commissions in a queue, one painted at a time by a process of its own, which may die without harm."""
 
-import multiprocessing
 import secrets
+import shutil
 import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from impasto.apps.studio.commissions import ENDED, Commission, Progress, Shelf, Stage, State
-from impasto.apps.studio.worker import work
+from impasto.apps.studio.assistant import Assistant
+from impasto.apps.studio.brush import read, write_masks
+from impasto.apps.studio.commissions import ENDED, Commission, Progress, Shelf, Stage, State, describe
 from impasto.errors import UsageError
 
+BRUSH = "brush.png"  # what was brushed, among a commission's inputs
 MOST_WAITING = 20  # commissions of one visitor
 MOST_COMMISSIONS = 500
 ROOM_FOR_ONE = 100_000_000  # bytes of the folder that must be free before another one is taken in
 TELL_PAUSE = 0.25  # seconds between two steps that are told; previews and ends are told at once
+AT_ONCE = "Stopped in the middle of a step."
 PATIENCE = 20.0  # seconds that the painter has to end in order
 
 
@@ -29,25 +30,23 @@ class Workshop:
     """
 
     def __init__(self, shelf: Shelf, *, threads: int | None = None) -> None:
-        self.shelf, self.threads = shelf, threads
+        self.shelf = shelf
         self.revision = 1
         self.session = secrets.token_hex(8)  # revisions of another one don't count
         self._revisions: dict[str, int] = {}  # of each commission, when it last changed
         self._told = 0.0
         self._pixels, self._pace = 0, 0.0  # painted over by this commission; seconds for each
         self.ready = False
-        self.failures = 0  # times in a row that the painter's process ended before it could paint
+        self._failures = 0  # times in a row that the painter's process ended before it could paint
         self._lock = threading.RLock()
         self._commissions = {it.identity: it for it in shelf.read_all()}
         for it in self._commissions.values():
             if it.stage == "painting":
                 self._set_aside(it, "The studio was closed while this was painted.")
         self._orders: list[tuple[str, dict[str, Any]]] = []
-        self._bell, self._rope = multiprocessing.Pipe(duplex=False)
         self._closing = False
-        self._process: BaseProcess | None = None
-        self._pipe: Connection | None = None
         self._painting: Commission | None = None
+        self._assistant = Assistant(shelf.paintings, threads)
         self._foreman = threading.Thread(target=self._supervise, name="impasto foreman", daemon=True)
         self._foreman.start()
 
@@ -60,6 +59,7 @@ class Workshop:
         settings: dict[str, Any],
         *,
         cells: Sequence[dict[str, str]] = (),
+        brushed: Path | None = None,
         names: Sequence[str] | None = None,
         visitor: str = "",
     ) -> Commission:
@@ -80,6 +80,10 @@ class Workshop:
                 cells=list(cells),
                 visitor=visitor,
             )
+            if brushed:
+                inputs = self.shelf.folder(commission.identity) / "inputs"
+                shutil.copyfile(brushed, inputs / BRUSH)
+                commission.masks = write_masks(read(brushed), len(paintings), inputs)
             self._commissions[commission.identity] = commission
             self._changed(commission)
             return commission
@@ -150,11 +154,10 @@ class Workshop:
         with self._lock:
             it = self._find(identity)
             if it is self._painting:
-                it.message = "Finishing this step …"
+                it.message = AT_ONCE if now else "Finishing this step …"
                 self._order("stop", {})
-                if now and self._process:
-                    it.message = "Stopped in the middle of a step."
-                    self._process.kill()
+                if now:
+                    self._assistant.kill()
             elif it.stage in ("waiting", "paused"):
                 it.stage, it.message = "stopped", "Stopped before it was finished."
             self._changed(it)
@@ -203,74 +206,47 @@ class Workshop:
             self._closing = True
             if self._painting:
                 self._order("pause", {})
-            self._ring()
+            self._assistant.ring()
         self._foreman.join(PATIENCE)
-        if self._process and self._process.is_alive():
-            self._process.kill()
+        if self._assistant.is_alive() and self._painting:
+            self._assistant.kill()
 
     # The painter's process
 
     def _supervise(self) -> None:
-        self._hire()
         while True:
-            assert self._pipe
-            assert self._process
             with self._lock:
                 if self._closing and not self._painting:
-                    self._pipe.close()
+                    self._assistant.dismiss()
                     return
                 self._assign()
                 orders, self._orders = self._orders, []
                 for order in orders:
-                    with suppress(OSError):
-                        self._pipe.send(order)
-            awake = wait([self._pipe, self._bell, self._process.sentinel], timeout=5)
-            if self._bell in awake:
-                self._bell.recv()
-            try:
-                while self._pipe.poll():
-                    kind, content = self._pipe.recv()
-                    with self._lock:
-                        self._hear(kind, content)
-            except (EOFError, OSError):
+                    self._assistant.send(order)
+            messages, alive = self._assistant.listen()
+            with self._lock:
+                for kind, content in messages:
+                    self._hear(kind, content)
+            if not alive:
                 self._mourn()
-            else:
-                if self._process.sentinel in awake:
-                    self._mourn()
-
-    def _hire(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(
-            target=work, args=(theirs, self.shelf.paintings, self.threads), name="impasto painter", daemon=True
-        )
-        self._process.start()
-        theirs.close()
 
     def _mourn(self) -> None:
         """The painter's process is gone: what it painted is set aside, and another one takes its place."""
-        assert self._process
-        assert self._pipe
-        self._process.join(5)
-        self._pipe.close()
-        code = self._process.exitcode
+        code = self._assistant.bury()
         with self._lock:
-            self.failures = 0 if self.ready else self.failures + 1
+            self._failures = 0 if self.ready else self._failures + 1
             self.ready = False
             if it := self._painting:
                 self._painting = None
-                asked = it.message.startswith("Stopped")
-                self._set_aside(
-                    it,
-                    it.message if asked else f"The painter's process ended (code {code}), perhaps for lack of memory.",
-                    "stopped" if asked else "failed",
-                )
+                asked = it.message == AT_ONCE
+                said = AT_ONCE if asked else f"The painter's process ended (code {code}), perhaps for lack of memory."
+                self._set_aside(it, said, "stopped" if asked else "failed")
                 self._mark(it.identity)
             self.revision += 1
             closing = self._closing
         if not closing:
-            time.sleep(min(30, 2**self.failures) if self.failures else 0)
-            self._hire()
+            time.sleep(min(30, 2**self._failures) if self._failures else 0)
+            self._assistant.hire()
 
     def _set_aside(self, it: Commission, message: str, stage: Stage = "stopped") -> None:
         it.stage = stage
@@ -367,7 +343,7 @@ class Workshop:
             self._orders[-1][1].update(content)
         else:
             self._orders.append((kind, dict(content)))
-        self._ring()
+        self._assistant.ring()
 
     def _mark(self, identity: str) -> None:
         self.revision += 1
@@ -376,23 +352,8 @@ class Workshop:
     def _changed(self, it: Commission) -> None:
         self._mark(it.identity)
         self.shelf.write(it)
-        self._ring()
-
-    def _ring(self) -> None:
-        with suppress(OSError):
-            self._rope.send(None)
+        self._assistant.ring()
 
 
 def _next_kept(it: Commission) -> int:
     return 1 + sum(name.startswith("kept-") for name in it.pictures)
-
-
-def describe(it: Commission) -> dict[str, Any]:
-    """Give what the page shows of a commission, as plain data."""
-    told = it.model_dump(mode="json", exclude={"visitor", "states", "settings"})
-    told["states"] = [{"number": known.number, "step": known.step} for known in it.states]
-    told["settings"] = {name: str(value) for name, value in it.settings.items()}
-    told["title"] = f"{Path(it.photo).stem} · {', '.join(Path(name).stem for name in it.paintings)}"
-    if it.stage in ENDED:
-        told["progress"]["points"] = []
-    return told
