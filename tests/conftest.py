@@ -96,10 +96,17 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+def open_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """A running studio, one for all tests."""
     if find_spec("gradio") is None:
         pytest.skip("needs Gradio: pip install 'impasto[studio]'")
     opened = Studio(tmp_path_factory.mktemp("studio") / "studio")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def studio(open_studio: Studio) -> Iterator[Studio]:
+    """The running studio, with nothing in it when the test ends."""
+    yield open_studio
+    open_studio.clear()

@@ -107,6 +107,15 @@ class Studio:
         assert "event: complete" in lines, lines
         return json.loads(lines[lines.index("event: complete") + 1].removeprefix("data: "))[0]
 
+    def clear(self) -> None:
+        """Stop what is painted or waits, and remove all."""
+        until = time.monotonic() + PATIENCE
+        while known := self.state()["by_identity"]:
+            assert time.monotonic() < until
+            for identity, it in known.items():
+                self.act("stop_now" if it["stage"] == "painting" else "remove", identity)
+            time.sleep(0.1)
+
     def painter(self) -> int:
         """Return the process that paints."""
         for folder in Path("/proc").glob("[0-9]*"):

@@ -132,6 +132,8 @@ class Run:
         if fixed := sorted(set(changes) - set(STEERABLE)):
             raise UsageError(f"{', '.join(fixed)} can't change while painting; {', '.join(STEERABLE)} can.")
         settings = merge_settings(self.settings, changes)
+        if settings == self.settings:
+            return
         if settings.style_blend and len(settings.style_blend) != len(self._recipe.paintings):
             raise UsageError(f"--style-blend needs a weight for each of {len(self._recipe.paintings)} paintings.")
         if (

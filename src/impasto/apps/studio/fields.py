@@ -56,7 +56,8 @@ class Form:
         def follow_preset(preset: str) -> list[Any]:
             return self.fill(Settings(preset=preset), None)[1 + MOST_PAINTINGS :]  # type: ignore[arg-type]
 
-        self.fields["preset"].input(follow_preset, self.fields["preset"], [*self.fields.values()], **quiet)
+        # Not its input: Gradio tells of one whenever the field is left, and all that was set by hand would be gone.
+        self.fields["preset"].select(follow_preset, self.fields["preset"], [*self.fields.values()], **quiet)
 
         def follow_color(color: str) -> Any:
             return gr.update(visible=color != "none")

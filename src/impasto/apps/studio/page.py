@@ -22,6 +22,7 @@ IDENTITY = "(...values) => [...values.slice(0, -1), window.impasto ? window.impa
 def build(desk: Desk) -> gr.Blocks:
     """Build the page, and the interface for programs beside it."""
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+        offer(desk)  # first, for its functions to have their own names
         html_part(
             '<header class="studio-head"><h1>impasto</h1>'
             "<p>Paint a photo in the manner of a painting, and steer while it is painted.</p></header>"
@@ -66,7 +67,6 @@ def build(desk: Desk) -> gr.Blocks:
         for source in (easel, gallery):
             source.select(said(reopen, len(outputs)), None, outputs, **QUIET)
         more.connect_reopening(outputs)
-        offer(desk)
     return page
 
 
