@@ -119,7 +119,7 @@ def test_help_says_every_knob_with_its_range_and_default(page: list[str]) -> Non
         assert re.sub(r"\s", "", str(knob.description)) in words
         if isinstance(knob.default, bool):
             assert f"{flag(name)}--no-{flag(name)[2:]}" in words
-        elif isinstance(knob.default, (int, str)):
+        elif isinstance(knob.default, (int, str)) and knob.default != "":
             assert f"[default:{knob.default}]" in words
     for said in ("[16to32768]", "[over1.05to4]", "[0tobelow1]", "[0ormore]", "[each0ormore]", "[choices:adam,lbfgs]"):
         assert said in words
@@ -138,17 +138,31 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 # What is passed on
 
 
+LISTED: dict[str, tuple[Any, ...]] = {
+    "style_blend": (3, 1),
+    "mask": ("sky.png", "rest"),
+    "style_mask": ("all", "sea.png"),
+    "style_labels": ("one.png", "other.png"),
+}
+BESIDE: dict[str, dict[str, Any]] = {"style_labels": {"labels": "photo.png"}}  # what an option does nothing without
+
+
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_an_option(studio: Studio, name: str) -> None:
-    default = {**Settings().model_dump(mode="json"), "style_blend": "3,1"}[name]
+    default = {**Settings().model_dump(mode="json"), **LISTED}[name]
     if isinstance(default, bool):
         cases: dict[Any, list[str]] = {True: [flag(name)], False: ["--no-" + flag(name)[2:]]}
     else:
-        cases = {(3, 1) if name == "style_blend" else default: [flag(name), str(default)]}
+        cases = {default: [flag(name), ",".join(map(str, default)) if name in LISTED else str(default)]}
+    beside = BESIDE.get(name, {})
     for value, words in cases.items():
-        assert main(["photo.jpg", "painting.jpg", *words]) == 0
-        assert studio.job.settings == Settings(**{name: value})
+        assert main(["photo.jpg", "painting.jpg", *words, *(it for pair in beside.items() for it in _word(*pair))]) == 0
+        assert studio.job.settings == Settings(**{name: value}, **beside)
         assert studio.job.settings.model_fields_set >= {name}
+
+
+def _word(name: str, value: str) -> tuple[str, str]:
+    return flag(name), value
 
 
 def test_a_preset_fills_only_what_is_not_given(studio: Studio) -> None:

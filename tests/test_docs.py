@@ -76,6 +76,9 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate(("photo.jpg", "painting.jpg", "one.jpg", "another.jpg", "scan.tif"), start=1):
         files.write(make_picture(60, 45, seed), name)
+    sky = torch.linspace(1, 0, 45).view(1, 1, 45, 1).expand(1, 3, 45, 60)
+    for name in ("sky.png", "face.png"):
+        files.write(sky, name)
     files.write(make_picture(60, 45), "cutout.png", alpha=torch.linspace(0, 1, 60).expand(1, 1, 45, 60))
     return tmp_path
 
@@ -152,13 +155,15 @@ def test_the_architecture_names_every_module_and_no_other():
     source = ROOT / "src" / "impasto"
     page = read_page("docs/architecture.md")
     tree = next(block for _, block in find_fences("text", "docs/architecture.md") if block.startswith("src/impasto/"))
-    listed, folder = set(), ""
+    listed: set[str] = set()
+    folders: list[str] = []
     for line in tree.splitlines()[1:]:
         name = re.match(r"([│├└─\s]*)([\w./]+)", line)
+        depth = len(name[1]) // 4 - 1 if name else 0
         if name and name[2].endswith("/"):
-            folder = name[2]
+            folders[depth:] = [name[2]]
         elif name and name[2].endswith((".py", ".safetensors")):
-            listed.add((folder if len(name[1]) > 4 else "") + name[2])
+            listed.add("".join(folders[:depth]) + name[2])
     modules = {
         path.relative_to(source).as_posix() for path in source.rglob("*") if path.suffix in (".py", ".safetensors")
     }

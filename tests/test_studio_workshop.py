@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from conftest import make_picture
 from PIL import Image
-from studio import Studio
 
 from impasto import read_recipe
 from impasto.pictures import files
+from studio import Studio
 
 SMALL = {"size": 96, "start_size": 96, "later_steps": 5}
 ENDLESS = {**SMALL, "steps": 100_000}

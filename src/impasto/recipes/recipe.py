@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from importlib.metadata import version
-from itertools import zip_longest
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -142,8 +141,10 @@ class Recipe(_Part):
         words = FILE_SETTINGS[name]
         if not files and all(it in words for it in values):
             return
-        pairs = list(zip_longest(values, files, fillvalue=Ingredient()))
-        if any(it != file.name and not (file.name is None and it in words) for it, file in pairs):
+        pairs = zip(values, files, strict=False)
+        if len(files) != len(values) or any(
+            it != file.name and not (file.name is None and it in words) for it, file in pairs
+        ):
             raise ValueError(f"the setting {name} names another file than the recipe's {name}")
 
     def dump(self) -> dict[str, Any]:
