@@ -23,6 +23,8 @@ from impasto.settings import Settings
 
 RECOVERIES = 4  # how often a scale may diverge, gone on with at a quarter of the step length each time, before it fails
 LONGEST_MOVE = 0.5  # of a pixel's range in one step of L-BFGS: further away its picture of the loss does not hold
+RISE = 1.02  # times the loss before: an L-BFGS step to more is taken back to BACK of its way, so often in a row at most
+BACK, BACKWARD_STEPS = 0.25, 4
 EXPLODED = 10.0  # times the loss that the scale began with, where that is more than the loss of a grey canvas
 ADVICE = (
     "Lower the weights (--style-weight, --content-weight, --tv-weight, --range-weight), with adam the --learning-rate, "
@@ -198,6 +200,7 @@ class Painter:
         """Take the steps of one scale; where the loss explodes, go back to the last good canvas, more carefully."""
         self._accepted, objective, self._turned = canvas.detach().clone(), look(), False
         ceiling, recoveries, settled = math.inf, 0, steps - 2  # the optimiser takes its memory in the first two steps
+        accepted, back = {"total": math.inf}, 0
         while steps:
             if self._turned:  # another objective, whose losses are not to be compared with those before
                 objective, self._turned, ceiling = look(), False, math.inf
@@ -219,6 +222,13 @@ class Painter:
                 # A canvas that begins at its goal has a loss of almost 0, and no loss has a unit: grey is the measure.
                 grey = objective.evaluate(torch.full_like(canvas, 0.5))["total"]
                 ceiling = max(EXPLODED * losses["total"], grey if math.isfinite(grey) else 0.0)
+            if losses["total"] > RISE * accepted["total"] and back < BACKWARD_STEPS and isinstance(self._optimizer, LBFGS):
+                back += 1
+                self._step_back(canvas)
+                yield accepted
+                steps -= 1
+                continue
+            accepted, back = losses, 0
             self._accept(canvas)
             yield losses
             steps -= 1
@@ -236,6 +246,14 @@ class Painter:
         self._accepted.copy_(canvas.detach())
         if self._average is not None:
             self._average.update(self._accepted)
+
+    def _step_back(self, canvas: Tensor) -> None:
+        """Take a step back to `BACK` of its way."""
+        assert isinstance(self._optimizer, LBFGS)
+        assert self._accepted is not None
+        with torch.no_grad():
+            canvas.copy_(torch.lerp(self._accepted, canvas, BACK))
+        self._optimizer.shorten(BACK)
 
     def _go_back(self, canvas: Tensor, fault: str, recoveries: int) -> None:
         assert self._accepted is not None
