@@ -17,6 +17,7 @@ from impasto.apps.sheets import read_choices
 from impasto.painting.painter import Painter
 from impasto.pictures import files
 from impasto.settings import Settings
+from impasto.textures import TEXTURE, merge_size
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
@@ -24,8 +25,11 @@ PAGES = (
     "CHANGELOG.md",
     "docs/architecture.md",
     "docs/cli.md",
+    "docs/controls.md",
+    "docs/film.md",
     "docs/guide.md",
     "docs/performance.md",
+    "docs/presets.md",
     "docs/studio.md",
     "training/README.md",
 )
@@ -83,12 +87,18 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("snippet", named(find_fences("python", "README.md", "docs/guide.md")))
+SNIPPETS = find_fences("python", "README.md", "docs/controls.md", "docs/guide.md", "docs/presets.md")
+
+
+@pytest.mark.parametrize("snippet", named(SNIPPETS))
 def test_python_snippets_run(snippet, pictures, monkeypatch):
     """Each runs as it stands, with the embedded network; only the painter's size and steps are made small."""
 
     def paint_cheaply(network, settings, *sources):
         return Painter(network, settings.model_copy(update=CHEAP), *sources)
+
+    pictures.joinpath("monets").mkdir()
+    files.write(make_picture(60, 45, 6), "monets/monet.jpg")
 
     monkeypatch.setattr(api, "Painter", paint_cheaply)
     before = set(pictures.iterdir())
@@ -110,7 +120,8 @@ def test_the_pages_show_something():
 def test_impasto_command_lines_are_understood(words):
     command, bound, *_ = app.parse_args(words, exit_on_error=False, print_error=False)
     given = {name: value for name, value in bound.arguments.items() if name in Settings.model_fields}
-    settings = read_settings(given)
+    texture = command.__name__ == "texture"
+    settings = read_settings(merge_size(given), TEXTURE) if texture else read_settings(given)
     if command.__name__ == "paint":
         assert len(settings.style_blend) in (0, len(bound.arguments["paintings"]))
     if command.__name__ == "sheet":
@@ -133,7 +144,7 @@ def test_scripts_that_are_shown_can_be_run(command):
 
 def test_options_named_in_running_text_exist():
     known = set(re.findall(r"--[a-z][a-z-]+", manual()))
-    for page in ("README.md", "docs/guide.md"):
+    for page in ("README.md", "docs/guide.md", "docs/presets.md"):
         mentioned = set(re.findall(r"`(--[a-z][a-z-]+)", FENCE.sub("", read_page(page))))
         assert mentioned
         assert mentioned <= known, page

@@ -26,7 +26,6 @@ PLAIN: dict[str, Any] = {
     "content_weight": 0.0,
     "style_taps": {"relu1_1": 1.0},
     "steps": 120,
-    "learning_rate": 0.05,
     "network": "slim",
     "style_loss": "wasserstein",
 }
@@ -72,7 +71,10 @@ def easel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def paint(*paintings: str, **chosen: Any) -> Tensor:
     """Paint the photo (1, 3, 36, 48)."""
-    return files.read(impasto.paint("photo.png", list(paintings), **{**PLAIN, **chosen})).rgb
+    spelt = {**PLAIN, **chosen}
+    if spelt["optimizer"] == "lbfgs":
+        del spelt["learning_rate"]
+    return files.read(impasto.paint("photo.png", list(paintings), **spelt)).rgb
 
 
 def is_colored(rgb: Tensor, half: int, color: tuple[float, ...]) -> bool:
@@ -192,7 +194,7 @@ def test_a_pixel_is_pulled_alike_in_small_and_large_regions(strength: float) -> 
     few, many = (torch.zeros(1, 1, 32, 192, dtype=torch.float64) for _ in range(2))
     few[..., 64:80], many[..., 88:184] = 1, 1
     sources = [Source(painting.rgb, share=1.0, place=few), Source(painting.rgb, share=strength, place=many)]
-    regions = lay_regions(network, settings, Source(canvas), sources, [style, style])
+    regions = lay_regions(network, settings, Source(canvas), sources, [style, style], [{}, {}])
     canvas = canvas.requires_grad_()
     Objective(network, settings, Source(canvas.detach()), regions).backward(canvas)
     assert canvas.grad is not None

@@ -7,16 +7,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from impasto.api import paint, rerun, start, start_job
+    from impasto.api import paint, rerun, start, start_job, texture
     from impasto.errors import DivergedError, ImpastoError, NetworkError, PictureError, RecipeError, UsageError
+    from impasto.films import film, resume_film, start_film
     from impasto.jobs import Job, Run
     from impasto.painting.painter import Step
     from impasto.recipes.recipe import Recipe
     from impasto.recipes.storage import read_recipe, write_recipe
     from impasto.settings import Settings
+    from impasto.video.job import FilmJob
+    from impasto.video.options import FilmOptions
+    from impasto.video.run import FilmRun
+    from impasto.video.sequence import FrameStep
 
 __all__ = [
     "DivergedError",
+    "FilmJob",
+    "FilmOptions",
+    "FilmRun",
+    "FrameStep",
     "ImpastoError",
     "Job",
     "NetworkError",
@@ -27,22 +36,31 @@ __all__ = [
     "Settings",
     "Step",
     "UsageError",
+    "film",
     "paint",
     "read_recipe",
     "rerun",
+    "resume_film",
     "start",
+    "start_film",
     "start_job",
+    "texture",
     "write_recipe",
 ]
 
 _HOMES = {
-    "api": ("paint", "rerun", "start", "start_job"),
+    "api": ("paint", "rerun", "start", "start_job", "texture"),
     "errors": ("DivergedError", "ImpastoError", "NetworkError", "PictureError", "RecipeError", "UsageError"),
+    "films": ("film", "resume_film", "start_film"),
     "jobs": ("Job", "Run"),
     "painting.painter": ("Step",),
     "recipes.recipe": ("Recipe",),
     "recipes.storage": ("read_recipe", "write_recipe"),
     "settings": ("Settings",),
+    "video.job": ("FilmJob",),
+    "video.options": ("FilmOptions",),
+    "video.run": ("FilmRun",),
+    "video.sequence": ("FrameStep",),
 }
 
 

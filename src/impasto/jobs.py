@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 import torch
@@ -27,7 +28,7 @@ Keeping: TypeAlias = Literal["embed", "none"]
 
 
 class Job(BaseModel):
-    """One picture to paint, as plain data: where things are, and how to paint.
+    """One picture to paint, as plain data: where things are, and how to paint. A texture has no `photo`.
 
     `save_every` is the number of steps between previews, written to OUTPUT's folder as NAME.preview.SUFFIX; 0 for none.
     What is at `output` or at the preview's place before is kept unless `overwrite`, the inputs in any case. `recipe`
@@ -37,7 +38,7 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    photo: Path
+    photo: Path | None
     paintings: Annotated[tuple[Path, ...], Field(min_length=1)]
     output: Path
     settings: Settings = Settings()
@@ -59,6 +60,7 @@ Mix: TypeAlias = Callable[[Settings], Sequence[Source]]  # the paintings with th
 
 # What may change while a picture is painted; all else decides its ladder, its network or its beginning.
 STEERABLE = (
+    "balance",
     "content_weight",
     "style_weight",
     "style_size",
@@ -84,7 +86,7 @@ class Run:
     def __init__(
         self,
         painter: Painter,
-        photo: Picture,
+        photo: Picture | None,
         recipe: Recipe,
         job: Job | None = None,
         keep: Tensor | None = None,
@@ -106,6 +108,11 @@ class Run:
             self.write_to(job.preview, job.recipe, overwrite=job.overwrite or self._previewed)
             self._previewed = True
         return step
+
+    @property
+    def painter(self) -> Painter:
+        """What paints it; a film takes its network and paintings from there."""
+        return self._painter
 
     @property
     def total(self) -> int:
@@ -198,7 +205,10 @@ class Run:
         return files.write(rgb, path, alpha=alpha, bits=bits, quality=quality, inscription=text, overwrite=overwrite)
 
     def _visible(self) -> tuple[Tensor, Tensor | None]:
-        rgb = after_painting(self._painter.picture(), self._photo, self._painter.settings)
+        rgb = self._painter.picture()
+        if self._photo is None:
+            return rgb, None
+        rgb = after_painting(rgb, self._photo, self._painter.settings)
         width, height = rgb.shape[3], rgb.shape[2]
         if self._keep is not None:
             photo, keep = (resize(it, width, height).clamp(0, 1) for it in (self._photo.rgb, self._keep))
@@ -208,11 +218,13 @@ class Run:
         return rgb, resize(self._photo.alpha, width, height).clamp(0, 1)
 
 
-def merge_settings(settings: Settings | None, changes: Mapping[str, Any]) -> Settings:
-    """Change some settings and check them all; raises UsageError that names each fault."""
+def merge_settings(
+    settings: Settings | None, asked: Mapping[str, Any], before: Mapping[str, Any] = MappingProxyType({})
+) -> Settings:
+    """Build the settings of what is `asked`, over those of `settings`, over what was `before`; names each fault."""
     given = settings.model_dump(exclude_unset=True) if settings else {}
     try:
-        return Settings(**{**given, **changes})
+        return Settings.model_validate({**before, **given, **asked}, context={"asked": asked, "strict": False})
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()]
         raise UsageError("; ".join(faults)) from None

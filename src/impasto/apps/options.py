@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Group, Parameter
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from impasto.errors import UsageError
-from impasto.settings import FILE_SETTINGS, Settings
+from impasto.settings import Settings
+from impasto.values import FILE_SETTINGS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Model = TypeVar("Model", bound=BaseModel)
 
 Quiet = Annotated[
     bool,
@@ -30,27 +32,31 @@ KINDS = {
 }
 
 
-def with_settings(defaults: Settings | None) -> Callable[[Command], Command]:
+def with_settings(defaults: Settings | None, *others: BaseModel) -> Callable[[Command], Command]:
     """Give a command every knob as an option in place of its `**given`, which holds only what the user gave.
 
-    `defaults` are shown by its help; None where what is not given comes from elsewhere.
+    `defaults` are shown by its help; None where what is not given comes from elsewhere. `others` are models whose knobs
+    the command has too, under headings of their own before those of Settings.
     """
 
     def decorate(command: Command) -> Command:
         signature = inspect.signature(command)
         own = [it for it in signature.parameters.values() if it.kind is not inspect.Parameter.VAR_KEYWORD]
-        command.__signature__ = signature.replace(parameters=own + knobs(defaults))  # type: ignore[attr-defined]
+        options = [option for other in others for option in knobs(other, type(other), 2)]
+        command.__signature__ = signature.replace(  # type: ignore[attr-defined]
+            parameters=own + options + knobs(defaults)
+        )
         return command
 
     return decorate
 
 
-def knobs(defaults: Settings | None) -> list[inspect.Parameter]:
-    """List every field of Settings as a keyword-only parameter, under its group's heading."""
+def knobs(defaults: BaseModel | None, model: type[BaseModel] = Settings, first: int = 10) -> list[inspect.Parameter]:
+    """List every field of a model as a keyword-only parameter; the first of the headings stands in place `first`."""
     shown = defaults.model_dump(mode="json") if defaults else {}
-    schemas = Settings.model_json_schema()["properties"]
+    schemas = model.model_json_schema()["properties"]
     headings = list(dict.fromkeys(schema["group"] for schema in schemas.values()))
-    groups = {heading: Group(heading, sort_key=10 + i) for i, heading in enumerate(headings)}
+    groups = {heading: Group(heading, sort_key=first + i) for i, heading in enumerate(headings)}
     return [
         inspect.Parameter(
             name,
@@ -136,7 +142,12 @@ def read_settings(given: Mapping[str, Any], before: Mapping[str, Any] | None = N
 
     Raises UsageError that names each wrong option.
     """
-    schemas = Settings.model_json_schema()["properties"]
+    return read_knobs(Settings, given, before)
+
+
+def read_knobs(model: type[Model], given: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> Model:
+    """Build a model of knobs from the options that were given. Raises UsageError that names each wrong option."""
+    schemas = model.model_json_schema()["properties"]
     words = {
         name: ",".join(value) if isinstance(value, list) else value
         for name, value in given.items()
@@ -146,10 +157,11 @@ def read_settings(given: Mapping[str, Any], before: Mapping[str, Any] | None = N
         name: _split(name, given[name]) if schemas[name]["type"] == "array" else word for name, word in words.items()
     }
     try:
-        return Settings.model_validate({**(before or {}), **values})
+        return model.model_validate({**(before or {}), **values}, context={"asked": values, "strict": True})
     except ValidationError as error:
         faults = {str(fault["loc"][0]) if fault["loc"] else "": fault for fault in error.errors()}
-        raise UsageError("\n".join(_complain(name, words, dict(fault)) for name, fault in faults.items())) from None
+        said = [_complain(name, schemas.get(name, {}), words, dict(fault)) for name, fault in faults.items()]
+        raise UsageError("\n".join(said)) from None
 
 
 def _split(name: str, given: str | list[str]) -> list[str]:
@@ -161,11 +173,10 @@ def _split(name: str, given: str | list[str]) -> list[str]:
     ]
 
 
-def _complain(name: str, words: Mapping[str, Any], fault: Mapping[str, Any]) -> str:
+def _complain(name: str, schema: Mapping[str, Any], words: Mapping[str, Any], fault: Mapping[str, Any]) -> str:
     if fault["type"] == "value_error":  # a validator of our own, which says it best
         said = str(fault["ctx"]["error"])
     else:
-        schema = Settings.model_json_schema()["properties"][name]
         span = _span(schema)
         names = schema.get("propertyNames", {}).get("enum")
         if names:

@@ -1,7 +1,7 @@
 """`impasto recipe`, `rerun` and `diff`: read how a picture was painted, paint it again, compare two."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -25,15 +25,33 @@ from impasto.pictures.targets import FORMATS
 from impasto.recipes.storage import read_recipe
 from impasto.recipes.words import describe, differences
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from impasto.recipes.recipe import Recipe
+
 Source = Annotated[Path, Parameter(help="a picture that carries its recipe, or a recipe file: .toml, .json")]
 
 
 def show_recipe(source: Source, /, *, json: Annotated[bool, Parameter(negative=(), help="as JSON")] = False) -> int:
     """Print how a picture was painted: from which files, with which settings, and what came of it."""
-    recipe = read_recipe(source)
-    for line in [recipe.to_json(indent=2)] if json else describe(recipe):
+    film = _read_film(source)
+    recipe = film[0] if film else read_recipe(source)
+    for line in [recipe.to_json(indent=2)] if json else film[1] if film else describe(recipe):
         answer(line)
     return DONE
+
+
+def _read_film(source: Path) -> "tuple[Recipe, Iterable[str]] | None":
+    """Read the recipe of a film, and tell it; None where it is no film, or nothing here reads films."""
+    if source.suffix.lower() not in (".mp4", ".m4v", ".mov", ".mkv", ".gif", ".webp", ".png", ".apng"):
+        return None
+    try:
+        from impasto.video.job import describe_film, read_film_recipe
+    except ModuleNotFoundError:
+        return None
+    recipe = read_film_recipe(source)
+    return (recipe, describe_film(recipe)) if recipe else None
 
 
 @with_settings(None)

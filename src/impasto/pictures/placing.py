@@ -12,7 +12,8 @@ from impasto.pictures.labels import list_idle, match_labels, read_labels, show
 from impasto.pictures.masks import divide, read_mask, soften
 from impasto.pictures.regions import find_regions
 from impasto.pictures.sizes import resize
-from impasto.settings import ALL, REST, Settings
+from impasto.settings import Settings
+from impasto.values import ALL, REST
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +29,15 @@ class Part:
     place: Tensor | None = None
 
 
-def plan_parts(settings: Settings, photo: Picture, paintings: Sequence[Picture]) -> tuple[list[Part], list[str]]:
+def plan_parts(settings: Settings, photo: Picture | None, paintings: Sequence[Picture]) -> tuple[list[Part], list[str]]:
     """Read or find the masks that the settings name, and list the parts, with what a user should know of them.
 
-    `photo` has to be as visible as it will be painted. Errors: UsageError that names the option; PictureError.
+    `photo` has to be as visible as it will be painted; a texture has none, and no places.
+
+    Errors: UsageError that names the option; PictureError.
     """
+    if photo is None:
+        return [Part(number, used) for number, used in enumerate(_read_used(settings.style_mask, paintings))], []
     if settings.regions:
         return _find_parts(settings.regions, photo, paintings), []
     if settings.labels:

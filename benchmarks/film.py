@@ -1,0 +1,172 @@
+"""Does a film hold together, and what does it cost: against painting each of its frames on its own.
+
+    python benchmarks/film.py FILM PAINTING [--frames 90] [--size 320] [--every 15] [--keep FOLDER] [--judge FILE]
+
+The film is painted by `impasto.film`; after every so many frames it waits while that frame and the next are painted on
+their own, with the same settings, so that both are timed on the same machine at the same time. Prints one JSON object:
+
+  seconds          of the first frame, of each later one, of all, and of a frame on its own
+  later_to_first   at most 0.2 is the aim
+  whole_to_alone   the film's time to that of all its frames painted on their own, as far as the film's style distance
+                   (all the way without --judge); at most 1/6 is the aim
+  temporal_error   mean squared difference of a picture and the one before it, carried along the photos' motion, where
+                   that is trusted; of the film, of frames on their own, and the ratio: at most 0.25 is the aim
+  style            with --judge, a program with `judge(out, content, styles, weights_dir)` that says a picture's style
+                   distance: of the film's frames, of frames on their own, and the ratio: at most 1.1 is the aim
+"""
+
+import argparse
+import importlib.util
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from torch import Tensor
+
+import impasto
+import machine
+from impasto.pictures import files
+from impasto.pictures.sizes import fit, resize
+from impasto.video.flow import follow
+from impasto.video.folders import open_reader
+
+LOOKED_AT = 5  # steps between the looks at a picture painted on its own, for its style distance so far
+
+Judge = Callable[[Tensor, Tensor], float]
+
+
+def measure(film: Path, painting: Path, frames: int, size: int, every: int, folder: Path, judge: Judge | None) -> Any:
+    """Paint the film and some frames on their own, and compare."""
+    photos = read_frames(film, frames, size)
+    output = folder / "film.mkv"
+    run = impasto.film(film, painting, output=output, size=size, end=f"{frames}f", codec="lossless", overwrite=True)
+    spent: dict[int, float] = {}
+    alone: list[tuple[int, list[Look], list[Look]]] = []
+    steps: dict[int, int] = {}
+    at = time.perf_counter()
+    for step in run:
+        spent[step.frame] = spent.get(step.frame, 0.0) + time.perf_counter() - at
+        steps[step.frame] = steps.get(step.frame, 0) + 1
+        if steps[step.frame] == 1 and step.frame % every == 2:  # one frame is done, the next has only begun
+            index = step.frame - 2
+            one, other = (paint_alone(photos[it], painting, size) for it in (index, index + 1))
+            alone.append((index, one, other))
+        at = time.perf_counter()
+    written = time.perf_counter() - at
+    pictures = read_frames(output, frames, size)
+    later = [seconds for frame, seconds in spent.items() if frame > 1]
+    errors = [temporal_error(photos[it : it + 2], pictures[it : it + 2]) for it in range(len(photos) - 1)]
+    errors_alone = [temporal_error(photos[it : it + 2], [a[-1].picture, b[-1].picture]) for it, a, b in alone]
+    seconds_alone = mean(look[-1].seconds for _, a, b in alone for look in (a, b))
+    whole = sum(spent.values()) + written
+    found: dict[str, Any] = {
+        "machine": machine.describe("cpu"),
+        "frames": len(pictures),
+        "size": size,
+        "seconds": {"first": spent[1], "later": mean(later), "whole": whole, "alone": seconds_alone},
+        "later_steps": mean(count for frame, count in steps.items() if frame > 1),
+        "later_to_first": mean(later) / spent[1],
+        "temporal_error": compare(mean(errors), mean(errors_alone)),
+    }
+    needed = seconds_alone
+    if judge:
+        ours = {it: judge(pictures[it], photos[it]) for it, _, _ in alone}
+        theirs = {it: judge(looks[-1].picture, photos[it]) for it, looks, _ in alone}
+        found["style"] = compare(mean(ours.values()), mean(theirs.values()))
+        needed = mean(seconds_to(looks, photos[it], ours[it], judge) for it, looks, _ in alone)
+        found["seconds"]["alone_to_the_same_style"] = needed
+    found["whole_to_alone"] = whole / (len(pictures) * needed)
+    return found
+
+
+class Look:
+    """A picture painted on its own, after so many seconds."""
+
+    def __init__(self, picture: Tensor, seconds: float) -> None:
+        self.picture, self.seconds = picture, seconds
+
+
+def paint_alone(photo: Tensor, painting: Path, size: int) -> list[Look]:
+    """Paint one frame as a picture; looks at it are not counted in its seconds."""
+    looks, seconds = [], 0.0
+    run = impasto.start(files.to_image(photo), painting, size=size)
+    at = time.perf_counter()
+    for step in run:
+        seconds += time.perf_counter() - at
+        if step.step % LOOKED_AT == 0 or step.step == run.total:
+            looks.append(Look(resize(files.read(run.picture()).rgb, photo.shape[3], photo.shape[2]), seconds))
+        at = time.perf_counter()
+    return looks
+
+
+def seconds_to(looks: list[Look], photo: Tensor, distance: float, judge: Judge) -> float:
+    """Say after how many seconds a picture was as near to the style, or all of them if it never was."""
+    return next((look.seconds for look in looks if judge(look.picture, photo) <= distance), looks[-1].seconds)
+
+
+def temporal_error(photos: list[Tensor], pictures: list[Tensor]) -> float:
+    """Mean squared difference of the second picture and the first, carried along, where the motion is trusted."""
+    motion = follow(photos[1], photos[0])
+    difference = (motion.warp(pictures[0]) - pictures[1]).square().mean(1, keepdim=True)
+    return float((difference * motion.trust).sum() / motion.trust.sum())
+
+
+def compare(ours: float, theirs: float) -> dict[str, float]:
+    """Put both beside each other, and their ratio."""
+    return {"film": ours, "alone": theirs, "ratio": ours / theirs}
+
+
+def read_frames(film: Path, frames: int, size: int) -> list[Tensor]:
+    """Read the first frames of a film, at the size at which they are painted."""
+    read = []
+    for frame, _ in zip(open_reader(film, 25), range(frames), strict=False):
+        width, height = fit(frame.rgb.shape[3], frame.rgb.shape[2], size)
+        read.append(resize(frame.rgb, width, height).clamp(0, 1))
+    return read
+
+
+def load_judge(path: Path, weights: Path, painting: Path, folder: Path) -> Judge:
+    """Load a judge's program; it is given files."""
+    spec = importlib.util.spec_from_file_location("judge", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def judge(picture: Tensor, photo: Tensor) -> float:
+        for rgb, name in ((picture, "picture.png"), (photo, "photo.png")):
+            files.write(rgb, folder / name, overwrite=True)
+        return float(module.judge(folder / "picture.png", folder / "photo.png", [painting], weights)["style"])
+
+    return judge
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("film", type=Path)
+    parser.add_argument("painting", type=Path)
+    parser.add_argument("--frames", type=int, default=90)
+    parser.add_argument("--size", type=int, default=320)
+    parser.add_argument("--every", type=int, default=15, help="frames between those painted on their own")
+    parser.add_argument("--keep", type=Path, help="a folder for the film")
+    parser.add_argument("--judge", type=Path, help="a program with a function judge")
+    parser.add_argument("--judge-weights", type=Path, default=Path(), help="the folder that it is given")
+    given = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.keep or Path(temporary)
+        folder.mkdir(exist_ok=True)
+        judge = load_judge(given.judge, given.judge_weights, given.painting, Path(temporary)) if given.judge else None
+        found = measure(given.film, given.painting, given.frames, given.size, given.every, folder, judge)
+    json.dump(found, sys.stdout, indent=2)
+    print()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

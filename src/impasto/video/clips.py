@@ -1,0 +1,212 @@
+"""A film as frames in time, whatever it is kept in: what a reader gives, what of it is chosen, where it is cut."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from impasto.errors import PictureError, UsageError
+from impasto.pictures.sizes import fit, resize
+
+THUMB = 64  # longer side on which shots are told apart
+CUT = 12 / 255  # mean difference of two thumbnails from which there may be a cut between them
+CUT_RATIO = 3.0  # and how many times the difference of the frames around it that is
+AROUND = 2  # frames before and after that are looked at for it
+GRID = 4  # frames across and down in the picture from which a film's colours are taken
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A frame: `rgb` (1, 3, H, W) and, where anything is transparent, `alpha` (1, 1, H, W); seconds as fractions.
+
+    `time` is on the film's own clock. `aspect` is the width of a pixel relative to its height, `number` the place in
+    the film, from 1, once it is chosen.
+    """
+
+    rgb: Tensor
+    alpha: Tensor | None
+    time: Fraction
+    duration: Fraction
+    aspect: Fraction = Fraction(1)
+    name: str = ""
+    number: int = 0
+
+
+class Reader(Protocol):
+    """A film that can be read from its beginning, any number of times."""
+
+    path: Path
+    clock: Fraction  # the unit, in seconds, in which it keeps time
+    notes: list[str]
+
+    def __iter__(self) -> Iterator[Frame]: ...
+
+    @property
+    def sound(self) -> Path | None:
+        """Where sound and subtitles are, if there may be any."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in a film: a time in seconds, or a frame's number from 1."""
+
+    seconds: Fraction | None = None
+    number: int | None = None
+
+
+def read_place(text: str, option: str) -> Place:
+    """Read `12.5` and `1:02.5` as times, `90f` as the number of a frame. Raises UsageError for what is neither.
+
+    Example: read_place("1:02.5", "--start").seconds == Fraction("62.5")
+    """
+    if found := re.fullmatch(r"(\d{1,9})f", text.strip()):
+        if int(found[1]) < 1:
+            raise UsageError(f"{option} {text}: frames are counted from 1f")
+        return Place(number=int(found[1]))
+    if found := re.fullmatch(r"(?:(?:(\d{1,4}):)?(\d{1,6}):)?(\d{1,9}(?:\.\d{1,9})?)", text.strip()):
+        hours, minutes, seconds = found.groups()
+        return Place(seconds=3600 * Fraction(hours or 0) + 60 * Fraction(minutes or 0) + Fraction(seconds))
+    raise UsageError(f"{option} {text}: takes a time, such as 12.5 or 1:02.5, or a frame's number, such as 90f")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What of a film is painted: from `start`, up to `end`, of that each `every`th frame."""
+
+    start: Place = Place()
+    end: Place = Place()
+    every: int = 1
+
+    def of(self, reader: Reader) -> Iterator[Frame]:
+        """Yield the frames that are chosen; each lasts until the next one, or as long as those left out after it.
+
+        Raises PictureError where the frames are not all of one size.
+        """
+        shape, kept, taken = None, None, 0
+        for number, frame in enumerate(reader, start=1):
+            if shape and frame.rgb.shape != shape:
+                raise PictureError(
+                    f"{frame.name or reader.path} is {frame.rgb.shape[3]} x {frame.rgb.shape[2]}, the frames before it "
+                    f"{shape[3]} x {shape[2]}: a film's frames have one size"
+                )
+            shape = frame.rgb.shape
+            if self._is_before(frame, number):
+                continue
+            if self._is_after(frame, number):
+                break
+            if taken % self.every == 0:
+                if kept:
+                    yield replace(kept, duration=frame.time - kept.time)
+                kept = replace(frame, number=number)
+            elif kept:
+                kept = replace(kept, duration=frame.time + frame.duration - kept.time)
+            taken += 1
+        if kept:
+            yield kept
+
+    def _is_before(self, frame: Frame, number: int) -> bool:
+        if self.start.number is not None:
+            return number < self.start.number
+        return self.start.seconds is not None and frame.time < self.start.seconds
+
+    def _is_after(self, frame: Frame, number: int) -> bool:
+        if self.end.number is not None:
+            return number > self.end.number
+        return self.end.seconds is not None and frame.time >= self.end.seconds
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What is known of the chosen frames before any is painted.
+
+    `times` and `durations` in seconds, `numbers` their places in the film from 1, `cuts` the indices of frames that
+    begin a shot, never 0. `width` and `height` are those of the frames shown with square pixels.
+    """
+
+    width: int
+    height: int
+    times: tuple[Fraction, ...]
+    durations: tuple[Fraction, ...]
+    numbers: tuple[int, ...]
+    cuts: tuple[int, ...]
+    transparent: bool
+    colors: Tensor = field(compare=False)  # (1, 3, h, w): small frames from all over the film, of a frame's aspect
+
+    @property
+    def end(self) -> Fraction:
+        """When the last frame is over."""
+        return self.times[-1] + self.durations[-1]
+
+
+def survey(reader: Reader, choice: Choice) -> Timeline:
+    """Look through the chosen frames once. Raises PictureError where there are none."""
+    times: list[Fraction] = []
+    durations: list[Fraction] = []
+    numbers: list[int] = []
+    differences = [0.0]
+    thumbs: list[Tensor] = []
+    before: Tensor | None = None
+    width = height = 0
+    transparent = False
+    for frame in choice.of(reader):
+        if not times:
+            width, height = show_size(frame)
+        thumb = _shrink(frame)
+        if before is not None:
+            differences.append(float((thumb - before).abs().mean()))
+        before = thumb
+        thumbs.append((thumb * 255).round().byte())
+        times.append(frame.time)
+        durations.append(frame.duration)
+        numbers.append(frame.number)
+        transparent = transparent or frame.alpha is not None
+    if not times:
+        raise PictureError(f"{reader.path} has no frames between --start and --end: choose others")
+    cuts = tuple(find_cuts(differences))
+    return Timeline(width, height, tuple(times), tuple(durations), tuple(numbers), cuts, transparent, _lay_out(thumbs))
+
+
+def find_cuts(differences: Sequence[float]) -> Iterator[int]:
+    """Yield the frames at which a shot begins, given each frame's mean difference from the one before it.
+
+    A cut differs by much, and by much more than the frames around it: fast motion differs by much for a while.
+    Source: the adaptive detector of PySceneDetect, on colours.
+    """
+    last = 0
+    for index in range(1, len(differences)):
+        around = [*differences[max(1, index - AROUND) : index], *differences[index + 1 : index + 1 + AROUND]]
+        usual = sum(around) / len(around) if around else 0.0
+        if differences[index] > max(CUT, CUT_RATIO * usual) and index > last:
+            yield index
+            last = index
+
+
+def show_size(frame: Frame) -> tuple[int, int]:
+    """Give a frame's width and height with square pixels; none are thrown away."""
+    height, width = frame.rgb.shape[2:]
+    if frame.aspect >= 1:
+        return max(1, round(width * frame.aspect)), height
+    return width, max(1, round(height / frame.aspect))
+
+
+def choose_size(width: int, height: int, longer: int, even: bool) -> tuple[int, int]:
+    """Give the size to paint at, `longer` on its longer side; `even` sides where a codec takes no others."""
+    wide, high = fit(width, height, longer)
+    return (max(2, wide // 2 * 2), max(2, high // 2 * 2)) if even else (wide, high)
+
+
+def _lay_out(thumbs: Sequence[Tensor]) -> Tensor:
+    """Lay small frames, evenly from all over the film, out in a square of them."""
+    chosen = [thumbs[index * len(thumbs) // GRID**2] for index in range(GRID**2)]
+    rows = [torch.cat(chosen[row * GRID : (row + 1) * GRID], 3) for row in range(GRID)]
+    return torch.cat(rows, 2).float() / 255
+
+
+def _shrink(frame: Frame) -> Tensor:
+    wide, high = fit(*show_size(frame), THUMB)
+    return resize(frame.rgb, wide, high).clamp(0, 1)

@@ -1,0 +1,137 @@
+"""A film being painted: an iterator of FrameSteps, and the film at the end or at any time before."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from impasto.errors import UsageError
+from impasto.pictures import files
+from impasto.recipes.inputs import weigh
+from impasto.recipes.recipe import Recipe, Result
+from impasto.recipes.storage import write_recipe
+from impasto.video.delivery import Delivery
+from impasto.video.job import FilmJob, FilmRecipe
+from impasto.video.sequence import FilmSequence, FrameStep
+from impasto.video.storage import Storage
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class FilmRun:
+    """A film being painted: iterate over it for FrameSteps; with the last one the film is written.
+
+    Nothing is painted that is not asked for. What is painted is kept in `folder`, from which `impasto.resume_film`
+    goes on whatever has happened. `notes` holds what a user should know. Errors while iterating: DivergedError;
+    PictureError where the disk refuses.
+    """
+
+    def __init__(
+        self,
+        job: FilmJob,
+        sequence: FilmSequence,
+        delivery: Delivery,
+        storage: Storage,
+        recipe: Recipe,
+        notes: list[str],
+    ) -> None:
+        self._job, self._sequence, self._delivery, self._storage = job, sequence, delivery, storage
+        self._recipe, self._own_notes = recipe, notes
+        self._last: FrameStep | None = None
+        self.finished = False
+
+    def __iter__(self) -> Iterator[FrameStep]:
+        return self
+
+    def __next__(self) -> FrameStep:
+        try:
+            self._last = step = next(self._sequence)
+        except StopIteration:
+            if not self.finished:
+                self._finish()
+            raise
+        return step
+
+    @property
+    def output(self) -> Path:
+        """Where the film goes."""
+        return self._job.output
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept while it is painted."""
+        return self._storage.folder
+
+    @property
+    def frames(self) -> int:
+        """How many frames there are in all."""
+        return self._sequence.frames
+
+    @property
+    def done(self) -> int:
+        """How many frames from the first on have been painted at least once."""
+        return next((it for it in range(self.frames) if self._storage.latest(it) is None), self.frames)
+
+    @property
+    def notes(self) -> list[str]:
+        """What happened that a user should know, in order."""
+        return [*self._own_notes, *self._sequence.notes]
+
+    def picture(self) -> "Image":
+        """Return the frame that is being painted, as far as it is, as a PIL image in sRGB."""
+        if self._sequence.painter is None:
+            raise UsageError("Nothing is painted yet: ask for a step first.")
+        return files.to_image(self._sequence.painter.picture())
+
+    def recipe(self, frames: int | None = None) -> FilmRecipe:
+        """Return how the film is painted, and how far it is."""
+        frames = self.done if frames is None else frames
+        timeline, options = self._delivery.timeline, self._job.options
+        last = dict(self._last.losses) if self._last else {}
+        result = Result(
+            width=self._sequence.width,
+            height=self._sequence.height,
+            bits=8,
+            quality=options.quality,
+            step=frames,
+            steps=len(timeline.times),
+            losses=last,
+        )
+        return FilmRecipe(**{**self._recipe.model_dump(), "film": options, "result": result})
+
+    def write_unfinished(self) -> Path | None:
+        """Write the film as far as it is painted; None where not even one frame is. It is gone on with all the same."""
+        self._sequence.close()
+        frames = self.done
+        if frames:
+            self._write(frames)
+            self._storage.write_plan(json.dumps({**self._plan(), "unfinished": self._weigh_output()}))
+        self._delivery.stop()
+        self._storage.release()
+        return self.output if frames else None
+
+    def close(self) -> None:
+        """Stop, and write nothing; the folder stays."""
+        self._sequence.close()
+        self._delivery.stop()
+        self._storage.release()
+
+    def _finish(self) -> None:
+        self._write(self.frames)
+        self._storage.remove()
+        self.finished = True
+
+    def _write(self, frames: int) -> None:
+        recipe = self.recipe(frames)
+        self._delivery.inscription = recipe.to_json() if self._job.recipe == "embed" else ""
+        self._delivery.write(frames)
+        if self._job.recipe_file:
+            write_recipe(recipe, self._job.recipe_file, overwrite=True)
+        self._delivery.overwrite = True  # what is there is this film from now on
+
+    def _plan(self) -> dict[str, Any]:
+        return dict(json.loads((self.folder / "film.json").read_text(encoding="utf-8")))
+
+    def _weigh_output(self) -> str | None:
+        return weigh(self.output).sha256 if self.output.is_file() else None

@@ -1,0 +1,231 @@
+"""Painting the frames of a film one after the other, through an easel that it is given."""
+
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from impasto.painting.following import Beginning, FollowingPainter
+from impasto.painting.objective import Pull
+from impasto.painting.painter import Painter, Step
+from impasto.painting.style import Source
+from impasto.video.options import FilmOptions
+from impasto.video.scout import Photos, Ready, Scout
+from impasto.video.storage import Storage
+
+STEADY = 0.8  # how much of L-BFGS's scale is that of the frames before
+BLEND = 0.5  # share of the neighbour's picture in what a frame begins with, where it is gone over again
+
+
+@dataclass(frozen=True)
+class FrameStep(Step):
+    """A step of a film's frame: `frame` of `frames`, and which of the `turns` over the film, all from 1."""
+
+    frame: int
+    frames: int
+    turn: int
+    turns: int
+
+
+class Easel(Protocol):
+    """What paints a frame."""
+
+    def begin(self, frame: int, photo: Source, canvas: Tensor | None) -> Painter:
+        """Paint a frame, counted from 0, as a single picture is painted, from `canvas` where it is given."""
+
+    def follow(self, frame: int, photo: Source, beginning: Beginning, steps: int) -> FollowingPainter:
+        """Go on from `beginning`."""
+
+
+class Audience(Protocol):
+    """Who is shown each frame as soon as it is painted."""
+
+    def show(self, turn: int, frame: int, picture: Tensor, photo: Source) -> None:
+        """Show a picture (1, 3, H, W) of a frame, counted from 0."""
+
+
+class FilmSequence:
+    """An iterator of FrameSteps over all frames and turns; what is done already is left out.
+
+    `cuts` are the frames, counted from 0, that begin a shot. With `repeating`, a frame that is the one before again
+    keeps its picture.
+    """
+
+    def __init__(
+        self,
+        easel: Easel,
+        photos: Photos,
+        frames: int,
+        size: tuple[int, int],
+        cuts: Sequence[int],
+        options: FilmOptions,
+        storage: Storage,
+        audience: Audience,
+        repeating: bool = True,
+    ) -> None:
+        self.easel, self.photos, self.frames, self.options = easel, photos, frames, options
+        self.storage, self.audience = storage, audience
+        self.width, self.height = size
+        self.repeating = repeating
+        self.starts = sorted({0, *cuts})
+        self.notes: list[str] = []
+        self.painter: Painter | None = None
+        self._kept: Future[None] | None = None
+        self._recent: dict[tuple[int, int], Tensor] = {}  # pictures, by turn and frame
+        self._record: tuple[int, int, dict[str, Any]] = (0, 0, {})  # the last one: turn, frame, what is known of it
+        self._iterator: Generator[FrameStep] = self._paint()
+
+    def __iter__(self) -> Iterator[FrameStep]:
+        return self
+
+    def __next__(self) -> FrameStep:
+        return next(self._iterator)
+
+    def close(self) -> None:
+        """Finish what is being written, and stop."""
+        self._iterator.close()
+
+    def _paint(self) -> Generator[FrameStep]:
+        with ThreadPoolExecutor(1, "impasto-keep") as keeper:
+            try:
+                for turn in range(1, self.options.passes + 1):
+                    order = [*range(self.frames)] if turn % 2 else [*reversed(range(self.frames))]
+                    left = [frame for frame in order if not self.storage.is_done(turn, frame)]
+                    with Scout(self.photos, left, self._neighbours(turn)) as scout:
+                        for ready in scout:
+                            yield from self._paint_frame(turn, ready, keeper)
+            finally:
+                self._settle()
+
+    def _neighbours(self, turn: int) -> dict[int, list[int]]:
+        """List the frames to which each frame's motion is wanted, in the order of their weight."""
+        back = self.options.look_back if self.options.temporal_weight else (1,)
+        found = {}
+        for frame in range(self.frames):
+            start, end = self._shot(frame)
+            others = [frame - far for far in sorted({1, *back})] if turn == 1 else [frame - 1, frame + 1]
+            found[frame] = [other for other in others if start <= other < end]
+        return found
+
+    def _shot(self, frame: int) -> tuple[int, int]:
+        start = max(it for it in self.starts if it <= frame)
+        return start, min((it for it in self.starts if it > frame), default=self.frames)
+
+    def _paint_frame(self, turn: int, ready: Ready, keeper: ThreadPoolExecutor) -> Iterator[FrameStep]:
+        frame = ready.frame
+        seen = ready.photo.alpha is None or bool(ready.photo.alpha.any())
+        if not seen or (turn == 1 and ready.repeats and self.repeating):
+            picture = self._picture(turn, frame - 1) if seen else ready.photo.rgb
+            record = {**self._recall(turn, frame), "steps": 0, "seconds": 0.0}
+        else:
+            painter = self._set_up(turn, ready)
+            self.painter, told, totals = painter, len(painter.notes), []
+            for step in painter:
+                totals.append(step.losses["total"])
+                yield self._place(step, turn, frame)
+                if isinstance(painter, FollowingPainter) and self._is_done(totals, painter):
+                    break
+            self.notes += [f"frame {frame + 1}: {note}" for note in painter.notes[told:]]
+            picture = painter.picture()
+            record = {"steps": len(totals), "total": totals[-1], "seconds": round(step.seconds, 3)}
+            record |= self._remember(painter, turn, frame)
+        picture = (picture.clamp(0, 1) * 255).round() / 255  # as it will be read
+        self._recent[turn, frame], self._record = picture, (turn, frame, record)
+        for old in [
+            key for key in self._recent if key[0] == turn and abs(key[1] - frame) > max(self.options.look_back)
+        ]:
+            del self._recent[old]
+        self._settle()
+        self._kept = keeper.submit(self._keep, turn, ready, picture, record)
+
+    def _place(self, step: Step, turn: int, frame: int) -> FrameStep:
+        return FrameStep(
+            step.scale,
+            step.scales,
+            step.step,
+            step.width,
+            step.height,
+            step.losses,
+            step.seconds,
+            frame=frame + 1,
+            frames=self.frames,
+            turn=turn,
+            turns=self.options.passes,
+        )
+
+    def _keep(self, turn: int, ready: Ready, picture: Tensor, record: dict[str, Any]) -> None:
+        self.storage.keep(turn, ready.frame, picture, record)
+        self.audience.show(turn, ready.frame, picture, ready.photo)
+
+    def _settle(self) -> None:
+        """Wait until the last picture is kept, and learn whether it could be."""
+        kept, self._kept = self._kept, None
+        if kept:
+            kept.result()
+
+    def _is_done(self, totals: list[float], painter: FollowingPainter) -> bool:
+        """Tell whether two steps together were worth less than two are to be; a first one without a scale is none."""
+        few = 2 if painter.beginning.scale else 4
+        return len(totals) > few and totals[-3] - totals[-1] < 2 * self.options.patience * abs(totals[-1])
+
+    def _set_up(self, turn: int, ready: Ready) -> Painter:
+        frame, photo = ready.frame, ready.photo
+        if turn == 1 and frame in self.starts:
+            carry = self.options.cuts == "carry" and frame > 0
+            return self.easel.begin(frame, photo, self._picture(turn, frame - 1) if carry else None)
+        canvas, pulls = self._begin_first(ready) if turn == 1 else self._begin_again(turn, ready)
+        known = self._recall(turn, frame)
+        beginning = Beginning(canvas, pulls, known.get("scale"), known.get("grey"))
+        return self.easel.follow(frame, photo, beginning, self.options.frame_steps)
+
+    def _begin_first(self, ready: Ready) -> tuple[Tensor, list[Pull]]:
+        """Begin with the picture before where it can be carried here, with the photo elsewhere."""
+        pulls, left = [], torch.ones_like(ready.photo.rgb[:, :1])
+        canvas = ready.photo.rgb
+        for other, motion in ready.motions.items():
+            last = self._picture(1, other)
+            carried = motion.carry(last)
+            if other == ready.frame - 1 and self.options.frame_init == "warped":
+                canvas = torch.lerp(canvas, carried, torch.maximum(motion.trust, motion.likeness))
+            elif other == ready.frame - 1 and self.options.frame_init == "previous":
+                canvas = last
+            if ready.frame - other in self.options.look_back and self.options.temporal_weight:
+                weights = torch.minimum(motion.trust, left)  # the closest first
+                left = left - weights
+                pulls.append(Pull(carried, weights * self.options.temporal_weight))
+        return canvas, pulls
+
+    def _begin_again(self, turn: int, ready: Ready) -> tuple[Tensor, list[Pull]]:
+        """Begin with the frame's own picture, blended with the neighbour's that was gone over just now."""
+        canvas, pulls = self._picture(turn - 1, ready.frame), []
+        newer = ready.frame - 1 if turn % 2 else ready.frame + 1
+        for other, motion in ready.motions.items():
+            carried = motion.carry(self._picture(turn if other == newer else turn - 1, other))
+            if other == newer:
+                canvas = torch.lerp(canvas, carried, BLEND * motion.trust)
+            pulls.append(Pull(carried, motion.trust * self.options.temporal_weight))
+        return canvas, pulls if self.options.temporal_weight else []
+
+    def _picture(self, turn: int, frame: int) -> Tensor:
+        """Return a picture that was painted before."""
+        known = self._recent.get((turn, frame))
+        return self.storage.picture(turn, frame) if known is None else known
+
+    def _recall(self, turn: int, frame: int) -> dict[str, Any]:
+        """Return what is known from the frame that was painted before this one."""
+        before = frame - 1 if turn % 2 else frame + 1
+        if self._record[:2] == (turn, before):
+            return self._record[2]
+        return self.storage.record(turn, before) if self.storage.is_done(turn, before) else {}
+
+    def _remember(self, painter: Painter, turn: int, frame: int) -> dict[str, Any]:
+        """Return what is to be known at the next frame."""
+        if not isinstance(painter, FollowingPainter):
+            return {}
+        before, scale = self._recall(turn, frame).get("scale"), painter.scale
+        if before and scale:
+            scale = before**STEADY * scale ** (1 - STEADY)
+        return {"scale": scale, "grey": painter.grey}

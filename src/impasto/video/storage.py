@@ -1,0 +1,159 @@
+"""A film that is being painted, on the disk: a folder beside it from which it goes on after any end.
+
+A frame is done when its picture is there and its line in the log; each is written whole, the picture first.
+"""
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from impasto.errors import PictureError, UsageError
+from impasto.pictures import files
+from impasto.pictures.targets import written_whole
+
+SUFFIX = ".film"
+PARTS = ".impasto-*.part"  # what was being written when the program was killed
+PLAN, LOG, LOCK, SO_FAR = "film.json", "log.jsonl", "lock", "so_far.mp4"
+
+
+def find_folder(path: Path) -> Path:
+    """Find the folder of a film by the folder's own name or the film's. Raises UsageError where there is none."""
+    for folder in (path, folder_of(path)):
+        if (folder / PLAN).is_file():
+            return folder
+    raise UsageError(f"{path}: no film was begun there; name a film that was not finished, or its {SUFFIX} folder")
+
+
+def folder_of(output: Path) -> Path:
+    """Name the folder beside a film in which it is being painted."""
+    return output.with_name(output.name.replace("%", "") + SUFFIX)
+
+
+class Storage:
+    """The folder of one film: its plan, and of each pass the pictures with what is to be known of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = FileLock(folder / LOCK)
+        self._records: dict[tuple[int, int], dict[str, Any]] = {}
+
+    @property
+    def so_far(self) -> Path:
+        """Where the film is that can be played while it is painted."""
+        return self.folder / SO_FAR
+
+    def create(self, plan: str) -> None:
+        """Make the folder and write the film's plan. Raises PictureError where one is there, or the disk refuses."""
+        try:
+            self.folder.mkdir()
+        except FileExistsError:
+            raise PictureError(
+                f"{self.folder}: this film was begun already: impasto resume {self.folder} goes on with it, "
+                "--overwrite begins it again"
+            ) from None
+        except OSError as error:
+            raise PictureError(f"{self.folder} can't be made: {error.strerror or error}") from None
+        self._take()
+        self.write_plan(plan)
+
+    def clear(self) -> None:
+        """Throw away what an earlier film of the same name has left; not while it is being painted."""
+        self._take()
+        self.remove()
+
+    def open(self) -> dict[str, Any]:
+        """Return the plan of a film that was begun, and take in what is done of it.
+
+        Raises PictureError where it is damaged, or another program is painting it.
+        """
+        self._take()
+        try:
+            plan = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
+            log = (self.folder / LOG).read_bytes() if (self.folder / LOG).exists() else b""
+        except (OSError, ValueError) as error:
+            raise PictureError(f"{self.folder} is damaged ({error}): begin the film again with --overwrite") from None
+        whole = log[: log.rfind(b"\n") + 1]  # a line that was being written is cut off, and its frame done again
+        if len(whole) < len(log):
+            os.truncate(self.folder / LOG, len(whole))
+        for line in whole.splitlines():
+            record = json.loads(line)
+            self._records[record["pass"], record["frame"]] = record
+        return dict(plan)
+
+    def write_plan(self, plan: str) -> None:
+        """Write the plan, whole or not at all."""
+        with written_whole(self.folder / PLAN, overwrite=True) as file:
+            file.write(plan.encode())
+
+    def keep(self, turn: int, frame: int, picture: Tensor, record: dict[str, Any]) -> Tensor:
+        """Keep a picture (1, 3, H, W) of a pass; returns it as it will be read, in 8 bits."""
+        kept = (picture.clamp(0, 1) * 255).round() / 255
+        path = self._name(turn, frame)
+        path.parent.mkdir(exist_ok=True)
+        files.write(kept, path, overwrite=True)
+        line = {"pass": turn, "frame": frame, **record}
+        try:
+            with (self.folder / LOG).open("ab") as log:
+                log.write(json.dumps(line).encode() + b"\n")
+                log.flush()
+                os.fsync(log.fileno())
+        except OSError as error:
+            raise PictureError(f"{self.folder / LOG} can't be written, {error.strerror}: make room") from error
+        self._records[turn, frame] = line
+        return kept
+
+    def is_done(self, turn: int, frame: int) -> bool:
+        """Tell whether a frame of a pass is painted."""
+        return (turn, frame) in self._records
+
+    def record(self, turn: int, frame: int) -> dict[str, Any]:
+        """Return what was kept beside a frame's picture."""
+        return self._records[turn, frame]
+
+    def picture(self, turn: int, frame: int) -> Tensor:
+        """Read the picture of a frame (1, 3, H, W)."""
+        return files.read(self._name(turn, frame)).rgb
+
+    def latest(self, frame: int) -> int | None:
+        """Return the last pass in which a frame was painted, None if it was in none."""
+        return max((turn for turn, done in self._records if done == frame), default=None)
+
+    def remove(self) -> None:
+        """Throw the folder away, file by file, and nothing that is not the film's."""
+        self._lock.release()
+        empty(self.folder)
+
+    def release(self) -> None:
+        """Let another program go on with the film."""
+        self._lock.release()
+
+    def _take(self) -> None:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise PictureError(f"{self.folder}: another program is painting this film at the moment") from None
+        except OSError as error:
+            raise PictureError(f"{self.folder} can't be written: {error.strerror or error}") from None
+
+    def _name(self, turn: int, frame: int) -> Path:
+        return self.folder / f"pass{turn}" / f"{frame + 1:06}.png"
+
+
+def empty(folder: Path) -> None:
+    """Throw away a film's folder and the files in it that are of a film being painted; others stay, and so it."""
+    for inner in [*folder.glob("pass*"), *folder.glob("photos"), *folder.glob("masks*")]:
+        for picture in [*inner.glob("*.png"), *inner.glob(PARTS)]:
+            picture.unlink()
+        with suppress(OSError):
+            inner.rmdir()
+    for name in (PLAN, LOG, SO_FAR, LOCK):
+        (folder / name).unlink(missing_ok=True)
+    for part in [*folder.glob(PARTS), *folder.glob("whole.*")]:
+        part.unlink()
+    with suppress(OSError):
+        folder.rmdir()

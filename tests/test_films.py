@@ -1,0 +1,447 @@
+"""Films painted: frames and sound kept, still where the scene is still, moving with it; ended anywhere and resumed."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import SPELT_OUT, make_picture
+from film_clips import list_packets, make_pan, make_still, write_clip
+from torch import Tensor
+
+import impasto
+from impasto.errors import PictureError, UsageError
+from impasto.pictures import files
+from impasto.pictures.sizes import resize
+from impasto.video import storage
+from impasto.video.flow import follow
+from impasto.video.folders import open_reader
+from impasto.video.frames import Film
+from impasto.video.job import read_film_recipe
+
+CHEAP = {"size": 64, "start_size": 64, "steps": 8, "frame_steps": 5, "optimizer": "lbfgs"}
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, weights_file: Path) -> dict[str, Any]:
+    """A painting and what is to be spelt out, and the current folder's files."""
+    painting = files.write(make_picture(60, 60, 7), tmp_path / "painting.png")
+    return {"paintings": painting, **SPELT_OUT, "network": str(weights_file), **CHEAP}
+
+
+def paint(source: Path, output: Path, inputs: dict[str, Any], **chosen: Any) -> list[impasto.FrameStep]:
+    return list(impasto.film(source, output=output, **{**inputs, **chosen}))
+
+
+def read(path: Path) -> list[Tensor]:
+    return [frame.rgb for frame in open_reader(path, 25)]
+
+
+def test_a_film_keeps_its_frames_times_and_sound(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    ticks = [0, 512, 2048, 2560, 5120, 5632]
+    source = write_clip(tmp_path / "a.mp4", make_pan(6, 96, 64), ticks=ticks, sound="aac")
+    steps = paint(source, tmp_path / "b.mp4", inputs)
+    frames = list(Film(tmp_path / "b.mp4"))
+    assert [frame.time * 12800 for frame in frames] == ticks
+    assert frames[0].rgb.shape == (1, 3, 42, 64)
+    before, after = (list_packets(path, "audio") for path in (source, tmp_path / "b.mp4"))
+    assert [data for _, data in after] == [data for _, data in before]
+    assert {step.frame for step in steps} == {1, 2, 3, 4, 5, 6}
+    assert sum(step.frame == 1 for step in steps) == 8
+    assert max(sum(step.frame == frame for step in steps) for frame in range(2, 7)) <= 5
+    assert sorted(it.name for it in tmp_path.iterdir()) == ["a.mp4", "b.mp4", "painting.png"]
+    recipe = read_film_recipe(tmp_path / "b.mp4")
+    assert recipe is not None
+    assert (recipe.photo.name, recipe.settings.steps, recipe.film.frame_steps) == ("a.mp4", 8, 5)
+    assert recipe.result is not None
+    assert recipe.result.step == 6
+
+
+def test_a_part_of_a_film_keeps_the_sound_of_that_part(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    source = write_clip(tmp_path / "a.mp4", make_pan(12), sound="aac")
+    paint(source, tmp_path / "b.mp4", inputs, start="0.08", end="10f", every=2, frame_steps=1, steps=1)
+    frames = list(Film(tmp_path / "b.mp4"))
+    assert [frame.time for frame in frames] == [0, Fraction(2, 25), Fraction(4, 25), Fraction(6, 25)]
+    assert sum(frame.duration for frame in frames) == Fraction(8, 25)
+    times = [float(time) for time, _ in list_packets(tmp_path / "b.mp4", "audio")]
+    assert 0 <= min(times) <= 0.07
+    assert max(times) < 0.33
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_a_still_clip_stays_still(tmp_path: Path, inputs: dict[str, Any], noise: float) -> None:
+    source = write_clip(tmp_path / "a.mkv", make_still(6, noise=noise), codec="ffv1")
+    paint(source, tmp_path / "b.mkv", inputs, codec="lossless", size=64)
+    frames = read(tmp_path / "b.mkv")
+    assert len(frames) == 6
+    moved = [float((after - before).abs().mean()) for before, after in itertools.pairwise(frames)]
+    assert max(moved) < 0.01 if noise else max(moved) == 0
+
+
+def test_the_texture_moves_with_the_scene(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    scene = make_pan(6, step=3)
+    source = write_clip(tmp_path / "a.mkv", scene, codec="ffv1", pixels="bgr0")
+    apart = []
+    for frame in (0, 1):  # painted each on its own, from noise of its own: what there is to be held together
+        write_clip(tmp_path / f"one{frame}.mkv", scene[frame : frame + 1], codec="ffv1", pixels="bgr0")
+        paint(
+            tmp_path / f"one{frame}.mkv", tmp_path / f"p{frame}.mkv", inputs,
+            codec="lossless", steps=25, init="noise", seed=frame,
+        )  # fmt: skip
+        apart += read(tmp_path / f"p{frame}.mkv")
+    paint(source, tmp_path / "b.mkv", inputs, codec="lossless", steps=25, init="noise")
+    together = read(tmp_path / "b.mkv")
+    motion = follow(scene[1], scene[0])
+
+    def error(before: Tensor, after: Tensor) -> float:
+        return float(((motion.warp(before) - after).square() * motion.trust).mean())
+
+    assert max(error(a, b) for a, b in itertools.pairwise(together)) < 0.25 * error(*apart)
+    shifted = [float((a[..., 3:] - b[..., :-3]).square().mean()) for a, b in itertools.pairwise(together)]
+    stayed = [float((a - b).square().mean()) for a, b in itertools.pairwise(together)]
+    assert all(with_it < 0.3 * where_it_was for with_it, where_it_was in zip(shifted, stayed, strict=True))
+
+
+def test_the_temporal_loss_pulls(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    scene = make_still(3, noise=0.03)
+    source = write_clip(tmp_path / "a.mkv", scene, codec="ffv1", pixels="bgr0")
+    moved = []
+    for weight in (0, 1000):
+        paint(source, tmp_path / f"{weight}.mkv", inputs, codec="lossless", temporal_weight=weight, optimizer="adam")
+        frames = read(tmp_path / f"{weight}.mkv")
+        moved.append(float((frames[2] - frames[1]).square().mean()))
+    assert moved[1] < 0.8 * moved[0]
+
+
+def test_a_shot_after_a_cut_begins_as_it_is_asked_to(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    shots = [*make_still(4, noise=0.01), *[1 - frame for frame in make_still(4, noise=0.01, seed=2)]]
+    source = write_clip(tmp_path / "a.mp4", shots)
+    counts, first = {}, {}
+    for cuts in ("fresh", "carry", "none"):
+        steps = paint(source, tmp_path / f"{cuts}.png", inputs, cuts=cuts)
+        counts[cuts] = [sum(step.frame == frame for step in steps) for frame in range(1, 9)]
+        first[cuts] = read(tmp_path / f"{cuts}.png")[4]
+    assert counts["fresh"][0] == counts["fresh"][4] == counts["carry"][4] == 8
+    assert counts["none"][4] <= 5
+    alone = write_clip(tmp_path / "shot.mp4", shots[4:])
+    paint(alone, tmp_path / "shot.png", inputs)
+    assert float((read(tmp_path / "shot.png")[0] - first["fresh"]).abs().mean()) < 0.02
+    assert not torch.equal(first["fresh"], first["carry"])
+
+
+def test_going_over_a_film_again_brings_its_frames_together(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    source = write_clip(tmp_path / "a.mkv", make_pan(5, step=3), codec="ffv1", pixels="bgr0")
+    errors = []
+    for passes in (1, 3):
+        steps = paint(source, tmp_path / f"{passes}.mkv", inputs, passes=passes, codec="lossless", temporal_weight=5)
+        assert {step.turn for step in steps} == set(range(1, passes + 1))
+        frames = read(tmp_path / f"{passes}.mkv")
+        errors.append(sum(float((a[..., 3:] - b[..., :-3]).square().mean()) for a, b in itertools.pairwise(frames)))
+    assert errors[1] < errors[0]
+    assert [step.frame for step in steps if step.turn == 2] == sorted(
+        (step.frame for step in steps if step.turn == 2), reverse=True
+    )
+
+
+@pytest.mark.parametrize("color", ["keep", "match", "only"])
+def test_colours_do_not_pump(tmp_path: Path, inputs: dict[str, Any], color: str) -> None:
+    darker = [frame * (1 - 0.5 * (index % 2)) for index, frame in enumerate(make_still(4))]  # a lamp that flickers
+    source = write_clip(tmp_path / "a.mkv", darker, codec="ffv1", pixels="bgr0")
+    paint(source, tmp_path / "b", inputs, color=color, cuts="none")
+    frames = read(tmp_path / "b")
+    assert len(frames) == 4
+    means = torch.stack([frame.mean((2, 3))[0] for frame in frames])
+    original = torch.stack([frame.mean((2, 3))[0] for frame in darker])
+    assert float((means[0] - means[2]).abs().max()) < 0.06  # the same photo, the same colours
+    assert float((means[1] - means[0]).abs().max()) < 1.2 * float((original[1] - original[0]).abs().max())
+
+
+# In and out
+
+
+@pytest.mark.parametrize("name", ["b.gif", "b.webp", "b.png", "b", "b_%02d.jpg", "b.mkv", "b.mov"])
+def test_all_kinds_are_written(tmp_path: Path, inputs: dict[str, Any], name: str) -> None:
+    source = write_clip(tmp_path / "a.mp4", make_pan(3), sound="aac")
+    run = impasto.film(source, output=tmp_path / name, **{**inputs, "frame_steps": 1, "steps": 1})
+    for _ in run:
+        pass
+    frames = list(open_reader(tmp_path / name, 25))
+    assert len(frames) == 3
+    shown = frames[-1].time + frames[-1].duration - frames[0].time  # .mkv begins with its sound, which is earlier
+    assert float(shown) == pytest.approx(0.12, abs=0.002)
+    lost = any("left out" in note for note in run.notes)
+    assert lost == (not name.endswith((".mkv", ".mov")))
+
+
+def test_folders_and_transparency_go_in_and_out(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    alpha = torch.ones(1, 1, 48, 64)
+    alpha[..., :20] = 0
+    (tmp_path / "a").mkdir()
+    for index, frame in enumerate(make_pan(3)):
+        files.write(frame, tmp_path / "a" / f"{index}.png", alpha=alpha if index else None)
+    paint(tmp_path / "a", tmp_path / "b", inputs)
+    painted = [files.read(path) for path in sorted((tmp_path / "b").iterdir())]
+    assert [picture.alpha is not None for picture in painted] == [False, True, True]
+    for picture in painted[1:]:
+        assert picture.alpha is not None
+        assert torch.equal(picture.alpha, alpha)
+    with pytest.raises(UsageError, match="can't hold transparency"):
+        paint(tmp_path / "a", tmp_path / "b.mp4", inputs)
+
+
+def test_a_frame_that_is_all_transparent_is_left_so(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    (tmp_path / "a").mkdir()
+    for index, frame in enumerate(make_still(3)):
+        hidden = torch.zeros(1, 1, 48, 64) if index == 1 else None
+        files.write(frame, tmp_path / "a" / f"{index}.png", alpha=hidden)
+    paint(tmp_path / "a", tmp_path / "b", inputs)
+    assert len(read(tmp_path / "b")) == 3
+
+
+def test_inputs_and_what_is_there_are_kept(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    source = write_clip(tmp_path / "a.mp4", make_pan(2))
+    before = source.read_bytes()
+    with pytest.raises(UsageError, match="also the input"):
+        paint(source, source, inputs, overwrite=True)
+    (tmp_path / "b.mp4").write_text("mine")
+    with pytest.raises(PictureError, match="already exists"):
+        paint(source, tmp_path / "b.mp4", inputs)
+    (tmp_path / "f").mkdir()
+    files.write(make_picture(8, 8), tmp_path / "f" / "frame_000002.png")
+    with pytest.raises(PictureError, match=r"frame_000002\.png already exists"):
+        paint(source, tmp_path / "f", inputs)
+    with pytest.raises(UsageError, match="the folder that the frames come from"):
+        paint(tmp_path / "f" / "frame_%06d.png", tmp_path / "f" / "%d.png", inputs, overwrite=True)
+    assert source.read_bytes() == before
+    assert (tmp_path / "b.mp4").read_text() == "mine"
+    assert not list(tmp_path.glob("*.film"))
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({"output": "b.avi"}, "does not say what to write"),
+        ({"start": "soon"}, "--start soon: takes a time"),
+        ({"every": 0}, "every"),
+        ({"size": 16, "style_taps": {"relu5_1": 1.0}, "start_size": 16}, "deepest tap"),
+        ({"no_such_setting": 1}, "no_such_setting"),
+    ],
+)
+def test_wrong_options_are_said(tmp_path: Path, inputs: dict[str, Any], chosen: dict[str, Any], said: str) -> None:
+    source = write_clip(tmp_path / "a.mp4", make_pan(2))
+    output = tmp_path / chosen.pop("output", "b.mp4")
+    with pytest.raises(UsageError, match=said):
+        paint(source, output, inputs, **chosen)
+    assert not list(tmp_path.glob("*.film"))
+
+
+# Ended and gone on with
+
+
+def leave(run: impasto.FilmRun, frame: int, whole: bool) -> None:
+    """Go away in the middle of a frame, writing what there is, or as if the power had failed."""
+    for step in run:
+        if step.frame == frame and step.step == 2:
+            break
+    if whole:
+        assert run.write_unfinished() == run.output
+    else:
+        run.close()
+
+
+@pytest.mark.parametrize("chosen", [{}, {"passes": 3}, {"color": "keep"}, {"optimizer": "adam"}])
+def test_resumed_is_uninterrupted(tmp_path: Path, inputs: dict[str, Any], chosen: dict[str, Any]) -> None:
+    source = write_clip(tmp_path / "a.mp4", make_pan(6), sound="aac")
+    chosen = {**chosen, "codec": "lossless"}
+    paint(source, tmp_path / "whole.mp4", inputs, **chosen)
+    run = impasto.film(source, output=tmp_path / "b.mp4", **{**inputs, **chosen})
+    leave(run, 4, whole=True)
+    assert len(read(tmp_path / "b.mp4")) == 3 if not chosen.get("passes") else 6
+    assert list_packets(tmp_path / "b.mp4", "audio")
+    leave(impasto.resume_film(tmp_path / "b.mp4"), 5, whole=False)
+    for _ in impasto.resume_film(tmp_path / "b.mp4.film"):
+        pass
+    for one, other in zip(read(tmp_path / "whole.mp4"), read(tmp_path / "b.mp4"), strict=True):
+        assert torch.equal(one, other)
+    assert list_packets(tmp_path / "whole.mp4", "audio") == list_packets(tmp_path / "b.mp4", "audio")
+    assert not list(tmp_path.glob("*.film"))
+
+
+def test_what_is_resumed_is_what_was_begun(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    source = write_clip(tmp_path / "a.mp4", make_pan(4))
+    with pytest.raises(UsageError, match="no film was begun"):
+        impasto.resume_film(tmp_path / "b.mp4")
+    run = impasto.film(source, output=tmp_path / "b.mp4", **inputs)
+    next(run)
+    with pytest.raises(PictureError, match="another program is painting"):
+        impasto.resume_film(tmp_path / "b.mp4")
+    leave(run, 3, whole=False)
+    with pytest.raises(PictureError, match="begun already: impasto resume"):
+        impasto.film(source, output=tmp_path / "b.mp4", **inputs)
+    (tmp_path / "b.mp4").write_text("mine")  # has come there meanwhile
+    with pytest.raises(PictureError, match="already exists"):
+        list(impasto.resume_film(tmp_path / "b.mp4"))
+    (tmp_path / "b.mp4").unlink()
+    write_clip(source, make_pan(4, seed=8))
+    with pytest.raises(PictureError, match=r"a\.mp4 has changed"):
+        impasto.resume_film(tmp_path / "b.mp4")
+    (tmp_path / "b.mp4.film" / "film.json").write_text("{")
+    with pytest.raises(PictureError, match="damaged"):
+        impasto.resume_film(tmp_path / "b.mp4")
+    paint(source, tmp_path / "b.mp4", inputs, overwrite=True)
+    assert len(read(tmp_path / "b.mp4")) == 4
+
+
+def test_killed_at_any_moment_it_is_resumed(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    source = write_clip(tmp_path / "a.mp4", make_pan(8))
+    paint(source, tmp_path / "whole.mp4", inputs, codec="lossless", patience=0)
+    job = {**inputs, "codec": "lossless", "patience": 0, "paintings": str(inputs["paintings"])}
+    program = (
+        "import json, sys, impasto\nsource, output, job = sys.argv[1:]\n"
+        "for step in impasto.film(source, output=output, **json.loads(job)): print(step.frame, flush=True)"
+    )
+    words = [sys.executable, "-c", program, str(source), str(tmp_path / "b.mp4"), json.dumps(job)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if int(line) == 5:
+                break
+        time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+    folder = tmp_path / "b.mp4.film"
+    assert len(read(folder / "so_far.mp4")) >= 2
+    log = folder / "log.jsonl"
+    log.write_bytes(log.read_bytes()[:-7])  # as if it had been writing then
+    for _ in impasto.resume_film(tmp_path / "b.mp4"):
+        pass
+    for one, other in zip(read(tmp_path / "whole.mp4"), read(tmp_path / "b.mp4"), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_after_a_full_disk_it_goes_on(tmp_path: Path, inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    source = write_clip(tmp_path / "a.mp4", make_pan(5))
+    paint(source, tmp_path / "whole.mp4", inputs, codec="lossless")
+    write = storage.files.write
+
+    def fill(rgb: Tensor, path: Path, **options: Any) -> Path:
+        if path.name == "000003.png":
+            raise PictureError(f"{path} can't be written, no space left on device: make room")
+        return write(rgb, path, **options)
+
+    with monkeypatch.context() as full:
+        full.setattr(storage.files, "write", fill)
+        run = impasto.film(source, output=tmp_path / "b.mp4", **inputs, codec="lossless")
+        with pytest.raises(PictureError, match="no space left"):
+            list(run)
+        assert run.done == 2
+        run.close()
+    for _ in impasto.resume_film(tmp_path / "b.mp4"):
+        pass
+    for one, other in zip(read(tmp_path / "whole.mp4"), read(tmp_path / "b.mp4"), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_preview_is_written_on_request(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    source = write_clip(tmp_path / "a.mp4", make_pan(4))
+    job = impasto.FilmJob(
+        source=source,
+        paintings=(inputs["paintings"],),
+        output=tmp_path / "b.mp4",
+        settings=impasto.Settings(**{name: it for name, it in inputs.items() if name in impasto.Settings.model_fields}),
+        save_every=3,
+    )
+    run = impasto.start_film(job)
+    for step in run:
+        assert (tmp_path / "b.preview.png").exists() or step.frame <= 4
+    assert files.read(tmp_path / "b.preview.png").rgb.shape == (1, 3, 48, 64)
+    assert run.picture().size == (64, 48)
+
+
+def test_the_first_frame_is_painted_as_a_picture_is(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    frame = files.write(make_pan(1)[0], tmp_path / "frame.png")
+    (tmp_path / "a").mkdir()
+    files.write(files.read(frame).rgb, tmp_path / "a" / "1.png")
+    paint(tmp_path / "a", tmp_path / "b", inputs)
+    settings = {name: it for name, it in inputs.items() if name in impasto.Settings.model_fields}
+    picture = impasto.paint(frame, inputs["paintings"], **settings)
+    painted = files.read(tmp_path / "b" / "frame_000001.png").rgb
+    assert float((painted - resize(files.read(picture).rgb, 64, 48)).abs().max()) < 1.01 / 255
+
+
+# Masks
+
+
+@pytest.mark.parametrize("passes", [1, 3])
+def test_a_painting_stays_in_its_mask_as_that_moves(tmp_path: Path, inputs: dict[str, Any], passes: int) -> None:
+    files.write(torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 60, 60).contiguous(), tmp_path / "red.png")
+    files.write(torch.tensor([0, 0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 60, 60).contiguous(), tmp_path / "blue.png")
+    masks = []
+    for frame in range(4):
+        mask = torch.zeros(1, 3, 48, 64)
+        mask[..., 8 * frame : 8 * frame + 32] = 1
+        masks.append(mask)
+    (tmp_path / "masks").mkdir()
+    for frame, mask in enumerate(masks):
+        files.write(mask, tmp_path / "masks" / f"{frame}.png")
+    source = write_clip(tmp_path / "a.mkv", make_still(4), codec="ffv1")
+    chosen = {
+        **inputs,
+        "paintings": [tmp_path / "red.png", tmp_path / "blue.png"],
+        "mask": (str(tmp_path / "masks"), "rest"),
+        "content_weight": 0.001,
+        "network": "slim",
+        "steps": 25,
+        "frame_steps": 25,
+        "passes": passes,
+        "patience": 0,
+        "temporal_weight": 0,
+        "codec": "lossless",
+    }
+    list(impasto.film(source, output=tmp_path / "b.mkv", **chosen))
+    for frame, mask in zip(read(tmp_path / "b.mkv"), masks, strict=True):
+        redness = frame[:, 0] - frame[:, 2]
+        assert float(redness[mask[:, 0] > 0.5].mean()) > float(redness[mask[:, 0] < 0.5].mean()) + 0.05
+
+
+def test_what_a_mask_keeps_stays_as_it_is(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    scene = make_pan(3)
+    source = write_clip(tmp_path / "a.mkv", scene, codec="ffv1", pixels="bgr0")
+    keep = torch.zeros(1, 3, 48, 64)
+    keep[..., 32:] = 1
+    write_clip(tmp_path / "keep.mkv", [keep] * 3, codec="ffv1", pixels="bgr0")
+    files.write(keep, tmp_path / "keep.png")
+    for mask in ("keep.mkv", "keep.png"):
+        paint(source, tmp_path / f"{mask}.mkv", inputs, keep_mask=str(tmp_path / mask), codec="lossless")
+        for painted, photo in zip(read(tmp_path / f"{mask}.mkv"), scene, strict=True):
+            assert float((painted - photo)[..., 34:].abs().max()) < 0.01
+            assert float((painted - photo)[..., :30].abs().mean()) > 0.003
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ({"mask": "short.mkv"}, "--mask .* has 2 frames, but 4 are painted"),
+        ({"mask": "wide.mkv"}, "64 x 20 pixels, but the film 64 x 48"),
+        ({"mask": "none.mkv"}, "none.mkv does not exist"),
+        ({"regions": 3}, "--regions can't be told from frame to frame"),
+    ],
+)
+def test_masks_that_do_not_fit_are_said(
+    tmp_path: Path, inputs: dict[str, Any], chosen: dict[str, Any], said: str
+) -> None:
+    source = write_clip(tmp_path / "a.mp4", make_pan(4))
+    write_clip(tmp_path / "short.mkv", make_still(2))
+    write_clip(tmp_path / "wide.mkv", make_still(4, 64, 20))
+    if "mask" in chosen:
+        chosen = {"mask": (str(tmp_path / chosen["mask"]),)}
+    with pytest.raises((UsageError, PictureError), match=said):
+        paint(source, tmp_path / "b.mp4", inputs, **chosen)
+    assert not list(tmp_path.glob("*.film"))
