@@ -120,13 +120,13 @@ def time_page(page: Page, url: str) -> dict[str, float]:
     time.sleep(1)
     version = int(page.evaluate(VERSION))
     identity = page.get_attribute(".easel", "data-identity")
-    page.locator("#balance input[type=range]").focus()
+    page.locator("#knob-balance input[type=range]").focus()
     begun = time.perf_counter()
     page.keyboard.press("PageUp")
-    weight = "1.0"
-    while weight == "1.0":  # until the painter says that it obeys
+    balance = None
+    while balance is None:  # until the painter says that it obeys
         it = next(it for it in look(url)["changed"] if it["identity"] == identity)
-        weight, version = str(it["settings"].get("style_weight", "1.0")), it["progress"]["version"]
+        balance, version = it["settings"].get("balance"), it["progress"]["version"]
         time.sleep(0.005)
     page.wait_for_function(f"+{VERSION} > {version}")
     effect = time.perf_counter() - begun

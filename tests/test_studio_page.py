@@ -139,10 +139,10 @@ def test_paint_steer_reload_stop_download(page, studio, tmp_path):
     studio.wait_for(identity, lambda it: it["settings"].get("tv_weight") == "0.5")
     later = wait_for_preview(page, later + 6)
     assert roughness(canvas(page)) < 0.7 * before
-    dial = page.locator("#balance input[type=range]")
+    dial = page.locator("#knob-balance input[type=range]")
     dial.focus()
     page.keyboard.press("Home")  # all the way to the photo
-    studio.wait_for(identity, lambda it: float(it["settings"].get("style_weight", 1)) < 0.1)
+    studio.wait_for(identity, lambda it: it["settings"].get("balance") == "0.0")
     page.reload()
     wait_for_stage(page, "painting")
     assert page.get_attribute(".easel", "data-identity") == identity
@@ -156,7 +156,8 @@ def test_paint_steer_reload_stop_download(page, studio, tmp_path):
     download.value.save_as(saved)
     assert saved.name == "coffee_flow_strokes.png"
     recipe = read_recipe(saved)
-    assert recipe.settings.style_weight == pytest.approx(2.0**-5)
+    assert recipe.settings.balance == 0
+    assert recipe.settings.tv_weight == 0.5
     assert recipe.settings.steps == 100_000
     # and dropped again, it fills the form
     page.reload()
@@ -164,7 +165,7 @@ def test_paint_steer_reload_stop_download(page, studio, tmp_path):
     open_part(page, "Settings from a painted picture")
     page.locator("#painted input[type=file]").set_input_files(saved)
     page.wait_for_selector("#paintings-seen img")
-    page.wait_for_function("document.querySelector('#knob-style_weight input, #knob-size input') !== null")
+    page.wait_for_function("document.querySelector('#knob-size input') !== null")
     assert page.locator("#knob-size input").input_value() == "96"
     assert "in the form" in page.inner_text("#message")
 
@@ -305,7 +306,7 @@ def test_everything_has_a_name_and_is_reached_by_the_keyboard(page):
         page.keyboard.press("Tab")
         if "paint" in reached:
             break
-    assert {"paint", "balance", "photo-examples"} <= reached
+    assert {"paint", "knob-balance", "photo-examples"} <= reached
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -13,7 +13,7 @@ from typing import Any
 
 from impasto.apps.sheets import read_choices
 from impasto.apps.studio import knobs, uploads
-from impasto.apps.studio.commissions import Commission, Shelf
+from impasto.apps.studio.commissions import ENDED, Commission, Shelf
 from impasto.apps.studio.workshop import BRUSH, Workshop
 from impasto.errors import ImpastoError, UsageError
 from impasto.recipes.inputs import find
@@ -93,7 +93,7 @@ class Desk:
         if len(paintings) > uploads.MOST_PAINTINGS:
             raise UsageError(f"{uploads.MOST_PAINTINGS} paintings at most: take some away.")
         masked = uploads.accept(self.shelf.uploads, brushed) if brushed else None
-        masks = {"keep_mask": "brushed"} if masked else None
+        masks = {"keep_mask": "brushed"} if masked else {}
         settings = knobs.check(
             {name: it for name, it in given.items() if not masks or name != "mask_propagation"}, masks
         )
@@ -112,8 +112,17 @@ class Desk:
             if name not in knobs.STEERED:
                 raise UsageError(f"“{knobs.label(str(name))}” can not be moved while painting.")
         it = self.workshop.get(identity)
-        knobs.check({**it.settings, **changes}, it.masks)
-        self.workshop.steer(identity, dict(changes))
+        settings = knobs.check(changes, {**it.settings, **it.masks})
+        self.workshop.steer(identity, dict(changes), knobs.given_of(settings))
+
+    def steer_towards(self, identity: str, given: Mapping[str, Any]) -> None:
+        """Move those knobs of a picture that the form has elsewhere now."""
+        it = self.workshop.get(identity)
+        if it.stage in ENDED:
+            return
+        changes = knobs.compare(knobs.check(given), knobs.check({}, {**it.settings, **it.masks}), len(it.paintings))
+        if changes:
+            self.steer(identity, changes)
 
     def read_picture(self, given: Any) -> Recipe:
         """Read the recipe out of a painted picture that was uploaded."""
@@ -166,7 +175,7 @@ class Desk:
         if len(cells) > MOST_CELLS:
             raise UsageError(f"These are {len(cells)} pictures: vary less, {MOST_CELLS} at most.")
         for cell in cells:
-            knobs.check({**{name: it for name, it in given.items() if name not in varied}, **cell})
+            knobs.check(cell, {name: it for name, it in given.items() if name not in varied})
         return [{"size": str(SMALL), **cell} for cell in cells]
 
     def _put_up_photo(self, commission: Commission, path: Path) -> None:

@@ -1,17 +1,20 @@
 """The form: a field for every knob, those that matter most on top, the rest under their headings."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
 from impasto.apps.studio import knobs
-from impasto.apps.studio.knobs import REACH, STEERED, Knob
+from impasto.apps.studio.knobs import STEERED, STROKES, Knob
 from impasto.apps.studio.uploads import MOST_PAINTINGS
 from impasto.settings import Settings
 
-SLIDERS = {"style_size": (0.1, 4.0, 0.05), "tv_weight": (0.0, 0.5, 0.005), "color_strength": (0.0, 1.0, 0.05)}
-ON_TOP = ("style_size", "tv_weight", "color", "color_strength", "size", "preset")
+SLIDERS = {"tv_weight": (0.0, 0.5, 0.005)}  # those with bounds of their own are sliders anyway
+WIDEST = 100  # range of a slider
+ON_TOP = ("tv_weight", "color", "color_strength", "size", "preset")
+APART = ("balance", "style_blend")
 
 
 class Form:
@@ -19,35 +22,29 @@ class Form:
 
     def __init__(self) -> None:
         start = knobs.shown(Settings())
-        self.balance = gr.Slider(
-            -REACH,
-            REACH,
-            0,
-            step=0.25,
-            label="Photo or painting",
-            info="left: nearer to the photo; right: more of the painting",
-            elem_id="balance",
-        )
+        known = knobs.knobs()
+        self.fields: dict[str, Any] = {"balance": make_field(known["balance"], start["balance"])}
         self.blend = [
             gr.Slider(
                 0, 1, 1, step=0.05, label=f"How much of painting {number}", visible=False, elem_id=f"blend-{number}"
             )
             for number in range(1, MOST_PAINTINGS + 1)
         ]
-        self.fields: dict[str, Any] = {}
+        self.strokes = gr.Slider(
+            *STROKES, 1, step=0.05, label="Stroke size", info="size of the strokes; 1: as set", elem_id="strokes"
+        )
         for name in ON_TOP:
-            if knob := knobs.knobs().get(name):
-                self.fields[name] = make_field(knob, start[name])
-        rest = [knob for knob in knobs.knobs().values() if knob.name not in self.fields and knob.name != "style_blend"]
+            self.fields[name] = make_field(known[name], start[name])
+        rest = [knob for knob in known.values() if knob.name not in {*self.fields, *APART}]
         with gr.Accordion("All settings", open=False, elem_id="all-settings"):
             for heading in dict.fromkeys(knob.group for knob in rest):
                 with gr.Accordion(heading, open=False):
                     for knob in rest:
                         if knob.group == heading:
                             self.fields[knob.name] = make_field(knob, start[knob.name])
-        self.inputs = [self.balance, *self.blend, *self.fields.values()]
+        self.inputs = [self.strokes, *self.blend, *self.fields.values()]
         self.outputs = self.inputs
-        self.steered = [self.balance, *self.blend, *(field for name, field in self.fields.items() if name in STEERED)]
+        self.steered = [self.strokes, *self.blend, *(field for name, field in self.fields.items() if name in STEERED)]
         self._connect()
 
     def _connect(self) -> None:
@@ -66,18 +63,9 @@ class Form:
 
     def read(self, values: Sequence[Any], paintings: int) -> dict[str, Any]:
         """Take the settings out of the values of `inputs`."""
-        balance, blend, fields = self._sort(values, paintings)
-        return knobs.read_form(fields, balance, blend)
-
-    def read_steering(self, values: Sequence[Any], paintings: int) -> dict[str, Any]:
-        """Take those out that may change while it is painted."""
-        balance, blend, fields = self._sort(values, paintings)
-        return knobs.read_steering(fields, balance, blend)
-
-    def _sort(self, values: Sequence[Any], paintings: int) -> tuple[float, tuple[float, ...], dict[str, Any]]:
-        balance, blend = values[0] or 0.0, values[1 : 1 + MOST_PAINTINGS]
+        strokes, blend = float(values[0] or 1.0), values[1 : 1 + MOST_PAINTINGS]
         fields = dict(zip(self.fields, values[1 + MOST_PAINTINGS :], strict=True))
-        return float(balance), tuple(float(it or 0) for it in blend[:paintings]), fields
+        return knobs.read_form(fields, strokes, tuple(float(it or 0) for it in blend[:paintings]))
 
     def show_blend(self, paintings: int) -> list[Any]:
         """Show a slider for each painting, where there are several."""
@@ -95,26 +83,37 @@ class Form:
             blend.append(gr.update(value=value, maximum=most, **visible))
         fields = []
         for name in self.fields:
+            value = values[name]
+            bounds = {}
             if name in SLIDERS:
                 low, high, _ = SLIDERS[name]
-                value = values[name]
-                fields.append(gr.update(value=value, minimum=min(low, value), maximum=max(high, value)))
-            else:
-                fields.append(gr.update(value=values[name]))
-        return [0, *blend, *fields]
+                bounds = {"minimum": min(low, value), "maximum": max(high, value)}
+            fields.append(gr.update(value=value, **bounds))
+        return [1, *blend, *fields]
 
 
 def make_field(knob: Knob, value: Any) -> Any:
     """Make the field of a knob."""
     words: dict[str, Any] = {"label": knob.label, "info": knob.help, "elem_id": f"knob-{knob.name}"}
-    if knob.name in SLIDERS:
-        low, high, step = SLIDERS[knob.name]
+    if slider := _find_slider(knob, value):
+        low, high, step = slider
         return gr.Slider(low, high, value, step=step, visible=knob.name != "color_strength", **words)
     if knob.kind == "choice":
         return gr.Dropdown(list(knob.choices), value=value, filterable=False, **words)
     if knob.kind == "yes":
         return gr.Checkbox(value, **words)
-    if knob.kind == "weights":
+    if knob.kind in ("weights", "text"):
         return gr.Textbox(value, max_lines=3, **words)
     whole = {"precision": 0} if knob.kind == "whole" else {}
     return gr.Number(value, minimum=knob.lowest, maximum=knob.highest, **whole, **words)
+
+
+def _find_slider(knob: Knob, value: Any) -> tuple[float, float, float] | None:
+    """Give the lowest, highest and step of a slider, where the knob's range is small enough for one."""
+    if knob.name in SLIDERS:
+        return SLIDERS[knob.name]
+    if knob.kind != "number" or knob.lowest is None or knob.highest is None:
+        return None
+    step = 10.0 ** math.floor(math.log10((knob.highest - knob.lowest) / 50))
+    fine = value != knob.lowest and value < knob.lowest + step  # too fine to be set with a slider
+    return None if fine or knob.highest - knob.lowest > WIDEST else (knob.lowest, knob.highest, step)

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from impasto.apps.options import read_settings
+from impasto.companions import WEIGHTS, is_idle
 from impasto.errors import UsageError
-from impasto.settings import BEGINNINGS, Settings
+from impasto.lengths import PIXELS, RELATIVE, Length, parse_lengths, write_lengths
+from impasto.settings import Settings
+from impasto.values import BEGINNINGS
 
-Kind = Literal["choice", "yes", "whole", "number", "weights"]
+Kind = Literal["choice", "yes", "whole", "number", "weights", "text"]
 
 STEERED = (
+    "balance",
     "content_weight",
     "style_weight",
     "style_blend",
@@ -23,10 +27,10 @@ STEERED = (
     "color_match",
     "color_strength",
 )
-APART = ("preset", "size", "style_blend", "style_size", "tv_weight", "color", "color_strength")  # above all groups
 LABELS = {
     "tv_weight": "Smoothness",
-    "style_size": "Stroke size",
+    "balance": "Photo or painting",
+    "style_size": "Sizes of the paintings",
     "color": "Colours",
     "color_strength": "How much of them",
     "size": "Size",
@@ -35,12 +39,13 @@ LABELS = {
     "style_weight": "Weight of the paintings",
     "init": "Begin with",
 }
-REACH = 5.0  # of the dial between photo and painting: each whole number doubles or halves
+BALANCED = Settings.model_fields["balance"].default
+STROKES = (0.1, 4.0)  # the range of the slider that turns all sizes of the paintings
 
 
 @dataclass(frozen=True)
 class Knob:
-    """A field of the form: `choices` for a choice, `lowest` and `highest` where there are bounds."""
+    """A field of the form: `choices` for a choice, `lowest` and `highest` where those are allowed."""
 
     name: str
     group: str
@@ -77,8 +82,8 @@ def knobs() -> dict[str, Knob]:
                 schema["description"],
                 kind,
                 choices,
-                schema.get("minimum", schema.get("exclusiveMinimum")),
-                schema.get("maximum", schema.get("exclusiveMaximum")),
+                schema.get("minimum"),
+                schema.get("maximum"),
             )
     return found
 
@@ -90,6 +95,8 @@ def _kind(name: str, schema: Mapping[str, Any]) -> tuple[Kind | None, tuple[str,
         return "choice", tuple(schema["enum"])
     kinds: dict[str, Kind] = {"boolean": "yes", "integer": "whole", "number": "number"}
     kind = kinds.get(schema.get("type", ""))
+    if name in TEXTS:
+        return "text", ()
     if kind is None and schema.get("type") == "object" and _of_numbers(schema):
         kind = "weights"
     if kind is None and schema.get("type") == "array" and schema.get("items", {}).get("type") == "number":
@@ -121,14 +128,12 @@ def _devices() -> tuple[str, ...]:
     return tuple(found)
 
 
+TEXTS = ("style_size",)  # known to name no files
 CHOICES = {"network": _networks, "device": _devices, "init": lambda: BEGINNINGS}
 
 
-def check(given: Mapping[str, Any], masks: Mapping[str, Any] | None = None) -> Settings:
-    """Make Settings of what a visitor gave; raises UsageError for what is wrong, or is not for visitors to set.
-
-    `masks` are settings that the studio itself has made files for.
-    """
+def check_names(given: Mapping[str, Any]) -> None:
+    """Raise UsageError for what is no setting, or not for visitors to set, or none of its choices."""
     for name, value in given.items():
         knob = knobs().get(name)
         if knob is None:
@@ -136,16 +141,21 @@ def check(given: Mapping[str, Any], masks: Mapping[str, Any] | None = None) -> S
             raise UsageError(f"“{label(name)}” {'can not be set in the studio' if known else 'is no setting'}.")
         if knob.kind == "choice" and value not in knob.choices:
             raise UsageError(f"“{knob.label}” is one of {', '.join(knob.choices)}.")
+
+
+def check(given: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> Settings:
+    """Make Settings of what a visitor gave, over what was `before`; raises UsageError for what is wrong in it."""
+    check_names(given)
     words = {
         name: [str(it) for it in value] if isinstance(value, list | tuple) else value for name, value in given.items()
     }
-    return read_settings(words, masks)
+    return read_settings(words, before)
 
 
-def read_form(values: Mapping[str, Any], balance: float = 0.0, blend: tuple[float, ...] = ()) -> dict[str, Any]:
+def read_form(values: Mapping[str, Any], strokes: float = 1.0, blend: tuple[float, ...] = ()) -> dict[str, Any]:
     """Take what a visitor chose out of the form's values: what differs from the preset, and the size.
 
-    `balance` turns the dial between photo and painting; `blend` are the paintings' weights. Empty fields don't count.
+    `strokes` turns the sizes of all paintings; `blend` are the paintings' weights. Empty fields don't count.
     """
     preset = values.get("preset") or "default"
     base = shown(Settings(preset=preset))
@@ -155,26 +165,42 @@ def read_form(values: Mapping[str, Any], balance: float = 0.0, blend: tuple[floa
             continue
         if name == "size" or value != base[name]:
             given[name] = value
-    if balance:
-        weight = float(given.get("style_weight", base["style_weight"]))
-        given["style_weight"] = weight * 2 ** max(-REACH, min(REACH, float(balance)))
+    if strokes != 1:
+        given["style_size"] = turn_lengths(str(given.get("style_size", base["style_size"])), strokes)
     if len(blend) > 1 and len(set(blend)) > 1:
         given["style_blend"] = [float(it) for it in blend]
-    if given.get("color", base["color"]) == "none":  # a strength of nothing
-        for name in ("color_strength", "color_space", "color_match"):
-            given.pop(name, None)
     return given
 
 
-def read_steering(values: Mapping[str, Any], balance: float, blend: tuple[float, ...]) -> dict[str, Any]:
-    """Take the settings that are steered out of the form's values, all of them: what is moved back counts too."""
-    preset = values.get("preset") or "default"
-    base = shown(Settings(preset=preset))
-    given = read_form(values, balance, blend)
-    every = {name: given.get(name, base.get(name)) for name in STEERED if name in base and name != "style_blend"}
-    if len(blend) > 1:
-        every["style_blend"] = [float(it) for it in blend]
-    return every
+def turn_lengths(text: str, factor: float) -> str:
+    """Multiply sizes as a visitor writes them, `1,400px`, within what they may be; what is wrong stays as it is."""
+    try:
+        lengths: tuple[Length, ...] = parse_lengths(text)
+    except ValueError:
+        return text
+
+    def turn(length: Length) -> Length:
+        low, high = PIXELS if length.pixels else RELATIVE
+        return length._replace(value=round(min(high, max(low, length.value * factor)), 4))
+
+    return write_lengths(tuple(map(turn, lengths)))
+
+
+def compare(now: Settings, before: Settings, paintings: int) -> dict[str, Any]:
+    """List the settings that are steered, differ, and do something now; no blend is one of all alike."""
+    new, old = now.model_dump(mode="json"), before.model_dump(mode="json")
+    alike = [1.0] * paintings
+    for values in (new, old):
+        values["style_blend"] = values["style_blend"] or alike
+    changes = {name: new[name] for name in STEERED if new[name] != old[name] and not is_idle(name, dict(now))}
+    # The balance and the weights are two ways to say the same: of what is only put back, nothing need be said.
+    back = WEIGHTS if now.balance != BALANCED else ("balance",) if changes.keys() & set(WEIGHTS) else ()
+    return {name: value for name, value in changes.items() if name not in back}
+
+
+def given_of(settings: Settings) -> dict[str, Any]:
+    """Take those out of settings that were given and that a visitor may set, as plain data."""
+    return settings.model_dump(mode="json", include=settings.model_fields_set & set(knobs()))
 
 
 def shown(settings: Settings) -> dict[str, Any]:

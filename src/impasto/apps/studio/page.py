@@ -76,7 +76,7 @@ def _connect_steering(desk: Desk, form: "Form", materials: "Materials", message:
         if not identity:
             return ""
         count = len(paintings or [])
-        desk.steer(str(identity), form.read_steering(values, count))
+        desk.steer_towards(str(identity), form.read(values, count))
         return ""
 
     hidden = gr.Textbox(visible=False)

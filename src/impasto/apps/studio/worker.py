@@ -6,13 +6,17 @@ It is a process of its own so that one that is killed, or runs out of memory, ta
 import os
 import signal
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from impasto.apps.progress import Forecast
+from impasto.apps.studio.brush import place_masks
 from impasto.apps.studio.commissions import Commission, State
+from impasto.apps.studio.knobs import check, given_of
 from impasto.apps.studio.words import in_page_words
 from impasto.errors import ImpastoError
 from impasto.settings import Settings
@@ -107,7 +111,7 @@ class Bench:
         from impasto.jobs import Job
 
         it = self.commission
-        settings = self._settings(it.settings)
+        settings = self._settings()
         job = Job(
             photo=self.folder / "inputs" / it.photo,
             paintings=tuple(self.folder / "inputs" / name for name in it.paintings),
@@ -154,7 +158,7 @@ class Bench:
                 photo=self.folder / "inputs" / it.photo,
                 paintings=tuple(self.folder / "inputs" / painting for painting in it.paintings),
                 output=self.folder / name,
-                settings=self._settings({**it.settings, **cell}),
+                settings=self._settings(cell),
                 overwrite=True,
             )
             try:
@@ -171,11 +175,9 @@ class Bench:
             self.send("picture", name=name)
         return "done"
 
-    def _settings(self, given: dict[str, Any]) -> Settings:
-        from impasto.apps.studio.brush import place_masks
-        from impasto.apps.studio.knobs import check
-
-        return check(given, place_masks(self.commission.masks, self.folder / "inputs"))
+    def _settings(self, cell: Mapping[str, Any] = MappingProxyType({})) -> Settings:
+        masks = place_masks(self.commission.masks, self.folder / "inputs")
+        return check(cell, {**self.commission.settings, **masks})
 
     def _tell(self, step: Any, run: Any, forecast: Forecast) -> None:
         self.send(
@@ -268,13 +270,6 @@ class Bench:
 
 
 NO_MEMORY = "There is not enough memory for this: choose a smaller size."
-
-
-def given_of(settings: Settings) -> dict[str, Any]:
-    """Take out of settings those that were given, and name no file."""
-    from impasto.apps.studio.knobs import knobs
-
-    return settings.model_dump(mode="json", include=settings.model_fields_set & set(knobs()))
 
 
 def write_jpeg(image: Any, path: Path) -> None:

@@ -98,8 +98,8 @@ class Workshop:
         with self._lock:
             return [it.model_copy(deep=True) for it in self._sorted()]
 
-    def steer(self, identity: str, changes: dict[str, Any]) -> None:
-        """Change settings of a commission, while it is painted or before it goes on."""
+    def steer(self, identity: str, changes: dict[str, Any], settings: dict[str, Any]) -> None:
+        """Change settings of a commission, while it is painted or before; `settings` are those that it has then."""
         with self._lock:
             it = self._find(identity)
             if it.stage in ENDED:
@@ -107,7 +107,7 @@ class Workshop:
             if it is self._painting:
                 self._order("steer", changes)
             else:
-                it.settings = {**it.settings, **changes}
+                it.settings = settings
                 self._changed(it)
 
     def pause(self, identity: str) -> None:
