@@ -87,9 +87,10 @@ def fulfil(desk: Desk, wish: dict[str, Any]) -> None:
         "remove": lambda: workshop.remove(identity),
         "steer": lambda: desk.steer(identity, _of_page(wish.get("changes"))),
     }
-    if wish.get("act") not in doings:
-        raise UsageError(f"There is nothing like this to do: {wish.get('act')!r:.40}")
-    doings[str(wish["act"])]()
+    act = wish.get("act")
+    if not isinstance(act, str) or act not in doings:
+        raise UsageError(f"There is nothing like this to do: {str(act)[:40]}")
+    doings[act]()
 
 
 def _of_page(changes: Any) -> dict[str, Any]:
