@@ -27,6 +27,7 @@ from impasto.apps.arguments import (
     free_name,
     output_option,
 )
+from impasto.apps.batch.command import batch
 from impasto.apps.networks import networks
 from impasto.apps.options import read_settings, with_settings
 from impasto.apps.painting import paint_files
@@ -62,6 +63,7 @@ app.command(show_recipe, name="recipe")
 app.command(rerun)
 app.command(diff)
 app.command(sheet)
+app.command(batch)
 
 
 @app.default

@@ -1,7 +1,7 @@
 """A recipe written down as the painting begins: what went in, and what it is painted with."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,17 +21,18 @@ def write_down(
     device: torch.device,
     precision: torch.dtype,
     first: Recipe | None = None,
+    weigh: Callable[[Path], Ingredient] = weigh,
 ) -> Recipe:
     """Write a recipe without its result; None stands for an image in memory, `first` is what this is a rerun of.
 
-    Errors: as for reading the files.
+    `weigh` writes down a file; a caller with many recipes gives one that remembers. Errors: as for reading the files.
     """
     init = None if settings.init in BEGINNINGS else weigh(Path(settings.init))
-    network = _weigh_network(settings.network)
+    network = _weigh_network(settings.network, weigh)
     named = settings.model_copy(update={"network": network.name, **({"init": init.name} if init else {})})
     return Recipe(
-        photo=_weigh(photo),
-        paintings=tuple(map(_weigh, paintings)),
+        photo=weigh(photo) if photo else Ingredient(),
+        paintings=tuple(weigh(painting) if painting else Ingredient() for painting in paintings),
         init=init,
         network=network,
         settings=named,
@@ -58,11 +59,7 @@ def compare_workshops(recipe: Recipe, first: Recipe) -> str:
     return f"painted first with {'; '.join(changed)}: the picture may come out a little different"
 
 
-def _weigh(path: Path | None) -> Ingredient:
-    return weigh(path) if path else Ingredient()
-
-
-def _weigh_network(network: str) -> Ingredient:
+def _weigh_network(network: str, weigh: Callable[[Path], Ingredient]) -> Ingredient:
     if network in weights.REGISTRY:
         return Ingredient(name=network, sha256=weights.digest(network))
     return weigh(Path(network).expanduser())
