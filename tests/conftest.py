@@ -1,6 +1,7 @@
 """What the tests of painting share: a tiny chance network, small pictures, settings that a test spells out."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from impasto.painting.objective import Objective, list_taps
+from impasto.painting.style import Region, Source, blend_styles, capture_style
 from impasto.perception.network import Network
 from impasto.settings import Settings
 
@@ -70,6 +73,14 @@ def make_picture(width: int, height: int, seed: int = 1, dtype: torch.dtype = to
 def make_settings(**chosen: Any) -> Settings:
     """Spell out all settings, those `chosen` as they are given."""
     return Settings(**{**SPELT_OUT, **chosen})
+
+
+def make_objective(network: Network, settings: Settings, photo: Source, paintings: Sequence[Source]) -> Objective:
+    """Aim at a photo's content and at the blended style of paintings, all over the canvas."""
+    styles = [capture_style(network, painting, list_taps(settings)) for painting in paintings]
+    return Objective(
+        network, settings, photo, [Region(blend_styles(styles, [painting.share for painting in paintings]))]
+    )
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from conftest import make_picture
+from conftest import make_objective, make_picture
 from torch import Tensor
 
-from impasto.painting.objective import Objective, Source
+from impasto.painting.style import Source
 from impasto.perception import weights
 from impasto.perception.network import VGG_WIDTHS, Network, plan_layers
 from impasto.pictures import files
@@ -89,7 +89,7 @@ def test_the_reference_has_impastos_loss_and_gradient(scene):
     photo, painting, canvas = (make_picture(*size, dtype=torch.float64) for size in ((64, 48), (56, 72), (64, 48)))
     canvas = (canvas + torch.rand(canvas.shape, generator=torch.Generator().manual_seed(3))).requires_grad_()
     reference = Reference(read_double(scene), photo, painting)
-    objective = Objective(load(scene).double(), Settings(**pieces.OBJECTIVE), Source(photo), [Source(painting)])
+    objective = make_objective(load(scene).double(), Settings(**pieces.OBJECTIVE), Source(photo), [Source(painting)])
     losses = objective.backward(canvas)
     assert canvas.grad is not None
     loss = reference.loss(canvas)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import UsageError
+from impasto.perception.moments import measure
 from impasto.perception.network import (
     CAFFE,
     VGG16_DEPTHS,
@@ -389,3 +390,26 @@ def test_features_stay_as_they_were_when_the_gradient_has_come_back() -> None:
     torch.stack([features.sum() for features in found.values()]).sum().backward()
     for tap, features in found.items():
         assert torch.equal(features, before[tap])
+
+
+def test_several_masks_at_a_tap_are_read_in_one_look() -> None:
+    network = make_network()
+    left = torch.zeros(1, 1, 8, 8)
+    left[..., :5] = torch.rand(5)
+    canvas = picture(16, 16).requires_grad_()
+    features, moments = network.look(canvas, ["relu2_1"], {"relu2_1": [left, None, 1 - left], "relu2_2": [left]})
+    direct = network(canvas, ["relu2_1", "relu2_2"])
+    torch.testing.assert_close(features["relu2_1"], direct["relu2_1"])
+    masks = {"relu2_1": [left, None, 1 - left], "relu2_2": [left]}
+    expected = {tap: [measure(direct[tap], mask) for mask in its] for tap, its in masks.items()}
+    losses = []
+    for found in (moments, expected):
+        weighed = [
+            (1 + place) * (part.outer.square().sum() + part.total.sum())
+            for its in found.values()
+            for place, part in enumerate(its)
+        ]
+        losses.append(torch.stack(weighed).sum())
+        assert [len(its) for its in found.values()] == [3, 1]
+    torch.testing.assert_close(losses[0], losses[1])
+    torch.testing.assert_close(*(torch.autograd.grad(loss, canvas, retain_graph=True)[0] for loss in losses))

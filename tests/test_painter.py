@@ -3,20 +3,23 @@
 import itertools
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import pytest
 import torch
-from conftest import make_network, make_picture, make_settings
+from conftest import make_network, make_objective, make_picture, make_settings
 from torch import Tensor
 
 from impasto.errors import DivergedError, UsageError
 from impasto.painting import painter as painter_module
+from impasto.painting import style as style_module
 from impasto.painting.adam import Adam
 from impasto.painting.lbfgs import LBFGS
-from impasto.painting.objective import Objective, Source
+from impasto.painting.objective import Objective
 from impasto.painting.painter import Average, Painter, Step
+from impasto.painting.style import Palette, Source, Style, capture_style
+from impasto.perception.network import Network
 from impasto.pictures.sizes import resize
 
 PHOTO, PAINTING = make_picture(40, 32, 1), make_picture(36, 36, 2)
@@ -81,7 +84,9 @@ def test_the_losses_are_those_of_the_picture() -> None:
     painter = make_painter(tv_weight=3.0)
     for step in painter:
         canvas = painter.picture().requires_grad_()
-        objective = Objective(NETWORK, painter.settings, Source(PHOTO), [Source(resize(PAINTING, 40, 40).clamp(0, 1))])
+        objective = make_objective(
+            NETWORK, painter.settings, Source(PHOTO), [Source(resize(PAINTING, 40, 40).clamp(0, 1))]
+        )
         assert objective.backward(canvas) == pytest.approx(step.losses, rel=1e-3)
 
 
@@ -233,31 +238,47 @@ def test_a_beginning_that_was_not_given_is_missed() -> None:
 # Paintings
 
 
-@pytest.fixture
-def captured(monkeypatch: pytest.MonkeyPatch) -> list[list[Source]]:
-    """The paintings that each scale was given."""
-    seen: list[list[Source]] = []
+def test_paintings_keep_their_aspect_at_their_size_beside_the_canvas(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
 
-    class Watched(Objective):
-        def __init__(self, network: Any, settings: Any, photo: Source, paintings: Sequence[Source]) -> None:
-            seen.append(list(paintings))
-            super().__init__(network, settings, photo, paintings)
+    class Watched(Palette):
+        def ask(self, network: Network, painting: Source, width: int, height: int, taps: Collection[str]) -> Style:
+            asked.append((width, height))
+            return super().ask(network, painting, width, height, taps)
 
-    monkeypatch.setattr(painter_module, "Objective", Watched)
-    return seen
-
-
-def test_paintings_keep_their_aspect_at_their_size_beside_the_canvas(captured: list[list[Source]]) -> None:
+    monkeypatch.setattr(painter_module, "Palette", Watched)
     paintings = [make_picture(60, 30, 1), make_picture(10, 20, 2)]
     paint(PHOTO, paintings, start_size=20, steps=1, later_steps=1)
     paint(PHOTO, paintings, style_size=0.5, steps=1)
-    shapes = [[tuple(source.rgb.shape[2:]) for source in sources] for sources in captured]
-    assert shapes == [[(10, 20), (20, 10)], [(20, 40), (40, 20)], [(10, 20), (20, 10)]]
+    assert asked == [(20, 10), (10, 20), (40, 20), (20, 40), (20, 10), (10, 20)]
 
 
-def test_shares_are_made_to_sum_to_one(captured: list[list[Source]]) -> None:
-    paint(PHOTO, [Source(PAINTING, share=1.0), Source(PHOTO, share=3.0)], steps=1)
-    assert [source.share for source in captured[0]] == [0.25, 0.75]
+def test_only_the_proportions_of_shares_count() -> None:
+    one, four = (
+        paint(PHOTO, [Source(PAINTING, share=0.5 * whole), Source(PHOTO, share=1.5 * whole)], steps=3)
+        for whole in (1.0, 4.0)
+    )
+    assert torch.equal(one, four)
+
+
+def test_paintings_are_looked_at_once_for_a_palette(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Source] = []
+
+    def watched(network: Network, painting: Source, taps: Collection[str]) -> Style:
+        looks.append(painting)
+        return capture_style(network, painting, taps)
+
+    monkeypatch.setattr(style_module, "capture_style", watched)
+    palette, pictures = Palette(), []
+    for share in (0.5, 0.5, 0.9):
+        sources = [Source(PAINTING, share=share), Source(PHOTO.flip(3), share=1 - share)]
+        painter = Painter(NETWORK, make_settings(start_size=20), Source(PHOTO), sources, palette=palette)
+        for _ in painter:
+            pass
+        pictures.append(painter.picture())
+    assert len(looks) == 4  # two paintings at two scales
+    assert torch.equal(pictures[0], pictures[1])
+    assert not torch.equal(pictures[0], pictures[2])
 
 
 def test_shares_decide_which_painting_the_picture_takes_after() -> None:

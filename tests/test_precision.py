@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_network, make_picture, make_settings
+from conftest import make_network, make_objective, make_picture, make_settings
 from PIL import Image
 from torch import Tensor
 
 import impasto
-from impasto.painting.objective import Objective, Source
+from impasto.painting.style import Source
 from impasto.perception.moments import measure
 from impasto.perception.network import Network
 from impasto.perception.weights import load
@@ -84,7 +84,9 @@ def test_cuda_finds_the_losses_and_the_gradient_of_the_processor(style_loss: str
     for device in ("cpu", "cuda"):
         network = make_network().float().to(device, memory_format=torch.channels_last)
         photo, painting, canvas = (make_picture(48, 40, seed).float().to(device) for seed in (1, 2, 3))
-        objective = Objective(network, make_settings(style_loss={style_loss: 1.0}), Source(photo), [Source(painting)])
+        objective = make_objective(
+            network, make_settings(style_loss={style_loss: 1.0}), Source(photo), [Source(painting)]
+        )
         canvas.requires_grad_()
         losses = objective.backward(canvas)
         assert canvas.grad is not None

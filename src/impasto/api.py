@@ -12,8 +12,8 @@ from torch import Tensor
 from impasto.errors import UsageError
 from impasto.jobs import Job, Keeping, Run, check_keeping
 from impasto.painting.hardware import choose_device, choose_dtype
-from impasto.painting.objective import Source
 from impasto.painting.painter import Painter
+from impasto.painting.style import Source
 from impasto.perception import weights
 from impasto.perception.network import VGG19_DEPTHS, plan_layers
 from impasto.pictures import files

@@ -1,14 +1,16 @@
-"""What the canvas is painted towards: targets captured once at each scale, losses weighed, one gradient."""
+"""What the canvas is painted towards: losses from content and style, weighed, and their gradient."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from impasto.painting import losses
+from impasto.painting.style import Region, Source, Style
 from impasto.perception.moments import Moments
 from impasto.perception.network import Network
+from impasto.pictures.masks import shrink_mask
 from impasto.settings import Settings, StyleLoss
 
 STYLE_LOSSES: Mapping[StyleLoss, Callable[[Moments, Moments], Tensor]] = {
@@ -24,56 +26,44 @@ LEAST_VARIANCE = 0.05
 
 
 @dataclass(frozen=True)
-class Source:
-    """A photo or a painting: `rgb` (1, 3, H, W) in [0, 1]; `alpha` (1, 1, H, W) or None; `share` of a blend."""
+class Sums:
+    """What a network sees of a canvas: sums, so that those of its windows add up.
 
-    rgb: Tensor
-    alpha: Tensor | None = None
-    share: float = 1.0
+    `content` has the squared distance () from the photo by tap; `style`, for each region, moments by tap.
+    """
 
-    def opaque(self) -> Tensor:
-        """Return `rgb` over the mean of the colours that are visible."""
-        if self.alpha is None:
-            return self.rgb
-        mean = (self.rgb * self.alpha).sum((2, 3), keepdim=True) / self.alpha.sum()
-        return torch.lerp(mean, self.rgb, self.alpha)
+    content: Mapping[str, Tensor]
+    style: Sequence[Style]
+
+    def __add__(self, other: "Sums") -> "Sums":
+        content = {tap: distance + other.content[tap] for tap, distance in self.content.items()}
+        pairs = zip(self.style, other.style, strict=True)
+        return Sums(content, [{tap: mine[tap] + theirs[tap] for tap in mine} for mine, theirs in pairs])
 
 
 class Objective:
     """L = alpha L_content + beta L_style + TV + range for a canvas of the photo's size.
 
-    What is transparent, in the photo or in a painting, is left out of every term. Several paintings blend: their
-    moments add, each by its share; the shares sum to 1.
+    Each region of the canvas has a style of its own, and its share of L_style; most canvases are one region. What is
+    transparent, in the photo or in a painting, is left out of every term.
 
-    Source: Gatys et al. 2015, equation 7.
+    The network's part of it is `measure`, which adds up over the canvas, and `compare`, which takes the sums alone.
+
+    Sources: Gatys et al. 2015, equation 7; for regions Gatys et al. 2017, "Controlling Perceptual Factors in Neural
+    Style Transfer", section 4.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        settings: Settings,
-        photo: Source,
-        paintings: Sequence[Source],
-    ) -> None:
+    def __init__(self, network: Network, settings: Settings, photo: Source, regions: Sequence[Region]) -> None:
         self.network, self.settings, self.mask = network, settings, photo.alpha
-        self.taps = sorted({*settings.content_taps, *settings.style_taps})
-        self.masks = {tap: shrink_mask(photo.alpha, network.stride[tap]) for tap in self.taps}
+        self.regions = [region for region in regions if region.share]
+        self.masks = {tap: shrink_mask(photo.alpha, network.stride[tap]) for tap in list_taps(settings)}
+        whole = sum(region.share for region in self.regions)
         with torch.no_grad():
-            self.style = self._blend(paintings)
             self.content = network(photo.rgb, settings.content_taps)
-            self.variance = {
-                tap: losses.content_variance(features, self.masks[tap], LEAST_VARIANCE * float(self.style[tap].energy))
-                for tap, features in self.content.items()
-            }
-
-    def _blend(self, paintings: Sequence[Source]) -> dict[str, Moments]:
-        blended: dict[str, Moments] = {}
-        for painting in paintings:
-            masks = {tap: shrink_mask(painting.alpha, self.network.stride[tap]) for tap in self.taps}
-            for tap, moments in self._measure(painting.rgb, (), masks)[1].items():
-                share = moments.scaled(painting.share / moments.count)
-                blended[tap] = blended[tap] + share if tap in blended else share
-        return blended
+            self.variance = {}
+            for tap, features in self.content.items():
+                energy = sum(region.share * float(region.style[tap].energy) for region in self.regions) / whole
+                self.variance[tap] = losses.content_variance(features, self.masks[tap], LEAST_VARIANCE * energy)
 
     def backward(self, canvas: Tensor) -> dict[str, float]:
         """Fill `canvas.grad` (1, 3, H, W); return the weighted losses by name: content, style, tv, range, total."""
@@ -88,56 +78,65 @@ class Objective:
         return {name: float(value) for name, value in self._terms(canvas).items()}
 
     def _terms(self, canvas: Tensor) -> dict[str, Tensor]:
-        settings = self.settings
-        style_masks = {tap: self.masks[tap] for tap in settings.style_taps}
-        features, moments = self._measure(canvas, settings.content_taps, style_masks)
-        content: Tensor = sum(  # type: ignore[assignment]
-            weight * self._compare_content(tap, features[tap]) for tap, weight in settings.content_taps.items()
+        terms = {**self.compare(self.measure(canvas)), **self.compare_pixels(canvas)}
+        return {**terms, "total": torch.stack(list(terms.values())).sum()}
+
+    def measure(self, canvas: Tensor) -> Sums:
+        """Sum up what the network sees of a canvas (1, 3, H, W)."""
+        network, settings = self.network, self.settings
+        masks = {tap: [self._mask(region, tap) for region in self.regions] for tap in settings.style_taps}
+        features, moments = network.look(canvas, settings.content_taps, masks)
+        content = {
+            tap: losses.squared_distance(network.mix(tap, seen), self.content[tap], self.masks[tap])
+            for tap, seen in features.items()
+        }
+        style = [
+            {tap: network.mix_moments(tap, seen[number]) for tap, seen in moments.items()}
+            for number in range(len(self.regions))
+        ]
+        return Sums(content, style)
+
+    def compare(self, sums: Sums) -> dict[str, Tensor]:
+        """Return the weighted terms, each (), of what the network has seen of the whole canvas: content, style."""
+        settings, zero = self.settings, torch.zeros(())
+        content = sum(
+            (weight * self._weigh_content(tap, sums.content[tap]) for tap, weight in settings.content_taps.items()),
+            start=zero,
         )
-        style: Tensor = sum(  # type: ignore[assignment]
-            weight * self._compare_style(tap, moments[tap]) for tap, weight in settings.style_taps.items()
+        style = sum(
+            (
+                region.share * self._compare_style(region.style, seen)
+                for region, seen in zip(self.regions, sums.style, strict=True)
+            ),
+            start=zero,
         )
-        terms = {"content": settings.content_weight * content, "style": settings.style_weight * style}
+        return {"content": settings.content_weight * content, "style": settings.style_weight * style}
+
+    def compare_pixels(self, canvas: Tensor) -> dict[str, Tensor]:
+        """Return the weighted terms, each (), that need no network: tv and range, where they have weights."""
+        settings, terms = self.settings, {}
         if settings.tv_weight:
             terms["tv"] = settings.tv_weight * losses.total_variation(canvas, self.mask)
         if settings.range_weight:
             terms["range"] = settings.range_weight * losses.out_of_range(canvas)
-        return {**terms, "total": torch.stack(list(terms.values())).sum()}
+        return terms
 
-    def _measure(
-        self, rgb: Tensor, taps: Collection[str], masks: Mapping[str, Tensor | None]
-    ) -> tuple[dict[str, Tensor], dict[str, Moments]]:
-        """Return features at `taps`, and moments at the taps of `masks`, as they are after their mixes."""
-        network = self.network
-        features, moments = network.look(rgb, taps, masks)
-        return (
-            {tap: network.mix(tap, seen) for tap, seen in features.items()},
-            {tap: network.mix_moments(tap, seen) for tap, seen in moments.items()},
-        )
+    def _mask(self, region: Region, tap: str) -> Tensor | None:
+        return self.masks[tap] if region.masks is None else region.masks[tap]
 
-    def _compare_style(self, tap: str, moments: Moments) -> Tensor:
-        terms = [
-            weight * STYLE_LOSSES[kind](moments, self.style[tap]) for kind, weight in self.settings.style_loss.items()
-        ]
+    def _weigh_content(self, tap: str, distance: Tensor) -> Tensor:
+        return distance / 2 if self.settings.content_loss == "sum" else distance / self.variance[tap]
+
+    def _compare_style(self, style: Style, seen: Style) -> Tensor:
+        settings = self.settings
+        taps = [weight * self._compare_moments(seen[tap], style[tap]) for tap, weight in settings.style_taps.items()]
+        return sum(taps, start=torch.zeros(()))
+
+    def _compare_moments(self, canvas: Moments, painting: Moments) -> Tensor:
+        terms = [weight * STYLE_LOSSES[kind](canvas, painting) for kind, weight in self.settings.style_loss.items()]
         return torch.stack(terms).sum()
 
-    def _compare_content(self, tap: str, features: Tensor) -> Tensor:
-        target, mask = self.content[tap], self.masks[tap]
-        if self.settings.content_loss == "sum":
-            return losses.content_sum(features, target, mask)
-        return losses.content_relative(features, target, mask, self.variance[tap])
 
-
-def shrink_mask(mask: Tensor | None, stride: int) -> Tensor | None:
-    """Carry a mask (1, 1, H, W) to the grid of a tap with that stride: each cell's own share of it.
-
-    The rim that pooling crops counts to the cells beside it, so that nothing visible is lost.
-    """
-    if mask is None:
-        return None
-    for dimension in (2, 3):
-        inner = (mask.shape[dimension] // stride - 1) * stride
-        cells, last = mask.tensor_split([inner], dimension)
-        cells = torch.unflatten(cells, dimension, (inner // stride, stride)).mean(dimension + 1)
-        mask = torch.cat([cells, last.mean(dimension, keepdim=True)], dimension)
-    return mask
+def list_taps(settings: Settings) -> list[str]:
+    """List the taps at which paintings are measured: the style's, and the content's for what its losses compare to."""
+    return sorted({*settings.content_taps, *settings.style_taps})

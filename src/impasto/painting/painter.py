@@ -13,7 +13,8 @@ from impasto.painting.adam import Adam
 from impasto.painting.frequencies import favour_low
 from impasto.painting.hardware import keep_freed_memory, return_freed_memory
 from impasto.painting.lbfgs import LBFGS
-from impasto.painting.objective import Objective, Source
+from impasto.painting.objective import Objective, list_taps
+from impasto.painting.style import Palette, Region, Source, blend_styles
 from impasto.perception.network import Network
 from impasto.pictures.sizes import fit, ladder, resize
 from impasto.settings import Settings
@@ -48,7 +49,8 @@ class Painter:
     """An iterator of Steps over all scales; `picture()` is the canvas as far as it has come.
 
     To stop is not to ask for the next step. `notes` collects what a user should be told, such as the recovery of a
-    diverging run. `begin` (1, 3, H, W) is what the canvas starts as where `settings.init` names a file.
+    diverging run. `begin` (1, 3, H, W) is what the canvas starts as where `settings.init` names a file. `palette` keeps
+    the styles of paintings from one painter to the next.
 
     Errors: UsageError where a picture is too small for the taps; DivergedError with the last good picture.
     """
@@ -60,9 +62,11 @@ class Painter:
         photo: Source,
         paintings: Sequence[Source],
         begin: Tensor | None = None,
+        palette: Palette | None = None,
     ) -> None:
         self.network, self.settings = network, settings
         self.photo, self.paintings, self.begin = photo, paintings, begin
+        self.palette = Palette() if palette is None else palette
         self.notes: list[str] = []
         self.cell = max(network.stride[tap] for tap in {**settings.content_taps, **settings.style_taps})
         self.sizes = self._plan_sizes()
@@ -112,10 +116,9 @@ class Painter:
         self._started = time.perf_counter()
         done = 0
         for scale, (width, height) in enumerate(self.sizes, start=1):
-            photo = _lay_out(resize(self.photo.rgb, width, height).clamp(0, 1))
-            alpha = None if self.photo.alpha is None else resize(self.photo.alpha, width, height).clamp(0, 1)
-            paintings = self._scale_paintings(max(width, height))
-            objective = Objective(self.network, self.settings, Source(photo, alpha), paintings)
+            scaled = self.photo.scaled(width, height)
+            photo, alpha = scaled.rgb, scaled.alpha
+            objective = Objective(self.network, self.settings, scaled, self._list_regions(max(width, height)))
             canvas = self._begin(photo) if scale == 1 else resize(self.picture().to(photo), width, height).clamp(0, 1)
             self._coarse = scale < len(self.sizes)
             if isinstance(self._optimizer, Adam):
@@ -212,22 +215,25 @@ class Painter:
             raise UsageError(f"--init {init}: the picture to begin with was not given.")
         return _cover(source, width, height).to(photo)
 
-    def _scale_paintings(self, longer: int) -> list[Source]:
-        """Resize the paintings to their size beside a canvas whose longer side is `longer`, and weigh their shares."""
-        scaled = []
-        whole = sum(painting.share for painting in self.paintings)
-        for painting in self.paintings:
-            height, width = painting.rgb.shape[2:]
-            width, height = fit(width, height, max(1, round(longer * self.settings.style_size)))
-            if min(width, height) < self.cell:
-                raise UsageError(
-                    f"A painting would be {width} x {height} pixels, but the deepest tap needs {self.cell} on each "
-                    "side: choose a larger --style-size or --start-size, or shallower --style-taps."
-                )
-            alpha = None if painting.alpha is None else resize(painting.alpha, width, height).clamp(0, 1)
-            rgb = _lay_out(resize(painting.rgb, width, height).clamp(0, 1))
-            scaled.append(Source(rgb, alpha, painting.share / whole))
-        return scaled
+    def _list_regions(self, longer: int) -> list[Region]:
+        """Blend the paintings' styles for a canvas whose longer side is `longer`: one region, all of it."""
+        taps = list_taps(self.settings)
+        styles = [
+            self.palette.ask(self.network, painting, *self._size_painting(painting, longer), taps)
+            for painting in self.paintings
+        ]
+        return [Region(blend_styles(styles, [painting.share for painting in self.paintings]))]
+
+    def _size_painting(self, painting: Source, longer: int) -> tuple[int, int]:
+        """Give a painting's width and height beside a canvas whose longer side is `longer`."""
+        height, width = painting.rgb.shape[2:]
+        width, height = fit(width, height, max(1, round(longer * self.settings.style_size)))
+        if min(width, height) < self.cell:
+            raise UsageError(
+                f"A painting would be {width} x {height} pixels, but the deepest tap needs {self.cell} on each "
+                "side: choose a larger --style-size or --start-size, or shallower --style-taps."
+            )
+        return width, height
 
 
 class Average:

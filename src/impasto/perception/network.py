@@ -28,6 +28,7 @@ from impasto.perception.moments import Moments, read_moments
 
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["zero", "replicate-first", "replicate", "reflect"]
+Masks = Sequence[Tensor | None]
 
 VGG19_DEPTHS = (2, 2, 4, 4, 4)  # convolutions in each block
 VGG16_DEPTHS = (2, 2, 3, 3, 3)
@@ -130,12 +131,13 @@ class Network(nn.Module):
         return {tap: self.mix(tap, features) for tap, features in self.look(rgb, taps)[0].items()}
 
     def look(
-        self, rgb: Tensor, taps: Collection[str], measured: Mapping[str, Tensor | None] = MappingProxyType({})
-    ) -> tuple[dict[str, Tensor], dict[str, Moments]]:
+        self, rgb: Tensor, taps: Collection[str], measured: Mapping[str, Masks] = MappingProxyType({})
+    ) -> tuple[dict[str, Tensor], dict[str, list[Moments]]]:
         """Return features (1, C, h, w) at `taps` and moments at the taps `measured`, all as they are before mixes.
 
-        `rgb` (1, 3, H, W) is sRGB in [0, 1]; `measured` has a mask (1, 1, h, w) or None for each tap. Gradients flow to
-        `rgb`, once; the weights are taken as frozen. To ask for moments is cheaper than to measure features.
+        `rgb` (1, 3, H, W) is sRGB in [0, 1]; `measured` has one or several masks (1, 1, h, w) for each tap, where None
+        is all of it, and gets moments for each. Gradients flow to `rgb`, once; the weights are taken as frozen. To ask
+        for moments is cheaper than to measure features.
         """
         asked = {*taps, *measured}
         if missing := sorted(asked - set(self.layers)):
@@ -147,7 +149,7 @@ class Network(nn.Module):
             if layer in taps:
                 features[layer] = next(read)
             if layer in measured:
-                moments[layer] = Moments(next(read), next(read), next(read))
+                moments[layer] = [Moments(next(read), next(read), next(read)) for _ in measured[layer]]
         return features, moments
 
     def mix(self, tap: str, features: Tensor) -> Tensor:
@@ -164,7 +166,7 @@ class Network(nn.Module):
         assert mix.bias is not None
         return moments.mapped(mix.weight.flatten(1).to(moments.total), mix.bias.to(moments.total))
 
-    def _chain(self, taps: Collection[str], measured: Mapping[str, Tensor | None]) -> list[tuple[Layer, list[Reader]]]:
+    def _chain(self, taps: Collection[str], measured: Mapping[str, Masks]) -> list[tuple[Layer, list[Reader]]]:
         """List the layers down to the deepest that is asked for, with what is read after each."""
         asked = {*taps, *measured}
         layers = self.layers[: 1 + max(map(self.layers.index, asked), default=-1)]
@@ -174,7 +176,7 @@ class Network(nn.Module):
             if apply is not None:
                 shown = following if layer.startswith("conv") and layer not in asked else layer
                 readers = [FEATURES] if shown in taps else []
-                chain.append((apply, [*readers, read_moments(measured[shown])] if shown in measured else readers))
+                chain.append((apply, [*readers, *map(read_moments, measured.get(shown, ()))]))
         return chain
 
     def _make_layer(self, layer: str, following: str, after: str, asked: Collection[str]) -> Layer | None:
