@@ -11,6 +11,7 @@ from impasto.api import start_job
 from impasto.apps.batch.tasks import Event, Failed, Finished, Progressed, Stopped, Task
 from impasto.errors import ImpastoError
 from impasto.jobs import Run
+from impasto.painting.shelf import Shelf
 
 TELL_EVERY = 0.5  # seconds between two words about how far it is
 
@@ -20,6 +21,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.name = f"{platform.node()}:{os.getpid()}"
+        self._shelf = Shelf()
 
     def paint(self, task: Task, stopping: Callable[[], bool]) -> Iterator[Event]:
         """Paint a task, write its picture, and yield what happens; `stopping` is asked between two steps."""
@@ -33,7 +35,7 @@ class Worker:
 
     def _paint(self, task: Task, stopping: Callable[[], bool]) -> Iterator[Event]:
         started = told = time.perf_counter()
-        run = start_job(task.job)
+        run = start_job(task.job, shelf=self._shelf)
         for step in run:
             if stopping() and step.step < run.total:
                 yield Stopped(task.number, self.name)
