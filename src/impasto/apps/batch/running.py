@@ -12,17 +12,18 @@ from filelock import FileLock, Timeout
 
 from impasto.apps.batch.board import make_board
 from impasto.apps.batch.books import Books
+from impasto.apps.batch.clerk import Clerk
 from impasto.apps.batch.commissions import Commission
 from impasto.apps.batch.foreman import Crew, Foreman, Limits
 from impasto.apps.batch.local import LocalCrew
-from impasto.apps.batch.machine import Shares, count_cores, estimate_bytes, measure_free_memory, share_out
+from impasto.apps.batch.machine import IDLE_BYTES, Shares, count_cores, estimate_bytes, measure_free_memory, share_out
 from impasto.apps.batch.report import check_report
 from impasto.apps.batch.stock import Standing, take_stock
 from impasto.apps.batch.tasks import Task
 from impasto.apps.interrupts import Interrupts
 from impasto.apps.progress import download
 from impasto.apps.terminal import DONE, FAILED, INTERRUPTED, say
-from impasto.errors import PictureError
+from impasto.errors import PictureError, UsageError
 from impasto.perception import weights
 from impasto.settings import Settings
 
@@ -103,7 +104,7 @@ def _paint(
             number,
             standing.job,
             bytes=(needed := estimate_bytes(standing.job.settings)),
-            threads=shares.count_threads(needed),
+            threads=plan.threads or 1 if plan.engine == "ray" else shares.count_threads(needed),
             checkpoint=folder / STATE / f"{standing.key}.checkpoint",
             digests=standing.digests,
             token=token,
@@ -112,32 +113,60 @@ def _paint(
         if standing.job
     ]
     tasks.sort(key=lambda task: -task.bytes)  # the longest first, so that no worker is left with one at the end
-    crew, limits = _gather(tasks, shares, plan, quiet)
-    try:
-        with make_board(len(tasks), quiet) as board:
-            foreman = Foreman(crew, lambda event: books.hear(event, board), limits)
-            interrupts.mode = "ask"
+    with make_board(len(tasks), quiet) as board, _gather(tasks, shares, plan, quiet) as (crew, limits):
+        clerk = Clerk(tasks, lambda event: books.hear(event, board))
+        foreman = Foreman(crew, clerk.take, limits)
+        interrupts.mode = "ask"
+        try:
             foreman.work(tasks, lambda: bool(interrupts.asked))
-    finally:
-        interrupts.mode = "hold"
-        crew.close()
-        token.unlink(missing_ok=True)
+        finally:
+            interrupts.mode = "hold"
+            token.unlink(missing_ok=True)
 
 
 def _share_out(settings: Sequence[Settings], plan: Plan) -> Shares:
+    cards = _count_cards(settings)
     return share_out(
         [estimate_bytes(each) for each in settings],
         cores=count_cores(),
         memory=plan.memory or measure_free_memory(),
-        workers=plan.workers,
+        workers=plan.workers or cards or None,
         threads=plan.threads,
     )
 
 
-def _gather(tasks: Sequence[Task], shares: Shares, plan: Plan, quiet: bool) -> tuple[Crew, Limits]:
-    """Call the workers together."""
-    for network in {task.job.settings.network for task in tasks} & set(weights.REGISTRY):
-        with download(network, quiet) as progress:  # once, and not in each worker
-            weights.fetch(network, progress=progress)
-    limits = Limits(shares.bytes, max(shares.cores, shares.workers * (shares.fixed_threads or 1)))
-    return LocalCrew(shares.workers, max(task.threads for task in tasks), torch.cuda.device_count()), limits
+def _count_cards(settings: Sequence[Settings]) -> int:
+    """Count this machine's graphics cards, if any picture is for one."""
+    return torch.cuda.device_count() if any(_wants_card(each) for each in settings) else 0
+
+
+def _wants_card(settings: Settings) -> bool:
+    return settings.device == "auto" or settings.device.startswith("cuda")
+
+
+@contextmanager
+def _gather(tasks: Sequence[Task], shares: Shares, plan: Plan, quiet: bool) -> Iterator[tuple[Crew, Limits]]:
+    """Call the workers together, and let them go at the end."""
+    settings = [task.job.settings for task in tasks]
+    crew: Crew
+    if plan.engine == "local":
+        for network in {each.network for each in settings} & set(weights.REGISTRY):
+            with download(network, quiet) as progress:  # once, and not in each worker
+                weights.fetch(network, progress=progress)
+        crew = LocalCrew(shares.workers, max(task.threads for task in tasks), _count_cards(settings))
+        try:
+            yield crew, Limits(shares.bytes, max(shares.cores, shares.workers * (shares.fixed_threads or 1)))
+        finally:
+            crew.close()
+        return
+    try:
+        from impasto.apps.batch.cluster import RayCrew, connect
+    except ImportError:
+        raise UsageError("--engine ray needs Ray: pip install 'impasto[ray]'") from None
+    with connect(plan.address, shares.cores):
+        needed = IDLE_BYTES + max(task.bytes for task in tasks)
+        crew = RayCrew(plan.threads or 1, needed, plan.transfer, plan.workers, any(map(_wants_card, settings)))
+        try:
+            yield crew, Limits()
+        finally:
+            crew.close()
