@@ -17,7 +17,9 @@ def list_files(job: Job) -> list[Path]:
 def relocate(job: Job, places: Mapping[Path, Path]) -> Job:
     """Return the job with its files in other places; those that are not in `places` stay where they are."""
     named = {
-        name: str(places[path]) for name, value in _list_settings(job).items() if (path := Path(value).expanduser()) in places
+        name: str(places[path])
+        for name, value in _list_settings(job).items()
+        if (path := Path(value).expanduser()) in places
     }
     return job.model_copy(
         update={

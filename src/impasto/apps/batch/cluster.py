@@ -272,9 +272,7 @@ class Actor:
                 else:
                     yield event
 
-    def _find(
-        self, task: Task, carried: Mapping[Path, Any], transfer: Transfer
-    ) -> tuple[dict[Path, Path], list[Path]]:
+    def _find(self, task: Task, carried: Mapping[Path, Any], transfer: Transfer) -> tuple[dict[Path, Path], list[Path]]:
         """Return where the task's files are that came with it or before, and which must still come."""
         places, missing = {}, []
         for path, digest in task.digests.items():

@@ -5,9 +5,9 @@ import io
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from impasto.apps.batch.commissions import Commission
@@ -22,6 +22,10 @@ OWN = ("photo", "painting", "paintings", "output", "bits", "quality")  # what a 
 Row = tuple[str, dict[str, Any]]  # where it stands, and its values
 
 
+def _read_number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value  # CSV has words alone
+
+
 class _Own(BaseModel):
     """What a row says beside settings."""
 
@@ -30,7 +34,7 @@ class _Own(BaseModel):
     photo: str = Field(min_length=1)
     paintings: list[str] = Field(min_length=1)
     output: str | None = None
-    bits: Literal[8, 16] | None = None
+    bits: Annotated[Literal[8, 16] | None, BeforeValidator(_read_number)] = None
     quality: int | None = Field(None, ge=1, le=100)
 
 
@@ -90,9 +94,7 @@ def _read_csv(text: str, path: Path) -> Iterator[Row]:
                 continue
             if len(cells) > len(names):
                 raise UsageError(f"{where}: has {len(cells)} cells for {len(names)} columns; put quotes around commas")
-            row: dict[str, Any] = {
-                name: cell.strip() for name, cell in zip(names, cells, strict=False) if cell.strip()
-            }
+            row: dict[str, Any] = {name: cell.strip() for name, cell in zip(names, cells, strict=False) if cell.strip()}
             if "paintings" in row:
                 row["paintings"] = [name.strip() for name in row["paintings"].split(";") if name.strip()]
             yield where, row

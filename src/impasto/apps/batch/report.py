@@ -56,8 +56,12 @@ def check_report(folder: Path) -> None:
     heads = {CSV_NAME: ",".join(COLUMNS[:3]), HTML_NAME: GENERATOR}
     for name, head in heads.items():
         path = folder / name
-        if os.path.lexists(path) and (not path.is_file() or head not in path.read_bytes()[:500].decode(errors="replace")):
-            raise PictureError(f"{path} is not a report of impasto's, which would replace it: move it, or choose another --output")
+        if os.path.lexists(path) and (
+            not path.is_file() or head not in path.read_bytes()[:500].decode(errors="replace")
+        ):
+            raise PictureError(
+                f"{path} is not a report of impasto's, which would replace it: move it, or choose another --output"
+            )
 
 
 def read_times(folder: Path) -> dict[str, float]:

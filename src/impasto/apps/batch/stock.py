@@ -52,7 +52,9 @@ def take_stock(
     """
     found = find_finished(folder)
     weigh_once = functools.cache(weigh)
-    planned = [_plan(commission, folder / name, weigh_once) for commission, name in zip(commissions, names, strict=True)]
+    planned = [
+        _plan(commission, folder / name, weigh_once) for commission, name in zip(commissions, names, strict=True)
+    ]
     seen: dict[str, int] = {}
     keys = []
     for key, _, _ in planned:
@@ -105,9 +107,7 @@ def _key(recipe: Recipe, path: Path, bits: int, quality: int) -> str:
     return hashlib.sha256(f"{identify(recipe)} {written}".encode()).hexdigest()
 
 
-def _plan(
-    commission: Commission, output: Path, weigh: Callable[[Path], Ingredient]
-) -> tuple[str, Path, str]:
+def _plan(commission: Commission, output: Path, weigh: Callable[[Path], Ingredient]) -> tuple[str, Path, str]:
     """Return the key that the commission's picture will have, where it will be, and what is wrong with its files."""
     try:
         recipe = _write_down(commission, weigh)
@@ -130,9 +130,7 @@ def _prepare(commission: Commission, output: Path, key: str, overwrite: bool) ->
         if os.path.lexists(output) and not overwrite and not output.is_dir():
             return Standing(commission, output, key, reason=_explain_clash(commission, output))
         output.parent.mkdir(parents=True, exist_ok=True)
-        check_target(
-            output, inputs=inputs, overwrite=overwrite, bits=commission.bits, size=commission.settings.size
-        )
+        check_target(output, inputs=inputs, overwrite=overwrite, bits=commission.bits, size=commission.settings.size)
     except ImpastoError as error:
         return Standing(commission, output, key, reason=str(error))
     except OSError as error:
