@@ -23,6 +23,7 @@ from PIL import Image
 
 from impasto import read_recipe
 from impasto.api import paint
+from impasto.api import start as begin
 from impasto.apps.batch.clerk import Clerk
 from impasto.apps.batch.commissions import Commission
 from impasto.apps.batch.report import GENERATOR, Line, check_report, write_report
@@ -218,7 +219,8 @@ def test_finished_ones_are_known_by_their_recipes_not_their_names(place, painted
     assert standing.output == moved
 
 
-def test_settings_files_formats_and_bits_make_another_picture(place, painted):
+@pytest.mark.usefixtures("painted")
+def test_settings_files_formats_and_bits_make_another_picture(place):
     place.picture("b.jpg", 5)
     others = [
         wish(place, steps=6),
@@ -233,7 +235,8 @@ def test_settings_files_formats_and_bits_make_another_picture(place, painted):
     assert not stock(place, ["x.png"], [wish(place)])[0].finished
 
 
-def test_a_picture_counts_for_one_commission_alone(place, painted):
+@pytest.mark.usefixtures("painted")
+def test_a_picture_counts_for_one_commission_alone(place):
     shutil.copy(place.folder / "a.jpg", place.folder / "copy.jpg")
     twice = stock(place, ["copy_style.png", "a_style.png"], [wish(place, "copy.jpg"), wish(place)])
     assert [bool(it.finished) for it in twice] == [False, True]  # its own name first
@@ -241,7 +244,7 @@ def test_a_picture_counts_for_one_commission_alone(place, painted):
 
 
 def test_an_unfinished_picture_is_not_finished(place, painted):
-    run = __import__("impasto").start("a.jpg", "style.jpg", settings=place.settings(steps=9))
+    run = begin("a.jpg", "style.jpg", settings=place.settings(steps=9))
     next(run)
     painted.unlink()
     run.write(painted)

@@ -264,7 +264,7 @@ def test_what_is_the_same_all_the_same_is_numbered():
 
 
 def test_a_name_given_twice_is_refused():
-    with pytest.raises(UsageError, match="row b: X.png is the output of row a too"):
+    with pytest.raises(UsageError, match=r"row b: X\.png is the output of row a too"):
         name_outputs([commission("a", "c", output="x.png"), commission("b", "c", output="X.png")])
 
 

@@ -11,6 +11,7 @@ PAGES: tuple[list[str], ...] = (
     ["rerun"],
     ["diff"],
     ["sheet"],
+    ["batch"],
     ["networks"],
     ["networks", "list"],
     ["networks", "fetch"],

@@ -14,7 +14,27 @@ Pairs = Literal["product", "zip"]
 
 # What is taken from folders and patterns. A file that is named itself is taken whatever its suffix is.
 SUFFIXES = frozenset(
-    ".png .apng .jpg .jpeg .jpe .jfif .webp .tif .tiff .bmp .dib .gif .ppm .pgm .pbm .pnm .jp2 .j2k .jpx".split()
+    [
+        ".png",
+        ".apng",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".jp2",
+        ".j2k",
+        ".jpx",
+    ]
 )
 
 

@@ -52,7 +52,7 @@ def check_template(template: str) -> None:
                 f"--name {template}: there is no {{{unknown[0]}}}; there are {{photo}}, {{painting}}, {{number}} and "
                 "every setting, such as {size}"
             )
-        sample = template.format_map({name: 1 for name in FIELDS} | {"photo": "photo", "painting": "painting"})
+        sample = template.format_map(dict.fromkeys(FIELDS, 1) | {"photo": "photo", "painting": "painting"})
     except (ValueError, KeyError, IndexError, AttributeError) as error:
         raise UsageError(f"--name {template}: is no template ({error}); write it like {TEMPLATE}") from None
     check_name(sample, f"--name {template}")

@@ -116,7 +116,8 @@ def _make_page(
     page: Sequence[Line], lines: Sequence[Line], names: Sequence[str], name: str, folder: Path
 ) -> Iterator[str]:
     yield f'<!doctype html><html lang="en"><head><meta charset="utf-8">{GENERATOR}'
-    yield f'<meta name="viewport" content="width=device-width"><title>impasto batch</title><style>{STYLE}</style></head>'
+    yield '<meta name="viewport" content="width=device-width"><title>impasto batch</title>'
+    yield f"<style>{STYLE}</style></head>"
     yield f"<body><h1>{html.escape(count_states(lines))}</h1>"
     if len(names) > 1:
         links = (f"<b>{n}</b>" if it == name else f'<a href="{it}">{n}</a>' for n, it in enumerate(names, start=1))
