@@ -184,7 +184,7 @@ def test_wrong_usage_is_said_before_anything_is_made(place, capsys, words, code,
     place.picture("b.jpg")
     (place.folder / "empty.csv").touch()
     before = set(place.folder.iterdir())
-    assert main(["batch", "-o", "out", *words]) == code
+    assert main(["batch", *words, *([] if "-o" in words else ["-o", "out"])]) == code
     assert said in capsys.readouterr().err
     assert set(place.folder.iterdir()) == before
 
@@ -281,22 +281,21 @@ def test_files_without_recipes_and_damaged_ones_are_no_stock(place, painted):
 
 
 def start(place: Place, *words: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "impasto",
-        "batch",
-        "photos",
-        "--style",
-        "style.jpg",
-        "-o",
-        "out",
-        "--workers",
-        "2",
-    ]
+    command = [sys.executable, "-m", "impasto", "batch", "photos", "--style", "style.jpg", "-o", "out"]
     return subprocess.Popen(
-        [*command, *place.options(steps=LONG), *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        [*command, *place.options(steps=LONG), *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=place.folder,
     )
+
+
+def succeed(driver: subprocess.Popen[str]) -> str:
+    """Wait for its end, and return what it said on stdout."""
+    answer, said = driver.communicate(timeout=120)
+    assert driver.returncode == 0, said
+    return answer
 
 
 def wait_for(what: Callable[[], Any], seconds: float = 60) -> Any:
@@ -335,12 +334,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, weights_file: Path) ->
     for number in range(4):
         place.picture(f"photos/{number}.png", number + 1)
     place.picture("style.jpg", 9)
-    here = Path.cwd()
-    os.chdir(place.folder)
-    try:
-        assert start(place).wait() == 0
-    finally:
-        os.chdir(here)
+    succeed(start(place, "--workers", "2"))
     return place
 
 
@@ -364,7 +358,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="fi
 
 @needs_proc
 def test_a_worker_that_is_killed_has_its_picture_painted_by_another(disturbed, undisturbed):
-    driver = start(disturbed)
+    driver = start(disturbed, "--workers", "2")
     wait_for(disturbed.names)
     os.kill(children(driver.pid)[0], signal.SIGKILL)
     said = driver.communicate()[1]
@@ -376,18 +370,16 @@ def test_a_worker_that_is_killed_has_its_picture_painted_by_another(disturbed, u
 
 @needs_proc
 def test_a_driver_that_is_killed_takes_its_workers_along_and_the_same_command_goes_on(disturbed, undisturbed):
-    driver = start(disturbed)
+    driver = start(disturbed, "--workers", "2")
     wait_for(disturbed.names)
     workers = children(driver.pid)
     assert len(workers) == 2
     driver.kill()
-    driver.wait()
+    driver.communicate(timeout=60)
     wait_for(lambda: not any(map(lives, workers)), 10)
     finished = {name: (disturbed.folder / "out" / name).stat().st_mtime_ns for name in disturbed.names()}
     assert 0 < len(finished) < 4
-    again = start(disturbed)
-    said = again.communicate()[1]
-    assert again.returncode == 0, said
+    succeed(start(disturbed, "--workers", "2"))
     assert_same_pictures(disturbed, undisturbed)
     for name, time_written in finished.items():
         assert (disturbed.folder / "out" / name).stat().st_mtime_ns == time_written
@@ -398,7 +390,7 @@ def test_a_driver_that_is_killed_takes_its_workers_along_and_the_same_command_go
 @needs_proc
 @pytest.mark.parametrize("times", [1, 2])
 def test_interrupts_keep_what_is_finished(disturbed, undisturbed, times):
-    driver = start(disturbed)
+    driver = start(disturbed, "--workers", "2")
     wait_for(disturbed.names)
     for _ in range(times):
         driver.send_signal(signal.SIGINT)
@@ -416,7 +408,7 @@ def test_interrupts_keep_what_is_finished(disturbed, undisturbed, times):
 
 @needs_proc
 def test_two_batches_into_one_folder(disturbed, capsys):
-    driver = start(disturbed)
+    driver = start(disturbed, "--workers", "2")
     wait_for(lambda: (disturbed.folder / "out/.impasto/lock").exists() and children(driver.pid))
     assert main(["batch", "photos", "--style", "style.jpg", "-o", "out", *disturbed.options()]) == 1
     assert "Another impasto batch is painting into out" in capsys.readouterr().err

@@ -4,14 +4,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from test_batch import LONG, Place, pixels, wait_for
+from test_batch import Place, pixels, start, succeed, wait_for
 
 ray = pytest.importorskip("ray")
 
@@ -50,7 +49,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, weights_file: Path) ->
     for number in range(6):
         place.picture(f"photos/{number}.png", number + 1)
     place.picture("style.jpg", 9)
-    assert start(place, "--threads", "1", "--workers", "2").wait() == 0
+    succeed(start(place, "--threads", "1", "--workers", "2"))
     return place
 
 
@@ -60,17 +59,6 @@ def place(tmp_path: Path, weights_file: Path, undisturbed: Place) -> Place:
     shutil.copytree(undisturbed.folder / "photos", tmp_path / "photos")
     shutil.copy(undisturbed.folder / "style.jpg", tmp_path)
     return Place(tmp_path, weights_file)
-
-
-def start(place: Place, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "impasto", "batch", "photos", "--style", "style.jpg", "-o", "out"]
-    return subprocess.Popen(
-        [*command, *place.options(steps=LONG), *words],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=place.folder,
-    )
 
 
 def start_on(cluster: Any, place: Place, *words: str) -> subprocess.Popen[str]:
@@ -89,8 +77,7 @@ def test_a_node_that_is_killed_has_its_pictures_painted_elsewhere(cluster, place
     driver = start_on(cluster, place)
     wait_for(lambda: len(place.names()) >= 1)
     cluster.remove_node(doomed, allow_graceful=False)
-    answer, said = driver.communicate(timeout=120)
-    assert driver.returncode == 0, said
+    answer = succeed(driver)
     assert_same_pictures(place, undisturbed)
     rows = place.rows()
     assert {row["state"] for row in rows.values()} == {"painted"}
@@ -101,13 +88,11 @@ def test_a_node_that_is_killed_has_its_pictures_painted_elsewhere(cluster, place
 
 def test_files_go_through_the_object_store_where_nodes_lack_them(cluster, place, undisturbed):
     driver = start_on(cluster, place, "--transfer", "store", "-q")
-    answer, said = driver.communicate(timeout=120)
-    assert driver.returncode == 0, said
+    answer = succeed(driver)
     assert sorted(answer.splitlines()) == sorted(f"out/{name}" for name in place.names())
     assert_same_pictures(place, undisturbed)
     # and the recipes are the same, so that they are known again
-    driver = start(place, "--threads", "1")
-    assert "6 pictures: 6 there already" in driver.communicate()[0]
+    assert "6 pictures: 6 there already" in succeed(start(place))
 
 
 def test_cancelling_from_the_driver(cluster, place, undisturbed):

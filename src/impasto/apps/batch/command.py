@@ -100,8 +100,8 @@ def batch(
         Transfer,
         Parameter(
             group=WORKERS,
-            help="how files come to Ray's nodes and back: shared: by their paths; store: through Ray; auto: through Ray "
-            "where a node lacks them",
+            help="how files come to Ray's nodes and back. shared: by their paths; store: through Ray; auto: through "
+            "Ray where a node lacks them",
         ),
     ] = "auto",
     workers: Annotated[

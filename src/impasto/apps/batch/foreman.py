@@ -107,6 +107,7 @@ class Foreman:
                 self._starting.discard(hand)
                 self._idle.append(hand)
                 self._early_deaths = 0
+                return
             case Missing() if task:
                 self._crew.supply(hand, task, event)
                 return

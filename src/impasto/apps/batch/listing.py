@@ -58,7 +58,7 @@ class Listing:
         found: dict[Path, None] = {}
         for name in names:
             before = self._painted
-            pictures = [Path(os.path.abspath(path)) for path in self._expand(name, option)]
+            pictures = [Path(os.path.normpath(path.absolute())) for path in self._expand(name, option)]
             if not pictures:
                 own = " but pictures that impasto painted into the output folder" if self._painted > before else ""
                 raise UsageError(f"{option} {name}: there is no picture{own}; quote patterns, as in 'photos/*.jpg'")
@@ -79,7 +79,8 @@ class Listing:
         elif os.path.lexists(path):  # before it is read as a pattern: photo[1].jpg is a usual name
             yield path
         elif glob.has_magic(str(path)):
-            matches = sorted(Path(match) for match in glob.iglob(str(path), recursive=True))
+            # unlike Path.glob, it leaves out what is hidden
+            matches = sorted(Path(match) for match in glob.iglob(str(path), recursive=True))  # noqa: PTH207
             yield from self._pick([match for match in matches if not match.is_dir()], named=True)
         else:
             raise UsageError(f"{option} {name}: there is no such file or folder")

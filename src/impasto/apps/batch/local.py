@@ -3,8 +3,10 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -58,13 +60,8 @@ class LocalCrew:
         card = self._hired % self._gpus if self._gpus else None
         self._hired += 1
         process = context.Process(target=serve, args=(theirs, self._threads, card), daemon=True)
-        # Born with interrupts blocked: Ctrl-C reaches all processes of a terminal, and is the driver's to answer.
-        signals = {signal.SIGINT}
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-        try:
+        with _interrupts_blocked():
             process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         hand = LocalHand(process, line, f"process {process.pid}")
         self._hands.append(hand)
@@ -106,6 +103,19 @@ class LocalCrew:
         return Died(hand.number, worker=hand.name, reason=f"its process {_explain(hand.process.exitcode)}")
 
 
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Start processes that don't hear Ctrl-C: it reaches all of a terminal, and is the driver's to answer."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _explain(code: int | None) -> str:
     if code is not None and code < 0:
         return f"was ended by {signal.Signals(-code).name}"
@@ -115,7 +125,8 @@ def _explain(code: int | None) -> str:
 def serve(line: Connection, threads: int, card: int | None) -> None:
     """Be a worker until the line breaks, which it does when the driver ends in whatever way."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked since its birth
     os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
     if card is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(card)

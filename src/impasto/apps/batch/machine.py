@@ -75,8 +75,8 @@ def share_out(
 ) -> Shares:
     """Choose the workers for tasks that need so many bytes each, beside what an idle worker has.
 
-    Throughput is highest with one worker for each core: threads of one process wait for each other at every layer. Fewer
-    are started where memory is short, and each then has more threads.
+    Throughput is highest with one worker for each core: threads of one process wait for each other at every layer.
+    Fewer are started where memory is short, and each then has more threads.
     """
     wanted = workers or max(1, min(len(needs), cores // (threads or 1)))
     fitting = max(1, memory // (IDLE_BYTES + min(needs, default=0)))

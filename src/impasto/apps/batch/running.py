@@ -74,20 +74,22 @@ def run_batch(
 def _alone_in(output: Path) -> Iterator[Path]:
     """Make the output folder and hold it against other batches; yields its absolute path."""
     folder = output.expanduser().absolute()
+    # The empty lock file stays: who removes it takes it away from under those that wait for it.
+    lock = FileLock(folder / STATE / "lock")
     try:
         (folder / STATE).mkdir(parents=True, exist_ok=True)
-        check_report(folder)
-        # The empty lock file stays: who removes it takes it away from under those that wait for it.
-        with FileLock(folder / STATE / "lock", timeout=0):
-            yield folder
+        lock.acquire(timeout=0)
     except Timeout:
         raise PictureError(f"Another impasto batch is painting into {output}: wait for it, or choose another") from None
-    except FileExistsError:
-        raise PictureError(f"{output} is a file: name a folder with --output") from None
-    except NotADirectoryError:
-        raise PictureError(f"{output} can't be made, a file has the name of a folder in it") from None
-    except PermissionError:
-        raise PictureError(f"{output} can't be written to: choose a folder that you may write to") from None
+    except (FileExistsError, NotADirectoryError):
+        raise PictureError(f"{output} can't be made, there is a file of that name: choose another --output") from None
+    except OSError as error:
+        raise PictureError(f"{output} can't be written to, {error.strerror}: choose another --output") from None
+    try:
+        check_report(folder)
+        yield folder
+    finally:
+        lock.release()
 
 
 def _paint(
