@@ -74,7 +74,7 @@ class Place:
         return {
             path.relative_to(self.folder / folder).as_posix()
             for path in (self.folder / folder).rglob("*")
-            if path.is_file() and ".impasto" not in path.parts and not path.name.startswith("report")
+            if path.is_file() and not re.search(r"/\.impasto|/report", path.as_posix())
         }
 
     def rows(self, folder: str = "out") -> dict[str, dict[str, str]]:

@@ -28,7 +28,8 @@ Transfer = Literal["auto", "shared", "store"]
 def connect(address: str | None, cores: int) -> Iterator[None]:
     """Join the cluster at an address, or where none is given and RAY_ADDRESS names none, be one of this machine alone.
 
-    Ray sends no usage statistics, and what it prints goes to stderr. Raises UsageError where there is no cluster.
+    Ray sends no usage statistics, and what it has to say stays in its logs. Raises UsageError where there is no
+    cluster.
     """
     if address and address.startswith("ray://"):
         raise UsageError(
@@ -40,7 +41,7 @@ def connect(address: str | None, cores: int) -> Iterator[None]:
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False} if address == "local" else {}
     handlers = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
-    with _hushed():
+    with _hushed() as stdout:
         try:
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
         except (ConnectionError, RayError, ValueError, RuntimeError) as error:
@@ -51,27 +52,32 @@ def connect(address: str | None, cores: int) -> Iterator[None]:
         try:
             yield
         finally:
+            stdout.open = False  # here Ray prints what it has held back
             ray.shutdown()
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
-    """Keep stdout for the answers of the command: Ray's threads print on it."""
+def _hushed() -> Iterator["_Doorkeeper"]:
+    """Keep stdout for the answers of the command: Ray's threads print pages on it when a node dies."""
     before = sys.stdout
-    sys.stdout = _MainThreadsOwn(before)  # type: ignore[assignment]
+    keeper = _Doorkeeper(before)
+    sys.stdout = keeper  # type: ignore[assignment]
     try:
-        yield
+        yield keeper
     finally:
         sys.stdout = before
 
 
-class _MainThreadsOwn(TextIOBase):
+class _Doorkeeper(TextIOBase):
+    """Lets only the main thread through to stdout, while it is open."""
+
     def __init__(self, stdout: Any) -> None:
-        self._stdout = stdout
+        self._stdout, self.open = stdout, True
 
     def write(self, text: str) -> int:
-        mine = threading.current_thread() is threading.main_thread()
-        return int((self._stdout if mine else sys.stderr).write(text))
+        if self.open and threading.current_thread() is threading.main_thread():
+            self._stdout.write(text)
+        return len(text)
 
     def flush(self) -> None:
         self._stdout.flush()
