@@ -13,8 +13,8 @@ from impasto.errors import UsageError
 from impasto.jobs import Job, Keeping, Run, check_keeping
 from impasto.painting.hardware import choose_device, choose_dtype
 from impasto.painting.painter import Painter
+from impasto.painting.shelf import Shelf
 from impasto.painting.style import Source
-from impasto.perception import weights
 from impasto.perception.network import VGG19_DEPTHS, plan_layers
 from impasto.pictures import files
 from impasto.pictures.color import before_painting
@@ -140,11 +140,13 @@ def start(
     return _begin(chosen, files.read(photo), read, fetch_progress=fetch_progress)
 
 
-def start_job(job: Job, fetch_progress: FetchProgress | None = None) -> Run:
+def start_job(job: Job, fetch_progress: FetchProgress | None = None, shelf: Shelf | None = None) -> Run:
     """Check that the job's output can be written, read its pictures, load its network, and return its Run.
 
-    `fetch_progress` is told (bytes done, bytes in all) where a network has to be fetched. Errors as for `paint`.
+    `fetch_progress` is told (bytes done, bytes in all) where a network has to be fetched. `shelf` keeps the network and
+    the paintings' styles for the next job. Errors as for `paint`.
     """
+    shelf = shelf or Shelf()
     photo, inputs = files.read(job.photo), _list_inputs(job.settings, job.photo, *job.paintings)
     for target in (job.output, job.preview) if job.save_every else (job.output,):
         files.check_target(
@@ -157,7 +159,8 @@ def start_job(job: Job, fetch_progress: FetchProgress | None = None) -> Run:
         )
     if job.recipe_file:
         check_recipe_file(job.recipe_file, inputs=inputs, overwrite=job.overwrite)
-    run = _begin(job.settings, photo, [files.read(painting) for painting in job.paintings], job, fetch_progress)
+    paintings = [shelf.read_painting(painting) for painting in job.paintings]
+    run = _begin(job.settings, photo, paintings, job, fetch_progress, shelf)
     if job.recipe == "embed":
         _check_room(run, job.output)
     return run
@@ -169,7 +172,9 @@ def _begin(
     paintings: Sequence[Picture],
     job: Job | None = None,
     fetch_progress: FetchProgress | None = None,
+    shelf: Shelf | None = None,
 ) -> Run:
+    shelf = shelf or Shelf()
     shares = settings.style_blend or (1.0,) * len(paintings)
     if len(shares) != len(paintings):
         raise UsageError(
@@ -186,16 +191,7 @@ def _begin(
         raise UsageError("--content-weight and --style-weight are both 0: there is nothing to paint.")
     device = choose_device(settings.device)
     precision = choose_dtype(settings.precision, device)
-    network = weights.load(
-        settings.network,
-        layout=settings.layout,
-        cut=max(taps, key=plan.index),
-        pooling=settings.pooling,
-        padding=settings.padding,
-        keep_activation_size=settings.pooling_gain,
-        progress=fetch_progress,
-    ).to(device, precision)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+    network = shelf.load_network(settings, max(taps, key=plan.index), device, precision, fetch_progress)
     begin = None
     if settings.init not in BEGINNINGS:
         begun = files.read(settings.init)
@@ -206,7 +202,9 @@ def _begin(
     seen = without(photo, keep)
     parts, notes = plan_parts(settings, seen, paintings)
     sources = _make_sources(settings, seen, paintings, parts, shares, device)
-    painter = Painter(network, settings, Source(photo.rgb.to(device), _to(seen.alpha, device)), sources, begin)
+    painter = Painter(
+        network, settings, Source(photo.rgb.to(device), _to(seen.alpha, device)), sources, begin, shelf.palette
+    )
     painter.notes += notes
     first = job.first if job else None
     paths = [painting.source for painting in paintings]

@@ -28,6 +28,7 @@ from impasto.apps.arguments import (
     output_option,
 )
 from impasto.apps.films import film, resume
+from impasto.apps.batch.command import batch
 from impasto.apps.networks import networks
 from impasto.apps.options import read_settings, with_settings
 from impasto.apps.painting import paint_files
@@ -67,6 +68,7 @@ app.command(sheet)
 app.command(film)
 app.command(resume)
 app.command(regions)
+app.command(batch)
 
 
 @app.default

@@ -1,0 +1,94 @@
+"""What passes between the foreman and the workers: tasks there, events back. Plain data, that travels anywhere."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from impasto.jobs import Job
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job to paint, with all that a worker needs to know.
+
+    It may take `bytes` of memory and `threads` threads. `digests` has the sha256 of each file that it reads. `token` is
+    a file beside the outputs: a worker that sees it can write there itself.
+    """
+
+    number: int
+    job: "Job"
+    bytes: int
+    threads: int
+    checkpoint: Path
+    digests: Mapping[Path, str]
+    token: Path
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that a worker has to say about the task of that number; `worker` is who it was."""
+
+    number: int
+    worker: str = ""
+
+
+@dataclass(frozen=True)
+class Arrived(Event):
+    """The worker has come and can take a task."""
+
+
+@dataclass(frozen=True)
+class Progressed(Event):
+    """It has come to `step` of `steps`."""
+
+    step: int = 0
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class Finished(Event):
+    """The picture is painted to its end, and written where `data` is empty; else `data` are the bytes of its file."""
+
+    width: int = 0
+    height: int = 0
+    losses: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    resumed_at: int = 0
+    notes: tuple[str, ...] = ()
+    data: bytes = b""
+
+
+@dataclass(frozen=True)
+class Saved(Event):
+    """A checkpoint that the worker could not write itself."""
+
+    data: bytes = b""
+
+
+@dataclass(frozen=True)
+class Missing(Event):
+    """The worker does not have these files."""
+
+    paths: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failed(Event):
+    """It can't be painted, in words for a person; another try would fail as well."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Stopped(Event):
+    """It was stopped on request."""
+
+
+@dataclass(frozen=True)
+class Died(Event):
+    """The worker is gone, with what it was painting; `blameless` where its whole machine is."""
+
+    reason: str = ""
+    blameless: bool = False

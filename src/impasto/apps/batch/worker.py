@@ -1,0 +1,67 @@
+"""What a worker does with a task: paint it to its end, telling how it goes."""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+
+import torch
+
+from impasto.api import start_job
+from impasto.apps.batch.tasks import Event, Failed, Finished, Progressed, Stopped, Task
+from impasto.errors import ImpastoError
+from impasto.jobs import Run
+from impasto.painting.shelf import Shelf
+
+TELL_EVERY = 0.5  # seconds between two words about how far it is
+
+
+class Worker:
+    """Paints tasks one after another; what they have in common is loaded once."""
+
+    def __init__(self) -> None:
+        self.name = f"{platform.node()}:{os.getpid()}"
+        self._shelf = Shelf()
+
+    def paint(self, task: Task, stopping: Callable[[], bool]) -> Iterator[Event]:
+        """Paint a task, write its picture, and yield what happens; `stopping` is asked between two steps."""
+        torch.set_num_threads(task.threads)
+        try:
+            yield from self._paint(task, stopping)
+        except ImpastoError as error:
+            yield Failed(task.number, self.name, reason=str(error))
+        except Exception as error:
+            yield Failed(task.number, self.name, reason=explain(error))
+
+    def _paint(self, task: Task, stopping: Callable[[], bool]) -> Iterator[Event]:
+        started = told = time.perf_counter()
+        run = start_job(task.job, shelf=self._shelf)
+        for step in run:
+            if stopping() and step.step < run.total:
+                yield Stopped(task.number, self.name)
+                return
+            if time.perf_counter() - told > TELL_EVERY:
+                told = time.perf_counter()
+                yield Progressed(task.number, self.name, step=step.step, steps=run.total)
+        run.write()
+        yield self._sum_up(task, run, time.perf_counter() - started)
+
+    def _sum_up(self, task: Task, run: Run, seconds: float) -> Finished:
+        result = run.recipe().result
+        assert result is not None
+        return Finished(
+            task.number,
+            self.name,
+            width=result.width,
+            height=result.height,
+            losses=result.losses,
+            seconds=seconds,
+            notes=tuple(run.notes),
+        )
+
+
+def explain(error: Exception) -> str:
+    """Say what went wrong that nobody foresaw."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return "not enough memory: try fewer --workers, a smaller --size, a lighter --network or --optimizer adam"
+    return f"this is a bug in impasto: {type(error).__name__}: {error}"
