@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
+from torch import Tensor
 
 from impasto import api
 from impasto.errors import PictureError, UsageError
 from impasto.jobs import Run
+from impasto.painting.style import Source
 from impasto.pictures import files
 from impasto.recipes.inputs import weigh
 from impasto.recipes.storage import check_recipe_file
@@ -135,6 +137,25 @@ def resume_film(path: PathLike, fetch_progress: api.FetchProgress | None = None)
         raise
 
 
+def start_shot(folder: Path, frames: range, fetch_progress: api.FetchProgress | None = None) -> FilmSequence:
+    """Paint one shot of a film that `start_film` has begun and holds: an iterator of FrameSteps, kept in its folder.
+
+    Errors: PictureError where the folder can't be read.
+    """
+    storage = Storage(folder, shot=frames.start)
+    job = FilmJob.model_validate(storage.open()["job"])
+    reader, timeline = _look_through(job)
+    gathered = _gather(job, timeline, fetch_progress)
+    return _assemble(job, reader, timeline, storage, gathered, [], only=frames).sequence
+
+
+class _Nobody:
+    """Who paints a shot shows it to nobody: the film is written by who has them all."""
+
+    def show(self, turn: int, frame: int, picture: Tensor, photo: Source) -> None:
+        """Show nothing."""
+
+
 def _look_through(job: FilmJob) -> tuple[Reader, Timeline]:
     reader = open_reader(job.source, job.options.rate)
     return reader, survey(reader, _choose(job.options))
@@ -162,6 +183,7 @@ def _assemble(
     gathered: Run,
     notes: list[str],
     unfinished: str | None = None,
+    only: range | None = None,
 ) -> FilmRun:
     options, kind = job.options, kind_of(job.output)
     width, height = choose_size(
@@ -199,8 +221,9 @@ def _assemble(
         () if options.cuts == "none" else timeline.cuts,
         options,
         storage,
-        delivery,
+        delivery if only is None else _Nobody(),
         repeating=not places,
+        only=only,
     )
     recipe = gathered.recipe().model_copy(update={"photo": weigh_source(job)})
     return FilmRun(job, sequence, delivery, storage, recipe, [*reader.notes, *gathered.notes, *notes])

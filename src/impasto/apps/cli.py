@@ -27,8 +27,8 @@ from impasto.apps.arguments import (
     free_name,
     output_option,
 )
-from impasto.apps.films import film, resume
 from impasto.apps.batch.command import batch
+from impasto.apps.films import film, resume
 from impasto.apps.networks import networks
 from impasto.apps.options import read_settings, with_settings
 from impasto.apps.painting import paint_files

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from impasto.apps.batch.tasks import Event, Failed, Finished, Saved, Task
+from impasto.apps.batch.tasks import Event, Failed, Finished, Saved, Shot, Task
 from impasto.errors import PictureError
 from impasto.pictures.targets import written_whole
 
@@ -23,7 +23,7 @@ class Clerk:
                 with written_whole(task.checkpoint, overwrite=True) as file:
                     file.write(event.data)
             if isinstance(event, Finished):
-                if event.data:
+                if event.data and not isinstance(task.job, Shot):
                     with written_whole(task.job.output, overwrite=task.job.overwrite) as file:
                         file.write(event.data)
                     event = replace(event, data=b"")

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import platform
 import signal
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from typing import Any, Literal
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from impasto.apps.batch.tasks import Arrived, Died, Event, Failed, Finished, Missing, Saved, Stopped, Task
+from impasto.apps.batch.tasks import Arrived, Died, Event, Failed, Finished, Missing, Saved, Shot, Stopped, Task
 from impasto.errors import UsageError
 
 KEPT_FILES = 64  # that were carried to a worker, or are in the object store to be carried
@@ -272,6 +273,14 @@ class Actor:
             yield Missing(task.number, paths=tuple(missing))
             return
         sees_outputs = transfer != "store" and (transfer == "shared" or task.token.exists())
+        if isinstance(task.job, Shot):
+            reason = f"{task.job.folder} is not seen on the node {platform.node()}: a film takes a folder that all see"
+            yield from (
+                self._worker.paint(task, self._stopping.is_set)
+                if task.token.exists()
+                else [Failed(task.number, reason=reason)]
+            )
+            return
         if sees_outputs:
             yield from self._worker.paint(replace(task, job=relocate(task.job, places)), self._stopping.is_set)
             return

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
-from cyclopts.validators import Number
 
 from impasto.apps.arguments import OUTPUT, Bits, Quality, Silent
+from impasto.apps.batch.arguments import WORKERS, Address, EngineName, Memory, Threads, Workers, check_engine
 from impasto.apps.batch.commissions import Commission
 from impasto.apps.batch.listing import Listing, Pairs, pair
 from impasto.apps.batch.lists import find_files, read_list
@@ -21,9 +21,6 @@ from impasto.errors import UsageError
 from impasto.settings import Settings
 
 PICTURES = Group("Pictures", sort_key=0)
-WORKERS = Group("Workers", sort_key=2)
-
-Engine = Literal["local", "ray"]
 Transfer = Literal["auto", "shared", "store"]
 
 
@@ -87,15 +84,8 @@ def batch(
     bits: Bits = 8,
     quality: Quality = 95,
     quiet: Silent = False,
-    engine: Annotated[Engine, Parameter(group=WORKERS, help="local: this machine; ray: a cluster")] = "local",
-    address: Annotated[
-        str | None,
-        Parameter(
-            group=WORKERS,
-            show_default="RAY_ADDRESS, or else a cluster of this machine alone",
-            help="of a Ray cluster: auto for the one that this machine is in, or HOST:PORT",
-        ),
-    ] = None,
+    engine: EngineName = "local",
+    address: Address = None,
     transfer: Annotated[
         Transfer,
         Parameter(
@@ -104,33 +94,9 @@ def batch(
             "Ray where a node lacks them",
         ),
     ] = "auto",
-    workers: Annotated[
-        int | None,
-        Parameter(
-            group=WORKERS,
-            validator=Number(gte=1),
-            show_default="as many as cores and memory bear",
-            help="how many pictures are painted at one time [1 or more]",
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        Parameter(
-            group=WORKERS,
-            validator=Number(gte=1),
-            show_default="the cores, shared out",
-            help="of each worker [1 or more]",
-        ),
-    ] = None,
-    memory: Annotated[
-        str | None,
-        Parameter(
-            group=WORKERS,
-            metavar="AMOUNT",
-            show_default="what is free",
-            help="what all workers of a machine may take together, such as 4GiB",
-        ),
-    ] = None,
+    workers: Workers = None,
+    threads: Threads = None,
+    memory: Memory = None,
     **given: Any,
 ) -> int:
     """Paint many pictures: every PHOTO in the style of every painting, or a list.
@@ -141,8 +107,9 @@ def batch(
     """
     chosen = {setting: value for setting, value in given.items() if value is not None}
     limit = read_bytes(memory) if memory else None
-    if engine == "local" and (address or transfer != "auto"):
-        raise UsageError(f"{'--address' if address else '--transfer'} is for --engine ray")
+    check_engine(engine, address)
+    if engine == "local" and transfer != "auto":
+        raise UsageError("--transfer is for --engine ray")
     check_template(name)
     listing = Listing(output)
     if jobs:

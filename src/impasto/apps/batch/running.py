@@ -98,7 +98,7 @@ def _paint(
     settings = [standing.job.settings for standing in standings if standing.job]
     if not settings:
         return
-    shares = _share_out(settings, plan)
+    shares = share(settings, plan)
     token = folder / STATE / secrets.token_hex(8)
     token.touch()
     tasks = [
@@ -115,7 +115,7 @@ def _paint(
         if standing.job
     ]
     tasks.sort(key=lambda task: -task.bytes)  # the longest first, so that no worker is left with one at the end
-    with make_board(len(tasks), quiet) as board, _gather(tasks, shares, plan, quiet) as (crew, limits):
+    with make_board(len(tasks), quiet) as board, gather(tasks, shares, plan, quiet) as (crew, limits):
         clerk = Clerk(tasks, lambda event: books.hear(event, board))
         foreman = Foreman(crew, clerk.take, limits)
         interrupts.mode = "ask"
@@ -126,7 +126,8 @@ def _paint(
             token.unlink(missing_ok=True)
 
 
-def _share_out(settings: Sequence[Settings], plan: Plan) -> Shares:
+def share(settings: Sequence[Settings], plan: Plan) -> Shares:
+    """Share this machine out among workers for pictures of these settings."""
     cards = _count_cards(settings)
     return share_out(
         [estimate_bytes(each) for each in settings],
@@ -147,7 +148,7 @@ def _wants_card(settings: Settings) -> bool:
 
 
 @contextmanager
-def _gather(tasks: Sequence[Task], shares: Shares, plan: Plan, quiet: bool) -> Iterator[tuple[Crew, Limits]]:
+def gather(tasks: Sequence[Task], shares: Shares, plan: Plan, quiet: bool) -> Iterator[tuple[Crew, Limits]]:
     """Call the workers together, and let them go at the end."""
     settings = [task.job.settings for task in tasks]
     crew: Crew

@@ -7,18 +7,29 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from impasto.jobs import Job
+    from impasto.settings import Settings
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A shot of a film: its first frame, counted from 0, and the one after its last; in the film's folder."""
+
+    folder: Path
+    first: int
+    end: int
+    settings: "Settings"
 
 
 @dataclass(frozen=True)
 class Task:
-    """A job to paint, with all that a worker needs to know.
+    """A job to paint, or a shot, with all that a worker needs to know.
 
     It may take `bytes` of memory and `threads` threads. `digests` has the sha256 of each file that it reads. `token` is
     a file beside the outputs: a worker that sees it can write there itself.
     """
 
     number: int
-    job: "Job"
+    job: "Job | Shot"
     bytes: int
     threads: int
     checkpoint: Path

@@ -4,14 +4,18 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 
 from impasto.api import start_job
-from impasto.apps.batch.tasks import Event, Failed, Finished, Progressed, Stopped, Task
+from impasto.apps.batch.tasks import Event, Failed, Finished, Progressed, Shot, Stopped, Task
 from impasto.errors import ImpastoError
 from impasto.jobs import Run
 from impasto.painting.shelf import Shelf
+
+if TYPE_CHECKING:
+    from impasto.video.sequence import FrameStep
 
 TELL_EVERY = 0.5  # seconds between two words about how far it is
 
@@ -27,13 +31,40 @@ class Worker:
         """Paint a task, write its picture, and yield what happens; `stopping` is asked between two steps."""
         torch.set_num_threads(task.threads)
         try:
-            yield from self._paint(task, stopping)
+            paint = self._paint_shot if isinstance(task.job, Shot) else self._paint_picture
+            yield from paint(task, stopping)
         except ImpastoError as error:
             yield Failed(task.number, self.name, reason=str(error))
         except Exception as error:
             yield Failed(task.number, self.name, reason=explain(error))
 
-    def _paint(self, task: Task, stopping: Callable[[], bool]) -> Iterator[Event]:
+    def _paint_shot(self, task: Task, stopping: Callable[[], bool]) -> Iterator[Event]:
+        from impasto.films import start_shot  # brings PyAV and OpenCV
+
+        assert isinstance(task.job, Shot)
+        started, frames = time.perf_counter(), range(task.job.first, task.job.end)
+        sequence = start_shot(task.job.folder, frames)
+        step: FrameStep | None = None
+        for step in sequence:
+            if stopping():
+                sequence.close()
+                yield Stopped(task.number, self.name)
+                return
+            if step.step == 1:
+                done = (step.turn - 1) * len(frames) + step.frame - frames.start
+                yield Progressed(task.number, self.name, step=done, steps=step.turns * len(frames))
+        yield Finished(
+            task.number,
+            self.name,
+            width=sequence.width,
+            height=sequence.height,
+            losses=step.losses if step else {},
+            seconds=time.perf_counter() - started,
+            notes=tuple(sequence.notes),
+        )
+
+    def _paint_picture(self, task: Task, stopping: Callable[[], bool]) -> Iterator[Event]:
+        assert not isinstance(task.job, Shot)
         started = told = time.perf_counter()
         run = start_job(task.job, shelf=self._shelf)
         for step in run:
