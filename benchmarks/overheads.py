@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import ray
 import torch
@@ -35,6 +36,7 @@ from impasto.settings import Settings
 from machine import describe
 
 MEGABYTES = 64
+MOMENTS = sum(width * width + width + 1 for width in (64, 128, 256, 512, 512))  # numbers of float32
 
 
 def make_commissions(folder: Path, count: int) -> list[Commission]:
@@ -61,15 +63,26 @@ def time_stock(folder: Path, count: int) -> dict[str, float]:
     names = name_outputs(commissions)
     out = folder / "out"
     out.mkdir()
-    started = time.perf_counter()
-    assert all(standing.job for standing in take_stock(commissions, names, out, overwrite=False))
+    before, started = held_memory(), time.perf_counter()
+    standings = take_stock(commissions, names, out, overwrite=False)
     planned = time.perf_counter() - started
+    assert all(standing.job for standing in standings)
+    taken = held_memory() - before
     for commission, name in zip(commissions, names, strict=True):
         finish(commission, out / name)
     started = time.perf_counter()
     assert all(standing.finished for standing in take_stock(commissions, names, out, overwrite=False))
     found = time.perf_counter() - started
-    return {"plan_s": planned / count, "scan_s": max(0.0, found - planned) / count}
+    return {
+        "plan_s": planned / count,
+        "scan_s": max(0.0, found - planned) / count,
+        "plan_bytes": max(0, taken) / count,
+    }
+
+
+def held_memory() -> int:
+    """Return the bytes that this process has now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 def time_tasks(crew: Crew, folder: Path, count: int) -> float:
@@ -104,6 +117,50 @@ def time_store() -> float:
     return (time.perf_counter() - started) / MEGABYTES
 
 
+@ray.remote(resources={"never": 1})
+def idle() -> None:
+    """Wait for ever."""
+
+
+def time_wait(workers: int = 1000) -> float:
+    """Time one look through so many workers that have nothing to say."""
+    awaited = [idle.remote() for _ in range(workers)]
+    rounds = 20
+    started = time.perf_counter()
+    for _ in range(rounds):
+        ray.wait(awaited, num_returns=1, timeout=0, fetch_local=False)
+    return (time.perf_counter() - started) / rounds
+
+
+@ray.remote
+class Tiles:
+    """Has the moments of some tiles of a picture."""
+
+    def __init__(self) -> None:
+        self.moments = torch.zeros(MOMENTS).numpy()
+
+    def measure(self) -> Any:
+        """Return the moments of its tiles."""
+        return self.moments
+
+    def go_on(self, gradients: Any) -> float:
+        """Take the gradients of all moments."""
+        return float(gradients[0])
+
+
+def time_reduce() -> float:
+    """Time what is sent at each step of one picture whose tiles two actors have."""
+    tiles = [Tiles.remote(), Tiles.remote()]  # type: ignore[attr-defined]
+    rounds = 20
+    for number in range(rounds + 3):
+        if number == 3:
+            started = time.perf_counter()
+        measured = ray.get([each.measure.remote() for each in tiles])
+        gradients = ray.put(measured[0] + measured[1])
+        ray.get([each.go_on.remote(gradients) for each in tiles])
+    return (time.perf_counter() - started) / rounds
+
+
 def measure(folder: Path, count: int, sides: Sequence[str]) -> dict[str, float]:
     """Measure all of it."""
     figures = time_stock(folder, count)
@@ -117,6 +174,8 @@ def measure(folder: Path, count: int, sides: Sequence[str]) -> dict[str, float]:
             figures["ray_task_s"] = time_tasks(crew, folder, 4 * count)
             crew.close()
             figures["ray_put_s_per_mb"] = time_store()
+            figures["ray_wait_s"] = time_wait()
+            figures["reduce_s"] = time_reduce()
     return figures
 
 

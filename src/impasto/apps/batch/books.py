@@ -11,6 +11,7 @@ from impasto.apps.batch.tasks import Died, Event, Failed, Finished, Progressed, 
 from impasto.apps.terminal import answer, say
 
 WRITE_EVERY = 20.0  # seconds between two reports
+LARGEST_SHARE = 0.05  # of the time, for writing it: that of a million pictures takes long
 MOST_SHOWN = 40  # failures, in the table at the end
 
 
@@ -21,7 +22,7 @@ class Books:
         self._folder, self._shown, self._quiet = folder, shown, quiet
         times = read_times(folder)
         self.lines = [_begin(standing, times.get(relate(standing.output, folder))) for standing in standings]
-        self._written = time.monotonic()
+        self._written, self._cost = time.monotonic(), 0.0
 
     def hear(self, event: Event, board: Board) -> None:
         """Write down what has happened and show it."""
@@ -47,13 +48,15 @@ class Books:
                 board.note(f"{name}: the worker was lost ({event.reason}); another one goes on with it")
             case Stopped():
                 return
-        if time.monotonic() - self._written > WRITE_EVERY:
+        if time.monotonic() - self._written > max(WRITE_EVERY, self._cost / LARGEST_SHARE):
             self.write()
 
     def write(self) -> None:
         """Write the report."""
+        started = time.monotonic()
         write_report(self.lines, self._folder)
         self._written = time.monotonic()
+        self._cost = self._written - started
 
     def close(self) -> None:
         """Write the report, say what came of all, and what failed and why."""
