@@ -25,7 +25,9 @@ def words(tmp_path: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch) -
     write_clip(Path("a.mp4"), make_pan(4), sound="aac")
     files.write(make_picture(60, 60, 7), "p.png")
     chosen: dict[str, Any] = {**SPELT_OUT, "network": weights_file, "size": 64, "start_size": 64, "optimizer": "lbfgs"}
-    plain = {name: value for name, value in chosen.items() if name not in ("style_blend", "pooling_gain")}
+    plain = {
+        name: value for name, value in chosen.items() if name not in ("style_blend", "pooling_gain", "learning_rate")
+    }
     options = []
     for name, value in plain.items():
         text = ",".join(value) if isinstance(value, dict) else str(value)
