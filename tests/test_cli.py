@@ -139,11 +139,15 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 # What is passed on
 
 
-# What each setting is beside that does something only there.
-BESIDE = {
-    name: {it.of: it.choices[0] if it.choices else "photo" if it.but else "0.5"} for name, it in COMPANIONS.items()
+LISTED: dict[str, tuple[Any, ...]] = {
+    "style_blend": (3, 1),
+    "mask": ("sky.png", "rest"),
+    "style_mask": ("all", "sea.png"),
+    "style_labels": ("one.png", "other.png"),
 }
-TOGETHER = {**BESIDE, "style_labels": {"labels": "b.png"}}
+# What each setting is beside that does something only there.
+IDLE = {name: {it.of: it.choices[0] if it.choices else "photo" if it.but else "0.5"} for name, it in COMPANIONS.items()}
+BESIDE: dict[str, dict[str, Any]] = {**IDLE, "style_labels": {"labels": "photo.png"}}
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -151,12 +155,10 @@ def test_every_setting_is_an_option(studio: Studio, name: str) -> None:
     default = {**Settings().model_dump(mode="json"), "style_blend": "3,1"}[name]
     if isinstance(default, bool):
         cases: dict[Any, list[str]] = {True: [flag(name)], False: ["--no-" + flag(name)[2:]]}
-    elif default == []:
-        cases = {("a.png",): [flag(name), "a.png"]}
     else:
-        cases = {(3, 1) if name == "style_blend" else default: [flag(name), str(default)]}
-    paintings = ["one.jpg", "two.jpg"] if name == "style_blend" else ["one.jpg"]
-    beside = TOGETHER.get(name, {})
+        cases = {default: [flag(name), ",".join(map(str, default)) if name in LISTED else str(default)]}
+    paintings = ["one.jpg", "two.jpg"] if name in LISTED else ["one.jpg"]
+    beside = BESIDE.get(name, {})
     for value, words in cases.items():
         also = [word for other, chosen in beside.items() for word in (flag(other), chosen)]
         assert main(["photo.jpg", *paintings, *words, *also]) == 0
@@ -164,7 +166,7 @@ def test_every_setting_is_an_option(studio: Studio, name: str) -> None:
         assert studio.job.settings.model_fields_set >= {name}
 
 
-@pytest.mark.parametrize("name", BESIDE)
+@pytest.mark.parametrize("name", IDLE)
 def test_an_option_that_does_nothing_is_refused_at_its_default_too(
     studio: Studio, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -36,7 +36,8 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def quick(weights_file: Path) -> dict[str, object]:
     """Settings that paint at once."""
-    return {**TAPS, "network": str(weights_file), "size": 32, "steps": 4, "precision": "float32", "device": "cpu"}
+    cheap = {"size": 32, "steps": 4, "later_steps": 2, "precision": "float32", "device": "cpu"}
+    return {**TAPS, **cheap, "network": str(weights_file)}
 
 
 def as_options(settings: dict[str, object]) -> list[str]:

@@ -174,10 +174,10 @@ _SLIM_LBFGS: dict[str, Any] = {**_SLIM, "lbfgs_history": 10, "lbfgs_longest": 0.
 ON_SLIM: dict[str, dict[str, Any]] = {
     "gatys2016": {**_SLIM_LBFGS, "style_taps": dict.fromkeys(_STYLE_TAPS, 0.2), "style_weight": 5e5},
     "gatys-pytorch": {**_SLIM_LBFGS, "style_weight": 160.0},
-    "neural-style": {**_SLIM_LBFGS, "style_weight": 1.2e5, "tv_weight": 5e-3},
-    "neural-style-pt": {**_SLIM_LBFGS, "style_weight": 1.2e5, "tv_weight": 8e-4},
-    "neural-style-tf": {**_SLIM_LBFGS, "style_weight": 1.5e5, "tv_weight": 1e-2},
-    "anishathalye": {**_SLIM, "style_weight": 6e5, "tv_weight": 160.0},
+    "neural-style": {**_SLIM_LBFGS, "style_weight": 4e4, "tv_weight": 5e-3},
+    "neural-style-pt": {**_SLIM_LBFGS, "style_weight": 4e4, "tv_weight": 8e-4},
+    "neural-style-tf": {**_SLIM_LBFGS, "style_weight": 1.5e5, "tv_weight": 3e-3},
+    "anishathalye": {**_SLIM, "style_weight": 1.2e5, "tv_weight": 160.0},
     "gordicaleksa": {**_SLIM_LBFGS, "style_weight": 500.0},
     "style-transfer-pytorch": {**_SLIM, "style_weight": 10.0},
 }

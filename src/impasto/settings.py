@@ -229,7 +229,7 @@ class Settings(BaseModel):
     lbfgs_longest: float = knob(
         0.5,
         "Optimising",
-        "farthest that lbfgs moves a value in a step, 1 is a whole range; 0: however far, upwards too, as torch's",
+        "farthest that lbfgs moves a value in a step, 1 is a pixel's whole range; 0: any way, upwards too, as torch's",
         ge=0,
     )
     lbfgs_range: float = knob(

@@ -9,7 +9,13 @@ from impasto.errors import UsageError
 from impasto.settings import Settings
 
 # What a texture has unless it is asked for otherwise, whatever the preset.
-TEXTURE: dict[str, Any] = {"content_weight": 0.0, "init": "noise", "noise": "painting", "padding": "circular"}
+TEXTURE: dict[str, Any] = {
+    "content_weight": 0.0,
+    "init": "noise",
+    "noise": "painting",
+    "padding": "circular",
+    "start_size": 64,  # without a photo the large forms have to be found, and of noise at a large scale some is left
+}
 OF_THE_PHOTO = (
     *("balance", "content_taps", "content_loss", "color", "color_space", "color_match", "color_strength"),
     *("mask", "keep_mask", "labels", "style_labels", "regions"),
