@@ -13,10 +13,11 @@ def draw(seed: int = 0, height: int = 4, width: int = 5) -> Tensor:
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["plain", "channels_last"])
-def test_the_iterates_are_torchs(layout: torch.memory_format) -> None:
-    theirs = draw().requires_grad_()
-    reference = torch.optim.Adam([theirs], lr=0.05, betas=(0.9, 0.99))
-    ours, optimizer = draw().contiguous(memory_format=layout), Adam(0.05)
+@pytest.mark.parametrize("chosen", [(0.9, 0.99, 1e-8), (0.5, 0.999, 1e-2), (0.0, 0.0, 1e-6)])
+def test_the_iterates_are_torchs(layout: torch.memory_format, chosen: tuple[float, float, float]) -> None:
+    theirs, (beta1, beta2, epsilon) = draw().requires_grad_(), chosen
+    reference = torch.optim.Adam([theirs], lr=0.05, betas=(beta1, beta2), eps=epsilon)
+    ours, optimizer = draw().contiguous(memory_format=layout), Adam(0.05, *chosen)
     for seed in range(1, 31):
         gradient = draw(seed) * seed
         theirs.grad = gradient.clone()
@@ -24,6 +25,11 @@ def test_the_iterates_are_torchs(layout: torch.memory_format) -> None:
         optimizer.step(ours, gradient.contiguous(memory_format=layout))
         torch.testing.assert_close(ours, theirs.detach(), rtol=1e-12, atol=1e-12)
     assert ours.is_contiguous(memory_format=layout)
+
+
+def test_by_default_the_second_moment_goes_over_a_hundred_steps() -> None:
+    given = Adam(0.05)
+    assert (given.beta1, given.beta2, given.epsilon) == (0.9, 0.99, 1e-8)
 
 
 def test_the_moments_are_carried_to_a_larger_canvas() -> None:

@@ -173,6 +173,27 @@ def test_a_beginning_that_is_cut_out_has_its_mean_colour_around(easel: Easel) ->
         impasto.start(easel.photo, easel.painting, **{**easel.quick, "init": str(begun)})
 
 
+@pytest.mark.parametrize("which", ["photo", "painting"])
+def test_what_is_wholly_transparent_is_named(easel: Easel, tmp_path: Path, which: str) -> None:
+    nothing = tmp_path / "nothing.png"
+    Image.new("RGBA", (32, 32), (200, 100, 50, 0)).save(nothing)
+    given = {"photo": easel.photo, "painting": easel.painting, which: nothing}
+    with pytest.raises(UsageError, match=rf"The {which} .*nothing\.png is wholly transparent: there is nothing to see"):
+        impasto.paint(given["photo"], given["painting"], **easel.quick)
+    images = {name: Image.open(path) for name, path in given.items()}
+    with pytest.raises(UsageError, match=rf"The {which}( 1)? is wholly transparent"):
+        impasto.paint(images["photo"], images["painting"], **easel.quick)
+
+
+def test_a_run_without_a_photo_is_a_textures(easel: Easel) -> None:
+    chosen = {name: easel.quick[name] for name in ("network", "size", "start_size", "style_taps", "steps")}
+    run = impasto.start(None, easel.painting, **chosen)
+    for step in run:
+        assert set(step.losses) >= {"style", "total"}
+    assert run.picture().size == (32, 32)
+    assert run.recipe().photo is None
+
+
 def test_the_callers_own_chance_is_left_alone(easel: Easel) -> None:
     torch.manual_seed(11)
     expected = torch.rand(1)

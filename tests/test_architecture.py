@@ -12,6 +12,12 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "impasto"
 LAYERS = {
     "settings": 0,
+    "values": -1,
+    "presets": -1,  # within layer 0, what settings are made of
+    "companions": -1,
+    "weighed": -2,
+    "lengths": -2,
+    "textures": 0.5,
     "errors": 0,
     "pictures": 1,
     "perception": 1,
@@ -20,6 +26,7 @@ LAYERS = {
     "fast": 3,
     "video": 3,
     "jobs": 3,
+    "sources": 3,
     "api": 4,
     "films": 5,
     "apps": 6,
@@ -165,7 +172,7 @@ def test_what_is_allowed_is_not_found():
     allowed = {
         "__init__.py": "def __getattr__(name):\n    from impasto import api\n    return getattr(api, name)",
         "api.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from PIL import Image",
-        "painting/painter.py": "from impasto.painting.losses import total_variation\nimport impasto.pictures.sizes",
+        "painting/painter.py": "from impasto.painting.variation import vary\nimport impasto.pictures.sizes",
         "painting/losses.py": "import torch\nfrom impasto.errors import UsageError\nfrom urllib.parse import quote",
         "apps/__init__.py": '"""Doors."""',
         "apps/cli.py": "from impasto.apps.options import parse\nfrom impasto.apps import studio",

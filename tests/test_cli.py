@@ -22,6 +22,7 @@ from impasto.apps.cli import main
 from impasto.apps.manual import help_of, manual
 from impasto.apps.options import flag
 from impasto.apps.progress import Forecast, reporter
+from impasto.companions import COMPANIONS
 from impasto.errors import DivergedError, PictureError, UsageError
 from impasto.perception.network import VGG19_DEPTHS, plan_layers
 from impasto.settings import Settings
@@ -118,8 +119,8 @@ def test_help_says_every_knob_with_its_range_and_default(page: list[str]) -> Non
         assert flag(name) in words
         assert re.sub(r"\s", "", str(knob.description)) in words
         if isinstance(knob.default, bool):
-            assert f"{flag(name)}--no-{flag(name)[2:]}" in words
-        elif isinstance(knob.default, (int, str)):
+            assert f"--no-{flag(name)[2:]}" in words
+        elif isinstance(knob.default, (int, str)) and knob.default != "":
             assert f"[default:{knob.default}]" in words
     for said in ("[16to32768]", "[over1.05to4]", "[0tobelow1]", "[0ormore]", "[each0ormore]", "[choices:adam,lbfgs]"):
         assert said in words
@@ -138,17 +139,49 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 # What is passed on
 
 
+LISTED: dict[str, tuple[Any, ...]] = {
+    "style_blend": (3, 1),
+    "mask": ("sky.png", "rest"),
+    "style_mask": ("all", "sea.png"),
+    "style_labels": ("one.png", "other.png"),
+}
+# What each setting is beside that does something only there.
+IDLE = {name: {it.of: it.choices[0] if it.choices else "photo" if it.but else "0.5"} for name, it in COMPANIONS.items()}
+BESIDE: dict[str, dict[str, Any]] = {**IDLE, "style_labels": {"labels": "photo.png"}}
+
+
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_is_an_option(studio: Studio, name: str) -> None:
     default = {**Settings().model_dump(mode="json"), "style_blend": "3,1"}[name]
     if isinstance(default, bool):
         cases: dict[Any, list[str]] = {True: [flag(name)], False: ["--no-" + flag(name)[2:]]}
     else:
-        cases = {(3, 1) if name == "style_blend" else default: [flag(name), str(default)]}
+        cases = {default: [flag(name), ",".join(map(str, default)) if name in LISTED else str(default)]}
+    paintings = ["one.jpg", "two.jpg"] if name in LISTED else ["one.jpg"]
+    beside = BESIDE.get(name, {})
     for value, words in cases.items():
-        assert main(["photo.jpg", "painting.jpg", *words]) == 0
-        assert studio.job.settings == Settings(**{name: value})
+        also = [word for other, chosen in beside.items() for word in (flag(other), chosen)]
+        assert main(["photo.jpg", *paintings, *words, *also]) == 0
+        assert studio.job.settings == Settings(**{name: value}, **beside)
         assert studio.job.settings.model_fields_set >= {name}
+
+
+@pytest.mark.parametrize("name", IDLE)
+def test_an_option_that_does_nothing_is_refused_at_its_default_too(
+    studio: Studio, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contrary = {"init_noise": ["--init", "noise"], "init_blur": ["--init", "gray"]}.get(name, [])
+    if name.startswith("lbfgs"):
+        contrary = ["--optimizer", "adam"]
+    if name.startswith("tv"):
+        contrary = ["--tv-weight", "0"]
+    if name == "gram_shift":
+        contrary = ["--style-loss", "wasserstein"]
+    default = Settings().model_dump(mode="json")[name]
+    words = [flag(name)] if isinstance(default, bool) else [flag(name), str(default)]
+    assert main(["photo.jpg", "painting.jpg", *words, *contrary]) == 2
+    assert re.search(rf"{flag(name)}.* does nothing with --\w+.*: leave it out, or choose ", capsys.readouterr().err)
+    assert not studio.jobs
 
 
 def test_a_preset_fills_only_what_is_not_given(studio: Studio) -> None:
@@ -304,7 +337,7 @@ def test_nobody_listening_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyP
         (["a.jpg", "b.jpg", "--content-weight", "nan"], "--content-weight: takes a number"),
         (["a.jpg", "b.jpg", "--style-blend", "1,x"], "--style-blend: takes numbers with commas between them"),
         (["a.jpg", "b.jpg", "--optimizer", "adams"], 'Did you mean "adam"?'),
-        (["a.jpg", "b.jpg", "--preset", "x"], 'Choose from: "default", "gatys2015"'),
+        (["a.jpg", "b.jpg", "--preset", "x"], 'Choose from: "default", "draft", "fine", '),
         (
             ["a.jpg", "b.jpg", "--content-taps", "relu9_9"],
             "--content-taps: takes names with weights, such as relu4_2:1",

@@ -17,6 +17,7 @@ from impasto.apps.sheets import read_choices
 from impasto.painting.painter import Painter
 from impasto.pictures import files
 from impasto.settings import Settings
+from impasto.textures import TEXTURE, merge_size
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
@@ -25,9 +26,11 @@ PAGES = (
     "docs/architecture.md",
     "docs/batch.md",
     "docs/cli.md",
+    "docs/controls.md",
     "docs/film.md",
     "docs/guide.md",
     "docs/performance.md",
+    "docs/presets.md",
     "docs/scale.md",
     "training/README.md",
 )
@@ -78,16 +81,25 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate(("photo.jpg", "painting.jpg", "one.jpg", "another.jpg", "scan.tif"), start=1):
         files.write(make_picture(60, 45, seed), name)
+    sky = torch.linspace(1, 0, 45).view(1, 1, 45, 1).expand(1, 3, 45, 60)
+    for name in ("sky.png", "face.png"):
+        files.write(sky, name)
     files.write(make_picture(60, 45), "cutout.png", alpha=torch.linspace(0, 1, 60).expand(1, 1, 45, 60))
     return tmp_path
 
 
-@pytest.mark.parametrize("snippet", named(find_fences("python", "README.md", "docs/guide.md")))
+SNIPPETS = find_fences("python", "README.md", "docs/controls.md", "docs/guide.md", "docs/presets.md")
+
+
+@pytest.mark.parametrize("snippet", named(SNIPPETS))
 def test_python_snippets_run(snippet, pictures, monkeypatch):
     """Each runs as it stands, with the embedded network; only the painter's size and steps are made small."""
 
     def paint_cheaply(network, settings, *sources):
         return Painter(network, settings.model_copy(update=CHEAP), *sources)
+
+    pictures.joinpath("monets").mkdir()
+    files.write(make_picture(60, 45, 6), "monets/monet.jpg")
 
     monkeypatch.setattr(api, "Painter", paint_cheaply)
     before = set(pictures.iterdir())
@@ -109,7 +121,8 @@ def test_the_pages_show_something():
 def test_impasto_command_lines_are_understood(words):
     command, bound, *_ = app.parse_args(words, exit_on_error=False, print_error=False)
     given = {name: value for name, value in bound.arguments.items() if name in Settings.model_fields}
-    settings = read_settings(given)
+    texture = command.__name__ == "texture"
+    settings = read_settings(merge_size(given), TEXTURE) if texture else read_settings(given)
     if command.__name__ == "paint":
         assert len(settings.style_blend) in (0, len(bound.arguments["paintings"]))
     if command.__name__ == "sheet":
@@ -132,7 +145,7 @@ def test_scripts_that_are_shown_can_be_run(command):
 
 def test_options_named_in_running_text_exist():
     known = set(re.findall(r"--[a-z][a-z-]+", manual()))
-    for page in ("README.md", "docs/guide.md"):
+    for page in ("README.md", "docs/guide.md", "docs/presets.md"):
         mentioned = set(re.findall(r"`(--[a-z][a-z-]+)", FENCE.sub("", read_page(page))))
         assert mentioned
         assert mentioned <= known, page

@@ -18,6 +18,8 @@ from PIL import Image, ImageCms
 from impasto.errors import PictureError, UsageError
 from impasto.pictures import files
 from impasto.pictures.files import check_target, read, to_image, write
+from impasto.pictures.inscriptions import read_inscription
+from impasto.recipes.storage import read_recipe
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -619,3 +621,17 @@ class TestWriting:
         with pytest.raises(PictureError, match=r"a\.tif can't be written, a TIFF ends at 4 GiB"):
             write(noise(40, 40), tmp_path / "a.tif", bits=16)
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_pipe_or_a_device_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", Path(os.devnull)):
+        for look in (read, read_inscription):
+            with pytest.raises(
+                PictureError, match=f"{path} is a pipe or a device, not a file: save what comes from it"
+            ):
+                look(path)
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(PictureError, match="is a pipe or a device"):
+        read_recipe(tmp_path / "pipe.toml")

@@ -25,7 +25,9 @@ def words(tmp_path: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch) -
     write_clip(Path("a.mp4"), make_pan(4), sound="aac")
     files.write(make_picture(60, 60, 7), "p.png")
     chosen: dict[str, Any] = {**SPELT_OUT, "network": weights_file, "size": 64, "start_size": 64, "optimizer": "lbfgs"}
-    plain = {name: value for name, value in chosen.items() if name not in ("style_blend", "pooling_gain")}
+    plain = {
+        name: value for name, value in chosen.items() if name not in ("style_blend", "pooling_gain", "learning_rate")
+    }
     options = []
     for name, value in plain.items():
         text = ",".join(value) if isinstance(value, dict) else str(value)
@@ -49,11 +51,14 @@ def test_a_film_is_painted_and_named(words: list[str], capsys: pytest.CaptureFix
     assert main(["recipe", "a_p.mp4"]) == 0
     shown = capsys.readouterr().out
     assert "a.mp4" in shown
-    assert "temporal_weight" not in shown  # was not given
+    assert "film temporal_weight 20\n" in shown  # no star: it was not given
     assert main([*words, "--temporal-weight", "3", "--recipe-file", "r.toml", "-o", "c.webp"]) == 0
     assert "temporal_weight = 3.0" in Path("r.toml").read_text()
     assert main(["recipe", "c.webp"]) == 0
-    assert "temporal_weight 3" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "film temporal_weight 3 *\n" in shown
+    assert "impasto film a.mp4 p.png" in shown
+    assert "--temporal-weight 3" in shown
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,13 @@ def test_what_points_outside_is_not_trusted() -> None:
     assert float(trust[..., :24].min()) > 0.99
 
 
+def test_what_comes_in_at_the_border_is_not_carried_but_new() -> None:
+    frames = make_pan(2, 96, 64, 3)
+    motion = follow(frames[1], frames[0])
+    assert float(torch.maximum(motion.trust, motion.likeness)[..., -2:].max()) < 0.05
+    assert float(motion.likeness[..., :-6].mean()) > 0.9
+
+
 def test_carried_strokes_keep_their_energy() -> None:
     chance = torch.Generator().manual_seed(0)
     picture = (0.5 + 0.1 * torch.randn(1, 3, 64, 64, generator=chance)).clamp(0, 1)

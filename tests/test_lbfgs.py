@@ -105,6 +105,46 @@ def test_in_a_basis_it_walks_as_it_would_walk_for_the_coordinates_there(layout: 
         torch.testing.assert_close(x, weights * u, rtol=1e-9, atol=1e-11)
 
 
+@pytest.mark.parametrize("wide", [1.0, 255.0])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["plain", "channels_last"])
+def test_within_limits_it_finds_the_best_that_they_hold(layout: torch.memory_format, wide: float) -> None:
+    scales = torch.logspace(0, 2, 60, dtype=torch.float64).view(SHAPE)
+    goal = draw(1)  # much of it lies outside
+    x, optimizer = (
+        torch.full_like(goal, 0.5).contiguous(memory_format=layout),
+        LBFGS(basis=lambda of: of / wide, limits=(0.0, 1.0)),
+    )
+    for _ in range(150):
+        optimizer.step(x, scales * (x - goal))
+        assert float(x.min()) >= 0
+        assert float(x.max()) <= 1
+    torch.testing.assert_close(x, goal.clamp(0, 1).contiguous(memory_format=layout), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("basis", [None, lambda of: of / 255], ids=["plain", "in bytes"])
+def test_the_first_step_moves_by_the_least_on_average(basis: Callable[[Tensor], Tensor] | None) -> None:
+    x, optimizer = draw(), LBFGS(basis=basis, least=0.25)
+    slope = draw(1)
+    optimizer.step(moved := x.clone(), slope)
+    torch.testing.assert_close((moved - x) / 0.25, -slope / slope.abs().mean())
+    far = x.clone()
+    LBFGS(basis=basis, least=1e-9).step(far, slope)
+    short = x.clone()
+    LBFGS(basis=basis).step(short, slope)
+    assert torch.equal(far, short)
+    optimizer.step(again := moved.clone(), gradient_of(valley, moved))
+    assert not torch.equal(again, moved)
+
+
+def test_limits_that_are_not_reached_change_nothing() -> None:
+    free, bound = draw(), draw()
+    walks, walled = LBFGS(), LBFGS(limits=(-1e3, 1e3))
+    for _ in range(10):
+        walks.step(free, gradient_of(valley, free))
+        walled.step(bound, gradient_of(valley, bound))
+    torch.testing.assert_close(free, bound, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("basis", [None, lambda of: 100 * of], ids=["plain", "in a basis"])
 def test_no_value_moves_farther_than_the_longest_step(basis: Callable[[Tensor], Tensor] | None) -> None:
     x, optimizer = torch.zeros(3, dtype=torch.float64), LBFGS(longest=0.5, basis=basis)
@@ -113,3 +153,17 @@ def test_no_value_moves_farther_than_the_longest_step(basis: Callable[[Tensor], 
         optimizer.step(x, torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64) * (1 - 1e-9 * scale))
         assert float((x - before).abs().max()) <= 0.5 * (1 + 1e-12)
     assert float((x - before).abs().max()) == pytest.approx(0.5)
+
+
+def test_a_step_cut_short_counts_as_what_was_left_of_it() -> None:
+    cut, optimizer, other, plain = draw(), LBFGS(), draw(), LBFGS(rate=0.5)
+    optimizer.step(cut, gradient_of(valley, cut))
+    optimizer.shorten(0.5)
+    cut.lerp_(draw(), 0.5)
+    plain.step(other, gradient_of(valley, other))
+    torch.testing.assert_close(cut, other)
+    plain.rate = 1.0
+    for _ in range(3):
+        optimizer.step(cut, gradient_of(valley, cut))
+        plain.step(other, gradient_of(valley, other))
+        torch.testing.assert_close(cut, other)

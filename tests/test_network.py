@@ -232,6 +232,7 @@ def test_a_dark_picture_has_a_finite_gradient(pooling: Pooling) -> None:
         ("replicate", [1, 1, 1], [3, 3, 3]),
         ("replicate-first", [0, 1, 1], [3, 3, 0]),  # only what conv1_1 sees is repeated
         ("reflect", [1, 2, 1], [3, 2, 3]),
+        ("circular", [2, 3, 1], [3, 1, 2]),
     ],
 )
 def test_padding_by_hand(padding: Padding, left: list[float], right: list[float]) -> None:
@@ -245,11 +246,38 @@ def test_padding_by_hand(padding: Padding, left: list[float], right: list[float]
         assert found.mT.tolist() == [expected] * 3
 
 
-@pytest.mark.parametrize(("padding", "corner"), [("zero", 12), ("replicate", 21), ("reflect", 33)])
+@pytest.mark.parametrize(("padding", "corner"), [("zero", 12), ("replicate", 21), ("reflect", 33), ("circular", 45)])
 def test_corners_by_hand(padding: Padding, corner: float) -> None:
     # Around the corner pixel 1 of 1 2 / 4 5: zero 1+2+4+5; replicate 1+1+2+1+1+2+4+4+5; reflect 5+4+5+2+1+2+5+4+5.
     found = plant(SUM_ALL, padding=padding)(grey([[1, 2, 3], [4, 5, 6], [7, 8, 9]]), ["conv1_1"])["conv1_1"]
     assert found[0, 0, 0, 0] == corner
+
+
+def test_with_circular_padding_no_border_is_seen() -> None:
+    network, seen = make_network(padding="circular"), picture(16, 24)
+    moved = network(seen.roll((8, 4), (2, 3)), ["relu3_1"])["relu3_1"]  # by two cells, and by one
+    torch.testing.assert_close(moved, network(seen, ["relu3_1"])["relu3_1"].roll((2, 1), (2, 3)), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("padding", get_args(Padding))
+def test_a_map_of_a_single_cell_is_padded(padding: Padding) -> None:
+    canvas = picture(4, 4).requires_grad_()
+    make_network(padding=padding)(canvas, ["relu3_1"])["relu3_1"].sum().backward()
+    assert canvas.grad is not None
+    assert bool(canvas.grad.isfinite().all())
+
+
+def test_a_network_lends_its_weights_to_one_of_another_padding() -> None:
+    network = make_network(padding="circular")
+    other = network.padded("replicate")
+    assert other is network.padded("replicate")
+    assert network.padded("circular") is network
+    assert torch.equal(
+        other(picture(8, 8), ["relu2_1"])["relu2_1"],
+        make_network(padding="replicate")(picture(8, 8), ["relu2_1"])["relu2_1"],
+    )
+    half = network.half().padded("replicate")
+    assert half(picture(8, 8).half(), ["relu2_1"])["relu2_1"].dtype == torch.float16
 
 
 # Input

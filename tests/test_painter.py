@@ -110,9 +110,10 @@ def test_twenty_steps_lower_the_loss(style_loss: str, optimizer: str, init: str)
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 @pytest.mark.parametrize("average", [0.0, 0.9])
 def test_the_picture_is_finite_and_in_range_after_every_step(optimizer: str, average: float) -> None:
+    fast = {"learning_rate": 0.3} if optimizer == "adam" else {}
     # So strong a pull towards a painting beyond the photo's colours presses pixels against 0 and 1.
     painter = make_painter(
-        PHOTO, [(PAINTING > 0.5).float()], optimizer=optimizer, average=average, style_weight=50.0, learning_rate=0.3
+        PHOTO, [(PAINTING > 0.5).float()], optimizer=optimizer, average=average, style_weight=50.0, **fast
     )
     for _ in painter:
         picture = painter.picture()
@@ -423,6 +424,22 @@ def test_it_goes_on_with_a_quarter_of_the_step_each_time(monkeypatch: pytest.Mon
     # The first step of a fresh Adam is the rate itself; then back, then a quarter, back, a sixteenth.
     assert moves[:5] == pytest.approx([0.04, 0.04, 0.01, 0.01, 0.0025], rel=0.01)
     assert len(painter.notes) == 2
+
+
+def test_a_step_that_raises_the_loss_is_taken_back_to_a_quarter_of_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raise_a_little(losses: dict[str, float], _: Tensor) -> dict[str, float]:
+        return {**losses, "total": 6 * losses["total"]}
+
+    looks = plant(monkeypatch, raise_a_little, lambda look: look in (5, 6))
+    painter = make_painter(optimizer="lbfgs", steps=10)
+    steps = [(step, painter.picture()) for step in painter]
+    torch.testing.assert_close(looks[5] - looks[3], (looks[4] - looks[3]) / 4, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(looks[6] - looks[3], (looks[4] - looks[3]) / 16, rtol=1e-3, atol=1e-6)
+    assert len(looks) == len(steps) == 10  # a look is a step, whether what it sees is accepted or not
+    assert steps[4][0].losses == steps[5][0].losses == steps[3][0].losses  # those of the picture
+    assert torch.equal(steps[5][1], steps[3][1])
+    assert not painter.notes
+    assert steps[-1][0].losses["total"] < steps[3][0].losses["total"]
 
 
 @FAULTS

@@ -56,7 +56,7 @@ def test_values_with_commas_stand_between_semicolons(text, values):
         (["style_weight"], {}, "--vary style_weight: takes a setting and its values, such as style_weight=0.3,1,3"),
         (["style_weight= ,"], {}, "takes a setting and its values"),
         (["stile_weight=1"], {}, "there is no setting 'stile_weight'; did you mean style_weight?"),
-        (["zzz=1"], {}, "there are preset, size, seed"),
+        (["zzz=1"], {}, "there are preset, size, fit, seed"),
         (["size=64", "size=32"], {}, "size is varied twice"),
         (["size=64"], {"size": "32"}, "--size is given as well; leave one of them out"),
         (["seed=" + ",".join("1" * 101)], {}, "101 = 101 pictures are too many for a sheet: vary less, 100 at most"),
@@ -214,7 +214,7 @@ def test_nothing_is_overwritten_unless_told(easel, capsys):
     [
         ([], 2, "--vary"),
         (["--vary", "style_weight=1,x"], 2, "--style-weight: takes a number, 0 or more; not 'x'"),
-        (["--vary", "preset=default,monet"], 2, "--preset: takes one of default, gatys2015; not 'monet'"),
+        (["--vary", "preset=default,monet"], 2, "--preset: takes one of default, draft, fine, gatys2015, "),
         (["--vary", "sice=1"], 2, "did you mean size?"),
         (["--vary", "seed=1", "-o", "no/a.png"], 1, "the folder no does not exist"),
         (["--vary", "seed=1", "-o", "photo.png", "--overwrite"], 2, "photo.png is also the input"),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.errors import UsageError
-from impasto.pictures.sizes import fit, ladder, resize
+from impasto.pictures.sizes import fit, ladder, measure_side, resize, resize_around
 
 side = st.integers(1, 10_000)
 
@@ -25,6 +25,33 @@ def test_fit_of_a_planted_photo_and_of_a_thread():
     assert fit(4000, 3000, 512) == (512, 384)
     assert fit(3000, 4000, 512) == (384, 512)
     assert fit(10_000, 1, 100) == (100, 1)
+
+
+@pytest.mark.parametrize(
+    ("rule", "landscape", "portrait"),
+    [
+        ("longest", (500, 300), (300, 500)),
+        ("shortest", (833, 500), (500, 833)),
+        ("width", (500, 300), (500, 833)),
+        ("height", (833, 500), (300, 500)),
+        ("area", (645, 387), (387, 645)),
+        ("shrink", (500, 300), (300, 500)),
+    ],
+)
+def test_fit_by_each_rule(rule, landscape, portrait):
+    assert fit(2000, 1200, 500, rule) == landscape
+    assert fit(1200, 2000, 500, rule) == portrait
+    small = (200, 120)
+    assert fit(*small, 500, rule) == (small if rule == "shrink" else landscape)
+
+
+@given(side, side, side, st.sampled_from(["longest", "shortest", "width", "height", "area"]))
+def test_fit_gives_the_side_that_the_rule_goes_by_and_keeps_the_aspect(width, height, side, rule):
+    fitted = fit(width, height, side, rule)
+    assert min(fitted) >= 1
+    if min(fitted) > 100:
+        assert measure_side(*fitted, rule) == pytest.approx(side, abs=3 if rule == "area" else 0)
+        assert fitted[0] / fitted[1] == pytest.approx(width / height, rel=0.02)
 
 
 def test_ladder_of_the_default_settings():
@@ -88,3 +115,14 @@ def test_resize_lets_bicubic_overshoot_and_gradients_through():
     assert larger.min() < 0
     larger.sum().backward()
     torch.testing.assert_close(edge.grad.sum(), torch.tensor(32.0 * 32))
+
+
+@pytest.mark.parametrize(("width", "height"), [(48, 32), (30, 20), (7, 5), (24, 16), (90, 10)])
+def test_what_tiles_still_does_when_it_is_resized(width, height):
+    """As in the middle of nine of them, wherever they are cut apart."""
+    x = torch.rand(1, 2, 16, 24, generator=torch.Generator().manual_seed(1))
+    nine = resize(x.repeat(1, 1, 3, 3), 3 * width, 3 * height)
+    middle = nine[..., height : 2 * height, width : 2 * width]
+    found = resize_around(x, width, height)
+    torch.testing.assert_close(found, middle, rtol=1e-4, atol=1e-5)
+    assert (found - resize(x, width, height)).abs().max() > 0.01 or (width, height) == (24, 16)

@@ -26,8 +26,8 @@ PLAIN: dict[str, Any] = {
     "content_weight": 0.0,
     "style_taps": {"relu1_1": 1.0},
     "steps": 120,
-    "learning_rate": 0.05,
-    "network": "tiny.safetensors",
+    "network": "slim",
+    "style_loss": "wasserstein",
 }
 QUICK: dict[str, Any] = {**PLAIN, "steps": 2}
 HALVES = (slice(0, 20), slice(28, 48))  # columns that are left and right, away from the border between
@@ -47,10 +47,9 @@ def grey(value: float) -> Tensor:
 
 
 @pytest.fixture(autouse=True)
-def easel(tmp_path: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def easel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a photo, two plain paintings, one of both halves, and masks."""
     monkeypatch.chdir(tmp_path)
-    shutil.copy(weights_file, "tiny.safetensors")
     pictures = {
         "photo.png": halves(plain((0.3, 0.3, 0.3)), plain((0.7, 0.7, 0.7))),
         "red.png": plain(RED, seed=2),
@@ -72,12 +71,15 @@ def easel(tmp_path: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def paint(*paintings: str, **chosen: Any) -> Tensor:
     """Paint the photo (1, 3, 36, 48)."""
-    return files.read(impasto.paint("photo.png", list(paintings), **{**PLAIN, **chosen})).rgb
+    spelt = {**PLAIN, **chosen}
+    if spelt["optimizer"] == "lbfgs":
+        del spelt["learning_rate"]
+    return files.read(impasto.paint("photo.png", list(paintings), **spelt)).rgb
 
 
 def is_colored(rgb: Tensor, half: int, color: tuple[float, ...]) -> bool:
     found = rgb[..., HALVES[half]].mean((0, 2, 3))
-    return float((found - torch.tensor(color)).abs().max()) < 0.15
+    return float((found - torch.tensor(color)).abs().max()) < 0.2
 
 
 # Planted answers
@@ -105,9 +107,9 @@ def test_a_place_takes_a_part() -> None:
 
 
 def test_what_no_mask_covers_has_no_style() -> None:
-    rgb, photo = paint("red.png", mask="left.png", content_weight=1e-3), files.read("photo.png").rgb
+    rgb, photo = paint("red.png", mask="left.png", optimizer="lbfgs", steps=60), files.read("photo.png").rgb
     assert is_colored(rgb, 0, RED)
-    assert float((rgb - photo)[..., HALVES[1]].abs().max()) < 0.05
+    assert torch.equal(rgb[..., HALVES[1]], photo[..., HALVES[1]])
 
 
 def test_what_is_kept_is_the_photo_and_soft_edges_blend() -> None:
@@ -158,8 +160,9 @@ def test_colours_are_matched_region_by_region() -> None:
 
 
 def test_a_painting_without_a_weight_keeps_others_from_its_place() -> None:
-    rgb = paint("red.png", "blue.png", mask=["left.png", "rest"], style_blend=(0, 1), content_weight=1e-3)
-    assert float((rgb - files.read("photo.png").rgb)[..., HALVES[0]].abs().max()) < 0.05
+    chosen = {"mask": ["left.png", "rest"], "style_blend": (0, 1), "optimizer": "lbfgs", "steps": 60}
+    rgb = paint("red.png", "blue.png", **chosen)
+    assert torch.equal(rgb[..., HALVES[0]], files.read("photo.png").rgb[..., HALVES[0]])
     assert is_colored(rgb, 1, BLUE)
 
 
@@ -188,16 +191,16 @@ def test_a_pixel_is_pulled_alike_in_small_and_large_regions(strength: float) -> 
     settings = make_settings(content_weight=0.0, style_taps={"relu1_1": 1.0}, style_loss="gram")
     painting = Source(make_picture(48, 36, 3, torch.float64))
     style = capture_style(network, painting, list_taps(settings))
-    mask = torch.zeros(1, 1, 32, 192, dtype=torch.float64)
-    mask[..., :16] = 1
-    sources = [Source(painting.rgb, share=1.0, place=mask), Source(painting.rgb, share=strength, place=1 - mask)]
-    regions = lay_regions(network, settings, Source(canvas), sources, [style, style])
+    few, many = (torch.zeros(1, 1, 32, 192, dtype=torch.float64) for _ in range(2))
+    few[..., 64:80], many[..., 88:184] = 1, 1
+    sources = [Source(painting.rgb, share=1.0, place=few), Source(painting.rgb, share=strength, place=many)]
+    regions = lay_regions(network, settings, Source(canvas), sources, [style, style], [{}, {}])
     canvas = canvas.requires_grad_()
     Objective(network, settings, Source(canvas.detach()), regions).backward(canvas)
     assert canvas.grad is not None
-    small, large = canvas.grad[..., 8:24, 4:12], canvas.grad[..., 8:24, 100:108]
+    small, large = canvas.grad[..., 68:76], canvas.grad[..., 100:108]
     assert float(small.abs().max()) > 0
-    torch.testing.assert_close(strength * small, large, rtol=1e-2, atol=1e-2 * float(large.abs().max()))
+    torch.testing.assert_close(strength * small, large)
 
 
 # Recipes
@@ -236,13 +239,14 @@ def test_pictures_with_masks_are_painted_again(masks: Path, way: str, capsys: py
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
     (masks / "left.png").rename(masks / "moved.png")
     impasto.rerun("a.png", output="c.png", search=["masks"])
-    assert Path("a.png").read_bytes() == Path("c.png").read_bytes()
+    assert torch.equal(files.read("a.png").rgb, files.read("c.png").rgb)
     assert main(["recipe", "a.png"]) == 0
     assert f"{way} 1" in capsys.readouterr().out.replace("labels  ", "labels 1")
 
 
 def test_a_changed_mask_is_refused_and_named(masks: Path) -> None:
     impasto.paint("photo.png", ["red.png", "blue.png"], output="a.png", **QUICK, **WAYS["mask"])
+    (masks / "swapped.png").unlink()  # the same picture
     files.write(grey(0.5), masks / "left.png", overwrite=True)
     with pytest.raises(RecipeError, match=r"left\.png is not the mask 1 of the recipe"):
         impasto.rerun("a.png", search=["masks"])
@@ -250,14 +254,16 @@ def test_a_changed_mask_is_refused_and_named(masks: Path) -> None:
     assert again.size == (48, 36)
 
 
-def test_masks_differ_in_words(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("masks")
+def test_masks_differ_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     for name, mask in (("a.png", "left"), ("b.png", "right")):
         impasto.paint("photo.png", ["red.png", "blue.png"], output=name, mask=[f"masks/{mask}.png", "rest"], **QUICK)
     assert main(["diff", "a.png", "b.png"]) == 1
     assert "mask 1: left.png (sha256" in capsys.readouterr().out
 
 
-def test_a_recipe_may_not_name_paths_or_other_files(masks: Path) -> None:
+@pytest.mark.usefixtures("masks")
+def test_a_recipe_may_not_name_paths_or_other_files() -> None:
     impasto.paint("photo.png", ["red.png", "blue.png"], output="a.png", **QUICK, **WAYS["mask"])
     data = json.loads(read_recipe("a.png").to_json())
     for change in (

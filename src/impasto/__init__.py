@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from impasto.api import paint, rerun, start, start_job
+    from impasto.api import paint, rerun, start, start_job, texture
     from impasto.errors import DivergedError, ImpastoError, NetworkError, PictureError, RecipeError, UsageError
     from impasto.films import film, resume_film, start_film
     from impasto.jobs import Job, Run
@@ -44,11 +44,12 @@ __all__ = [
     "start",
     "start_film",
     "start_job",
+    "texture",
     "write_recipe",
 ]
 
 _HOMES = {
-    "api": ("paint", "rerun", "start", "start_job"),
+    "api": ("paint", "rerun", "start", "start_job", "texture"),
     "errors": ("DivergedError", "ImpastoError", "NetworkError", "PictureError", "RecipeError", "UsageError"),
     "films": ("film", "resume_film", "start_film"),
     "jobs": ("Job", "Run"),

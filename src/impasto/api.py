@@ -1,31 +1,32 @@
 """impasto from Python: `paint` a picture, or `start` one and watch it grow."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import torch
 from pydantic import ValidationError
-from torch import Tensor
 
 from impasto.errors import UsageError
 from impasto.jobs import Job, Keeping, Run, check_keeping
 from impasto.painting.hardware import choose_device, choose_dtype
 from impasto.painting.painter import Painter
 from impasto.painting.shelf import Shelf
-from impasto.painting.style import Source
 from impasto.perception.network import VGG19_DEPTHS, plan_layers
 from impasto.pictures import files
-from impasto.pictures.color import before_painting
 from impasto.pictures.files import Picture
+from impasto.pictures.folders import unfold
 from impasto.pictures.inscriptions import check_length
-from impasto.pictures.placing import Part, plan_parts, read_keep, under, without
+from impasto.pictures.placing import plan_parts, read_keep, without
 from impasto.recipes.inputs import find
 from impasto.recipes.recipe import Recipe
 from impasto.recipes.storage import check_recipe_file, read_recipe
 from impasto.recipes.writing import compare_workshops, write_down
-from impasto.settings import BEGINNINGS, Settings
+from impasto.settings import Settings
+from impasto.sources import check_visible, measure_canvas, place_paintings, read_beginning, read_paintings, to_source
+from impasto.textures import TEXTURE, check_texture, forget_defaults, merge_size
+from impasto.values import BEGINNINGS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -56,13 +57,46 @@ def paint(
 
     Example: impasto.paint("photo.jpg", "painting.jpg", size=400, seed=7).show()
     """
+    return _paint(photo, _as_list(paintings), _settle(settings, overrides), output, overwrite, recipe)
+
+
+def texture(
+    paintings: "PictureLike | Sequence[PictureLike]",
+    *,
+    output: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    recipe: Keeping = "embed",
+    settings: Settings | None = None,
+    **overrides: Any,
+) -> "Image":
+    """Paint a texture in the style of one or more paintings, without a photo, and return it as a PIL image in sRGB.
+
+    It tiles without a seam, unless `padding` is another than circular. `size` may also be both sides: "1024x512" or
+    (1024, 512). The rest is as for `paint`.
+
+    Errors: UsageError also where a setting needs a photo, or a side is no multiple of what the deepest tap sees.
+
+    Example: impasto.texture("painting.jpg", size="1024x512", output="texture.png")
+    """
+    return _paint(None, _as_list(paintings), _settle_texture(settings, overrides), output, overwrite, recipe)
+
+
+def _paint(
+    photo: "PictureLike | None",
+    paintings: "Sequence[PictureLike]",
+    settings: Settings,
+    output: str | os.PathLike[str] | None,
+    overwrite: bool,
+    recipe: Keeping,
+) -> "Image":
     check_keeping(recipe)
-    chosen, picture = _settle(settings, overrides), files.read(photo)
+    every, settings = unfold(paintings, settings)
+    picture = None if photo is None else files.read(photo)
     if output is not None:
-        inputs = _list_inputs(chosen, photo, *_as_list(paintings))
-        alpha = picture.alpha is not None
-        files.check_target(output, inputs=inputs, overwrite=overwrite, alpha=alpha, size=chosen.size)
-    run = _begin(chosen, picture, [files.read(painting) for painting in _as_list(paintings)])
+        inputs = _list_inputs(settings, photo, *every)
+        alpha, size = picture is not None and picture.alpha is not None, max(measure_canvas(settings, picture))
+        files.check_target(output, inputs=inputs, overwrite=overwrite, alpha=alpha, size=size)
+    run = _begin(settings, picture, read_paintings(every, settings, picture))
     if output is not None and recipe == "embed":
         _check_room(run, output)
     for _ in run:
@@ -95,9 +129,9 @@ def rerun(
     first = source if isinstance(source, Recipe) else read_recipe(source)
     beside = [*([] if isinstance(source, Recipe) else [Path(source).parent]), Path()]
     found = find(first, beside=beside, search=search, replaced=overrides)
-    settings = _settle(None, {**found.values, **overrides})
+    settings = _settle(None, overrides, found.values)
     if output is None:
-        return paint(found.photo, found.paintings, settings=settings)
+        return _paint(found.photo, found.paintings, settings, None, overwrite, recipe)
     bits, quality = first.written_as(output)
     job = Job(
         photo=found.photo,
@@ -118,7 +152,7 @@ def rerun(
 
 
 def start(
-    photo: "PictureLike",
+    photo: "PictureLike | None",
     paintings: "PictureLike | Sequence[PictureLike]",
     *,
     settings: Settings | None = None,
@@ -127,7 +161,7 @@ def start(
 ) -> Run:
     """Read the pictures, load the network, and return a Run: an iterator of Steps with a picture on request.
 
-    `fetch_progress` is as for `start_job`; arguments and errors otherwise as for `paint`.
+    Arguments and errors as for `paint`, without a photo as for `texture`; `fetch_progress` is as for `start_job`.
 
     Example:
         run = impasto.start("photo.jpg", "painting.jpg")
@@ -135,9 +169,12 @@ def start(
             print(step.step, run.total, step.losses["total"])
         run.picture().save("picture.png")
     """
-    chosen = _settle(settings, overrides)
-    read = [files.read(painting) for painting in _as_list(paintings)]
-    return _begin(chosen, files.read(photo), read, fetch_progress=fetch_progress)
+    if photo is None:
+        chosen, picture = _settle_texture(settings, overrides), None
+    else:
+        chosen, picture = _settle(settings, overrides), files.read(photo)
+    every, chosen = unfold(_as_list(paintings), chosen)
+    return _begin(chosen, picture, read_paintings(every, chosen, picture), fetch_progress=fetch_progress)
 
 
 def start_job(job: Job, fetch_progress: FetchProgress | None = None, shelf: Shelf | None = None) -> Run:
@@ -147,20 +184,22 @@ def start_job(job: Job, fetch_progress: FetchProgress | None = None, shelf: Shel
     the paintings' styles for the next job. Errors as for `paint`.
     """
     shelf = shelf or Shelf()
-    photo, inputs = files.read(job.photo), _list_inputs(job.settings, job.photo, *job.paintings)
+    paintings, settings = unfold(job.paintings, job.settings)
+    photo = None if job.photo is None else files.read(job.photo)
+    inputs = _list_inputs(settings, job.photo, *paintings)
     for target in (job.output, job.preview) if job.save_every else (job.output,):
         files.check_target(
             target,
             inputs=inputs,
             overwrite=job.overwrite,
-            alpha=photo.alpha is not None,
+            alpha=photo is not None and photo.alpha is not None,
             bits=job.bits,
-            size=job.settings.size,
+            size=max(measure_canvas(settings, photo)),
         )
     if job.recipe_file:
         check_recipe_file(job.recipe_file, inputs=inputs, overwrite=job.overwrite)
-    paintings = [shelf.read_painting(painting) for painting in job.paintings]
-    run = _begin(job.settings, photo, paintings, job, fetch_progress, shelf)
+    read = read_paintings(paintings, settings, photo, shelf.read_painting)
+    run = _begin(settings, photo, read, job, fetch_progress, shelf)
     if job.recipe == "embed":
         _check_room(run, job.output)
     return run
@@ -168,71 +207,46 @@ def start_job(job: Job, fetch_progress: FetchProgress | None = None, shelf: Shel
 
 def _begin(
     settings: Settings,
-    photo: Picture,
+    photo: Picture | None,
     paintings: Sequence[Picture],
     job: Job | None = None,
     fetch_progress: FetchProgress | None = None,
     shelf: Shelf | None = None,
 ) -> Run:
     shelf = shelf or Shelf()
-    shares = settings.style_blend or (1.0,) * len(paintings)
-    if len(shares) != len(paintings):
-        raise UsageError(
-            f"--style-blend has {_count(len(shares), 'weight')} for {_count(len(paintings), 'painting')}: "
-            "give one for each."
-        )
-    if not sum(shares):
-        raise UsageError("--style-blend: at least one painting needs a weight above 0.")
-    plan, taps = plan_layers(VGG19_DEPTHS), {**settings.content_taps, **settings.style_taps}
+    _check_settings(settings, photo)
+    plan, taps = plan_layers(VGG19_DEPTHS), {**settings.content_seen, **settings.style_taps}
     for tap in taps:
         if tap not in plan:
             raise UsageError(f"There is no tap {tap!r}: VGG-19 has two layers in blocks 1 and 2, four in 3 to 5.")
-    if not (settings.content_weight or settings.style_weight):
-        raise UsageError("--content-weight and --style-weight are both 0: there is nothing to paint.")
     device = choose_device(settings.device)
     precision = choose_dtype(settings.precision, device)
     network = shelf.load_network(settings, max(taps, key=plan.index), device, precision, fetch_progress)
-    begin = None
-    if settings.init not in BEGINNINGS:
-        begun = files.read(settings.init)
-        if begun.alpha is not None and not bool(begun.alpha.any()):
-            raise UsageError(f"--init {settings.init}: the picture is wholly transparent, there is nothing to see.")
-        begin = Source(begun.rgb, begun.alpha).opaque()
-    keep = read_keep(settings, photo)
-    seen = without(photo, keep)
+    begin = None if settings.init in BEGINNINGS else read_beginning(settings.init)
+    keep = read_keep(settings, photo) if photo else None
+    seen = without(photo, keep) if photo else None
     parts, notes = plan_parts(settings, seen, paintings)
-    sources = _make_sources(settings, seen, paintings, parts, shares, device)
-    painter = Painter(
-        network, settings, Source(photo.rgb.to(device), _to(seen.alpha, device)), sources, begin, shelf.palette
-    )
+    sources = place_paintings(settings, seen, paintings, parts, device)
+    painter = Painter(network, settings, to_source(seen, device) if seen else None, sources, begin, shelf.palette)
     painter.notes += notes
     first = job.first if job else None
     paths = [painting.source for painting in paintings]
-    recipe = write_down(settings, photo.source, paths, device, precision, first)
+    recipe = write_down(settings, photo, paths, device, precision, first)
     if first and (difference := compare_workshops(recipe, first)):
         painter.notes.append(difference)
     return Run(painter, photo, recipe, job, keep)
 
 
-def _make_sources(
-    settings: Settings,
-    photo: Picture,
-    paintings: Sequence[Picture],
-    parts: Sequence[Part],
-    shares: Sequence[float],
-    device: torch.device,
-) -> list[Source]:
-    """Give each part the colours that it is painted with, and its share."""
-    sources = []
-    placed = {id(part.place): _to(part.place, device) for part in parts}  # the very same for those that blend
-    for part in parts:
-        painting, share = paintings[part.painting], shares[part.painting]
-        if share or part.place is not None:  # without a share, it keeps others from its place
-            colored = before_painting(under(painting, part.used), under(photo, part.place), settings)
-            rgb, alpha, used = (_to(it, device) for it in (colored.rgb, painting.alpha, part.used))
-            assert rgb is not None
-            sources.append(Source(rgb, alpha, share, used, placed[id(part.place)]))
-    return sources
+def _check_settings(settings: Settings, photo: Picture | None) -> None:
+    """Raise UsageError where the settings do not fit what there is to paint."""
+    if photo is None:
+        check_texture(settings)
+    else:
+        check_visible(photo, f"The photo{f' {photo.source}' if photo.source else ''}")
+    if photo is not None and settings.aspect != Settings.model_fields["aspect"].default:
+        raise UsageError(f"--aspect {settings.aspect} does nothing with a photo, whose aspect the picture has.")
+    if not any(settings.weights):
+        raise UsageError("--content-weight and --style-weight are both 0: there is nothing to paint.")
 
 
 def _check_room(run: Run, output: str | os.PathLike[str]) -> None:
@@ -240,18 +254,10 @@ def _check_room(run: Run, output: str | os.PathLike[str]) -> None:
     check_length(output, len(run.recipe().to_json().encode()) + ROOM_FOR_RESULT)
 
 
-def _list_inputs(settings: Settings, *pictures: "PictureLike") -> list[Path]:
+def _list_inputs(settings: Settings, *pictures: "PictureLike | None") -> list[Path]:
     """List the picture files that are read."""
     inputs = [Path(picture) for picture in pictures if isinstance(picture, str | os.PathLike)]
     return [*inputs, *(Path(file) for _, _, file in settings.files())]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _to(tensor: Tensor | None, device: torch.device) -> Tensor | None:
-    return None if tensor is None else tensor.to(device)
 
 
 def _as_list(paintings: "PictureLike | Sequence[PictureLike]") -> "list[PictureLike]":
@@ -261,12 +267,22 @@ def _as_list(paintings: "PictureLike | Sequence[PictureLike]") -> "list[PictureL
     return listed
 
 
-def _settle(settings: Settings | None, overrides: dict[str, Any]) -> Settings:
-    if settings is not None and not overrides:
+def _settle(
+    settings: Settings | None, asked: Mapping[str, Any], before: Mapping[str, Any] = MappingProxyType({})
+) -> Settings:
+    """Build the settings of what is `asked`, over those of `settings`, over what was `before`."""
+    if settings is not None and not asked and not before:
         return settings
     given = settings.model_dump(exclude_unset=True) if settings else {}
     try:
-        return Settings(**{**given, **overrides})
+        return Settings.model_validate({**before, **given, **asked}, context={"asked": asked, "strict": False})
     except ValidationError as error:
         faults = [f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()]
         raise UsageError("; ".join(faults)) from None
+
+
+def _settle_texture(settings: Settings | None, overrides: Mapping[str, Any]) -> Settings:
+    asked = merge_size(overrides)
+    chosen = _settle(settings, asked, TEXTURE)
+    check_texture(chosen, asked)
+    return forget_defaults(chosen, [*(settings.model_fields_set if settings else ()), *asked])

@@ -15,9 +15,12 @@ from impasto.errors import PictureError, UsageError
 from impasto.jobs import Run
 from impasto.painting.style import Source
 from impasto.pictures import files
+from impasto.pictures.folders import unfold
+from impasto.pictures.sizes import measure_side
 from impasto.recipes.inputs import weigh
 from impasto.recipes.storage import check_recipe_file
-from impasto.settings import REST, Settings
+from impasto.settings import Settings
+from impasto.values import REST
 from impasto.video.clips import Choice, Reader, Timeline, choose_size, read_place, survey
 from impasto.video.delivery import Delivery, check_output, folder_for, kind_of
 from impasto.video.easel import PainterEasel
@@ -77,7 +80,8 @@ def film(
 
 def start_film(job: FilmJob, fetch_progress: api.FetchProgress | None = None) -> FilmRun:
     """Look through the film, check that the job can be done, and return its FilmRun. Errors as for `film`."""
-    job = job.anchored()
+    paintings, settings = unfold(job.paintings, job.settings)
+    job = job.model_copy(update={"paintings": tuple(paintings), "settings": settings}).anchored()
     inputs = job.list_inputs()
     check_output(job.output, inputs, None, job.overwrite, False)
     if kind_of(job.output) == "pictures" and job.gives_frames and folder_for(job.output) == folder_for(job.source):
@@ -186,10 +190,10 @@ def _assemble(
     only: range | None = None,
 ) -> FilmRun:
     options, kind = job.options, kind_of(job.output)
-    width, height = choose_size(
-        timeline.width, timeline.height, job.settings.size, even=kind == "film" and options.codec == "h264"
-    )
-    settings = job.settings.model_copy(update={"size": max(width, height)})
+    even, rule = kind == "film" and options.codec == "h264", job.settings.fit
+    width, height = choose_size(timeline.width, timeline.height, job.settings.size, even, rule)
+    rule = "longest" if rule == "area" else rule  # whose side is no whole number
+    settings = job.settings.model_copy(update={"size": int(measure_side(width, height, rule)), "fit": rule})
     sources = _Sources(reader, timeline, (width, height), options, storage.folder)
     shown = sources.open_photos(1)
     photos = sources.open_photos(1 + max(options.look_back))

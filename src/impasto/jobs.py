@@ -26,7 +26,7 @@ Keeping: TypeAlias = Literal["embed", "none"]
 
 
 class Job(BaseModel):
-    """One picture to paint, as plain data: where things are, and how to paint.
+    """One picture to paint, as plain data: where things are, and how to paint. A texture has no `photo`.
 
     `save_every` is the number of steps between previews, written to OUTPUT's folder as NAME.preview.SUFFIX; 0 for none.
     What is at `output` or at the preview's place before is kept unless `overwrite`, the inputs in any case. `recipe`
@@ -36,7 +36,7 @@ class Job(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    photo: Path
+    photo: Path | None
     paintings: Annotated[tuple[Path, ...], Field(min_length=1)]
     output: Path
     settings: Settings = Settings()
@@ -64,7 +64,12 @@ class Run:
     """
 
     def __init__(
-        self, painter: Painter, photo: Picture, recipe: Recipe, job: Job | None = None, keep: Tensor | None = None
+        self,
+        painter: Painter,
+        photo: Picture | None,
+        recipe: Recipe,
+        job: Job | None = None,
+        keep: Tensor | None = None,
     ) -> None:
         self._painter, self._photo, self._recipe, self._job, self._keep = painter, photo, recipe, job, keep
         self._last: Step | None = None
@@ -143,7 +148,10 @@ class Run:
         return files.write(rgb, path, alpha=alpha, bits=bits, quality=quality, inscription=text, overwrite=overwrite)
 
     def _visible(self) -> tuple[Tensor, Tensor | None]:
-        rgb = after_painting(self._painter.picture(), self._photo, self._painter.settings)
+        rgb = self._painter.picture()
+        if self._photo is None:
+            return rgb, None
+        rgb = after_painting(rgb, self._photo, self._painter.settings)
         width, height = rgb.shape[3], rgb.shape[2]
         if self._keep is not None:
             photo, keep = (resize(it, width, height).clamp(0, 1) for it in (self._photo.rgb, self._keep))

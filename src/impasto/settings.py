@@ -1,93 +1,44 @@
 """Every knob once: its default, its range, its help; command line, recipe and forms are derived from here."""
 
-import os
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ModelWrapValidatorHandler,
-    PlainSerializer,
-    model_validator,
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
+
+from impasto.companions import check_balance, check_companions, give_way, is_idle
+from impasto.presets import list_values
+from impasto.values import (
+    ASPECT,
+    FILE_SETTINGS,
+    Beginning,
+    ColorMatch,
+    ColorMode,
+    ColorSpace,
+    ContentLoss,
+    FileName,
+    FileNames,
+    Fit,
+    Layout,
+    Lengths,
+    Limits,
+    LossWeights,
+    Noise,
+    Optimizer,
+    Padding,
+    Pooling,
+    Precision,
+    Preset,
+    Propagation,
+    Rounding,
+    Scaling,
+    TapWeights,
+    Variation,
+    Weight,
 )
 
-Preset = Literal["default", "gatys2015"]
-
-
-def parse_weights(value: Any) -> Any:
-    """Read `relu4_2:1,relu3_1:0.5` as {"relu4_2": 1.0, "relu3_1": 0.5}; a name without a weight counts 1."""
-    if not isinstance(value, str):
-        return value
-    weights: dict[str, float] = {}
-    for item in value.split(","):
-        name, colon, weight = item.strip().partition(":")
-        if name in weights:
-            raise ValueError(f"{name!r} is named twice")
-        try:
-            weights[name] = float(weight) if colon else 1.0
-        except ValueError:
-            raise ValueError(f"{weight!r} is not a weight; write it as relu4_2:1,relu3_1:0.5") from None
-    return weights
-
-
-def write_weights(weights: Mapping[str, float]) -> str:
-    """Write {"relu4_2": 1.0} as `relu4_2:1`, every digit that `parse_weights` needs to read the same weights."""
-    return ",".join(f"{name}:{repr(float(weight)).removesuffix('.0')}" for name, weight in weights.items())
-
-
-ContentLoss = Literal["relative", "sum"]
-StyleLoss = Literal["wasserstein", "gram", "sum"]
-ColorMode = Literal["none", "keep", "match", "only"]
-ColorSpace = Literal["lab", "luv", "yuv", "ycbcr"]
-ColorMatch = Literal["symmetric", "cholesky", "pca", "histogram"]
-Layout = Literal["auto", "impasto", "torchvision", "caffe", "gatys"]
-Pooling = Literal["max", "average", "l2"]
-Padding = Literal["replicate-first", "zero", "replicate", "reflect"]
-Propagation = Literal["simple", "inside", "all"]
-Precision = Literal["auto", "float32", "bfloat16"]
-Optimizer = Literal["adam", "lbfgs"]
-
-TapName = Annotated[str, Field(pattern=r"^(conv|relu)[1-5]_[1-4]$")]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Weighed = (BeforeValidator(parse_weights), PlainSerializer(write_weights, return_type=str), Field(min_length=1))
-TapWeights = Annotated[dict[TapName, Weight], *Weighed]
-LossWeights = Annotated[dict[StyleLoss, Weight], *Weighed]
-
-BEGINNINGS = ("noise", "photo", "painting")  # what `init` means, where it is no file
-REST, ALL = "rest", "all"  # what `mask` and `style_mask` say where they name no file
-
-# The settings that name picture files, and what they say instead.
-FILE_SETTINGS: dict[str, tuple[str, ...]] = {
-    "init": BEGINNINGS,
-    "mask": (REST,),
-    "style_mask": (ALL,),
-    "keep_mask": ("",),
-    "labels": ("",),
-    "style_labels": (),
-}
+BALANCE_SPAN = 20.0  # what the content's weight is multiplied by from 50 to 0, and divided by from 50 to 100
 CONTENT_TAPS = {"relu3_1": 0.2, "relu4_1": 1.0, "relu5_1": 0.5}
 STYLE_TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
-
-
-def list_names(names: Any) -> Any:
-    """Read `sky.png,rest` as ("sky.png", "rest"); paths become text."""
-    if isinstance(names, str):
-        names = [name.strip() for name in names.split(",")] if names else ()
-    if isinstance(names, list | tuple):
-        return tuple(name_file(name) for name in names)
-    return (name_file(names),) if isinstance(names, os.PathLike) else names
-
-
-def name_file(name: Any) -> Any:
-    """Read a path as text."""
-    return os.fspath(name) if isinstance(name, os.PathLike) else name
-
-
-FileName = Annotated[str, BeforeValidator(name_file)]
-FileNames = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(list_names)]
 
 
 def knob(default: Any, group: str, help: str, **bounds: Any) -> Any:
@@ -104,25 +55,73 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     preset: Preset = knob("default", "Picture", "a named set of values for all options below")
-    size: int = knob(512, "Picture", "longer side of the picture in pixels", ge=16, le=32768)
+    size: int = knob(512, "Picture", "size of the picture in pixels, by default its longer side", ge=16, le=32768)
+    fit: Fit = knob(
+        "longest",
+        "Picture",
+        "what size is: the longest or shortest side, the height, the width, or the side of a square of the same area; "
+        "shrink: the longest side, but nothing is enlarged",
+    )
     seed: int = knob(
         0, "Picture", "number that all chance is drawn from; the same seed paints the same picture", ge=0, le=2**63 - 1
     )
-    init: FileName = knob(
-        "photo",
-        "Picture",
-        "what the canvas starts as: noise, photo, painting (the first that has a weight), or a picture file",
+    aspect: str = knob(
+        "1:1", "Picture", "width to height of a texture, which has no photo to take it from", pattern=ASPECT
     )
 
+    init: Beginning = knob(
+        "photo",
+        "Beginning",
+        "what the canvas starts as: noise, photo, painting (the first that has a weight), gray, or a picture file",
+    )
+    init_noise: float = knob(0.0, "Beginning", "how much noise is mixed into what the canvas starts as", ge=0, le=1)
+    init_blur: float = knob(
+        0.0, "Beginning", "how far what the canvas starts as is blurred, as a share of its longer side", ge=0, le=0.5
+    )
+    noise: Noise = knob(
+        "uniform",
+        "Beginning",
+        "uniform: any value alike; normal: around grey; painting: with the mean and covariance of the paintings' "
+        "colours",
+    )
+    noise_strength: float = knob(1.0, "Beginning", "how far noise goes from its mean", ge=0, le=1)
+
+    balance: float = knob(
+        50.0,
+        "Content and style",
+        "one dial in place of both weights: 0 is almost the photo, 100 almost the paintings alone, 50 the preset's "
+        "own weights",
+        ge=0,
+        le=100,
+    )
     content_weight: Weight = knob(0.138, "Content and style", "weight of the photo (alpha)")
     style_weight: Weight = knob(1.0, "Content and style", "weight of the paintings (beta)")
-    style_size: float = knob(
-        1.0, "Content and style", "size of the paintings, and of their strokes, relative to the canvas", ge=0.05, le=10
+    style_size: Lengths = knob(
+        1.0,
+        "Content and style",
+        "size of the paintings, and of their strokes: relative to the canvas [0.05 to 10], or in pixels of the "
+        "finished picture, such as 512px; one for all, or one for each painting",
     )
     style_blend: tuple[Weight, ...] = knob(
         (), "Content and style", "weight of each painting, in their order; all alike if not given"
     )
+    gram_shift: float = knob(
+        0.0,
+        "Content and style",
+        "added to all activations before their Gram matrices (Novak and Nikulin 2016: -1)",
+        ge=-1000,
+        le=1000,
+    )
     tv_weight: Weight = knob(0.02, "Content and style", "weight of total variation, which smooths")
+    tv_loss: Variation = knob(
+        "mean",
+        "Content and style",
+        "total variation, of steps down and to the right: their means; sums; of both together (isotropic), as mean or "
+        "sum; or of those on the diagonals too (nine_point)",
+    )
+    tv_exponent: float = knob(
+        2.0, "Content and style", "power of a step in total variation: 1 spares edges, 2 does not", ge=1, le=4
+    )
     range_weight: Weight = knob(
         300.0, "Content and style", "weight of values outside 0 to 1, which no picture can show; adam never leaves it"
     )
@@ -131,13 +130,18 @@ class Settings(BaseModel):
     content_loss: ContentLoss = knob(
         "relative",
         "Content and style",
-        "sum: the paper's 1/2 sum (F-P)^2; relative: as a share of the photo's own variance",
+        "relative: as a share of the photo's own variance; sum: the paper's 1/2 sum (F-P)^2; mean: the mean of "
+        "(F-P)^2; root: sum (F-P)^2 / 2 sqrt(NM)",
     )
     style_loss: LossWeights = knob(
         {"wasserstein": 1.0, "gram": 0.6},
         "Content and style",
         "one or several, with weights: wasserstein, between means and covariances; gram: |G-A|^2 / |A|^2; "
-        "sum: the paper's sum (G-A)^2 / 4 N^2 M^2",
+        "covariance: the same of covariances; mean_std: of means and deviations; histogram: of each channel's values; "
+        "sum: the paper's sum (G-A)^2 / 4 N^2 M^2; mean: of ((G-A) / NM)^2; wasserstein_mean: for a channel",
+    )
+    normalize_gradients: bool = knob(
+        False, "Content and style", "scale each tap's gradient to an L1 norm of the tap's weight"
     )
 
     mask: FileNames = knob(
@@ -194,6 +198,14 @@ class Settings(BaseModel):
     pooling_gain: bool = knob(
         True, "Network", "average and l2 pooling are scaled to keep the activations' size; the papers don't"
     )
+    pooling_rounding: Rounding = knob(
+        "down", "Network", "what becomes of an odd row or column: left out, or a cell of its own"
+    )
+    input_scaling: Scaling = knob(
+        "own",
+        "Network",
+        "own: as the network was trained; 256: brighter by 256/255; 255: 0 to 255 minus the mean, without a deviation",
+    )
     padding: Padding = knob(
         "replicate-first", "Network", "what lies beyond the border; replicate-first: zero above conv1_1"
     )
@@ -208,30 +220,61 @@ class Settings(BaseModel):
     steps: int = knob(60, "Optimising", "steps at the first scale", ge=1, le=1_000_000)
     later_steps: int = knob(100, "Optimising", "steps at each scale after the first", ge=1, le=1_000_000)
     learning_rate: float = knob(0.02, "Optimising", "step length of adam; 1 is a pixel's whole range", gt=0, le=10)
+    adam_beta1: float = knob(0.9, "Optimising", "decay of adam's mean of gradients", ge=0, lt=1)
+    adam_beta2: float = knob(0.99, "Optimising", "decay of adam's mean of squared gradients", ge=0, lt=1)
+    adam_epsilon: float = knob(
+        1e-8, "Optimising", "added to adam's root mean square; 1 is a pixel's whole range", gt=0, le=1
+    )
+    lbfgs_history: int = knob(10, "Optimising", "steps that lbfgs learns curvature from", ge=1, le=1000)
+    lbfgs_longest: float = knob(
+        0.5,
+        "Optimising",
+        "farthest that lbfgs moves a value in a step, 1 is a pixel's whole range; 0: any way, upwards too, as torch's",
+        ge=0,
+    )
+    lbfgs_range: float = knob(
+        1.0, "Optimising", "a pixel's whole range as lbfgs counts it, which decides its first step", gt=0, le=65536
+    )
+    lbfgs_low_first: bool = knob(True, "Optimising", "at coarse scales lbfgs moves large forms farther than small ones")
+    limits: Limits = knob(
+        "auto", "Optimising", "clamp keeps the canvas within 0 to 1 at each step; auto: with adam, not with lbfgs"
+    )
+    min_improvement: float = knob(
+        0.0, "Optimising", "a scale ends where ten steps lower the loss by less than this share; 0: never", ge=0, lt=1
+    )
     average: float = knob(
         0.0, "Optimising", "decay of the average over steps that becomes the picture; 0: the last step", ge=0, lt=1
     )
 
     @model_validator(mode="wrap")
     @classmethod
-    def _fill_from_preset(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+    def _fill_from_preset(cls, values: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
         if not isinstance(values, Mapping):
             return handler(values)
+        # What somebody asks for now stands above the rest, as where a recipe, which spells out all, is painted again.
+        asked = set(info.context["asked"]) if info.context else {*values}
         preset = values.get("preset", "default")
-        filled = handler({**(PRESETS.get(preset, {}) if isinstance(preset, str) else {}), **values})
+        merged = {**list_values(preset, values.get("network")), **give_way(values, asked)}
+        defaults = {name: field.default for name, field in cls.model_fields.items()}
+        # What a preset says about something that the user has chosen otherwise is left out.
+        idle = {name for name in merged if name not in asked and is_idle(name, {**defaults, **merged})}
+        filled = handler({name: value for name, value in merged.items() if name not in idle})
         filled.model_fields_set.intersection_update(values)  # not what only the preset has set
         return filled
 
     @model_validator(mode="after")
-    def _check_color(self) -> Self:
-        for name, modes in COLOR_MODES.items():
-            value = getattr(self, name)
-            if self.color not in modes and value != type(self).model_fields[name].default:
-                raise ValueError(
-                    f"--{name.replace('_', '-')} {value} does nothing with --color {self.color}: leave it out, or "
-                    f"choose --color {' or '.join(modes)}"
-                )
+    def _check_companions(self, info: ValidationInfo) -> Self:
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        asked = set(info.context["asked"]) if info.context and info.context["strict"] else set()
+        check_companions(dict(self), defaults, asked)
+        check_balance(dict(self), {**defaults, **list_values(self.preset, self.network)}, asked)
         return self
+
+    @property
+    def sides(self) -> tuple[int, int]:
+        """Width and height of the aspect, in no unit."""
+        width, height = map(int, self.aspect.split(":"))
+        return width, height
 
     @model_validator(mode="after")
     def _check_where(self) -> Self:
@@ -260,33 +303,12 @@ class Settings(BaseModel):
                 if file not in words:
                     yield name, place, file
 
+    @property
+    def content_seen(self) -> dict[str, float]:
+        """The content taps with their weights, or none where the content has no weight."""
+        return self.content_taps if self.content_weight else {}
 
-# What of `color` each of its companions is for.
-COLOR_MODES: dict[str, tuple[ColorMode, ...]] = {
-    "color_space": ("keep", "only"),
-    "color_match": ("match",),
-    "color_strength": ("keep", "match", "only"),
-}
-
-# What each preset changes. `default` is the class's own defaults.
-PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "gatys2015": {
-        "init": "noise",
-        "content_weight": 1.0,
-        "style_weight": 1000.0,
-        "content_taps": {"conv4_2": 1.0},
-        "style_taps": dict.fromkeys(("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"), 0.2),
-        "content_loss": "sum",
-        "style_loss": {"sum": 1.0},
-        "tv_weight": 0.0,
-        "range_weight": 0.0,
-        "pooling": "average",
-        "pooling_gain": False,
-        "padding": "zero",
-        "optimizer": "lbfgs",
-        "start_size": 32768,
-        "steps": 500,
-        "average": 0.0,
-    },
-}
+    @property
+    def weights(self) -> tuple[float, float]:
+        """The weights of content and style after the turn of the balance."""
+        return self.content_weight * BALANCE_SPAN ** ((50 - self.balance) / 50), self.style_weight

@@ -13,7 +13,7 @@ from impasto.apps.options import Quiet
 OUTPUT = Group("Output", sort_key=1)
 
 Photo = Annotated[Path, Parameter(help="the photograph")]
-Paintings = Annotated[Path, Parameter(name="PAINTING", required=True, help="one or more paintings, for their style")]
+Paintings = Annotated[Path, Parameter(name="PAINTING", required=True, help="one or more paintings, or folders of them")]
 
 Overwrite = Annotated[
     bool,
@@ -42,6 +42,11 @@ def output_option(default: str) -> Parameter:
     return Parameter(
         alias="-o", group=OUTPUT, help="where the picture goes: .png, .jpg, .webp, .tif", show_default=default
     )
+
+
+def stem_of(path: Path) -> str:
+    """Return the name of a picture without its suffix, or of a folder."""
+    return path.stem or path.resolve().stem
 
 
 def free_name(stem: str, suffix: str = ".png") -> Path:

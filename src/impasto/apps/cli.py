@@ -26,6 +26,7 @@ from impasto.apps.arguments import (
     Silent,
     free_name,
     output_option,
+    stem_of,
 )
 from impasto.apps.batch.command import batch
 from impasto.apps.films import film, resume
@@ -36,6 +37,7 @@ from impasto.apps.recipes import diff, rerun, show_recipe
 from impasto.apps.regions import regions
 from impasto.apps.sheets import sheet
 from impasto.apps.terminal import DONE, FAILED, INTERRUPTED, WRONG_USAGE, hush, say
+from impasto.apps.textures import texture
 from impasto.errors import ImpastoError, UsageError
 from impasto.settings import Settings
 
@@ -65,6 +67,7 @@ app.command(show_recipe, name="recipe")
 app.command(rerun)
 app.command(diff)
 app.command(sheet)
+app.command(texture)
 app.command(film)
 app.command(resume)
 app.command(regions)
@@ -91,7 +94,7 @@ def paint(
     """Repaint PHOTO in the style of one or more PAINTINGs."""
     settings = read_settings(given)
     if output is None:
-        output = free_name(f"{photo.stem}_{paintings[0].stem}")
+        output = free_name(f"{photo.stem}_{stem_of(paintings[0])}")
     return paint_files(
         photo,
         paintings,

@@ -11,6 +11,7 @@ PAGES: tuple[list[str], ...] = (
     ["rerun"],
     ["diff"],
     ["sheet"],
+    ["texture"],
     ["film"],
     ["resume"],
     ["regions"],

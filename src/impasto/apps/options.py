@@ -9,7 +9,8 @@ from cyclopts import Group, Parameter
 from pydantic import BaseModel, ValidationError
 
 from impasto.errors import UsageError
-from impasto.settings import FILE_SETTINGS, Settings
+from impasto.settings import Settings
+from impasto.values import FILE_SETTINGS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Model = TypeVar("Model", bound=BaseModel)
@@ -156,7 +157,7 @@ def read_knobs(model: type[Model], given: Mapping[str, Any], before: Mapping[str
         name: _split(name, given[name]) if schemas[name]["type"] == "array" else word for name, word in words.items()
     }
     try:
-        return model.model_validate({**(before or {}), **values})
+        return model.model_validate({**(before or {}), **values}, context={"asked": values, "strict": True})
     except ValidationError as error:
         faults = {str(fault["loc"][0]) if fault["loc"] else "": fault for fault in error.errors()}
         said = [_complain(name, schemas.get(name, {}), words, dict(fault)) for name, fault in faults.items()]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from impasto.apps.interrupts import Interrupts
 from impasto.apps.progress import Reporter, download, reporter
 from impasto.apps.terminal import DONE, INTERRUPTED, answer, say
+from impasto.pictures.folders import unfold
 from impasto.pictures.targets import check_target
 from impasto.recipes.storage import check_recipe_file
 from impasto.settings import Settings
@@ -19,7 +20,7 @@ NOTICE = "finishing this step; Ctrl-C again stops at once"
 
 
 def paint_files(
-    photo: Path,
+    photo: Path | None,
     paintings: tuple[Path, ...],
     output: Path,
     settings: Settings,
@@ -32,9 +33,12 @@ def paint_files(
     **rest: Any,
 ) -> int:
     """Check where the picture and its recipe shall go, say what is announced, and paint; `rest` is as for Job."""
-    # start_job checks this too, but seconds later: torch comes first there.
-    inputs = (photo, *paintings, *(Path(file) for _, _, file in settings.files()))
-    check_target(output, inputs=inputs, overwrite=overwrite, bits=bits, size=settings.size)
+    # start_job does and checks this too, but seconds later: torch comes first there.
+    every, settings = unfold(paintings, settings)
+    named = [Path(file) for _, _, file in settings.files()]
+    inputs = [*([photo] if photo else []), *every, *named]
+    size = settings.size if settings.fit == "longest" else 1  # otherwise it takes the photo to know
+    check_target(output, inputs=inputs, overwrite=overwrite, bits=bits, size=size)
     if recipe_file:
         check_recipe_file(recipe_file, inputs=inputs, overwrite=overwrite)
     if announcement and not quiet:
@@ -44,7 +48,7 @@ def paint_files(
 
         job = Job(
             photo=photo,
-            paintings=paintings,
+            paintings=tuple(every),
             output=output,
             settings=settings,
             overwrite=overwrite,

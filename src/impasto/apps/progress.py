@@ -55,7 +55,7 @@ class Forecast:
         scales_left = step.scales - step.scale
         growth = 1.0  # of the pixels, from one scale to the next
         if scales_left:
-            growth = max(1.0, self.settings.size / max(step.width, step.height)) ** (2 / scales_left)
+            growth = self.settings.scale_step**2
         if self.first is None or self.first.scale != step.scale:
             if self.first and self.pace is not None:
                 self.pace *= step.width * step.height / (self.first.width * self.first.height)

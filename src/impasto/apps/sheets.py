@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from impasto.apps.arguments import Overwrite, Paintings, Photo, Silent, free_name, output_option
+from impasto.apps.arguments import Overwrite, Paintings, Photo, Silent, free_name, output_option, stem_of
 from impasto.apps.interrupts import Interrupts
 from impasto.apps.options import flag, read_settings, with_settings
 from impasto.apps.painting import NOTICE, watch
 from impasto.apps.progress import download, reporter
 from impasto.apps.terminal import DONE, FAILED, INTERRUPTED, answer, say
 from impasto.errors import DivergedError, PictureError, UsageError
+from impasto.pictures.folders import unfold
 from impasto.pictures.targets import check_target
 from impasto.settings import Settings
 
@@ -58,9 +59,9 @@ def sheet(
     chosen = {name: value for name, value in given.items() if value is not None}
     choices = read_choices(vary, chosen)
     settings = [read_settings({**chosen, **choice}, {"size": SMALL.size}) for choice in choices]
-    output = output or free_name(f"{photo.stem}_{paintings[0].stem}_sheet")
+    output = output or free_name(f"{photo.stem}_{stem_of(paintings[0])}_sheet")
     named = [Path(file) for its in settings for _, _, file in its.files()]
-    check_target(output, inputs=(photo, *paintings, *named), overwrite=overwrite)
+    check_target(output, inputs=[photo, *unfold(paintings, Settings())[0], *named], overwrite=overwrite)
     cells_folder = make_folder(output.with_name(f"{output.stem}_cells"), overwrite)
     with Interrupts("" if quiet else NOTICE) as interrupts:
         from impasto.jobs import Job

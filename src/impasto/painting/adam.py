@@ -1,5 +1,6 @@
 """Adam, whose moments can be carried to a canvas of another size."""
 
+from collections.abc import Callable
 from typing import Self
 
 import torch
@@ -9,13 +10,13 @@ from impasto.pictures.sizes import resize
 
 
 class Adam:
-    """Adam without weight decay for one canvas (1, 3, H, W), its second moment over a hundred steps.
+    """Adam without weight decay for one canvas (1, 3, H, W), by default with its second moment over a hundred steps.
 
     Source: Kingma and Ba 2015; the moments' rescaling between scales is Crowson's, style-transfer-pytorch.
     """
 
-    def __init__(self, rate: float) -> None:
-        self.rate = rate
+    def __init__(self, rate: float, beta1: float = 0.9, beta2: float = 0.99, epsilon: float = 1e-8) -> None:
+        self.rate, self.beta1, self.beta2, self.epsilon = rate, beta1, beta2, epsilon
         self.steps = 0
         self.first: Tensor | None = None
         self.second: Tensor | None = None
@@ -26,13 +27,13 @@ class Adam:
         if self.first is None or self.second is None:
             self.first, self.second = torch.zeros_like(x), torch.zeros_like(x)
         self.steps += 1
-        self.first.lerp_(gradient, 0.1)
-        self.second.mul_(0.99).addcmul_(gradient, gradient, value=0.01)
-        spread = (self.second / (1 - 0.99**self.steps)).sqrt_().add_(1e-8)
-        x.addcdiv_(self.first, spread, value=-self.rate / (1 - 0.9**self.steps))
+        self.first.lerp_(gradient, 1 - self.beta1)
+        self.second.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
+        spread = (self.second / (1 - self.beta2**self.steps)).sqrt_().add_(self.epsilon)
+        x.addcdiv_(self.first, spread, value=-self.rate / (1 - self.beta1**self.steps))
 
-    def enlarged(self, width: int, height: int) -> Self:
-        """Carry the moments to a canvas of another size."""
+    def enlarged(self, width: int, height: int, resize: Callable[[Tensor, int, int], Tensor] = resize) -> Self:
+        """Carry the moments to a canvas of another size, resized as the canvas is."""
         if self.first is not None and self.second is not None:
             self.first = resize(self.first, width, height).contiguous(memory_format=torch.channels_last)
             self.second = resize(self.second, width, height).clamp_(min=0).contiguous(memory_format=torch.channels_last)

@@ -54,10 +54,10 @@ class FollowingPainter(Painter):
     def _plan_sizes(self) -> list[tuple[int, int]]:
         return super()._plan_sizes()[-1:]
 
-    def _begin(self, photo: Tensor) -> Tensor:
-        return self.beginning.canvas.to(photo).clone()
+    def _begin(self, width: int, height: int, photo: Source | None) -> Tensor:  # noqa: ARG002
+        return self.beginning.canvas.to(self.paintings[0].rgb).clone()
 
-    def _make_objective(self, photo: Source, regions: Sequence[Region]) -> Objective:
+    def _make_objective(self, photo: Source | None, regions: Sequence[Region]) -> Objective:
         return Objective(self.network, self.settings, photo, regions, self.beginning.pulls)
 
     def _make_optimizer(self) -> Adam | LBFGS:

@@ -1,5 +1,6 @@
 """A basis in which a coarse scale is painted faster: low frequencies move farther than high ones."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -7,6 +8,16 @@ from torch import Tensor
 
 SLOPE = 0.5  # a frequency f, in cycles per pixel, is scaled by 1 / (f + LOWEST)^SLOPE: twice that in the step it takes
 LOWEST = 0.02
+
+
+def choose_basis(pixel_range: float, *, low_first: bool) -> Callable[[Tensor], Tensor] | None:
+    """Return the map from what L-BFGS walks in to pixels in [0, 1]; None where it is the same.
+
+    It walks in values of which `pixel_range` make a pixel's whole range, scaled as `favour_low` does if `low_first`.
+    """
+    if pixel_range == 1:
+        return favour_low if low_first else None
+    return lambda x: (favour_low(x) if low_first else x) / pixel_range
 
 
 def favour_low(x: Tensor) -> Tensor:

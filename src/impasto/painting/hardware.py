@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from impasto.errors import UsageError
-from impasto.settings import Precision
+from impasto.values import Precision
 
 
 def choose_device(name: str) -> torch.device:

@@ -13,7 +13,9 @@ class LBFGS:
     `history` pairs of moves s and gradient changes y are kept, each of the tensor's size; `rate` scales every step. The
     first step is at most 1 / |g|_1 long, a pair with too little curvature is left out: the numbers of torch.optim.LBFGS
     with lr=rate and max_iter=1, but for a step that would move a value farther than `longest`, which is shortened.
-    With a `basis`, a symmetric map B of such tensors, it walks in the space of u where x = B u.
+    With a `basis`, a symmetric map B of such tensors, it walks in the space of u where x = B u. With `limits` no value
+    leaves them; a basis then has to multiply all values alike. The first step moves values by `least` at least, on
+    average.
 
     Source: Byrd, Nocedal and Schnabel, "Representations of quasi-Newton matrices and their use in limited memory
     methods", 1994, theorem 2.2: the usual two loops over the history, written as few products with all of it.
@@ -25,8 +27,11 @@ class LBFGS:
         rate: float = 1.0,
         longest: float = math.inf,
         basis: Callable[[Tensor], Tensor] | None = None,
+        limits: tuple[float, float] | None = None,
+        least: float = 0.0,
     ) -> None:
         self.history, self.rate, self.longest, self.basis = history, rate, longest, basis
+        self.limits, self.least = limits, least
         self.kept: list[int] = []  # rows of the history in use, oldest first
         self.moves = self.changes = torch.empty(0)  # S and Y, (history, n) from the first pair on
         self.across = torch.zeros(history, history, dtype=torch.float64)  # S Y^T
@@ -47,11 +52,25 @@ class LBFGS:
         else:
             move = g * (-self.rate * (self.scale or 1 / max(1.0, float(g.abs().sum()))))
         moved = _in_order_of(x, self.basis(_back_in_order_of(x, move))) if self.basis else move
+        if self.last_move is None and 0 < (mean := float(moved.abs().mean())) < self.least:
+            move, moved = (of * (self.least / mean) for of in (move, moved))
         farthest = max(map(abs, torch.stack(torch.aminmax(moved)).tolist()))
         if farthest > self.longest:
             move, moved = (of * (self.longest / farthest) for of in (move, moved))
         self.last_gradient, self.last_move, self.last_slopes = g.clone(), move, slopes
-        _in_order_of(x, x).add_(moved)
+        flat = _in_order_of(x, x)
+        if self.limits is None:
+            flat.add_(moved)
+            return
+        before = flat.clone()
+        flat.add_(moved).clamp_(*self.limits)
+        kept = torch.where(moved != 0, (flat - before) / moved, 1.0)  # the share of each move that was left of it
+        self.last_move = move * kept
+
+    def shorten(self, share: float) -> None:
+        """Take it that the last step went only a `share` of its way, as its caller has seen to."""
+        if self.last_move is not None:
+            self.last_move *= share
 
     def _slopes(self, g: Tensor) -> Tensor:
         """Return S g and Y g, (2, history)."""

@@ -1,5 +1,6 @@
 """The losses: pure functions of features, moments and pixels, each a scalar."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -7,25 +8,25 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from impasto.perception.moments import Moments
+from impasto.values import ContentLoss, StyleLoss
 
 
-def content_sum(features: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Half the squared difference of two feature maps (1, C, h, w): 1/2 sum (F - P)^2.
+def content_whole(kind: ContentLoss, target: Tensor, mask: Tensor | None = None, least: float = 0.0) -> Tensor | float:
+    """Return what the `squared_distance` from a target (1, N, h, w) over M positions is divided by, as content loss.
 
-    `mask` (1, 1, h, w) says how much each position counts. Source: Gatys et al. 2015, equation 1.
+    `mask` (1, 1, h, w) says how much each position counts; M is then the sum of it. `sum`: 2. `mean`: N M, so that it
+    is a mean. `root`: 2 sqrt(N M), which lies between the two. `relative`: the target's own variance, as
+    `content_variance`; 0 is then the photo itself, about 1 its mean feature everywhere, and neither size nor network
+    changes the scale.
+
+    Sources: Gatys et al. 2015, equation 1; Johnson, neural-style, and others; Smith, neural-style-tf; ours.
     """
-    return squared_distance(features, target, mask) / 2
-
-
-def content_relative(
-    features: Tensor, target: Tensor, mask: Tensor | None = None, whole: Tensor | float | None = None
-) -> Tensor:
-    """Squared difference of two feature maps (1, C, h, w) as a share of the target's own variance.
-
-    0 is the photo itself, about 1 its mean feature everywhere; neither size nor network changes the scale. `whole` is
-    what it is a share of, where `content_variance` has been asked before.
-    """
-    return squared_distance(features, target, mask) / (content_variance(target, mask) if whole is None else whole)
+    if kind == "sum":
+        return 2.0
+    if kind == "relative":
+        return content_variance(target, mask, least)
+    size = target.shape[1] * (target[0, 0].numel() if mask is None else mask.sum())
+    return size if kind == "mean" else 2 * size**0.5
 
 
 def content_variance(target: Tensor, mask: Tensor | None = None, least: float = 0.0) -> Tensor:
@@ -53,6 +54,34 @@ def style_gram(canvas: Moments, painting: Moments) -> Tensor:
     return (canvas.second_moment - target).square().sum() / _or_one(target.square().sum())
 
 
+def style_mean(canvas: Moments, painting: Moments) -> Tensor:
+    """Mean squared difference of Gram matrices that are divided by N M: sum ((G - A) / N)^2 / N^2 per position.
+
+    Deep taps, with more channels, count less than in `style_sum`. Source: Johnson, neural-style; Athalye, neural-style.
+    """
+    channels = len(canvas.total)
+    return (canvas.second_moment - painting.second_moment).square().sum() / channels**4
+
+
+def style_covariance(canvas: Moments, painting: Moments) -> Tensor:
+    """Squared difference of covariances as a share of the painting's: |K - D|^2 / |D|^2.
+
+    A painting that is nearly flat counts as if its covariance had a tenth of its Gram matrix's size.
+    """
+    target = painting.covariance
+    whole = torch.maximum(target.square().sum(), 0.01 * painting.second_moment.square().sum())
+    return (canvas.covariance - target).square().sum() / _or_one(whole)
+
+
+def style_mean_std(canvas: Moments, painting: Moments) -> Tensor:
+    """Squared difference of the channels' means and standard deviations, as a share of the painting's energy.
+
+    Source: Li et al., "Demystifying Neural Style Transfer", 2017, their batch normalisation statistics.
+    """
+    means, spreads = canvas.mean - painting.mean, canvas.spread - painting.spread
+    return (means.square().sum() + spreads.square().sum()) / _or_one(painting.energy)
+
+
 def style_wasserstein(canvas: Moments, painting: Moments) -> Tensor:
     """Squared Wasserstein-2 distance of two normal distributions of features, as a share of the painting's energy.
 
@@ -71,13 +100,21 @@ def style_wasserstein(canvas: Moments, painting: Moments) -> Tensor:
     return distance
 
 
-def total_variation(rgb: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Mean squared step from each pixel to the one below and the one to the right: (1, 3, H, W) in [0, 1].
+def style_wasserstein_mean(canvas: Moments, painting: Moments) -> Tensor:
+    """Squared Wasserstein-2 distance of two normal distributions of N-channel features, divided by N.
 
-    A mean, so that it weighs alike at every size. Source: Mahendran and Vedaldi 2015, with exponent 2.
+    Both covariances have 1e-4 added on their diagonals. Source: Crowson, style-transfer-pytorch, whose matrix root is
+    an approximation of the one here by twelve steps.
     """
-    variation: Tensor = _TotalVariation.apply(rgb, mask)  # type: ignore[no-untyped-call]
-    return variation
+    ridge = 1e-4
+    added = ridge * torch.eye(len(canvas.total)).to(canvas.total)
+    eigenvalues, vectors = painting.principal
+    root = (vectors * (eigenvalues + ridge).clamp_min(ridge).sqrt()) @ vectors.T
+    inner = root @ (canvas.covariance + added) @ root
+    overlap = torch.linalg.eigvalsh(inner).clamp_min(ridge**2).sqrt().sum()  # none is smaller but by rounding
+    spread = (canvas.covariance + painting.covariance + 2 * added).diagonal().sum() - 2 * overlap
+    distance: Tensor = ((canvas.mean - painting.mean).square().sum() + spread) / len(canvas.total)
+    return distance
 
 
 def out_of_range(rgb: Tensor) -> Tensor:
@@ -86,6 +123,36 @@ def out_of_range(rgb: Tensor) -> Tensor:
     Without it L-BFGS matches the style with values that are cut off in the end, and the match with them.
     """
     return squared_distance(rgb, rgb.detach().clamp(0, 1)) / rgb.numel()
+
+
+# What is compared by its moments alone, which add up over windows of a canvas.
+STYLE_LOSSES: Mapping[StyleLoss, Callable[[Moments, Moments], Tensor]] = {
+    "sum": style_sum,
+    "mean": style_mean,
+    "gram": style_gram,
+    "covariance": style_covariance,
+    "mean_std": style_mean_std,
+    "wasserstein": style_wasserstein,
+    "wasserstein_mean": style_wasserstein_mean,
+}
+# What needs all features of the canvas at once, and so can't be had from windows: `painting/histograms.py`.
+NEED_FEATURES: frozenset[StyleLoss] = frozenset({"histogram"})
+GRAM_LOSSES: frozenset[StyleLoss] = frozenset({"sum", "mean", "gram"})  # what a shift of activations changes
+
+
+def style(weights: Mapping[StyleLoss, float], canvas: Moments, painting: Moments, shift: float = 0.0) -> Tensor:
+    """Sum the style losses that compare moments, each with its weight.
+
+    `shift` is added to all activations before their Gram matrices. Source: Novak and Nikulin, "Improving the Neural
+    Algorithm of Artistic Style", 2016, section 3.1.
+    """
+    shifted = (canvas.shifted(shift), painting.shifted(shift)) if shift else (canvas, painting)
+    terms = [
+        weight * STYLE_LOSSES[kind](*(shifted if kind in GRAM_LOSSES else (canvas, painting)))
+        for kind, weight in weights.items()
+        if kind not in NEED_FEATURES
+    ]
+    return torch.stack(terms).sum() if terms else canvas.total.new_zeros(())
 
 
 def temporal(rgb: Tensor, carried: Tensor, weights: Tensor) -> Tensor:
@@ -122,35 +189,6 @@ class _SquaredDistance(torch.autograd.Function):
         difference, root = ctx.saved_tensors
         pulled = difference * (2 * gradient).to(difference.dtype)
         return pulled if root is None else pulled * root, None, None
-
-
-class _TotalVariation(torch.autograd.Function):
-    """Total variation and its gradient, for which autograd would go over eight copies of the picture."""
-
-    @staticmethod
-    def forward(ctx: Any, rgb: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the mean over steps down plus that over steps to the right."""
-        variation, ctx.gradient = rgb.new_zeros(()), torch.zeros_like(rgb)
-        for dimension in (2, 3):
-            step = rgb.diff(dim=dimension)
-            count = max(1, step.numel())  # a single row or column has no steps in one direction, and so no mean of them
-            pull = (step if mask is None else step * _of_both(mask, dimension).square()) / count
-            variation += (step * pull).sum()
-            ctx.gradient.narrow(dimension, 1, step.shape[dimension]).add_(pull, alpha=2)
-            ctx.gradient.narrow(dimension, 0, step.shape[dimension]).sub_(pull, alpha=2)
-        return variation
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """Each step draws its two pixels together."""
-        return ctx.gradient * gradient, None
-
-
-def _of_both(mask: Tensor, dimension: int) -> Tensor:
-    """The mask of steps between neighbours: where both are seen."""
-    steps = mask.shape[dimension] - 1
-    return mask.narrow(dimension, 1, steps) * mask.narrow(dimension, 0, steps)
 
 
 def _or_one(whole: Tensor) -> Tensor:

@@ -1,24 +1,19 @@
 """What the canvas is painted towards: losses from content and style, weighed, and their gradient."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from impasto.painting import losses
+from impasto.painting.histograms import style_histogram
 from impasto.painting.regions import Region
 from impasto.painting.style import Source, Style
-from impasto.perception.moments import Moments
-from impasto.perception.network import Network
+from impasto.painting.variation import vary
+from impasto.perception.network import Network, Strengths
 from impasto.pictures.masks import shrink_mask
-from impasto.settings import Settings, StyleLoss
-
-STYLE_LOSSES: Mapping[StyleLoss, Callable[[Moments, Moments], Tensor]] = {
-    "sum": losses.style_sum,
-    "gram": losses.style_gram,
-    "wasserstein": losses.style_wasserstein,
-}
+from impasto.settings import Settings
 
 # The relative content loss takes a photo's variance for at least this share of the paintings' energy at the tap.
 # Without it, a flat photo would weigh without bounds against the style. Ordinary photos are above it: theirs is 0.06 to
@@ -30,13 +25,18 @@ LEAST_VARIANCE = 0.05
 class Sums:
     """What a network sees of a canvas: sums, so that those of its windows add up.
 
-    `content` has the squared distance () from the photo by tap; `style`, for each region, moments by tap.
+    `content` has the squared distance () from the photo by tap; `style`, for each region, moments by tap. `histograms`
+    has, for each region, distances () of its values by tap, where a style loss compares those: no window knows its part
+    of them, and so they don't add.
     """
 
     content: Mapping[str, Tensor]
     style: Sequence[Style]
+    histograms: Sequence[Mapping[str, Tensor]] = ()
 
     def __add__(self, other: "Sums") -> "Sums":
+        if self.histograms or other.histograms:
+            raise ValueError("The style loss histogram is not one of sums.")
         content = {tap: distance + other.content[tap] for tap, distance in self.content.items()}
         pairs = zip(self.style, other.style, strict=True)
         return Sums(content, [{tap: mine[tap] + theirs[tap] for tap in mine} for mine, theirs in pairs])
@@ -54,7 +54,7 @@ class Pull:
 
 
 class Objective:
-    """L = alpha L_content + beta L_style + TV + range for a canvas of the photo's size.
+    """L = alpha L_content + beta L_style + TV + range for a canvas of the photo's size, if there is one.
 
     Each region of the canvas has a style of its own, and its share of L_style; most canvases are one region. What is
     transparent, in the photo or in a painting, is left out of every term.
@@ -69,20 +69,24 @@ class Objective:
         self,
         network: Network,
         settings: Settings,
-        photo: Source,
+        photo: Source | None,
         regions: Sequence[Region],
         pulls: Sequence[Pull] = (),
     ) -> None:
-        self.network, self.settings, self.mask, self.pulls = network, settings, photo.alpha, pulls
+        self.network, self.settings, self.mask = network, settings, photo.alpha if photo else None
+        self.has_photo, self.pulls = photo is not None, pulls
         self.regions = [region for region in regions if region.share]
-        self.masks = {tap: shrink_mask(photo.alpha, network.stride[tap]) for tap in list_taps(settings)}
+        self.masks = {tap: shrink_mask(self.mask, network.stride[tap], network.rounding) for tap in list_taps(settings)}
         whole = sum(region.share for region in self.regions) or 1.0
         with torch.no_grad():
-            self.content = network(photo.rgb, settings.content_taps)
-            self.variance = {}
+            self.content = network(photo.rgb, settings.content_seen) if photo else {}
+            self.whole = {}
             for tap, features in self.content.items():
                 energy = sum(region.share * float(region.style[tap].energy) for region in self.regions) / whole
-                self.variance[tap] = losses.content_variance(features, self.masks[tap], LEAST_VARIANCE * energy)
+                self.whole[tap] = losses.content_whole(
+                    settings.content_loss, features, self.masks[tap], LEAST_VARIANCE * energy
+                )
+        self.strengths = self._plan_strengths() if settings.normalize_gradients else None
 
     def backward(self, canvas: Tensor) -> dict[str, float]:
         """Fill `canvas.grad` (1, 3, H, W); return the weighted losses by name: content, style, tv, range, total."""
@@ -104,22 +108,23 @@ class Objective:
         """Sum up what the network sees of a canvas (1, 3, H, W)."""
         network, settings = self.network, self.settings
         masks = {tap: [self._mask(region, tap) for region in self.regions] for tap in settings.style_taps}
-        features, moments = network.look(canvas, settings.content_taps, masks)
+        kept = {*self.content, *(settings.style_taps if needs_features(settings) else ())}
+        features, moments = network.look(canvas, kept, masks, self.strengths)
+        mixed = {tap: network.mix(tap, seen) for tap, seen in features.items()}
         content = {
-            tap: losses.squared_distance(network.mix(tap, seen), self.content[tap], self.masks[tap])
-            for tap, seen in features.items()
+            tap: losses.squared_distance(mixed[tap], target, self.masks[tap]) for tap, target in self.content.items()
         }
         style = [
             {tap: network.mix_moments(tap, seen[number]) for tap, seen in moments.items()}
             for number in range(len(self.regions))
         ]
-        return Sums(content, style)
+        return Sums(content, style, self._compare_values(mixed) if needs_features(settings) else ())
 
     def compare(self, sums: Sums) -> dict[str, Tensor]:
         """Return the weighted terms, each (), of what the network has seen of the whole canvas: content, style."""
         settings, zero = self.settings, torch.zeros((), device=next(self.network.parameters()).device)
         content = sum(
-            (weight * self._weigh_content(tap, sums.content[tap]) for tap, weight in settings.content_taps.items()),
+            (settings.content_taps[tap] * (seen / self.whole[tap]) for tap, seen in sums.content.items()),
             start=zero,
         )
         style = sum(
@@ -129,13 +134,17 @@ class Objective:
             ),
             start=zero,
         )
-        return {"content": settings.content_weight * content, "style": settings.style_weight * style}
+        for region, distances in zip(self.regions, sums.histograms, strict=bool(sums.histograms)):
+            share = region.share * settings.style_loss["histogram"]
+            style = style + share * sum(weight * distances[tap] for tap, weight in settings.style_taps.items())
+        alpha, beta = settings.weights
+        return {**({"content": alpha * content} if self.has_photo else {}), "style": beta * style}
 
     def compare_pixels(self, canvas: Tensor) -> dict[str, Tensor]:
         """Return the weighted terms, each (), that need no network: tv, range and temporal, where they have weights."""
         settings, terms = self.settings, {}
         if settings.tv_weight:
-            terms["tv"] = settings.tv_weight * losses.total_variation(canvas, self.mask)
+            terms["tv"] = settings.tv_weight * self._vary(canvas)
         if settings.range_weight:
             terms["range"] = settings.range_weight * losses.out_of_range(canvas)
         if self.pulls:
@@ -143,22 +152,49 @@ class Objective:
             terms["temporal"] = torch.stack(held).sum()
         return terms
 
+    def _vary(self, canvas: Tensor) -> Tensor:
+        of = self.settings
+        return vary(canvas, of.tv_loss, of.tv_exponent, self.mask, around=of.padding == "circular")
+
     def _mask(self, region: Region, tap: str) -> Tensor | None:
         return self.masks[tap] if region.masks is None else region.masks[tap]
 
-    def _weigh_content(self, tap: str, distance: Tensor) -> Tensor:
-        return distance / 2 if self.settings.content_loss == "sum" else distance / self.variance[tap]
-
     def _compare_style(self, style: Style, seen: Style) -> Tensor:
         settings = self.settings
-        taps = [weight * self._compare_moments(seen[tap], style[tap]) for tap, weight in settings.style_taps.items()]
+        taps = [
+            weight * losses.style(settings.style_loss, seen[tap], style[tap], settings.gram_shift)
+            for tap, weight in settings.style_taps.items()
+        ]
         return sum(taps, start=torch.zeros(()))
 
-    def _compare_moments(self, canvas: Moments, painting: Moments) -> Tensor:
-        terms = [weight * STYLE_LOSSES[kind](canvas, painting) for kind, weight in self.settings.style_loss.items()]
-        return torch.stack(terms).sum()
+    def _compare_values(self, features: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+        return [
+            {
+                tap: style_histogram(features[tap], region.values[tap], self._mask(region, tap))
+                for tap in self.settings.style_taps
+            }
+            for region in self.regions
+        ]
+
+    def _plan_strengths(self) -> Strengths:
+        """Say how large each tap's gradients shall be, where they are normalised: as its weights."""
+        settings = self.settings
+        alpha, beta = settings.weights
+        features = {tap: alpha * settings.content_taps[tap] for tap in self.content}
+        moments = {}
+        for tap, weight in settings.style_taps.items():
+            shares = [beta * weight * region.share for region in self.regions]
+            if needs_features(settings):
+                features[tap] = features.get(tap, 0.0) + sum(shares) * settings.style_loss["histogram"]
+            moments[tap] = shares
+        return Strengths(features, moments)
+
+
+def needs_features(settings: Settings) -> bool:
+    """Does a style loss compare what no sums of windows tell?"""
+    return any(weight and kind in losses.NEED_FEATURES for kind, weight in settings.style_loss.items())
 
 
 def list_taps(settings: Settings) -> list[str]:
     """List the taps at which paintings are measured: the style's, and the content's for what its losses compare to."""
-    return sorted({*settings.content_taps, *settings.style_taps})
+    return sorted({*settings.content_seen, *settings.style_taps})

@@ -1,10 +1,11 @@
 """The regions of a canvas: where it is painted in which style."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
+from impasto.painting.histograms import Histogram, blend
 from impasto.painting.style import Source, Style, blend_styles
 from impasto.perception.network import Network
 from impasto.pictures.masks import divide, propagate
@@ -19,18 +20,24 @@ class Region:
     `masks` has, for each of the style's taps, a mask (1, 1, h, w) on the canvas, or None for all of it; without
     `masks` the region is all that is visible. `share` is what its style loss counts. A style loss is of means over the
     region, so that the pull on each pixel is as strong in a small region as in a large one where the share is the
-    region's part of the canvas.
+    region's part of the canvas. `values` are the style's histograms by tap, where a style loss compares those.
     """
 
     style: Style
     masks: Mapping[str, Tensor | None] | None = None
     share: float = 1.0
+    values: Mapping[str, Histogram] = field(default_factory=dict)
 
 
 def lay_regions(
-    network: Network, settings: Settings, photo: Source, paintings: Sequence[Source], styles: Sequence[Style]
+    network: Network,
+    settings: Settings,
+    photo: Source | None,
+    paintings: Sequence[Source],
+    styles: Sequence[Style],
+    values: Sequence[Mapping[str, Histogram]],
 ) -> list[Region]:
-    """Make regions of the paintings, each of which has its style, on a canvas of the photo's size.
+    """Make regions of the paintings, each of which has its style and values, on a canvas of the photo's size.
 
     Paintings that no other one has a place beside are one region, all of it. Otherwise where places meet they share the
     canvas, and what no painting has a place on belongs to no region: there the photo's content is alone. A region's
@@ -44,16 +51,24 @@ def lay_regions(
         blend_styles([styles[number] for number in group], its) if sum(its) else None
         for group, its in zip(groups, shares, strict=True)
     ]
-    if all(place is None for place in places.values()):
-        return [Region(style) for style in blends if style]
+    poured = [_pour([values[number] for number in group], its) for group, its in zip(groups, shares, strict=True)]
+    if photo is None or all(place is None for place in places.values()):
+        return [Region(style, values=its) for style, its in zip(blends, poured, strict=True) if style]
     height, width = photo.rgb.shape[2:]
     masks = divide([None if it is None else resize(it, width, height).clamp(0, 1) for it in places.values()])
     usual = _mean_share([painting.share for painting in paintings])
     return [
-        _lay(network, settings, photo.alpha, mask, style, _mean_share(its) / usual)
-        for mask, style, its in zip(masks, blends, shares, strict=True)
+        replace(_lay(network, settings, photo.alpha, mask, style, _mean_share(its) / usual), values=kept)
+        for mask, style, its, kept in zip(masks, blends, shares, poured, strict=True)
         if style
     ]
+
+
+def _pour(values: Sequence[Mapping[str, Histogram]], shares: Sequence[float]) -> dict[str, Histogram]:
+    """Pour the values of paintings together, each by its share."""
+    parts = [(its, share) for its, share in zip(values, shares, strict=True) if share]
+    taps = parts[0][0] if parts else {}
+    return {tap: blend([its[tap] for its, _ in parts], [share for _, share in parts]) for tap in taps}
 
 
 def _lay(
@@ -61,7 +76,9 @@ def _lay(
 ) -> Region:
     seen, whole = (mask.sum(), mask.numel()) if visible is None else ((mask * visible).sum(), float(visible.sum()))
     masks = {
-        tap: propagate(mask, visible, settings.mask_propagation, network.stride[tap], network.reach[tap])
+        tap: propagate(
+            mask, visible, settings.mask_propagation, network.stride[tap], network.reach[tap], network.rounding
+        )
         for tap in settings.style_taps
     }
     return Region(style, masks, strength * float(seen) / whole)

@@ -43,13 +43,16 @@ class Shelf:
                 layout=settings.layout,
                 cut=cut,
                 pooling=settings.pooling,
+                rounding=settings.pooling_rounding,
+                scaling=settings.input_scaling,
                 padding=settings.padding,
                 keep_activation_size=settings.pooling_gain,
                 progress=progress,
             ).to(device, precision)
             return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-        how = (settings.layout, cut, settings.pooling, settings.padding, settings.pooling_gain, device, precision)
+        pooled = (settings.pooling, settings.pooling_rounding, settings.pooling_gain)
+        how = (settings.layout, cut, *pooled, settings.input_scaling, settings.padding, device, precision)
         file = None if settings.network in weights.REGISTRY else _state(Path(settings.network).expanduser())
         network = _keep(self._networks, (settings.network, file, *how), load)
         while len(self._networks) > NETWORKS:

@@ -11,11 +11,13 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from impasto.lengths import Length
+from impasto.painting.histograms import Histogram, gather
 from impasto.perception.moments import Moments
 from impasto.perception.network import Network
 from impasto.pictures.masks import propagate
 from impasto.pictures.sizes import resize
-from impasto.settings import Propagation
+from impasto.values import Propagation
 
 Style = Mapping[str, Moments]  # by tap, after its mix
 
@@ -26,13 +28,15 @@ KEPT = 64  # styles that a palette keeps, a few megabytes each
 class Source:
     """A photo or a painting: `rgb` (1, 3, H, W) in [0, 1]; `alpha` (1, 1, H, W) or None; `share` of a blend.
 
-    Of a painting, `used` is a mask (1, 1, h, w) of any size on it, None for all of it, and `place` one on the canvas,
-    None for what other paintings leave. Paintings with the very same `place` blend there.
+    `length` is how large a painting is beside the canvas, where it is another than for all of them; `used` is a mask
+    (1, 1, h, w) of any size on it, None for all of it, and `place` one on the canvas, None for what other paintings
+    leave. Paintings with the very same `place` blend there.
     """
 
     rgb: Tensor
     alpha: Tensor | None = None
     share: float = 1.0
+    length: Length | None = None
     used: Tensor | None = None
     place: Tensor | None = None
 
@@ -69,14 +73,28 @@ def capture_style(
 
     Example: capture_style(network, Source(rgb), ["relu3_1"])["relu3_1"].mean
     """
-    masks = {
-        tap: [propagate(painting.used, painting.alpha, propagation, network.stride[tap], network.reach[tap])]
-        for tap in taps
-    }
+    masks = {tap: [_see(painting, network, tap, propagation)] for tap in taps}
     with torch.no_grad():
         measured = network.look(painting.rgb, (), masks)[1]
         seen = {tap: network.mix_moments(tap, moments) for tap, (moments,) in measured.items()}
     return {tap: moments.scaled(1 / moments.count) for tap, moments in seen.items()}
+
+
+def capture_values(
+    network: Network, painting: Source, taps: Collection[str], propagation: Propagation = "simple"
+) -> dict[str, Histogram]:
+    """Take the features of what is visible and used of a painting at `taps`, after their mixes, as histograms."""
+    with torch.no_grad():
+        return {
+            tap: gather(features, _see(painting, network, tap, propagation))
+            for tap, features in network(painting.rgb, taps).items()
+        }
+
+
+def _see(painting: Source, network: Network, tap: str, propagation: Propagation) -> Tensor | None:
+    """Return how much each cell of a tap's grid counts of a painting."""
+    stride, reach = network.stride[tap], network.reach[tap]
+    return propagate(painting.used, painting.alpha, propagation, stride, reach, network.rounding)
 
 
 def blend_styles(styles: Sequence[Style], shares: Sequence[float]) -> Style:

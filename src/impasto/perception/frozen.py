@@ -69,6 +69,21 @@ def _add_gradient(x: Tensor, g: Tensor | None, given: Tensor) -> Tensor:  # noqa
 FEATURES = Reader(lambda x: (x.clone(),), _add_gradient)  # a copy, as the pulls end by writing over what they keep
 
 
+def normalising(reader: Reader, strength: float) -> Reader:
+    """Scale what a reader adds to the gradient so that its absolute values sum to `strength`, whatever its size.
+
+    `strength` is the weight that the gradients are given with. Source: Johnson, neural-style's -normalize_gradients.
+    """
+
+    def pull(x: Tensor, g: Tensor | None, *given: Tensor | None) -> Tensor:
+        own = reader.pull(x, None, *given)
+        whole = torch.linalg.vector_norm(own, 1, dtype=torch.promote_types(own.dtype, torch.float32))
+        own = own * (strength / (whole + 1e-8 * strength) if strength else 0.0)
+        return own.to(x.dtype) if g is None else g.add_(own)
+
+    return Reader(reader.read, pull)
+
+
 class Convolution:
     """A frozen 3x3 convolution: `weight` (D, C, 3, 3), `bias` (D,), zeros for `padding` rows and columns around.
 
@@ -154,6 +169,24 @@ def pool(x: Tensor, *, overwrite: bool) -> tuple[Tensor, Pull]:
         return x
 
     return y.view(x.dtype).permute(0, 3, 1, 2), pull
+
+
+def rounding_up(pool: Layer, x: Tensor) -> tuple[Tensor, Pull]:
+    """Pool so that what an odd size leaves over gives a cell of its own, of what there is: the last row twice."""
+    odd = [dimension for dimension in (2, 3) if x.shape[dimension] % 2]
+    for dimension in odd:
+        x = torch.cat([x, x.narrow(dimension, x.shape[dimension] - 1, 1)], dimension)
+    y, pull = pool(x)
+
+    def pull_back(g: Tensor) -> Tensor:
+        g = pull(g)
+        for dimension in reversed(odd):
+            last = g.shape[dimension] - 1
+            g.narrow(dimension, last - 1, 1).add_(g.narrow(dimension, last, 1))
+            g = g.narrow(dimension, 0, last)
+        return g.contiguous(memory_format=torch.channels_last) if odd else g
+
+    return y, pull_back
 
 
 def _bits(x: Tensor) -> Tensor:

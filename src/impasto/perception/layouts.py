@@ -14,7 +14,7 @@ from torch import Tensor
 from impasto.errors import NetworkError
 from impasto.perception.fetch import digest_file
 from impasto.perception.network import CAFFE, IMAGENET, VGG16_DEPTHS, VGG19_DEPTHS, Normalisation, plan_layers
-from impasto.settings import Layout
+from impasto.values import Layout
 
 NORMALISATIONS: dict[Layout, Normalisation] = {
     "impasto": IMAGENET,

@@ -39,6 +39,12 @@ class Moments:
         outer = weight @ self.outer @ weight.T + across + across.T + self.count * bias.outer(bias)
         return Moments(self.count, total + self.count * bias, outer)
 
+    def shifted(self, shift: float) -> "Moments":
+        """Return the moments of F + shift."""
+        across = shift * self.total[:, None].expand_as(self.outer)
+        outer = self.outer + across + across.T + shift**2 * self.count
+        return Moments(self.count, self.total + shift * self.count, outer)
+
     @cached_property
     def mean(self) -> Tensor:
         """The mean feature (C,)."""
@@ -55,14 +61,26 @@ class Moments:
         return self.second_moment - self.mean.outer(self.mean)
 
     @cached_property
+    def spread(self) -> Tensor:
+        """The standard deviation of each channel (C,)."""
+        # A rounded variance may be below 0, and the root's slope at 0 has no bound.
+        return self.covariance.diagonal().clamp_min(1e-12).sqrt()
+
+    @cached_property
     def energy(self) -> Tensor:
         """The mean squared length of a feature ()."""
         return self.second_moment.trace()
 
     @cached_property
+    def principal(self) -> tuple[Tensor, Tensor]:
+        """The covariance's eigenvalues (C,), rising, and its eigenvectors (C, C), one in each column."""
+        eigenvalues, vectors = torch.linalg.eigh(self.covariance)
+        return eigenvalues, vectors
+
+    @cached_property
     def deviation(self) -> Tensor:
         """The symmetric square root of the covariance (C, C)."""
-        eigenvalues, vectors = torch.linalg.eigh(self.covariance)
+        eigenvalues, vectors = self.principal
         root: Tensor = (vectors * eigenvalues.clamp_min(0).sqrt()) @ vectors.T
         return root
 

@@ -1,11 +1,12 @@
 """The perceptual network: a VGG plan at any widths, cut after the deepest tap that is asked for."""
 
+import copy
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
 from types import MappingProxyType
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -20,15 +21,27 @@ from impasto.perception.frozen import (
     Pull,
     Reader,
     by_autograd,
+    normalising,
     pool,
     rectify,
     rectifying,
+    rounding_up,
 )
 from impasto.perception.moments import Moments, read_moments
 
 Pooling = Literal["max", "average", "l2"]
-Padding = Literal["zero", "replicate-first", "replicate", "reflect"]
+Rounding = Literal["down", "up"]
+Scaling = Literal["own", "256", "255"]
+Padding = Literal["zero", "replicate-first", "replicate", "reflect", "circular"]
 Masks = Sequence[Tensor | None]
+
+
+class Strengths(NamedTuple):
+    """L1 norms that gradients shall have: at a tap of what comes from its features, and from moments for each mask."""
+
+    features: Mapping[str, float]
+    moments: Mapping[str, Sequence[float]]
+
 
 VGG19_DEPTHS = (2, 2, 4, 4, 4)  # convolutions in each block
 VGG16_DEPTHS = (2, 2, 3, 3, 3)
@@ -49,7 +62,20 @@ class Normalisation:
 
 
 IMAGENET = Normalisation()
-CAFFE = Normalisation(mean=(0.48501961, 0.45795686, 0.40760392), std=(1 / 255, 1 / 255, 1 / 255), bgr=True)
+CAFFE = Normalisation(mean=(123.68 / 255, 116.779 / 255, 103.939 / 255), std=(1 / 255, 1 / 255, 1 / 255), bgr=True)
+
+
+def rescale(normalisation: Normalisation, scaling: Scaling) -> Normalisation:
+    """Return a network's normalisation as another program scales its input.
+
+    `own` is as it is. `256` multiplies values by 256 where the network was trained on 0 to 255 (neural-style). `255` is
+    0 to 255 minus the mean, without a deviation, which gordicaleksa gives to weights that were trained with one.
+    """
+    mean, std = normalisation.mean, normalisation.std
+    if scaling == "256":
+        (mr, mg, mb), (sr, sg, sb) = ([value * 255 / 256 for value in of] for of in (mean, std))
+        return replace(normalisation, mean=(mr, mg, mb), std=(sr, sg, sb))
+    return replace(normalisation, std=(1 / 255,) * 3) if scaling == "255" else normalisation
 
 
 def plan_layers(depths: Sequence[int]) -> list[str]:
@@ -83,17 +109,19 @@ class Network(nn.Module):
         cut: str | None = None,
         normalisation: Normalisation = IMAGENET,
         pooling: Pooling = "max",
+        rounding: Rounding = "down",
         padding: Padding = "zero",
         keep_activation_size: bool = True,
     ) -> None:
         super().__init__()
         plan = plan_layers(depths)
         self.layers = plan if cut is None else plan[: plan.index(cut) + 1]
-        self.pooling, self.padding = pooling, padding
+        self.pooling, self.rounding, self.padding = pooling, rounding, padding
         self.pool_gain = POOL_GAIN[pooling] if keep_activation_size else 1.0
         self.normalisation = normalisation
         self.convs, self.mixes = nn.ModuleDict(), nn.ModuleDict()
         self._frozen: dict[str, Convolution] = {}
+        self._twins: dict[Padding, Network] = {}
         self.stride: dict[str, int] = {}
         self.reach: dict[str, int] = {}
         channels, stride, reach = 3, 1, 0
@@ -131,19 +159,24 @@ class Network(nn.Module):
         return {tap: self.mix(tap, features) for tap, features in self.look(rgb, taps)[0].items()}
 
     def look(
-        self, rgb: Tensor, taps: Collection[str], measured: Mapping[str, Masks] = MappingProxyType({})
+        self,
+        rgb: Tensor,
+        taps: Collection[str],
+        measured: Mapping[str, Masks] = MappingProxyType({}),
+        strengths: Strengths | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, list[Moments]]]:
         """Return features (1, C, h, w) at `taps` and moments at the taps `measured`, all as they are before mixes.
 
         `rgb` (1, 3, H, W) is sRGB in [0, 1]; `measured` has one or several masks (1, 1, h, w) for each tap, where None
         is all of it, and gets moments for each. Gradients flow to `rgb`, once; the weights are taken as frozen. To ask
-        for moments is cheaper than to measure features.
+        for moments is cheaper than to measure features. With `strengths`, gradients are normalised: what comes back at
+        a tap from its features, or from moments, has an L1 norm of its strength there, which its weights are part of.
         """
         asked = {*taps, *measured}
         if missing := sorted(asked - set(self.layers)):
             raise UsageError(f"This network has no tap {missing[0]!r}; it has {', '.join(self.layers)}.")
         keep = torch.is_grad_enabled() and rgb.requires_grad
-        read = iter(FrozenPass.apply(self._normalise(rgb), self._chain(taps, measured), keep))  # type: ignore[no-untyped-call]
+        read = iter(FrozenPass.apply(self._normalise(rgb), self._chain(taps, measured, strengths), keep))  # type: ignore[no-untyped-call]
         features, moments = {}, {}
         for layer in self.layers:
             if layer in taps:
@@ -151,6 +184,16 @@ class Network(nn.Module):
             if layer in measured:
                 moments[layer] = [Moments(next(read), next(read), next(read)) for _ in measured[layer]]
         return features, moments
+
+    def padded(self, padding: Padding) -> "Network":
+        """Return the network of the same weights that has another padding; always the same one."""
+        if padding == self.padding:
+            return self
+        if padding not in self._twins:
+            twin = copy.copy(self)
+            twin.padding, twin._frozen, twin._twins = padding, {}, {}
+            self._twins[padding] = twin
+        return self._twins[padding]
 
     def mix(self, tap: str, features: Tensor) -> Tensor:
         """Take features (B, C, h, w) through the mix of their tap, if it has one."""
@@ -166,7 +209,9 @@ class Network(nn.Module):
         assert mix.bias is not None
         return moments.mapped(mix.weight.flatten(1).to(moments.total), mix.bias.to(moments.total))
 
-    def _chain(self, taps: Collection[str], measured: Mapping[str, Masks]) -> list[tuple[Layer, list[Reader]]]:
+    def _chain(
+        self, taps: Collection[str], measured: Mapping[str, Masks], strengths: Strengths | None
+    ) -> list[tuple[Layer, list[Reader]]]:
         """List the layers down to the deepest that is asked for, with what is read after each."""
         asked = {*taps, *measured}
         layers = self.layers[: 1 + max(map(self.layers.index, asked), default=-1)]
@@ -175,8 +220,7 @@ class Network(nn.Module):
             apply = self._make_layer(layer, following, after, asked)
             if apply is not None:
                 shown = following if layer.startswith("conv") and layer not in asked else layer
-                readers = [FEATURES] if shown in taps else []
-                chain.append((apply, [*readers, *map(read_moments, measured.get(shown, ()))]))
+                chain.append((apply, _list_readers(shown, taps, measured, strengths)))
         return chain
 
     def _make_layer(self, layer: str, following: str, after: str, asked: Collection[str]) -> Layer | None:
@@ -190,8 +234,10 @@ class Network(nn.Module):
             return rectify if layer.replace("relu", "conv") in asked else None
         if self.pooling == "max":
             place = self.layers.index(layer)
-            return partial(pool, overwrite=not {*self.layers[place - 2 : place]} & {*asked})
-        return partial(by_autograd, self._pool_smoothly)
+            join: Layer = partial(pool, overwrite=not {*self.layers[place - 2 : place]} & {*asked})
+        else:
+            join = partial(by_autograd, self._pool_smoothly)
+        return partial(rounding_up, join) if self.rounding == "up" else join
 
     def _normalise(self, rgb: Tensor) -> Tensor:
         """Bring `rgb` to what the first layer was trained on, at its own precision, then to the network's."""
@@ -220,6 +266,7 @@ class Network(nn.Module):
     def _apply(self, *given: Any, **named: Any) -> Self:
         """Move or convert the network."""
         self._frozen.clear()
+        self._twins.clear()
         return super()._apply(*given, **named)  # type: ignore[no-any-return, no-untyped-call]
 
     def _pool_smoothly(self, x: Tensor) -> Tensor:
@@ -227,6 +274,19 @@ class Network(nn.Module):
             return F.avg_pool2d(x, 2) * self.pool_gain
         # The mean over four squares, times four, under the root; the small constant keeps the gradient finite at 0.
         return (F.avg_pool2d(x * x, 2) * 4 + 1e-12).sqrt() * self.pool_gain
+
+
+def _list_readers(
+    tap: str, taps: Collection[str], measured: Mapping[str, Masks], strengths: Strengths | None
+) -> list[Reader]:
+    """List what is read at a tap: its features, then moments for each mask."""
+    features, moments = [FEATURES] if tap in taps else [], [read_moments(mask) for mask in measured.get(tap, ())]
+    if strengths is None:
+        return features + moments
+    return [
+        *(normalising(reader, strengths.features[tap]) for reader in features),
+        *(normalising(reader, of) for reader, of in zip(moments, strengths.moments.get(tap, ()), strict=True)),
+    ]
 
 
 def _mix(weight: Tensor, bias: Tensor) -> nn.Conv2d:
@@ -239,19 +299,26 @@ def _mix(weight: Tensor, bias: Tensor) -> nn.Conv2d:
 def _pad(x: Tensor, padding: Padding) -> Tensor:
     """Frame a map (B, C, h, w) with one more row and column on each side."""
     # Slices instead of F.pad, which on a CPU copies a bfloat16 channels_last map to another layout and back.
-    near = 1 if padding == "reflect" else 0
     for dimension in (2, 3):
-        first, last = x.narrow(dimension, near, 1), x.narrow(dimension, x.shape[dimension] - 1 - near, 1)
-        x = torch.cat([first, x, last], dimension)
+        before, after = _framed_by(x.shape[dimension], padding)
+        x = torch.cat([x.narrow(dimension, before, 1), x, x.narrow(dimension, after, 1)], dimension)
     return x
 
 
 def _unpad(g: Tensor, padding: Padding) -> Tensor:
     """Carry the gradient (B, C, h + 2, w + 2) of a frame back to the rows and columns that it was made from."""
-    near = 1 if padding == "reflect" else 0
     for dimension in (3, 2):
-        last = g.shape[dimension] - 1
-        g.narrow(dimension, 1 + near, 1).add_(g.narrow(dimension, 0, 1))
-        g.narrow(dimension, last - 1 - near, 1).add_(g.narrow(dimension, last, 1))
-        g = g.narrow(dimension, 1, last - 1)
+        size = g.shape[dimension] - 2
+        before, after = _framed_by(size, padding)
+        g.narrow(dimension, 1 + before, 1).add_(g.narrow(dimension, 0, 1))
+        g.narrow(dimension, 1 + after, 1).add_(g.narrow(dimension, size + 1, 1))
+        g = g.narrow(dimension, 1, size)
     return g
+
+
+def _framed_by(size: int, padding: Padding) -> tuple[int, int]:
+    """Give the rows, of `size`, that are repeated before the first and after the last."""
+    if padding == "circular":
+        return size - 1, 0
+    near = min(1, size - 1) if padding == "reflect" else 0
+    return near, size - 1 - near

@@ -17,8 +17,8 @@ from torch import Tensor
 from impasto.errors import NetworkError, UsageError
 from impasto.perception.fetch import Progress, digest_file, download, verify_file
 from impasto.perception.layouts import NORMALISATIONS, arrange, parse_safetensors, read_file, unpickle
-from impasto.perception.network import Network, Normalisation, Padding, Pooling
-from impasto.settings import Layout
+from impasto.perception.network import Network, Normalisation, Padding, Pooling, Rounding, Scaling, rescale
+from impasto.values import Layout
 
 SLIM_SHA256 = "9d00c68c0e544e88c5875027dc5a97c1f12bde25ee26da478899019f13dae3a3"
 
@@ -133,6 +133,8 @@ def load(
     layout: Layout = "auto",
     cut: str | None,
     pooling: Pooling,
+    rounding: Rounding = "down",
+    scaling: Scaling = "own",
     padding: Padding,
     keep_activation_size: bool = True,
     progress: Progress | None = None,
@@ -156,8 +158,9 @@ def load(
     return Network.from_weights(
         tensors,
         cut=cut,
-        normalisation=normalisation,
+        normalisation=rescale(normalisation, scaling),
         pooling=pooling,
+        rounding=rounding,
         padding=padding,
         keep_activation_size=keep_activation_size,
     )

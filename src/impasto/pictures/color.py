@@ -13,7 +13,8 @@ from impasto.pictures.color_spaces import SPACES, Space, into_gamut
 from impasto.pictures.color_statistics import into_range, match_colors, see
 from impasto.pictures.files import Picture
 from impasto.pictures.sizes import fit, resize
-from impasto.settings import ColorSpace, Settings
+from impasto.settings import Settings
+from impasto.values import ColorSpace
 
 BAND = 256  # rows that are converted at once
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from impasto.settings import ColorSpace
+from impasto.values import ColorSpace
 
 # Linear sRGB to XYZ under D65: IEC 61966-2-1, with Lindbloom's digits. White is what (1, 1, 1) becomes.
 TO_XYZ = torch.tensor(

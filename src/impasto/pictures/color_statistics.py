@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from impasto.pictures.color_spaces import SPACES, into_gamut, mix
-from impasto.settings import ColorMatch
+from impasto.values import ColorMatch
 
 SAMPLE = 1_000_000  # pixels that a larger picture is reduced to, about, by leaving out rows and columns
 LEAST_VARIANCE = 1e-5  # in any direction of the painting's colours: what has less is flat but for rounding
@@ -64,7 +64,8 @@ def into_range(rgb: Tensor) -> Tensor:
     return into_gamut(torch.cat([yuv[:, :1].clamp(0, 1), yuv[:, 1:]], 1), SPACES["yuv"])
 
 
-def _moments(colors: Colors) -> tuple[Tensor, Tensor]:
+def measure_colors(colors: Colors) -> tuple[Tensor, Tensor]:
+    """Return the mean (3,) and the covariance (3, 3) of colours."""
     mean = colors.values @ colors.shares
     centred = colors.values - mean[:, None]
     return mean, (centred * colors.shares) @ centred.T
@@ -72,7 +73,7 @@ def _moments(colors: Colors) -> tuple[Tensor, Tensor]:
 
 def _match_moments(colors: Tensor, source: Colors, goal: Colors, method: ColorMatch) -> Tensor:
     """Map colours (1, 3, ...) by the affine map that gives `source` the mean and covariance of `goal`."""
-    (here, covariance), (there, wanted) = _moments(source), _moments(goal)
+    (here, covariance), (there, wanted) = measure_colors(source), measure_colors(goal)
     here, there = (mean.to(colors).view(1, 3, *[1] * (colors.ndim - 2)) for mean in (here, there))
     return mix(_scale(covariance, wanted, method), colors - here) + there
 

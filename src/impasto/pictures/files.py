@@ -22,7 +22,7 @@ from torch import Tensor
 from impasto.errors import PictureError, UsageError
 from impasto.pictures.encoding import encode
 from impasto.pictures.inscriptions import check_length
-from impasto.pictures.targets import FORMATS, check_target, written_whole
+from impasto.pictures.targets import FORMATS, check_source, check_target, written_whole
 
 __all__ = ["MAX_PIXELS", "Picture", "check_target", "read", "to_image", "write"]
 
@@ -58,6 +58,7 @@ def read(source: str | os.PathLike[str] | Image.Image, *, max_pixels: int = MAX_
             return _decode(source, None, "the picture given", max_pixels)
     path = Path(source)
     try:
+        check_source(path)
         with path.open("rb") as file, _pillow_within(max_pixels):
             if not file.read(1):
                 raise PictureError(f"{path} is empty (0 bytes): get the picture again")

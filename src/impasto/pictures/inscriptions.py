@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
 
 from impasto.errors import PictureError, UsageError
-from impasto.pictures.targets import FORMATS
+from impasto.pictures.targets import FORMATS, check_source
 
 KEY = "impasto"
 LONGEST = 1 << 20  # bytes, of a text or of what an XMP packet holds beside it
@@ -71,6 +71,7 @@ def read_inscription(path: str | os.PathLike[str]) -> str | None:
     """
     path = Path(path)
     try:
+        check_source(path)
         with path.open("rb") as file:
             return _read(file)
     except FileNotFoundError:

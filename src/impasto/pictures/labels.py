@@ -9,7 +9,7 @@ from torch import Tensor
 
 from impasto.errors import UsageError
 from impasto.pictures.files import Picture
-from impasto.pictures.masks import read_companion, soften
+from impasto.pictures.masks import read_companion
 
 NEAR = 40  # of 255 in any channel: colours that lie no farther apart are one label
 SMALLEST = 0.0005  # of a label picture's pixels: fewer of a colour are an edge between two labels
@@ -36,8 +36,8 @@ class Labels:
         return nearest if int(distances[nearest]) <= NEAR else None
 
     def mask(self, number: int) -> Tensor:
-        """Return where a label is, (1, 1, H, W), with soft edges."""
-        return soften((self.numbers == number).float()[None, None])
+        """Return where a label is, (1, 1, H, W), with hard edges."""
+        return (self.numbers == number).float()[None, None]
 
 
 def read_labels(name: str, option: str, lies_on: Picture, what: str) -> Labels:

@@ -10,7 +10,7 @@ from impasto.errors import PictureError, UsageError
 from impasto.pictures import files
 from impasto.pictures.files import Picture
 from impasto.pictures.sizes import fit
-from impasto.settings import Propagation
+from impasto.values import Propagation, Rounding
 
 GREY = 0.1  # how far a mask's channels may lie apart: the noise of JPEG, not colours
 SOFTNESS = 0.003  # of a mask's longer side, over which a hard edge becomes soft to each side, twice
@@ -69,7 +69,14 @@ def soften(masks: Tensor) -> Tensor:
     return masks
 
 
-def propagate(mask: Tensor | None, visible: Tensor | None, how: Propagation, stride: int, reach: int) -> Tensor | None:
+def propagate(
+    mask: Tensor | None,
+    visible: Tensor | None,
+    how: Propagation,
+    stride: int,
+    reach: int,
+    rounding: Rounding = "down",
+) -> Tensor | None:
     """Carry a mask (1, 1, H, W), and what is visible at all, to the grid (1, 1, h, w) of a tap.
 
     `stride` is the side of the tap's cells in pixels, `reach` how far they see beyond their own pixels. With `simple` a
@@ -81,22 +88,27 @@ def propagate(mask: Tensor | None, visible: Tensor | None, how: Propagation, str
     Source: Gatys et al. 2017, "Controlling Perceptual Factors in Neural Style Transfer", section 4.
     """
     if mask is None:
-        return shrink_mask(visible, stride)
-    simple, share = shrink_mask(mask if visible is None else mask * visible, stride), shrink_mask(visible, stride)
+        return shrink_mask(visible, stride, rounding)
+    simple = shrink_mask(mask if visible is None else mask * visible, stride, rounding)
+    share = shrink_mask(visible, stride, rounding)
     if how == "simple":
         return simple
-    cells = _widest(mask, stride, reach) if how == "all" else 1 - _widest(1 - mask, stride, reach)
+    up = rounding == "up"
+    cells = _widest(mask, stride, reach, up) if how == "all" else 1 - _widest(1 - mask, stride, reach, up)
     cells = cells if share is None else cells * share
     return cells if float(cells.sum()) >= 1 else simple
 
 
-def shrink_mask(mask: Tensor | None, stride: int) -> Tensor | None:
+def shrink_mask(mask: Tensor | None, stride: int, rounding: Rounding = "down") -> Tensor | None:
     """Carry a mask (1, 1, H, W) to the grid of a tap with that stride: each cell's own share of it.
 
-    The rim that pooling crops counts to the cells beside it, so that nothing visible is lost.
+    The rim that pooling crops counts to the cells beside it, so that nothing visible is lost; pooling that rounds `up`
+    gives it cells of its own.
     """
     if mask is None:
         return None
+    if rounding == "up":
+        return avg_pool2d(mask, stride, ceil_mode=True)
     for dimension in (2, 3):
         inner = (mask.shape[dimension] // stride - 1) * stride
         cells, last = mask.tensor_split([inner], dimension)
@@ -105,8 +117,8 @@ def shrink_mask(mask: Tensor | None, stride: int) -> Tensor | None:
     return mask
 
 
-def _widest(mask: Tensor, stride: int, reach: int) -> Tensor:
+def _widest(mask: Tensor, stride: int, reach: int, up: bool) -> Tensor:
     """The most of a mask that each cell sees; beyond the border there is nothing to see."""
     seen = stride + 2 * reach
-    mask = max_pool2d(mask, (seen, 1), (stride, 1), (reach, 0))
-    return max_pool2d(mask, (1, seen), (1, stride), (0, reach))
+    mask = max_pool2d(mask, (seen, 1), (stride, 1), (reach, 0), ceil_mode=up)
+    return max_pool2d(mask, (1, seen), (1, stride), (0, reach), ceil_mode=up)

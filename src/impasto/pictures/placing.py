@@ -9,10 +9,11 @@ from torch import Tensor
 from impasto.errors import UsageError
 from impasto.pictures.files import Picture
 from impasto.pictures.labels import list_idle, match_labels, read_labels, show
-from impasto.pictures.masks import divide, read_mask
+from impasto.pictures.masks import divide, read_mask, soften
 from impasto.pictures.regions import find_regions
 from impasto.pictures.sizes import resize
-from impasto.settings import ALL, REST, Settings
+from impasto.settings import Settings
+from impasto.values import ALL, REST
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,11 +29,15 @@ class Part:
     place: Tensor | None = None
 
 
-def plan_parts(settings: Settings, photo: Picture, paintings: Sequence[Picture]) -> tuple[list[Part], list[str]]:
+def plan_parts(settings: Settings, photo: Picture | None, paintings: Sequence[Picture]) -> tuple[list[Part], list[str]]:
     """Read or find the masks that the settings name, and list the parts, with what a user should know of them.
 
-    `photo` has to be as visible as it will be painted. Errors: UsageError that names the option; PictureError.
+    `photo` has to be as visible as it will be painted; a texture has none, and no places.
+
+    Errors: UsageError that names the option; PictureError.
     """
+    if photo is None:
+        return [Part(number, used) for number, used in enumerate(_read_used(settings.style_mask, paintings))], []
     if settings.regions:
         return _find_parts(settings.regions, photo, paintings), []
     if settings.labels:
@@ -109,7 +114,7 @@ def _label_parts(settings: Settings, photo: Picture, paintings: Sequence[Picture
     ]
     parts = []
     for label, match in enumerate(match_labels(canvas, theirs)):
-        place = canvas.mask(label)
+        place = soften(canvas.mask(label))
         for number, (found, labels) in enumerate(zip(match, theirs, strict=True)):
             if found is None:
                 continue
@@ -119,7 +124,7 @@ def _label_parts(settings: Settings, photo: Picture, paintings: Sequence[Picture
                     f"--style-labels {labels.name}: what is {show(labels.colors[found])} is transparent in painting "
                     f"{number + 1}"
                 )
-            parts.append(Part(number, used, place))
+            parts.append(Part(number, soften(used), place))
     idle = [(labels.name, ", ".join(list_idle(canvas, labels))) for labels in theirs]
     return parts, [f"{name}: {colors} is in no part of the photo, and not used" for name, colors in idle if colors]
 

@@ -2,29 +2,46 @@
 
 import math
 
+import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from impasto.errors import UsageError
+from impasto.values import Fit
 
 
-def fit(width: int, height: int, longer: int) -> tuple[int, int]:
-    """Give the width and height, in pixels, that keep the aspect with `longer` as the longer side; each at least 1.
+def measure_side(width: int, height: int, rule: Fit) -> float:
+    """Give the side of a picture that a rule goes by, in pixels.
 
-    Raises UsageError where a side is below 1.
-
-    Example: fit(4000, 3000, 512) == (512, 384)
+    `longest`, `shortest`, `width` and `height` are sides; `area` is the side of a square of the same area. `shrink`
+    goes by the longest.
     """
-    _check_sides(width, height, longer)
-    scale = longer / max(width, height)
+    if rule == "area":
+        return math.sqrt(width * height)
+    sides = {"width": width, "height": height, "shortest": min(width, height)}
+    return sides.get(rule, max(width, height))
+
+
+def fit(width: int, height: int, side: int, rule: Fit = "longest") -> tuple[int, int]:
+    """Give the width and height, in pixels, that keep the aspect with `side` as the side that the rule goes by.
+
+    Each is at least 1. With `shrink`, a picture whose longest side is below `side` keeps its size. Raises UsageError
+    where a side is below 1.
+
+    Example: fit(4000, 3000, 512) == (512, 384); fit(4000, 3000, 512, "shortest") == (683, 512)
+    """
+    _check_sides(width, height, side)
+    scale = side / measure_side(width, height, rule)
+    if rule == "shrink":
+        scale = min(1.0, scale)
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def ladder(size: int, start: int, step: float) -> list[int]:
-    """Give the longer sides, in pixels, to paint at: growing, about `step` times from one to the next, last `size`.
+    """Give the sides, in pixels, to paint at: growing, about `step` times from one to the next, last `size`.
 
-    Counted down from `size`, so that the steps are even: the first is the one nearest to `start` by ratio. Raises
-    UsageError where a side is below 1, or `step` is not above 1.
+    They are the sides that `fit` goes by. Counted down from `size`, so that the steps are even: the first is the one
+    nearest to `start` by ratio. Raises UsageError where a side is below 1, or `step` is not above 1.
 
     Example: ladder(512, 128, 2**0.5) == [128, 181, 256, 362, 512]
     """
@@ -45,6 +62,24 @@ def resize(x: Tensor, width: int, height: int) -> Tensor:
     if x.shape[-2:] == (height, width):
         return x
     return interpolate(x, size=(height, width), mode="bicubic", align_corners=False, antialias=True)
+
+
+def resize_around(x: Tensor, width: int, height: int) -> Tensor:
+    """Resize (B, C, H, W) as `resize` does, as if it were repeated without end on all sides: what tiles still does."""
+    for dimension, new in ((2, height), (3, width)):
+        old = x.shape[dimension]
+        if old == new:
+            continue
+        # As many more on both sides as are a whole number of pixels in the new size too, and enough for the filter.
+        unit = old // math.gcd(old, new)
+        wanted = math.ceil(4 * max(1.0, old / new))
+        more = unit * math.ceil(wanted / unit)
+        around = torch.arange(-more, old + more, device=x.device) % old
+        edge = more * new // old
+        framed = x.index_select(dimension, around)
+        sides = (framed.shape[3], new + 2 * edge) if dimension == 2 else (new + 2 * edge, framed.shape[2])
+        x = resize(framed, *sides).narrow(dimension, edge, new)
+    return x
 
 
 def _check_sides(*sides: int) -> None:

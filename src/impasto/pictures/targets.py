@@ -1,7 +1,8 @@
-"""Where a picture may be written, known before hours of painting; and writing it there whole or not at all."""
+"""Where a picture may be written or read, known before hours of painting; and writing it whole or not at all."""
 
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,16 @@ def check_place(
     except OSError as error:
         reason = error.strerror or error
         raise PictureError(f"{path} can't be written, {reason}: choose a folder that you may write to") from None
+
+
+def check_source(path: Path) -> None:
+    """Raise PictureError where a path that is to be read is a pipe or a device, which might never answer.
+
+    Raises OSError where there is nothing.
+    """
+    kind = path.stat().st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise PictureError(f"{path} is a pipe or a device, not a file: save what comes from it, and name that file")
 
 
 @contextmanager

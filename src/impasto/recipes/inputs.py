@@ -10,6 +10,7 @@ from typing import Any
 from impasto.errors import RecipeError, UsageError
 from impasto.perception.fetch import digest_file
 from impasto.recipes.recipe import Ingredient, Recipe, plain_name
+from impasto.textures import TEXTURE
 
 
 def weigh(path: Path) -> Ingredient:
@@ -27,7 +28,7 @@ def _weigh(path: Path, length: int, _: int) -> Ingredient:
 class Found:
     """Where a recipe's ingredients are, and the values of its settings, with what is found in them."""
 
-    photo: Path
+    photo: Path | None
     paintings: tuple[Path, ...]
     values: dict[str, Any]
 
@@ -65,6 +66,8 @@ def find(
         raise RecipeError("\n".join(faults))
     paths = {role: path for role, path in found.items() if path}
     values = recipe.settings.model_dump(mode="json", include=set(recipe.given) if "preset" in replaced else None)
+    if recipe.photo is None:
+        values = {**TEXTURE, **values}
     values |= {"network": str(paths["network"])} if "network" in paths else {}
     for role, name, place, _ in recipe.named():
         if role in paths and name in values:
@@ -72,7 +75,7 @@ def find(
             found_there = str(paths[role])
             values[name] = found_there if isinstance(value, str) else [*value[:place], found_there, *value[place + 1 :]]
     paintings = tuple(path for role, path in paths.items() if role.startswith("painting"))
-    return Found(paths["photo"], paintings, values)
+    return Found(paths.get("photo"), paintings, values)
 
 
 def _is_registered(network: Ingredient) -> bool:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from importlib.metadata import version
-from itertools import zip_longest
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -20,7 +19,8 @@ from pydantic import (
 
 from impasto.errors import RecipeError
 from impasto.pictures.targets import FORMATS
-from impasto.settings import FILE_SETTINGS, Settings
+from impasto.settings import Settings
+from impasto.values import FILE_SETTINGS
 
 FORMAT = 1
 
@@ -93,14 +93,14 @@ class Workshop(_Part):
 
 
 class Recipe(_Part):
-    """How a picture was painted; `settings` are all of them, `given` those that the user chose.
+    """How a picture was painted; `settings` are all of them, `given` those that the user chose. A texture has no photo.
 
     `files` has, for each setting that names files, one for each of its values; one without a name for what is no file.
     `overridden` holds, where this is a rerun, the first picture's values of the settings that reruns have changed.
     """
 
     recipe: Literal[1] = 1  # the FORMAT
-    photo: Ingredient
+    photo: Ingredient | None = None
     paintings: Annotated[tuple[Ingredient, ...], Field(min_length=1)]
     files: dict[Text, tuple[Ingredient, ...]] = {}
     network: Ingredient
@@ -142,8 +142,10 @@ class Recipe(_Part):
         words = FILE_SETTINGS[name]
         if not files and all(it in words for it in values):
             return
-        pairs = list(zip_longest(values, files, fillvalue=Ingredient()))
-        if any(it != file.name and not (file.name is None and it in words) for it, file in pairs):
+        pairs = zip(values, files, strict=False)
+        if len(files) != len(values) or any(
+            it != file.name and not (file.name is None and it in words) for it, file in pairs
+        ):
             raise ValueError(f"the setting {name} names another file than the recipe's {name}")
 
     def dump(self) -> dict[str, Any]:
@@ -163,7 +165,8 @@ class Recipe(_Part):
 
     def ingredients(self) -> Iterator[tuple[str, Ingredient]]:
         """Yield each ingredient with its role: photo, painting (numbered if several), what settings name, network."""
-        yield "photo", self.photo
+        if self.photo:
+            yield "photo", self.photo
         for number, painting in enumerate(self.paintings, start=1):
             yield f"painting {number}" if len(self.paintings) > 1 else "painting", painting
         for role, _, _, file in self.named():

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from impasto.errors import RecipeError, UsageError
 from impasto.pictures.inscriptions import LONGEST, read_inscription
-from impasto.pictures.targets import check_place, written_whole
+from impasto.pictures.targets import check_place, check_source, written_whole
 from impasto.recipes.recipe import Recipe, parse_recipe
 
 SUFFIXES = (".toml", ".json")
@@ -69,6 +69,7 @@ def _check_suffix(path: Path) -> None:
 
 def _read_file(path: Path) -> str:
     try:
+        check_source(path)
         with path.open("rb") as file:
             data = file.read(LONGEST + 1)
         if len(data) > LONGEST:

@@ -39,7 +39,8 @@ def describe(recipe: Recipe) -> Iterator[str]:
 
 def command(recipe: Recipe) -> str:
     """Write the command line that paints a recipe where its files are at hand."""
-    words = ["impasto", *(_name(it) for it in (recipe.photo, *recipe.paintings))]
+    pictures = [recipe.photo, *recipe.paintings] if recipe.photo else recipe.paintings
+    words = ["impasto", *([] if recipe.photo else ["texture"]), *map(_name, pictures)]
     for name, value in recipe.settings.model_dump(mode="json", include=set(recipe.given)).items():
         flag = name.replace("_", "-")
         words += ["--" + ("" if value else "no-") + flag] if isinstance(value, bool) else [f"--{flag}", _show(value)]
@@ -70,7 +71,7 @@ _NOTHING = _Value(None, "none")
 
 
 def _files(recipe: Recipe) -> dict[str, _Value]:
-    roles = {"photo": recipe.photo, "network": recipe.network}
+    roles = {**({"photo": recipe.photo} if recipe.photo else {}), "network": recipe.network}
     roles |= {f"painting {number}": painting for number, painting in enumerate(recipe.paintings, start=1)}
     roles |= {role: file for role, _, _, file in recipe.named()}
     return {role: _Value(it.sha256, f"{_name(it)} (sha256 {(it.sha256 or 'none')[:12]})") for role, it in roles.items()}

@@ -10,6 +10,7 @@ import torch
 from pydantic import JsonValue
 
 from impasto.perception import weights
+from impasto.pictures.files import Picture
 from impasto.recipes.inputs import weigh
 from impasto.recipes.recipe import Ingredient, Recipe, Workshop
 from impasto.settings import Settings
@@ -17,13 +18,15 @@ from impasto.settings import Settings
 
 def write_down(
     settings: Settings,
-    photo: Path | None,
+    photo: Picture | None,
     paintings: Sequence[Path | None],
     device: torch.device,
     precision: torch.dtype,
     first: Recipe | None = None,
 ) -> Recipe:
-    """Write a recipe without its result; None stands for an image in memory, `first` is what this is a rerun of.
+    """Write a recipe without its result; a painting that is None is an image in memory.
+
+    A texture has no `photo`; `first` is what this is a rerun of.
 
     Errors: as for reading the files.
     """
@@ -31,7 +34,7 @@ def write_down(
     network = _weigh_network(settings.network)
     named = settings.model_copy(update={"network": network.name, **_name_files(settings, files)})
     return Recipe(
-        photo=_weigh(photo),
+        photo=_weigh(photo.source) if photo else None,
         paintings=tuple(map(_weigh, paintings)),
         files=files,
         network=network,

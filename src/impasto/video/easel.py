@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from impasto.painting.following import Beginning, FollowingPainter
@@ -11,6 +12,8 @@ from impasto.painting.painter import Painter
 from impasto.painting.style import Source
 from impasto.settings import Settings
 from impasto.video.masks import Mask
+
+CARRIED = {"init": "the last picture", "init_blur": 0.0, "init_noise": 0.0}
 
 
 class PainterEasel:
@@ -24,13 +27,13 @@ class PainterEasel:
 
     def begin(self, frame: int, photo: Source, canvas: Tensor | None) -> Painter:
         """Paint a frame, counted from 0, as a single picture is painted, from `canvas` where it is given."""
-        settings = self.settings if canvas is None else self.settings.model_copy(update={"init": "canvas"})
+        settings = self.settings if canvas is None else self.settings.model_copy(update=CARRIED)
         begins = self.begins if canvas is None else canvas
         return Painter(self.network, settings, self._move(photo), self._place(frame), begins, self.palette)
 
     def follow(self, frame: int, photo: Source, beginning: Beginning, steps: int) -> FollowingPainter:
         """Go on from `beginning`."""
-        pulls = [Pull(pull.picture.to(self.device), pull.weights.to(self.device)) for pull in beginning.pulls]
+        pulls = [Pull(self._lay_out(pull.picture), pull.weights.to(self.device)) for pull in beginning.pulls]
         beginning = replace(beginning, pulls=pulls)
         return FollowingPainter(
             self.network, self.settings, self._move(photo), self._place(frame), beginning, steps, self.palette
@@ -45,6 +48,10 @@ class PainterEasel:
             replace(painting, place=masks.get(name))
             for painting, name in zip(self.paintings, self.settings.mask, strict=True)
         ]
+
+    def _lay_out(self, picture: Tensor) -> Tensor:
+        """Lay a picture out in memory as the canvas is."""
+        return picture.to(self.device).contiguous(memory_format=torch.channels_last)
 
     def _move(self, photo: Source) -> Source:
         alpha = None if photo.alpha is None else photo.alpha.to(self.device)

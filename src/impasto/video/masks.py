@@ -12,7 +12,8 @@ from impasto.pictures import animations
 from impasto.pictures.files import Picture
 from impasto.pictures.masks import read_mask
 from impasto.pictures.sizes import fit, resize
-from impasto.settings import REST, Settings
+from impasto.settings import Settings
+from impasto.values import REST
 from impasto.video.clips import Choice, Frame, Reader, Timeline, show_size
 from impasto.video.folders import READABLE, is_pattern, open_reader
 from impasto.video.scout import Album, Photos, Stream

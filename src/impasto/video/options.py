@@ -4,7 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from impasto.settings import Weight, knob
+from impasto.settings import knob
+from impasto.values import Weight
 
 Codec = Literal["h264", "lossless"]
 Cuts = Literal["fresh", "carry", "none"]
@@ -56,7 +57,7 @@ class FilmOptions(BaseModel):
     )
     frame_steps: int = knob(12, MOTION, "steps of a frame after a shot's first, at most", ge=1, le=100_000)
     patience: float = knob(
-        0.004,
+        0.006,
         MOTION,
         "a frame is done when a step lowers its loss by less than this share; 0: all its steps are taken",
         ge=0,

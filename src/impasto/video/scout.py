@@ -116,7 +116,7 @@ class Scout:
             if other < frame - 1 and float(unsure.mean()) < NEGLIGIBLE:
                 continue
             beside = others[other] if other in others else self.photos(other)
-            motions[other] = follow(photo.rgb, beside.rgb)
+            motions[other] = follow(photo.rgb, beside.rgb, fine=abs(other - frame) == 1)
             unsure = (unsure - motions[other].trust).clamp_min(0)
         before = others.get(frame - 1)
         repeats = before is not None and torch.equal(before.rgb, photo.rgb) and _same(before.alpha, photo.alpha)

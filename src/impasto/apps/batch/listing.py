@@ -8,34 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from impasto.errors import PictureError, UsageError
+from impasto.pictures.folders import SUFFIXES
 from impasto.pictures.inscriptions import read_inscription
 
 Pairs = Literal["product", "zip"]
-
-# What is taken from folders and patterns. A file that is named itself is taken whatever its suffix is.
-SUFFIXES = frozenset(
-    [
-        ".png",
-        ".apng",
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".bmp",
-        ".dib",
-        ".gif",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".pnm",
-        ".jp2",
-        ".j2k",
-        ".jpx",
-    ]
-)
 
 
 class Listing:

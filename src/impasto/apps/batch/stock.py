@@ -12,6 +12,7 @@ from impasto.apps.batch.carrying import list_files
 from impasto.apps.batch.commissions import Commission
 from impasto.errors import ImpastoError
 from impasto.jobs import Job
+from impasto.pictures.folders import unfold
 from impasto.pictures.targets import FORMATS, check_target
 from impasto.recipes.identity import identify
 from impasto.recipes.inputs import weigh
@@ -116,26 +117,29 @@ def _plan(commission: Commission, output: Path) -> tuple[str, Path, str]:
 
 def _write_down(commission: Commission) -> Recipe:
     device, precision = torch.device("cpu"), torch.float32  # which have no part in what a picture is
-    return write_down(commission.settings, commission.photo, commission.paintings, device, precision)
+    paintings, settings = unfold(commission.paintings, commission.settings)
+    return write_down(settings, commission.photo, paintings, device, precision)
 
 
 def _prepare(commission: Commission, output: Path, key: str, overwrite: bool) -> Standing:
     """Make the job of a commission, or say why it can't be painted there."""
-    inputs = (commission.photo, *commission.paintings, *(Path(file) for _, _, file in commission.settings.files()))
     try:
+        paintings, settings = unfold(commission.paintings, commission.settings)
+        inputs = (commission.photo, *paintings, *(Path(file) for _, _, file in settings.files()))
         if os.path.lexists(output) and not overwrite and not output.is_dir():
             return Standing(commission, output, key, reason=_explain_clash(commission, output))
         output.parent.mkdir(parents=True, exist_ok=True)
-        check_target(output, inputs=inputs, overwrite=overwrite, bits=commission.bits, size=commission.settings.size)
+        size = settings.size if settings.fit == "longest" else 1  # otherwise it takes the photo to know
+        check_target(output, inputs=inputs, overwrite=overwrite, bits=commission.bits, size=size)
     except ImpastoError as error:
         return Standing(commission, output, key, reason=str(error))
     except OSError as error:
         return Standing(commission, output, key, reason=f"{output.parent} can't be made: {error.strerror or error}")
     job = Job(
         photo=commission.photo,
-        paintings=commission.paintings,
+        paintings=tuple(paintings),
         output=output,
-        settings=commission.settings,
+        settings=settings,
         overwrite=overwrite,
         bits=commission.bits,
         quality=commission.quality,

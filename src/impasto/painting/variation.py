@@ -1,0 +1,137 @@
+"""Total variation: how much neighbouring pixels differ, in the forms that programs have."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
+
+from impasto.values import Variation
+
+TINY = 1e-24  # squared: below it a root's slope is taken for 0
+
+
+def vary(rgb: Tensor, kind: Variation, exponent: float, mask: Tensor | None = None, *, around: bool = False) -> Tensor:
+    """Return the total variation of a canvas (1, 3, H, W) in [0, 1]; `mask` (1, 1, H, W) says how much pixels count.
+
+    With steps d down and r to the right, one pixel apart, and the exponent p:
+    `mean`: mean |d|^p + mean |r|^p; `sum`: sum |d|^p + sum |r|^p; `isotropic`: mean (d^2 + r^2)^(p/2) over the pixels
+    that have both; `isotropic_sum`: sum of the same; `nine_point`: 2/3 of the means along the axes and 1/6 of those
+    along the diagonals, the border repeated. Steps are multiplied by the mask at both their pixels; the means are over
+    all steps, whatever they count. `around` goes on over the border to the other side, as of a picture that tiles.
+
+    Source: Rudin, Osher and Fatemi 1992; Mahendran and Vedaldi 2015; the programs named in docs/presets.md.
+    """
+    if kind == "mean" and exponent == 2 and not around:
+        return total_variation(rgb, mask)
+    return FORMS[kind](rgb, exponent, mask, around)
+
+
+def total_variation(rgb: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Mean squared step from each pixel to the one below and the one to the right: (1, 3, H, W) in [0, 1].
+
+    A mean, so that it weighs alike at every size. Source: Mahendran and Vedaldi 2015, with exponent 2.
+    """
+    variation: Tensor = _TotalVariation.apply(rgb, mask)  # type: ignore[no-untyped-call]
+    return variation
+
+
+def _apart(rgb: Tensor, exponent: float, mask: Tensor | None, around: bool, *, mean: bool) -> Tensor:
+    total = rgb.new_zeros(())
+    for dimension in (2, 3):
+        steps = _step(rgb, mask, dimension, around)
+        total = total + _raise(steps.square(), exponent).sum() / (max(1, steps.numel()) if mean else 1)
+    return total
+
+
+def _together(rgb: Tensor, exponent: float, mask: Tensor | None, around: bool, *, mean: bool) -> Tensor:
+    down, right = _step(rgb, mask, 2, around), _step(rgb, mask, 3, around)
+    if not around:
+        down, right = down[..., :-1], right[..., :-1, :]
+    steps = _raise(down.square() + right.square(), exponent)
+    return steps.sum() / (max(1, steps.numel()) if mean else 1)
+
+
+def _nine_point(rgb: Tensor, exponent: float, mask: Tensor | None, around: bool) -> Tensor:
+    look = _neighbours_around if around else _neighbours
+    framed = rgb if around else pad(rgb, (1, 1, 1, 1), "replicate")
+    seen = framed.new_ones(()).expand_as(framed)
+    if mask is not None:
+        seen = mask if around else pad(mask, (1, 1, 1, 1), "replicate")
+    total = rgb.new_zeros(())
+    for down, right, weight in ((0, 1, 1 / 3), (1, 0, 1 / 3), (1, 1, 1 / 12), (1, -1, 1 / 12)):
+        first, second = look(framed, down, right)
+        one, other = look(seen, down, right)
+        total = total + weight * _raise(((second - first) * one * other).square(), exponent).mean()
+    return 2 * total
+
+
+def _neighbours(framed: Tensor, down: int, right: int) -> tuple[Tensor, Tensor]:
+    """Return all pixels that have one so far below and to the right, and those, in a picture with a frame."""
+    if not (down and right):
+        framed = framed[..., 1 : framed.shape[2] - (not down), 1 : framed.shape[3] - (not right)]
+    height, width = framed.shape[2] - down, framed.shape[3] - abs(right)
+    left = max(0, -right)
+    first = framed[..., :height, left : left + width]
+    return first, framed[..., down : down + height, left + right : left + right + width]
+
+
+def _neighbours_around(x: Tensor, down: int, right: int) -> tuple[Tensor, Tensor]:
+    """Return all pixels, and for each the one so far below and to the right, beyond the border on the other side."""
+    return x, x.roll((-down, -right), (2, 3))
+
+
+FORMS: Mapping[Variation, Callable[[Tensor, float, Tensor | None, bool], Tensor]] = {
+    "mean": partial(_apart, mean=True),
+    "sum": partial(_apart, mean=False),
+    "isotropic": partial(_together, mean=True),
+    "isotropic_sum": partial(_together, mean=False),
+    "nine_point": _nine_point,
+}
+
+
+def _raise(squared: Tensor, exponent: float) -> Tensor:
+    """Raise the root of what is given to a power."""
+    if exponent == 2:
+        return squared
+    return torch.where(squared > TINY, squared.clamp_min(TINY) ** (exponent / 2), 0.0)
+
+
+class _TotalVariation(torch.autograd.Function):
+    """Total variation and its gradient, for which autograd would go over eight copies of the picture."""
+
+    @staticmethod
+    def forward(ctx: Any, rgb: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the mean over steps down plus that over steps to the right."""
+        variation, ctx.gradient = rgb.new_zeros(()), torch.zeros_like(rgb)
+        for dimension in (2, 3):
+            step = rgb.diff(dim=dimension)
+            count = max(1, step.numel())  # a single row or column has no steps in one direction, and so no mean of them
+            pull = (step if mask is None else step * _of_both(mask, dimension).square()) / count
+            variation += (step * pull).sum()
+            ctx.gradient.narrow(dimension, 1, step.shape[dimension]).add_(pull, alpha=2)
+            ctx.gradient.narrow(dimension, 0, step.shape[dimension]).sub_(pull, alpha=2)
+        return variation
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Each step draws its two pixels together."""
+        return ctx.gradient * gradient, None
+
+
+def _step(rgb: Tensor, mask: Tensor | None, dimension: int, around: bool) -> Tensor:
+    if around:  # one step more, from the last to the first
+        rgb = torch.cat([rgb, rgb.narrow(dimension, 0, 1)], dimension)
+        mask = None if mask is None else torch.cat([mask, mask.narrow(dimension, 0, 1)], dimension)
+    steps = rgb.diff(dim=dimension)
+    return steps if mask is None else steps * _of_both(mask, dimension)
+
+
+def _of_both(mask: Tensor, dimension: int) -> Tensor:
+    """The mask of steps between neighbours: where both are seen."""
+    steps = mask.shape[dimension] - 1
+    return mask.narrow(dimension, 1, steps) * mask.narrow(dimension, 0, steps)

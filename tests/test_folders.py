@@ -1,0 +1,81 @@
+"""Folders of paintings: what counts as a picture, how weights and sizes are spread over it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from impasto.errors import PictureError, UsageError
+from impasto.pictures.folders import list_pictures, unfold
+from impasto.settings import Settings
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three pictures among what else lies in folders."""
+    place = tmp_path / "monets"
+    place.mkdir()
+    for name in ("c.PNG", "a.jpg", "b.tiff", ".hidden.jpg", ".DS_Store", "Thumbs.db", "notes.txt", "film.mp4"):
+        (place / name).touch()
+    (place / "more.jpg").mkdir()
+    return place
+
+
+def test_pictures_are_listed_by_name_and_all_else_is_passed_over(folder: Path) -> None:
+    assert [path.name for path in list_pictures(folder)] == ["a.jpg", "b.tiff", "c.PNG"]
+
+
+def test_a_picture_that_leads_nowhere_is_not_passed_over(folder: Path) -> None:
+    (folder / "gone.jpg").symlink_to(folder / "nowhere.jpg")
+    assert folder / "gone.jpg" in list_pictures(folder)
+
+
+def test_a_folder_without_pictures_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(PictureError, match=rf"{tmp_path} is a folder without pictures: put some in it"):
+        list_pictures(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is forbidden to root")
+def test_a_folder_that_is_closed_is_an_error_that_names_it(folder: Path) -> None:
+    folder.chmod(0)
+    with pytest.raises(PictureError, match=r"monets can't be looked into: Permission denied"):
+        list_pictures(folder)
+
+
+def test_what_is_no_folder_stays_as_it_is() -> None:
+    paintings, settings = ["a.jpg", object()], Settings(style_blend=(2, 1), style_size=(1, "400px"))
+    assert unfold(paintings, settings) == (paintings, settings)
+
+
+def test_a_folder_counts_as_one_painting(folder: Path) -> None:
+    every, settings = unfold(["one.jpg", folder], Settings())
+    assert [Path(it).name for it in every] == ["one.jpg", "a.jpg", "b.tiff", "c.PNG"]
+    assert settings.style_blend == pytest.approx((1, 1 / 3, 1 / 3, 1 / 3))
+    assert settings.style_size == Settings().style_size
+    assert "style_blend" in settings.model_fields_set
+
+
+def test_its_pictures_share_its_weight_and_have_its_size(folder: Path) -> None:
+    _, settings = unfold([str(folder), "one.jpg"], Settings(style_blend=(6, 1), style_size="0.5,400px"))
+    assert settings.style_blend == pytest.approx((2, 2, 2, 1))
+    assert settings == Settings(style_blend=(2, 2, 2, 1), style_size="0.5,0.5,0.5,400px")
+
+
+def test_a_folder_alone_changes_no_setting(folder: Path) -> None:
+    assert unfold([folder], Settings(style_size=0.5))[1] == Settings(style_size=0.5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"style_blend": (1, 2, 3)}, "--style-blend has 3 weights for 2 paintings: give one for each."),
+        ({"style_blend": (1,)}, "--style-blend has 1 weight for 2 paintings: give one for each."),
+        ({"style_blend": (0, 0)}, "--style-blend: at least one painting needs a weight above 0."),
+        ({"style_size": "1,2,400px"}, "--style-size has 3 sizes for 2 paintings: give one for each, or one for all."),
+    ],
+)
+def test_wrong_counts_are_errors_by_what_was_given(folder: Path, settings: dict[str, object], message: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        unfold([folder, "one.jpg"], Settings(**settings))
+    assert str(refused.value) == message
