@@ -3,7 +3,7 @@
 import itertools
 import math
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -242,9 +242,9 @@ def test_paintings_keep_their_aspect_at_their_size_beside_the_canvas(monkeypatch
     asked: list[tuple[int, int]] = []
 
     class Watched(Palette):
-        def ask(self, network: Network, painting: Source, width: int, height: int, taps: Collection[str]) -> Style:
+        def ask(self, network: Network, painting: Source, width: int, height: int, *rest: Any) -> Style:
             asked.append((width, height))
-            return super().ask(network, painting, width, height, taps)
+            return super().ask(network, painting, width, height, *rest)
 
     monkeypatch.setattr(painter_module, "Palette", Watched)
     paintings = [make_picture(60, 30, 1), make_picture(10, 20, 2)]
@@ -264,9 +264,9 @@ def test_only_the_proportions_of_shares_count() -> None:
 def test_paintings_are_looked_at_once_for_a_palette(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[Source] = []
 
-    def watched(network: Network, painting: Source, taps: Collection[str]) -> Style:
+    def watched(network: Network, painting: Source, *rest: Any) -> Style:
         looks.append(painting)
-        return capture_style(network, painting, taps)
+        return capture_style(network, painting, *rest)
 
     monkeypatch.setattr(style_module, "capture_style", watched)
     palette, pictures = Palette(), []

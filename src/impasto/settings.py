@@ -144,6 +144,13 @@ class Settings(BaseModel):
     scale_step: float = knob(2.0, "Optimising", "each scale is so many times as large as the one before", gt=1.05, le=4)
     steps: int = knob(60, "Optimising", "steps at the first scale", ge=1, le=1_000_000)
     later_steps: int = knob(100, "Optimising", "steps at each scale after the first", ge=1, le=1_000_000)
+    final_steps: int = knob(
+        0,
+        "Optimising",
+        "steps at the last of several scales, the dearest by far; 0: as at the others",
+        ge=0,
+        le=1_000_000,
+    )
     learning_rate: float = knob(0.02, "Optimising", "step length of adam; 1 is a pixel's whole range", gt=0, le=10)
     average: float = knob(
         0.0, "Optimising", "decay of the average over steps that becomes the picture; 0: the last step", ge=0, lt=1

@@ -68,6 +68,13 @@ def return_freed_memory() -> None:
         malloc_trim(0)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Is an error torch's or Python's way to say that memory ran out?"""
+    words = str(error)
+    said = "can't allocate memory" in words or "not enough memory" in words  # by torch's allocator on a CPU
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and said)
+
+
 def _find_in_glibc(name: str) -> Callable[..., Any] | None:
     if sys.platform != "linux":
         return None

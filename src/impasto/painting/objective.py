@@ -8,6 +8,7 @@ from torch import Tensor
 
 from impasto.painting import losses
 from impasto.painting.style import Region, Source, Style
+from impasto.painting.tiles import Tile
 from impasto.perception.moments import Moments
 from impasto.perception.network import Network
 from impasto.pictures.masks import shrink_mask
@@ -57,13 +58,20 @@ class Objective:
         self.network, self.settings, self.mask = network, settings, photo.alpha
         self.regions = [region for region in regions if region.share]
         self.masks = {tap: shrink_mask(photo.alpha, network.stride[tap]) for tap in list_taps(settings)}
-        whole = sum(region.share for region in self.regions)
         with torch.no_grad():
-            self.content = network(photo.rgb, settings.content_taps)
-            self.variance = {}
-            for tap, features in self.content.items():
-                energy = sum(region.share * float(region.style[tap].energy) for region in self.regions) / whole
-                self.variance[tap] = losses.content_variance(features, self.masks[tap], LEAST_VARIANCE * energy)
+            self.variance = self._capture(photo.rgb)
+
+    def _capture(self, photo: Tensor) -> dict[str, Tensor]:
+        """Keep the photo's features as the content; returns their variance by tap."""
+        self.content = self.network(photo, self.settings.content_taps)
+        return {
+            tap: losses.content_variance(features, self.masks[tap], self._least_variance(tap))
+            for tap, features in self.content.items()
+        }
+
+    def _least_variance(self, tap: str) -> float:
+        whole = sum(region.share for region in self.regions)
+        return LEAST_VARIANCE * sum(region.share * float(region.style[tap].energy) for region in self.regions) / whole
 
     def backward(self, canvas: Tensor) -> dict[str, float]:
         """Fill `canvas.grad` (1, 3, H, W); return the weighted losses by name: content, style, tv, range, total."""
@@ -81,20 +89,37 @@ class Objective:
         terms = {**self.compare(self.measure(canvas)), **self.compare_pixels(canvas)}
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
-    def measure(self, canvas: Tensor) -> Sums:
-        """Sum up what the network sees of a canvas (1, 3, H, W)."""
+    def measure(self, canvas: Tensor, tile: Tile | None = None, *, content: bool = True) -> Sums:
+        """Sum up what the network sees of a canvas (1, 3, H, W), or in a tile's window; `content` is left out if not.
+
+        Of a tile only what it answers for is summed up, so that the sums of all tiles add up to the canvas's.
+        """
         network, settings = self.network, self.settings
-        masks = {tap: [self._mask(region, tap) for region in self.regions] for tap in settings.style_taps}
-        features, moments = network.look(canvas, settings.content_taps, masks)
-        content = {
-            tap: losses.squared_distance(network.mix(tap, seen), self.content[tap], self.masks[tap])
+        masks = {
+            tap: [self._share(self._mask(region, tap), tap, tile) for region in self.regions]
+            for tap in settings.style_taps
+        }
+        features, moments = network.look(
+            canvas, settings.content_taps if content else (), masks, tile.inside if tile else None
+        )
+        distances = {
+            tap: losses.squared_distance(
+                network.mix(tap, seen), self._target(tap, tile), self._share(self.masks[tap], tap, tile)
+            )
             for tap, seen in features.items()
         }
         style = [
             {tap: network.mix_moments(tap, seen[number]) for tap, seen in moments.items()}
             for number in range(len(self.regions))
         ]
-        return Sums(content, style)
+        return Sums(distances, style)
+
+    def _target(self, tap: str, tile: Tile | None) -> Tensor:
+        del tile  # here it is that of the whole canvas
+        return self.content[tap]
+
+    def _share(self, mask: Tensor | None, tap: str, tile: Tile | None) -> Tensor | None:
+        return mask if mask is None or tile is None else tile.share(mask, self.network.stride[tap])
 
     def compare(self, sums: Sums) -> dict[str, Tensor]:
         """Return the weighted terms, each (), of what the network has seen of the whole canvas: content, style."""

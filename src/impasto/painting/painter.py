@@ -10,16 +10,20 @@ from torch import Tensor
 
 from impasto.errors import DivergedError, UsageError
 from impasto.painting.adam import Adam
+from impasto.painting.compact_lbfgs import CompactLBFGS
 from impasto.painting.frequencies import favour_low
-from impasto.painting.hardware import keep_freed_memory, return_freed_memory
+from impasto.painting.hardware import is_out_of_memory, keep_freed_memory, return_freed_memory
 from impasto.painting.lbfgs import LBFGS
+from impasto.painting.manner import Manner
 from impasto.painting.objective import Objective, list_taps
-from impasto.painting.style import Palette, Region, Source, blend_styles
+from impasto.painting.style import Palette, Region, Source, Style, blend_styles
+from impasto.painting.tiled_objective import TiledObjective, tiles_for
 from impasto.perception.network import Network
 from impasto.pictures.sizes import fit, ladder, resize
 from impasto.settings import Settings
 
 RECOVERIES = 4  # how often a scale may diverge, gone on with at a quarter of the step length each time, before it fails
+HISTORY = 10  # steps that L-BFGS learns from
 LONGEST_MOVE = 0.5  # of a pixel's range in one step of L-BFGS: further away its picture of the loss does not hold
 EXPLODED = 10.0  # times the loss that the scale began with, where that is more than the loss of a grey canvas
 ADVICE = (
@@ -71,14 +75,16 @@ class Painter:
         self.cell = max(network.stride[tap] for tap in {**settings.content_taps, **settings.style_taps})
         self.sizes = self._plan_sizes()
         self._check_sources()
-        self.total = settings.steps + settings.later_steps * (len(self.sizes) - 1)
+        self.steps = self._list_steps()
+        self.total = sum(self.steps)
+        self.manners = [Manner()] * len(self.sizes)  # how each scale is painted: `plan.choose` knows
         keep_freed_memory()
         self._started = time.perf_counter()
-        self._accepted: Tensor | None = None
-        self._average: Average | None = None
-        self._care = 1.0  # what the step length is multiplied by; less after each recovery, at later scales too
-        self._coarse = False  # is a larger scale to come?
-        self._optimizer = self._make_optimizer()
+        self.accepted: Tensor | None = None
+        self.average: Average | None = None
+        self.care = 1.0  # what the step length is multiplied by; less after each recovery, at later scales too
+        self.place = Place()
+        self.optimizer: Adam | LBFGS | CompactLBFGS | None = None
         self._iterator = self._paint()
 
     def __iter__(self) -> Iterator[Step]:
@@ -89,9 +95,9 @@ class Painter:
 
     def picture(self) -> Tensor:
         """Return the picture so far (1, 3, H, W), sRGB in [0, 1], at the scale that the painter has come to."""
-        if self._accepted is None:
+        if self.accepted is None:
             raise UsageError("Nothing is painted yet: ask for a step first.")
-        picture = self._average.value if self._average is not None and self._average.weight else self._accepted
+        picture = self.average.value if self.average is not None and self.average.weight else self.accepted
         return picture.clamp(0, 1).cpu().contiguous()
 
     def _plan_sizes(self) -> list[tuple[int, int]]:
@@ -106,6 +112,13 @@ class Painter:
             )
         return [size for size in sizes if min(size) >= self.cell]
 
+    def _list_steps(self) -> list[int]:
+        """How many steps there are at each scale."""
+        first, *later = [self.settings.steps] + [self.settings.later_steps] * (len(self.sizes) - 1)
+        if later and self.settings.final_steps:
+            later[-1] = self.settings.final_steps
+        return [first, *later]
+
     def _check_sources(self) -> None:
         for number, source in enumerate([self.photo, *self.paintings]):
             if source.alpha is not None and not bool(source.alpha.any()):
@@ -113,90 +126,149 @@ class Painter:
                 raise UsageError(f"The {name} is wholly transparent: there is nothing to see.")
 
     def _paint(self) -> Iterator[Step]:
-        self._started = time.perf_counter()
-        done = 0
-        for scale, (width, height) in enumerate(self.sizes, start=1):
-            scaled = self.photo.scaled(width, height)
-            photo, alpha = scaled.rgb, scaled.alpha
-            objective = Objective(self.network, self.settings, scaled, self._list_regions(max(width, height)))
-            canvas = self._begin(photo) if scale == 1 else resize(self.picture().to(photo), width, height).clamp(0, 1)
-            self._coarse = scale < len(self.sizes)
-            if isinstance(self._optimizer, Adam):
-                self._optimizer = self._optimizer.enlarged(width, height)
-            else:  # curvature does not carry over
-                self._optimizer = self._make_optimizer()
-            if alpha is not None:  # what is transparent stays as it is
-                canvas = torch.where(alpha > 0, canvas, photo)
-            self._average = Average(self.settings.average) if self.settings.average else None
-            steps = self.settings.steps if scale == 1 else self.settings.later_steps
-            for losses in self._move(_lay_out(canvas).requires_grad_(), objective, alpha, steps):
-                done += 1
-                seconds = time.perf_counter() - self._started
-                yield Step(scale, len(self.sizes), done, width, height, losses, seconds)
+        place = self.place
+        self._started = time.perf_counter() - place.seconds
+        for scale in range(place.scale, len(self.sizes) + 1):
+            if place.scale != scale:
+                place.scale, place.left = scale, None
+            for losses in self._paint_scale():
+                place.done += 1
+                place.seconds = time.perf_counter() - self._started
+                yield Step(scale, len(self.sizes), place.done, *self.sizes[scale - 1], losses, place.seconds)
+        self.optimizer = None
         return_freed_memory()
 
-    def _move(
-        self, canvas: Tensor, objective: Objective, alpha: Tensor | None, steps: int
-    ) -> Iterator[dict[str, float]]:
+    def _paint_scale(self) -> Iterator[dict[str, float]]:
+        """Take the steps of one scale; where memory runs out, go on in a manner that takes less."""
+        while True:
+            try:
+                yield from self._move(*self._set_up())
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error) or not self._step_down():
+                    raise
+            else:
+                return
+            return_freed_memory()
+
+    def _step_down(self) -> bool:
+        """Change to a manner that takes less memory, if there is one, from this scale on."""
+        here = self.place.scale - 1
+        manner = self.manners[here].lower(can_compact=self.can_compact(self.place.scale))
+        if manner is None:
+            return False
+        self.manners[here:] = [manner] * (len(self.sizes) - here)
+        self.optimizer = None
+        width, height = self.sizes[here]
+        self.notes.append(f"Memory ran out at {width} x {height}: going on from where it was, {manner.describe()}.")
+        return True
+
+    def _set_up(self) -> tuple[Tensor, Objective, Tensor | None]:
+        """Make a scale's canvas, as it begins or as far as it has come; its objective; and its alpha."""
+        place, (width, height) = self.place, self.sizes[self.place.scale - 1]
+        if place.left is None and isinstance(self.optimizer, Adam):
+            self.optimizer = self.optimizer.enlarged(width, height)
+        elif place.left is None or self.optimizer is None:  # curvature does not carry over
+            self.optimizer = self.make_optimizer()
+        scaled = self.photo.scaled(width, height)
+        objective = self.aim(scaled, self.manners[place.scale - 1])
+        if place.left is None:
+            canvas = self._begin(scaled.rgb) if place.scale == 1 else self._enlarge(scaled.rgb)
+            if scaled.alpha is not None:  # what is transparent stays as it is
+                canvas = torch.where(scaled.alpha > 0, canvas, scaled.rgb)
+            canvas = _lay_out(canvas)
+            self.average = Average(self.settings.average) if self.settings.average else None
+            self.accepted = canvas.detach().clone()
+            place.left, place.ceiling, place.recoveries = self.steps[place.scale - 1], math.inf, 0
+        else:
+            assert self.accepted is not None
+            canvas = self.accepted.clone()
+        return canvas.requires_grad_(), objective, scaled.alpha
+
+    def _enlarge(self, photo: Tensor) -> Tensor:
+        """Resize the canvas of the scale before."""
+        return resize(self.picture().to(photo), photo.shape[3], photo.shape[2]).clamp_(0, 1)
+
+    def aim(self, photo: Source, manner: Manner) -> Objective:
+        """Make the objective of a canvas of the photo's size."""
+        height, width = photo.rgb.shape[2:]
+        regions = self._list_regions(max(width, height), manner)
+        if not manner.side:
+            return Objective(self.network, self.settings, photo, regions)
+        return TiledObjective(self.network, self.settings, photo, regions, side=manner.side, on_disk=manner.on_disk)
+
+    def _move(self, canvas: Tensor, objective: Objective, alpha: Tensor | None) -> Iterator[dict[str, float]]:
         """Take the steps of one scale; where the loss explodes, go back to the last good canvas, more carefully."""
-        self._accepted = canvas.detach().clone()
-        ceiling, recoveries, settled = math.inf, 0, steps - 2  # the optimiser takes its memory in the first two steps
-        while steps:
-            if steps >= settled:
+        place = self.place
+        assert place.left is not None
+        assert self.accepted is not None
+        steps = self.steps[place.scale - 1]
+        # Painting goes on after an interruption where it was: the step to this canvas is made and was told about.
+        told = place.left < steps
+        while place.left or told:
+            if place.left >= steps - 2:  # the optimiser takes its memory in the first two steps
                 return_freed_memory()
             losses = objective.backward(canvas)
             gradient = canvas.grad
             assert gradient is not None
-            if fault := _find_fault(losses["total"], gradient, ceiling):
-                if ceiling == math.inf:  # no step was taken: a shorter one can't help
-                    raise DivergedError(
-                        f"The painting can't go on from what it begins with: {fault}. {ADVICE}", self.picture()
-                    )
-                recoveries += 1
-                self._go_back(canvas, fault, recoveries)
-                continue
-            if ceiling == math.inf:
-                # A canvas that begins at its goal has a loss of almost 0, and no loss has a unit: grey is the measure.
-                grey = objective.evaluate(torch.full_like(canvas, 0.5))["total"]
-                ceiling = max(EXPLODED * losses["total"], grey if math.isfinite(grey) else 0.0)
-            self._accept(canvas)
-            yield losses
-            steps -= 1
+            if not told:
+                if fault := _find_fault(losses["total"], gradient, place.ceiling):
+                    self._go_back(canvas, fault)
+                    continue
+                if place.ceiling == math.inf:
+                    place.ceiling = _find_ceiling(losses["total"], objective, canvas)
+                self._accept(canvas)
+                place.left -= 1
+                yield losses
+            told = False
+            assert self.optimizer is not None
             with torch.no_grad():
                 if alpha is not None:
-                    gradient = gradient * (alpha > 0)
-                self._optimizer.step(canvas, gradient)
+                    gradient.mul_(alpha > 0)
+                self.optimizer.step(canvas, gradient)
                 if self.settings.optimizer == "adam":
                     canvas.clamp_(0, 1)
                 if alpha is not None:  # the moments of a coarser scale have spread over what is transparent here
-                    canvas.copy_(torch.where(alpha > 0, canvas, self._accepted))
+                    canvas.copy_(torch.where(alpha > 0, canvas, self.accepted))
 
     def _accept(self, canvas: Tensor) -> None:
-        assert self._accepted is not None
-        self._accepted.copy_(canvas.detach())
-        if self._average is not None:
-            self._average.update(self._accepted)
+        assert self.accepted is not None
+        self.accepted.copy_(canvas.detach())
+        if self.average is not None:
+            self.average.update(self.accepted)
 
-    def _go_back(self, canvas: Tensor, fault: str, recoveries: int) -> None:
-        assert self._accepted is not None
-        if recoveries > RECOVERIES:
+    def _go_back(self, canvas: Tensor, fault: str) -> None:
+        assert self.accepted is not None
+        if self.place.ceiling == math.inf:  # no step was taken: a shorter one can't help
+            raise DivergedError(f"The painting can't go on from what it begins with: {fault}. {ADVICE}", self.picture())
+        self.place.recoveries += 1
+        if self.place.recoveries > RECOVERIES:
             raise DivergedError(
                 f"The painting diverged: {fault}, and {RECOVERIES} returns to the last good canvas did not help. "
                 + ADVICE,
                 picture=self.picture(),
             )
         with torch.no_grad():
-            canvas.copy_(self._accepted)
-        self._care /= 4
-        self._optimizer = self._make_optimizer()
+            canvas.copy_(self.accepted)
+        self.care /= 4
+        self.optimizer = self.make_optimizer()
         self.notes.append(
             f"{fault[0].upper()}{fault[1:]}: back to the last good canvas, with a quarter of the step length."
         )
 
-    def _make_optimizer(self) -> Adam | LBFGS:
+    def make_optimizer(self) -> Adam | LBFGS | CompactLBFGS:
+        """Make the optimiser of the scale that the painter is at."""
         if self.settings.optimizer == "adam":
-            return Adam(self.settings.learning_rate * self._care)
-        return LBFGS(rate=self._care, longest=LONGEST_MOVE, basis=favour_low if self._coarse else None)
+            return Adam(self.settings.learning_rate * self.care)
+        manner = self.manners[self.place.scale - 1]
+        history = manner.history or HISTORY
+        if manner.compact and self.can_compact(self.place.scale):
+            return CompactLBFGS(history, rate=self.care, longest=LONGEST_MOVE)
+        basis = favour_low if self.place.scale < len(self.sizes) else None
+        return LBFGS(history, rate=self.care, longest=LONGEST_MOVE, basis=basis)
+
+    def can_compact(self, scale: int) -> bool:
+        """Can a scale's optimiser keep its history in bfloat16?"""
+        return self.settings.optimizer == "lbfgs" and scale == len(self.sizes)
 
     def _begin(self, photo: Tensor) -> Tensor:
         """Return the first canvas, of the photo's size: noise, the photo, the first painting with a share, `begin`."""
@@ -215,14 +287,18 @@ class Painter:
             raise UsageError(f"--init {init}: the picture to begin with was not given.")
         return _cover(source, width, height).to(photo)
 
-    def _list_regions(self, longer: int) -> list[Region]:
+    def _list_regions(self, longer: int, manner: Manner) -> list[Region]:
         """Blend the paintings' styles for a canvas whose longer side is `longer`: one region, all of it."""
         taps = list_taps(self.settings)
         styles = [
-            self.palette.ask(self.network, painting, *self._size_painting(painting, longer), taps)
+            self._ask_palette(painting, *self._size_painting(painting, longer), taps, manner)
             for painting in self.paintings
         ]
         return [Region(blend_styles(styles, [painting.share for painting in self.paintings]))]
+
+    def _ask_palette(self, painting: Source, width: int, height: int, taps: list[str], manner: Manner) -> Style:
+        tiles = tiles_for(self.network, self.settings, width, height, manner.side) if manner.side else ()
+        return self.palette.ask(self.network, painting, width, height, taps, tiles)
 
     def _size_painting(self, painting: Source, longer: int) -> tuple[int, int]:
         """Give a painting's width and height beside a canvas whose longer side is `longer`."""
@@ -234,6 +310,18 @@ class Painter:
                 "side: choose a larger --style-size or --start-size, or shallower --style-taps."
             )
         return width, height
+
+
+@dataclass
+class Place:
+    """Where a painter is: at which scale, and how far; what a checkpoint says in numbers."""
+
+    scale: int = 1
+    left: int | None = None  # steps still to be told about at the scale; None: it has not begun
+    done: int = 0  # over all scales
+    seconds: float = 0.0
+    ceiling: float = math.inf  # a loss above it has exploded
+    recoveries: int = 0
 
 
 class Average:
@@ -258,7 +346,15 @@ def _find_fault(loss: float, gradient: Tensor, ceiling: float) -> str:
         return f"the loss is {loss:g}"
     if loss > ceiling:
         return f"the loss rose to {loss:g}"
-    return "" if math.isfinite(float(gradient.abs().sum())) else "the loss's gradient is not finite"
+    return (
+        "" if math.isfinite(float(torch.linalg.vector_norm(gradient, ord=1))) else "the loss's gradient is not finite"
+    )
+
+
+def _find_ceiling(loss: float, objective: Objective, canvas: Tensor) -> float:
+    # A canvas that begins at its goal has a loss of almost 0, and no loss has a unit: grey is the measure.
+    grey = objective.evaluate(torch.full_like(canvas, 0.5))["total"]
+    return max(EXPLODED * loss, grey if math.isfinite(grey) else 0.0)
 
 
 def _lay_out(picture: Tensor) -> Tensor:

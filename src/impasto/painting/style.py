@@ -11,8 +11,9 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from impasto.painting.tiles import Tile
 from impasto.perception.moments import Moments
-from impasto.perception.network import Network
+from impasto.perception.network import Masks, Network
 from impasto.pictures.masks import shrink_mask
 from impasto.pictures.sizes import resize
 
@@ -68,16 +69,30 @@ class Region:
     share: float = 1.0
 
 
-def capture_style(network: Network, painting: Source, taps: Collection[str]) -> Style:
-    """Measure what is visible of a painting at `taps`; the moments have a count of 1.
+def capture_style(network: Network, painting: Source, taps: Collection[str], tiles: Sequence[Tile] = ()) -> Style:
+    """Measure what is visible of a painting at `taps`, by `tiles` if there are any; the moments have a count of 1.
 
     Example: capture_style(network, Source(rgb), ["relu3_1"])["relu3_1"].mean
     """
     masks = {tap: [shrink_mask(painting.alpha, network.stride[tap])] for tap in taps}
     with torch.no_grad():
-        measured = network.look(painting.rgb, (), masks)[1]
+        measured = _add_up(network, painting.rgb, masks, tiles) if tiles else network.look(painting.rgb, (), masks)[1]
         seen = {tap: network.mix_moments(tap, moments) for tap, (moments,) in measured.items()}
     return {tap: moments.scaled(1 / moments.count) for tap, moments in seen.items()}
+
+
+def _add_up(
+    network: Network, rgb: Tensor, masks: Mapping[str, Masks], tiles: Sequence[Tile]
+) -> dict[str, list[Moments]]:
+    added: dict[str, list[Moments]] = {}
+    for tile in tiles:
+        here = {
+            tap: [None if mask is None else tile.share(mask, network.stride[tap]) for mask in of]
+            for tap, of in masks.items()
+        }
+        for tap, seen in network.look(tile.window(rgb), (), here, tile.inside)[1].items():
+            added[tap] = [a + b for a, b in zip(added[tap], seen, strict=True)] if tap in added else seen
+    return added
 
 
 def blend_styles(styles: Sequence[Style], shares: Sequence[float]) -> Style:
@@ -105,12 +120,20 @@ class Palette:
         self._kept = kept
         self._styles: WeakKeyDictionary[Network, OrderedDict[Any, Style]] = WeakKeyDictionary()
 
-    def ask(self, network: Network, painting: Source, width: int, height: int, taps: Collection[str]) -> Style:
-        """Return the style of a painting, seen at `width` x `height` pixels, at `taps`."""
+    def ask(
+        self,
+        network: Network,
+        painting: Source,
+        width: int,
+        height: int,
+        taps: Collection[str],
+        tiles: Sequence[Tile] = (),
+    ) -> Style:
+        """Return the style of a painting, seen at `width` x `height` pixels, at `taps`; captured by `tiles` if any."""
         styles = self._styles.setdefault(network, OrderedDict())
         weight = next(network.parameters())
         key = (painting.digest, width, height, tuple(sorted(taps)), weight.dtype, weight.device)
-        style = styles.pop(key, None) or capture_style(network, painting.scaled(width, height), taps)
+        style = styles.pop(key, None) or capture_style(network, painting.scaled(width, height), taps, tiles)
         styles[key] = style
         while len(styles) > self._kept:
             styles.popitem(last=False)

@@ -1,6 +1,6 @@
 """The perceptual network: a VGG plan at any widths, cut after the deepest tap that is asked for."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
@@ -23,12 +23,14 @@ from impasto.perception.frozen import (
     pool,
     rectify,
     rectifying,
+    within,
 )
 from impasto.perception.moments import Moments, read_moments
 
 Pooling = Literal["max", "average", "l2"]
 Padding = Literal["zero", "replicate-first", "replicate", "reflect"]
 Masks = Sequence[Tensor | None]
+Inside = Callable[[int], tuple[slice, slice]]  # rows and columns on a grid, by its stride
 
 VGG19_DEPTHS = (2, 2, 4, 4, 4)  # convolutions in each block
 VGG16_DEPTHS = (2, 2, 3, 3, 3)
@@ -131,19 +133,24 @@ class Network(nn.Module):
         return {tap: self.mix(tap, features) for tap, features in self.look(rgb, taps)[0].items()}
 
     def look(
-        self, rgb: Tensor, taps: Collection[str], measured: Mapping[str, Masks] = MappingProxyType({})
+        self,
+        rgb: Tensor,
+        taps: Collection[str],
+        measured: Mapping[str, Masks] = MappingProxyType({}),
+        inside: Inside | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, list[Moments]]]:
         """Return features (1, C, h, w) at `taps` and moments at the taps `measured`, all as they are before mixes.
 
         `rgb` (1, 3, H, W) is sRGB in [0, 1]; `measured` has one or several masks (1, 1, h, w) for each tap, where None
         is all of it, and gets moments for each. Gradients flow to `rgb`, once; the weights are taken as frozen. To ask
-        for moments is cheaper than to measure features.
+        for moments is cheaper than to measure features. `inside` tells which part of a tap's grid is asked for, by the
+        tap's stride: features and masks are of that part.
         """
         asked = {*taps, *measured}
         if missing := sorted(asked - set(self.layers)):
             raise UsageError(f"This network has no tap {missing[0]!r}; it has {', '.join(self.layers)}.")
         keep = torch.is_grad_enabled() and rgb.requires_grad
-        read = iter(FrozenPass.apply(self._normalise(rgb), self._chain(taps, measured), keep))  # type: ignore[no-untyped-call]
+        read = iter(FrozenPass.apply(self._normalise(rgb), self._chain(taps, measured, inside), keep))  # type: ignore[no-untyped-call]
         features, moments = {}, {}
         for layer in self.layers:
             if layer in taps:
@@ -166,7 +173,9 @@ class Network(nn.Module):
         assert mix.bias is not None
         return moments.mapped(mix.weight.flatten(1).to(moments.total), mix.bias.to(moments.total))
 
-    def _chain(self, taps: Collection[str], measured: Mapping[str, Masks]) -> list[tuple[Layer, list[Reader]]]:
+    def _chain(
+        self, taps: Collection[str], measured: Mapping[str, Masks], inside: Inside | None
+    ) -> list[tuple[Layer, list[Reader]]]:
         """List the layers down to the deepest that is asked for, with what is read after each."""
         asked = {*taps, *measured}
         layers = self.layers[: 1 + max(map(self.layers.index, asked), default=-1)]
@@ -176,7 +185,10 @@ class Network(nn.Module):
             if apply is not None:
                 shown = following if layer.startswith("conv") and layer not in asked else layer
                 readers = [FEATURES] if shown in taps else []
-                chain.append((apply, [*readers, *map(read_moments, measured.get(shown, ()))]))
+                readers += map(read_moments, measured.get(shown, ()))
+                if inside:
+                    readers = [within(reader, *inside(self.stride[shown])) for reader in readers]
+                chain.append((apply, readers))
         return chain
 
     def _make_layer(self, layer: str, following: str, after: str, asked: Collection[str]) -> Layer | None:
