@@ -78,6 +78,11 @@ class Run:
         return step
 
     @property
+    def painter(self) -> Painter:
+        """What paints it; a film takes its network and paintings from there."""
+        return self._painter
+
+    @property
     def total(self) -> int:
         """How many steps there are in all, over all scales."""
         return self._painter.total

@@ -61,7 +61,9 @@ def restore_state(painter: Painter, checkpoint: Checkpoint) -> None:
             _put_together(painter.average, "average", tensors, numbers["average"], move)
         torch.set_rng_state(tensors["chance"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"The checkpoint is not understood ({error}): it takes the impasto that wrote it") from error
+        raise CheckpointError(
+            f"The checkpoint is not understood ({error}): it takes the impasto that wrote it"
+        ) from error
 
 
 def _take_apart(thing: object, prefix: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -79,7 +81,9 @@ def _take_apart(thing: object, prefix: str) -> tuple[dict[str, Tensor], dict[str
     return tensors, numbers
 
 
-def _put_together(thing: object, prefix: str, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any], to: Any) -> None:
+def _put_together(
+    thing: object, prefix: str, tensors: Mapping[str, Tensor], numbers: Mapping[str, Any], to: Any
+) -> None:
     """Give an object the attributes that `_take_apart` has found; `to` moves tensors to where they are used."""
     for name, value in numbers.items():
         if isinstance(value, dict):

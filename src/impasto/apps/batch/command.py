@@ -131,6 +131,15 @@ def batch(
             help="what all workers of a machine may take together, such as 4GiB",
         ),
     ] = None,
+    checkpoint_every: Annotated[
+        float,
+        Parameter(
+            group=WORKERS,
+            metavar="SECONDS",
+            validator=Number(gte=0),
+            help="how often a picture is kept as far as it is; 0: only when it is stopped [0 or more]",
+        ),
+    ] = 30.0,
     **given: Any,
 ) -> int:
     """Paint many pictures: every PHOTO in the style of every painting, or a list.
@@ -157,7 +166,7 @@ def batch(
     with Interrupts("" if quiet else NOTICE) as interrupts:
         from impasto.apps.batch.running import Plan, run_batch
 
-        plan = Plan(engine, address, transfer, workers, threads, limit)
+        plan = Plan(engine, address, transfer, workers, threads, limit, checkpoint_every)
         return run_batch(commissions, names, output, plan, interrupts, overwrite=overwrite, quiet=quiet)
 
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class Task:
     """A job to paint, with all that a worker needs to know.
 
-    It may take `bytes` of memory and `threads` threads. `digests` has the sha256 of each file that it reads. `token` is
+    It may take `bytes` of memory and `threads` threads, and is kept in its checkpoint about every `save_every` seconds;
+    0: only when it is stopped. `digests` has the sha256 of each file that it reads. `token` is
     a file beside the outputs: a worker that sees it can write there itself.
     """
 
@@ -24,6 +25,7 @@ class Task:
     checkpoint: Path
     digests: Mapping[Path, str]
     token: Path
+    save_every: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,10 @@ class Progressed(Event):
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """The picture is painted to its end, and written where `data` is empty; else `data` are the bytes of its file."""
+    """The picture is painted to its end, and written where `data` is empty; else `data` are the bytes of its file.
+
+    `resumed_at` is the step of the checkpoint that it was gone on with from, 0 where it was painted from the start.
+    """
 
     width: int = 0
     height: int = 0
@@ -62,7 +67,7 @@ class Finished(Event):
 
 @dataclass(frozen=True)
 class Saved(Event):
-    """A checkpoint that the worker could not write itself."""
+    """A checkpoint was written; `data` are its bytes where the worker does not see its place."""
 
     data: bytes = b""
 
