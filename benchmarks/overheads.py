@@ -74,7 +74,9 @@ def time_stock(folder: Path, count: int) -> dict[str, float]:
 
 def time_tasks(crew: Crew, folder: Path, count: int) -> float:
     """Time the handing out of tasks that fail at once, as their photo is not there; seconds for each."""
-    job = Job(photo=folder / "gone.png", paintings=(folder / "painting.png",), output=folder / "picture.png")
+    job = Job(
+        photo=folder / "gone.png", paintings=(folder / "painting.png",), output=folder / "picture.png", quality=95
+    )
     tasks = [Task(number, job, 1, 1, folder / "checkpoint", {}, folder) for number in range(count)]
     moments: list[float] = []
 

@@ -91,9 +91,6 @@ class ScriptedCrew:
             hand.task = None
         return [(hand, event)]
 
-    def supply(self, *_: object) -> None:
-        raise AssertionError
-
     def close(self) -> None:
         pass
 

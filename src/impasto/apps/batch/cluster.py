@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayError, RayTaskError
 
-from impasto.apps.batch.tasks import Arrived, Died, Event, Failed, Finished, Missing, Saved, Task
+from impasto.apps.batch.tasks import Arrived, Died, Event, Failed, Finished, Missing, Saved, Stopped, Task
 from impasto.errors import UsageError
 
 KEPT_FILES = 64  # that were carried to a worker, or are in the object store to be carried
 Transfer = Literal["auto", "shared", "store"]
+
+to_remote: Any = ray.remote  # its types know no max_concurrency
 
 
 @contextmanager
@@ -61,7 +63,7 @@ def _hushed() -> Iterator["_Doorkeeper"]:
     """Keep stdout for the answers of the command: Ray's threads print pages on it when a node dies."""
     before = sys.stdout
     keeper = _Doorkeeper(before)
-    sys.stdout = keeper  # type: ignore[assignment]
+    sys.stdout = keeper
     try:
         yield keeper
     finally:
@@ -95,7 +97,7 @@ class RayHand:
     awaited: Any = None  # the reference of its arrival, then a generator of a task's events
     name: str = "an actor"
     node: str = ""
-    number: int = 0
+    task: Task | None = None
 
     def give(self, task: Task) -> None:
         """Let it paint a task, from its checkpoint where there is one."""
@@ -104,7 +106,7 @@ class RayHand:
 
     def paint(self, task: Task, carried: Mapping[Path, Any]) -> None:
         """Let it paint a task, with references to the bytes of files that it may lack."""
-        self.number = task.number
+        self.task = task
         self.awaited = self.actor.paint.options(num_returns="streaming").remote(task, dict(carried), self.crew.transfer)
 
     def stop(self) -> None:
@@ -133,13 +135,16 @@ class RayCrew:
         if self.workers:
             return self.workers
         needs = self._needs()
-        rooms = [min(int(node.get(what, 0) // need) for what, need in needs.items() if need) for node in _list_nodes()]
+        nodes = [node["Resources"] for node in _list_nodes()]
+        rooms = [min(int(node.get(what, 0) // need) for what, need in needs.items() if need) for node in nodes]
         return max(1, sum(rooms))
 
     def hire(self) -> RayHand:
         """Start one more actor."""
         needs = self._needs()
-        actor = Actor.options(num_cpus=needs["CPU"], num_gpus=needs["GPU"], memory=needs["memory"]).remote(self.threads)
+        resources = {"num_cpus": needs["CPU"], "num_gpus": needs["GPU"], "memory": needs["memory"]}
+        # One thread paints, the other hears that it shall stop; who dies is buried here, not born again there.
+        actor = to_remote(max_concurrency=2, max_restarts=0, **resources)(Actor).remote(self.threads)
         hand = RayHand(actor, self)
         hand.awaited = actor.arrive.remote()
         self._hands.append(hand)
@@ -157,16 +162,6 @@ class RayCrew:
             ready += more
         return [(awaited[it], event) for it in ready if (event := self._hear(awaited[it])) is not None]
 
-    def supply(self, hand: RayHand, task: Task, missing: Missing) -> None:
-        """Send the files with the task."""
-        try:
-            carried = {path: self._put(path) for path in missing.paths}
-            if task.checkpoint.exists():
-                carried[task.checkpoint] = ray.put(task.checkpoint.read_bytes())
-            hand.paint(task, carried)
-        except OSError as error:
-            hand.awaited = ray.put(Failed(task.number, reason=f"{error.filename} can't be read: {error.strerror}"))
-
     def close(self) -> None:
         """End all actors at once."""
         for hand in self._hands:
@@ -175,7 +170,7 @@ class RayCrew:
         self._hands.clear()
 
     def _hear(self, hand: RayHand) -> Event | None:
-        awaited = hand.awaited
+        awaited, number = hand.awaited, hand.task.number if hand.task else 0
         try:
             if not isinstance(awaited, ray.ObjectRefGenerator):
                 hand.awaited = None
@@ -185,31 +180,47 @@ class RayCrew:
         except StopIteration:
             hand.awaited = None
             return None
-        except RayActorError as error:
-            return self._bury(hand, error)
-        except Exception as error:
+        except RayTaskError as error:
             hand.awaited = None
-            return Failed(hand.number, hand.name, reason=f"the worker failed: {str(error).strip().splitlines()[-1]}")
+            return Failed(number, hand.name, reason=f"the worker failed: {str(error).strip().splitlines()[-1]}")
+        except RayError as error:  # it died, or what it said was lost with its node
+            return self._bury(hand, number, error)
         if isinstance(event, Arrived):
             hand.name, _, hand.node = event.worker.partition(" ")
             return Arrived(0, hand.name)
-        if isinstance(event, Finished | Failed | Missing):
+        if isinstance(event, Missing):
+            return self._supply(hand, event)
+        if isinstance(event, Finished | Failed | Stopped):
             hand.awaited = None  # the generator's end tells nothing more
+        assert event is None or isinstance(event, Event)
         return event
 
-    def _bury(self, hand: RayHand, error: RayActorError) -> Died:
+    def _supply(self, hand: RayHand, missing: Missing) -> Event | None:
+        """Give it the task again, with the files that it lacks."""
+        assert hand.task
+        try:
+            carried = {path: self._put(path) for path in missing.paths}
+            if hand.task.checkpoint.exists():
+                carried[hand.task.checkpoint] = ray.put(hand.task.checkpoint.read_bytes())
+        except OSError as error:
+            hand.awaited = None
+            return Failed(hand.task.number, hand.name, reason=f"{error.filename} can't be read: {error.strerror}")
+        hand.paint(hand.task, carried)
+        return None
+
+    def _bury(self, hand: RayHand, number: int, error: RayError) -> Died:
         self._hands.remove(hand)
-        alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
+        alive = {node["NodeID"] for node in _list_nodes()}
         with suppress(RayError, ValueError):
             ray.kill(hand.actor)
         if hand.node and hand.node not in alive:
-            return Died(hand.number, hand.name, reason="its node is gone", blameless=True)
+            return Died(number, hand.name, reason="its node is gone", blameless=True)
         said = next((line.strip() for line in str(error).splitlines() if "exit detail" in line.lower()), str(error))
-        return Died(hand.number, hand.name, reason=f"its process ended: {said[:300]}")
+        return Died(number, hand.name, reason=f"its process ended: {said[:300]}")
 
     def _needs(self) -> dict[str, float]:
         """What an actor takes of its node; no more than the largest node has, as it could never start."""
-        nodes = _list_nodes()
+        nodes = [node["Resources"] for node in _list_nodes()]
         most = {what: max((node.get(what, 0.0) for node in nodes), default=0.0) for what in ("CPU", "GPU", "memory")}
         cpus, memory = float(self.threads), float(self.bytes)
         return {
@@ -227,12 +238,11 @@ class RayCrew:
         return reference
 
 
-def _list_nodes() -> list[dict[str, float]]:
-    """List the resources of each living node."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+def _list_nodes() -> list[dict[str, Any]]:
+    """List what Ray knows of each living node."""
+    return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
-@ray.remote(max_concurrency=2, max_restarts=0)
 class Actor:
     """A worker on some node: paints where it sees the files, and has them sent where it does not."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from impasto.apps.batch.tasks import Arrived, Died, Event, Failed, Finished, Missing, Stopped, Task
+from impasto.apps.batch.tasks import Arrived, Died, Event, Failed, Finished, Stopped, Task
 
 TRIES = 3  # so many workers may die of one task before it counts as failed
 LISTEN = 0.25  # seconds at a time
@@ -35,9 +35,6 @@ class Crew(Protocol):
 
     def listen(self, seconds: float) -> Sequence[tuple[Hand, Event]]:
         """Wait at most so long for events, of whom they are, and return them in order."""
-
-    def supply(self, hand: Hand, task: Task, missing: Missing) -> None:
-        """Let a worker paint a task whose files it does not have."""
 
     def close(self) -> None:
         """Let all workers go at once, whatever they are at."""
@@ -107,9 +104,6 @@ class Foreman:
                 self._starting.discard(hand)
                 self._idle.append(hand)
                 self._early_deaths = 0
-                return
-            case Missing() if task:
-                self._crew.supply(hand, task, event)
                 return
             case Died():
                 self._bury(hand, event)

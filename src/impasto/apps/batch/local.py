@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from queue import SimpleQueue
 
-from impasto.apps.batch.tasks import Arrived, Died, Event, Missing, Task
+from impasto.apps.batch.tasks import Arrived, Died, Event, Task
 
 
 @dataclass(eq=False)
@@ -79,10 +79,6 @@ class LocalCrew:
             except (EOFError, OSError):
                 heard.append((hand, self._bury(hand)))
         return heard
-
-    def supply(self, hand: LocalHand, task: Task, missing: Missing) -> None:
-        """Never asked for: what is not here is nowhere."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """End all processes at once."""
