@@ -113,3 +113,17 @@ def test_no_value_moves_farther_than_the_longest_step(basis: Callable[[Tensor], 
         optimizer.step(x, torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64) * (1 - 1e-9 * scale))
         assert float((x - before).abs().max()) <= 0.5 * (1 + 1e-12)
     assert float((x - before).abs().max()) == pytest.approx(0.5)
+
+
+def test_a_step_cut_short_counts_as_what_was_left_of_it() -> None:
+    cut, optimizer, other, plain = draw(), LBFGS(), draw(), LBFGS(rate=0.5)
+    optimizer.step(cut, gradient_of(valley, cut))
+    optimizer.shorten(0.5)
+    cut.lerp_(draw(), 0.5)
+    plain.step(other, gradient_of(valley, other))
+    torch.testing.assert_close(cut, other)
+    plain.rate = 1.0
+    for _ in range(3):
+        optimizer.step(cut, gradient_of(valley, cut))
+        plain.step(other, gradient_of(valley, other))
+        torch.testing.assert_close(cut, other)

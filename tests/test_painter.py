@@ -425,6 +425,22 @@ def test_it_goes_on_with_a_quarter_of_the_step_each_time(monkeypatch: pytest.Mon
     assert len(painter.notes) == 2
 
 
+def test_a_step_that_raises_the_loss_is_taken_back_to_a_quarter_of_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raise_a_little(losses: dict[str, float], _: Tensor) -> dict[str, float]:
+        return {**losses, "total": 6 * losses["total"]}
+
+    looks = plant(monkeypatch, raise_a_little, lambda look: look in (5, 6))
+    painter = make_painter(optimizer="lbfgs", steps=10)
+    steps = [(step, painter.picture()) for step in painter]
+    torch.testing.assert_close(looks[5] - looks[3], (looks[4] - looks[3]) / 4, rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(looks[6] - looks[3], (looks[4] - looks[3]) / 16, rtol=1e-3, atol=1e-6)
+    assert len(looks) == len(steps) == 10  # a look is a step, whether what it sees is accepted or not
+    assert steps[4][0].losses == steps[5][0].losses == steps[3][0].losses  # those of the picture
+    assert torch.equal(steps[5][1], steps[3][1])
+    assert not painter.notes
+    assert steps[-1][0].losses["total"] < steps[3][0].losses["total"]
+
+
 @FAULTS
 @pytest.mark.parametrize("average", [0.0, 0.9])
 def test_one_that_does_not_recover_fails_with_the_last_good_picture(

@@ -42,6 +42,11 @@ class CompactLBFGS:
                 shares += zip(self.changes, along_changes.tolist(), strict=True)
         self._move(flat, g, scale, shares, torch.empty_like(g, dtype=torch.bfloat16) if free is None else free)
 
+    def shorten(self, share: float) -> None:
+        """Take it that the last step went only a `share` of its way, as its caller has seen to; a power of 2."""
+        if self.moves:
+            self.moves[-1].mul_(share)
+
     def _remember(self, g: Tensor, last: Tensor) -> tuple[Tensor, Tensor | None]:
         """Complete the pair of the last step; returns S g and Y g (2, m), and a row that is free for the next move."""
         free, change = self._drop_oldest() if len(self.changes) == self.history else (None, None)

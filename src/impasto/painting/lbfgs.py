@@ -52,6 +52,11 @@ class LBFGS:
         self.last_gradient, self.last_move, self.last_slopes = g.clone(), move, slopes
         in_order_of(x, x).add_(moved)
 
+    def shorten(self, share: float) -> None:
+        """Take it that the last step went only a `share` of its way, as its caller has seen to."""
+        if self.last_move is not None:
+            self.last_move *= share
+
     def _slopes(self, g: Tensor) -> Tensor:
         """Return S g and Y g, (2, history)."""
         if not self.kept:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -25,6 +25,8 @@ from impasto.settings import Settings
 RECOVERIES = 4  # how often a scale may diverge, gone on with at a quarter of the step length each time, before it fails
 HISTORY = 10  # steps that L-BFGS learns from
 LONGEST_MOVE = 0.5  # of a pixel's range in one step of L-BFGS: further away its picture of the loss does not hold
+RISE = 1.02  # times the loss before: an L-BFGS step to more is taken back to BACK of its way, so often in a row at most
+BACK, BACKWARD_STEPS = 0.25, 4
 EXPLODED = 10.0  # times the loss that the scale began with, where that is more than the loss of a grey canvas
 ADVICE = (
     "Lower the weights (--style-weight, --content-weight, --tv-weight, --range-weight), with adam the --learning-rate, "
@@ -81,6 +83,7 @@ class Painter:
         keep_freed_memory()
         self._started = time.perf_counter()
         self.accepted: Tensor | None = None
+        self.taken_back: Tensor | None = None  # the canvas, where its last step was taken back
         self.average: Average | None = None
         self.care = 1.0  # what the step length is multiplied by; less after each recovery, at later scales too
         self.place = Place()
@@ -153,11 +156,11 @@ class Painter:
     def _step_down(self) -> bool:
         """Change to a manner that takes less memory, if there is one, from this scale on."""
         here = self.place.scale - 1
-        manner = self.manners[here].lower(can_compact=self.can_compact(self.place.scale))
+        manner = self.manner.lower(can_compact=self.can_compact(self.place.scale))
         if manner is None:
             return False
         self.manners[here:] = [manner] * (len(self.sizes) - here)
-        self.optimizer = None
+        self.optimizer, self.taken_back, self.place.back = None, None, 0
         width, height = self.sizes[here]
         self.notes.append(f"Memory ran out at {width} x {height}: going on from where it was, {manner.describe()}.")
         return True
@@ -168,9 +171,9 @@ class Painter:
         if place.left is None and isinstance(self.optimizer, Adam):
             self.optimizer = self.optimizer.enlarged(width, height)
         elif place.left is None or self.optimizer is None:  # curvature does not carry over
-            self.optimizer = self.make_optimizer()
+            self.optimizer = self.make_optimizer(self.place.scale, self.manner)
         scaled = self.photo.scaled(width, height)
-        objective = self.aim(scaled, self.manners[place.scale - 1])
+        objective = self.aim(scaled, self.manner)
         if place.left is None:
             canvas = self._begin(scaled.rgb) if place.scale == 1 else self._enlarge(scaled.rgb)
             if scaled.alpha is not None:  # what is transparent stays as it is
@@ -178,10 +181,10 @@ class Painter:
             canvas = _lay_out(canvas)
             self.average = Average(self.settings.average) if self.settings.average else None
             self.accepted = canvas.detach().clone()
-            place.left, place.ceiling, place.recoveries = self.steps[place.scale - 1], math.inf, 0
+            place.begin(self.steps[place.scale - 1])
         else:
             assert self.accepted is not None
-            canvas = self.accepted.clone()
+            canvas = (self.accepted if self.taken_back is None else self.taken_back).clone()
         return canvas.requires_grad_(), objective, scaled.alpha
 
     def _enlarge(self, photo: Tensor) -> Tensor:
@@ -203,7 +206,7 @@ class Painter:
         assert self.accepted is not None
         steps = self.steps[place.scale - 1]
         # Painting goes on after an interruption where it was: the step to this canvas is made and was told about.
-        told = place.left < steps
+        told = place.left < steps and not place.back
         while place.left or told:
             if place.left >= steps - 2:  # the optimiser takes its memory in the first two steps
                 return_freed_memory()
@@ -216,8 +219,11 @@ class Painter:
                     continue
                 if place.ceiling == math.inf:
                     place.ceiling = _find_ceiling(losses["total"], objective, canvas)
-                self._accept(canvas)
                 place.left -= 1
+                if self._step_back(canvas, losses["total"]):
+                    yield place.losses
+                    continue
+                self._accept(canvas, losses)
                 yield losses
             told = False
             assert self.optimizer is not None
@@ -230,11 +236,27 @@ class Painter:
                 if alpha is not None:  # the moments of a coarser scale have spread over what is transparent here
                     canvas.copy_(torch.where(alpha > 0, canvas, self.accepted))
 
-    def _accept(self, canvas: Tensor) -> None:
+    def _accept(self, canvas: Tensor, losses: dict[str, float]) -> None:
         assert self.accepted is not None
         self.accepted.copy_(canvas.detach())
+        self.place.losses, self.place.back, self.taken_back = losses, 0, None
         if self.average is not None:
             self.average.update(self.accepted)
+
+    def _step_back(self, canvas: Tensor, loss: float) -> bool:
+        """Take a step that has raised the loss back to `BACK` of its way."""
+        place = self.place
+        if loss <= RISE * place.losses["total"] or place.back >= BACKWARD_STEPS:
+            return False
+        if self.optimizer is None or isinstance(self.optimizer, Adam):
+            return False
+        assert self.accepted is not None
+        with torch.no_grad():
+            canvas.lerp_(self.accepted, 1 - BACK)
+        self.optimizer.shorten(BACK)
+        place.back += 1
+        self.taken_back = canvas.detach()
+        return True
 
     def _go_back(self, canvas: Tensor, fault: str) -> None:
         assert self.accepted is not None
@@ -250,21 +272,25 @@ class Painter:
         with torch.no_grad():
             canvas.copy_(self.accepted)
         self.care /= 4
-        self.optimizer = self.make_optimizer()
+        self.optimizer = self.make_optimizer(self.place.scale, self.manner)
         self.notes.append(
             f"{fault[0].upper()}{fault[1:]}: back to the last good canvas, with a quarter of the step length."
         )
 
-    def make_optimizer(self) -> Adam | LBFGS | CompactLBFGS:
-        """Make the optimiser of the scale that the painter is at."""
+    def make_optimizer(self, scale: int, manner: Manner) -> Adam | LBFGS | CompactLBFGS:
+        """Make the optimiser of a scale."""
         if self.settings.optimizer == "adam":
             return Adam(self.settings.learning_rate * self.care)
-        manner = self.manners[self.place.scale - 1]
         history = manner.history or HISTORY
-        if manner.compact and self.can_compact(self.place.scale):
+        if manner.compact and self.can_compact(scale):
             return CompactLBFGS(history, rate=self.care, longest=LONGEST_MOVE)
-        basis = favour_low if self.place.scale < len(self.sizes) else None
+        basis = favour_low if scale < len(self.sizes) else None
         return LBFGS(history, rate=self.care, longest=LONGEST_MOVE, basis=basis)
+
+    @property
+    def manner(self) -> Manner:
+        """How the present scale is painted."""
+        return self.manners[self.place.scale - 1]
 
     def can_compact(self, scale: int) -> bool:
         """Can a scale's optimiser keep its history in bfloat16?"""
@@ -291,14 +317,18 @@ class Painter:
         """Blend the paintings' styles for a canvas whose longer side is `longer`: one region, all of it."""
         taps = list_taps(self.settings)
         styles = [
-            self._ask_palette(painting, *self._size_painting(painting, longer), taps, manner)
-            for painting in self.paintings
+            self._ask_palette(painting, width, height, taps, manner)
+            for painting, (width, height) in zip(self.paintings, self.list_painting_sizes(longer), strict=True)
         ]
         return [Region(blend_styles(styles, [painting.share for painting in self.paintings]))]
 
     def _ask_palette(self, painting: Source, width: int, height: int, taps: list[str], manner: Manner) -> Style:
         tiles = tiles_for(self.network, self.settings, width, height, manner.side) if manner.side else ()
         return self.palette.ask(self.network, painting, width, height, taps, tiles)
+
+    def list_painting_sizes(self, longer: int) -> list[tuple[int, int]]:
+        """Give each painting's width and height beside a canvas whose longer side is `longer`."""
+        return [self._size_painting(painting, longer) for painting in self.paintings]
 
     def _size_painting(self, painting: Source, longer: int) -> tuple[int, int]:
         """Give a painting's width and height beside a canvas whose longer side is `longer`."""
@@ -322,6 +352,12 @@ class Place:
     seconds: float = 0.0
     ceiling: float = math.inf  # a loss above it has exploded
     recoveries: int = 0
+    losses: dict[str, float] = field(default_factory=dict)  # of the accepted canvas
+    back: int = 0  # how often in a row a step was taken back
+
+    def begin(self, steps: int) -> None:
+        """Be at the start of a scale."""
+        self.left, self.ceiling, self.recoveries, self.losses, self.back = steps, math.inf, 0, {"total": math.inf}, 0
 
 
 class Average:

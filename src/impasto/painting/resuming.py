@@ -21,6 +21,8 @@ def take_state(painter: Painter, texts: Mapping[str, str]) -> Checkpoint:
     if painter.accepted is None:
         raise UsageError("Nothing is painted yet: ask for a step first.")
     tensors: dict[str, Tensor] = {"canvas": painter.accepted, "chance": torch.get_rng_state()}
+    if painter.taken_back is not None:
+        tensors["taken_back"] = painter.taken_back
     numbers: dict[str, Any] = {
         "sizes": painter.sizes,
         "steps": painter.steps,
@@ -53,8 +55,10 @@ def restore_state(painter: Painter, checkpoint: Checkpoint) -> None:
         painter.manners = [Manner(**manner) for manner in numbers["manners"]]
         painter.care, painter.notes = numbers["care"], numbers["notes"]
         painter.accepted = move(tensors["canvas"])
+        if "taken_back" in tensors:
+            painter.taken_back = move(tensors["taken_back"])
         if "optimizer" in numbers:
-            painter.optimizer = painter.make_optimizer()
+            painter.optimizer = painter.make_optimizer(painter.place.scale, painter.manner)
             _put_together(painter.optimizer, "optimizer", tensors, numbers["optimizer"], move)
         if "average" in numbers:
             painter.average = Average(painter.settings.average)
