@@ -370,8 +370,9 @@ def test_a_worker_that_is_killed_has_its_picture_painted_by_another(disturbed, u
 
 @needs_proc
 def test_a_driver_that_is_killed_takes_its_workers_along_and_the_same_command_goes_on(disturbed, undisturbed):
-    driver = start(disturbed, "--workers", "2")
-    wait_for(disturbed.names)
+    driver = start(disturbed, "--workers", "2", "--checkpoint-every", "0.1")
+    checkpoints = disturbed.folder / "out/.impasto"
+    wait_for(lambda: disturbed.names() and len([*checkpoints.glob("*.checkpoint")]) == 2)
     workers = children(driver.pid)
     assert len(workers) == 2
     driver.kill()
@@ -383,8 +384,10 @@ def test_a_driver_that_is_killed_takes_its_workers_along_and_the_same_command_go
     assert_same_pictures(disturbed, undisturbed)
     for name, time_written in finished.items():
         assert (disturbed.folder / "out" / name).stat().st_mtime_ns == time_written
-    states = [row["state"] for row in disturbed.rows().values()]
-    assert states.count("kept") == len(finished)
+    rows = disturbed.rows().values()
+    assert [row["state"] for row in rows].count("kept") == len(finished)
+    assert sum(int(row["resumed_at"] or 0) > 0 for row in rows) >= 1
+    assert not [*checkpoints.glob("*.checkpoint")]
 
 
 @needs_proc
@@ -404,6 +407,10 @@ def test_interrupts_keep_what_is_finished(disturbed, undisturbed, times):
     rows = disturbed.rows()
     assert {name for name, row in rows.items() if row["state"] == "painted"} == finished
     assert {row["state"] for row in rows.values()} == {"painted", "waiting"}
+    if times == 1:  # and what had been begun goes on from where it was stopped
+        succeed(start(disturbed, "--workers", "2"))
+        assert_same_pictures(disturbed, undisturbed)
+        assert sum(int(row["resumed_at"] or 0) > 0 for row in disturbed.rows().values()) >= 1
 
 
 @needs_proc

@@ -7,7 +7,7 @@ from pathlib import Path
 from impasto.apps.batch.board import Board
 from impasto.apps.batch.report import Line, count_states, read_times, relate, write_report
 from impasto.apps.batch.stock import Standing
-from impasto.apps.batch.tasks import Died, Event, Failed, Finished, Progressed, Stopped
+from impasto.apps.batch.tasks import Died, Event, Failed, Finished, Progressed
 from impasto.apps.terminal import answer, say
 
 WRITE_EVERY = 20.0  # seconds between two reports
@@ -34,7 +34,7 @@ class Books:
             case Finished():
                 line.state, line.width, line.height = "painted", event.width, event.height
                 line.losses, line.seconds, line.worker = event.losses, event.seconds, event.worker
-                line.tries = (line.tries or 0) + 1
+                line.tries, line.resumed_at = (line.tries or 0) + 1, event.resumed_at
                 for note in event.notes:
                     board.note(f"{name}: {note}")
                 board.done(event.number, f"{name}: total {event.losses['total']:.3g}, {event.seconds:.1f} s")
@@ -46,8 +46,6 @@ class Books:
             case Died():
                 line.tries = (line.tries or 0) + 1
                 board.note(f"{name}: the worker was lost ({event.reason}); another one goes on with it")
-            case Stopped():
-                return
         if time.monotonic() - self._written > max(WRITE_EVERY, self._cost / LARGEST_SHARE):
             self.write()
 
@@ -71,6 +69,11 @@ class Books:
                 say(f"  and {len(failures) - MOST_SHOWN} more, in {self._shown / 'report.csv'}")
         if not self._quiet:
             answer(f"{self._shown}: {count_states(self.lines)}; see {self._shown / 'report.html'}")
+
+    @property
+    def left(self) -> bool:
+        """Is any picture neither there nor failed?"""
+        return any(line.state == "waiting" for line in self.lines)
 
     @property
     def failed(self) -> bool:

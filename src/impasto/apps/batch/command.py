@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
+from cyclopts.validators import Number
 
 from impasto.apps.arguments import OUTPUT, Bits, Quality, Silent
 from impasto.apps.batch.arguments import WORKERS, Address, EngineName, Memory, Threads, Workers, check_engine
@@ -97,6 +98,15 @@ def batch(
     workers: Workers = None,
     threads: Threads = None,
     memory: Memory = None,
+    checkpoint_every: Annotated[
+        float,
+        Parameter(
+            group=WORKERS,
+            metavar="SECONDS",
+            validator=Number(gte=0),
+            help="how often a picture is kept as far as it is; 0: only when it is stopped [0 or more]",
+        ),
+    ] = 30.0,
     **given: Any,
 ) -> int:
     """Paint many pictures: every PHOTO in the style of every painting, or a list.
@@ -124,7 +134,7 @@ def batch(
     with Interrupts("" if quiet else NOTICE) as interrupts:
         from impasto.apps.batch.running import Plan, run_batch
 
-        plan = Plan(engine, address, transfer, workers, threads, limit)
+        plan = Plan(engine, address, transfer, workers, threads, limit, checkpoint_every)
         return run_batch(commissions, names, output, plan, interrupts, overwrite=overwrite, quiet=quiet)
 
 

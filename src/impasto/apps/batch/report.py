@@ -15,7 +15,7 @@ from impasto.errors import PictureError
 from impasto.pictures.targets import written_whole
 
 CSV_NAME, HTML_NAME = "report.csv", "report.html"
-COLUMNS = ("output", "state", "photo", "paintings", "width", "height", "seconds", "tries", "worker")
+COLUMNS = ("output", "state", "photo", "paintings", "width", "height", "seconds", "tries", "resumed_at", "worker")
 LAST_COLUMNS = ("settings", "reason")
 GENERATOR = '<meta name="generator" content="impasto batch">'
 ON_A_PAGE = 300  # pictures
@@ -46,6 +46,7 @@ class Line:
     height: int | None = None
     seconds: float | None = None
     tries: int | None = None
+    resumed_at: int | None = None
     worker: str = ""
     losses: dict[str, float] = field(default_factory=dict)
     reason: str = ""
@@ -103,6 +104,7 @@ def _make_table(lines: Sequence[Line], folder: Path) -> str:
                 line.height,
                 None if line.seconds is None else f"{line.seconds:.2f}",
                 line.tries,
+                line.resumed_at,
                 line.worker,
                 *(f"{line.losses[name]:.6g}" if name in line.losses else None for name in names),
                 json.dumps(line.settings),

@@ -40,6 +40,7 @@ class Plan:
     workers: int | None = None
     threads: int | None = None
     memory: int | None = None
+    save_every: float = 30.0
 
 
 def run_batch(
@@ -64,7 +65,10 @@ def run_batch(
         finally:
             interrupts.mode = "hold"
             books.close()
-    if not finished and any(line.state == "waiting" for line in books.lines):
+            if not books.left:
+                for checkpoint in (folder / STATE).glob("*.checkpoint"):  # of what is not wanted any more, too
+                    checkpoint.unlink()
+    if not finished and books.left:
         say("impasto: interrupted; the same command goes on from here")
         return INTERRUPTED
     return FAILED if books.failed else DONE
@@ -110,6 +114,7 @@ def _paint(
             checkpoint=folder / STATE / f"{standing.key}.checkpoint",
             digests=standing.digests,
             token=token,
+            save_every=plan.save_every,
         )
         for number, standing in enumerate(standings)
         if standing.job

@@ -24,7 +24,8 @@ class Shot:
 class Task:
     """A job to paint, or a shot, with all that a worker needs to know.
 
-    It may take `bytes` of memory and `threads` threads. `digests` has the sha256 of each file that it reads. `token` is
+    It may take `bytes` of memory and `threads` threads, and is kept in its checkpoint about every `save_every` seconds;
+    0: only when it is stopped. `digests` has the sha256 of each file that it reads. `token` is
     a file beside the outputs: a worker that sees it can write there itself.
     """
 
@@ -35,6 +36,7 @@ class Task:
     checkpoint: Path
     digests: Mapping[Path, str]
     token: Path
+    save_every: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,10 @@ class Progressed(Event):
 
 @dataclass(frozen=True)
 class Finished(Event):
-    """The picture is painted to its end, and written where `data` is empty; else `data` are the bytes of its file."""
+    """The picture is painted to its end, and written where `data` is empty; else `data` are the bytes of its file.
+
+    `resumed_at` is the step of the checkpoint that it was gone on with from, 0 where it was painted from the start.
+    """
 
     width: int = 0
     height: int = 0
@@ -73,7 +78,7 @@ class Finished(Event):
 
 @dataclass(frozen=True)
 class Saved(Event):
-    """A checkpoint that the worker could not write itself."""
+    """A checkpoint was written; `data` are its bytes where the worker does not see its place."""
 
     data: bytes = b""
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from impasto.api import start_job
-from impasto.apps.batch.tasks import Event, Failed, Finished, Progressed, Shot, Stopped, Task
+from impasto.apps.batch.keeping import Keeper
+from impasto.apps.batch.tasks import Event, Failed, Finished, Progressed, Saved, Shot, Stopped, Task
 from impasto.errors import ImpastoError
-from impasto.jobs import Run
+from impasto.painting.hardware import is_out_of_memory
 from impasto.painting.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -67,32 +68,36 @@ class Worker:
         assert not isinstance(task.job, Shot)
         started = told = time.perf_counter()
         run = start_job(task.job, shelf=self._shelf)
+        keeper = Keeper(run, task.checkpoint, task.save_every)
+        resumed_at = keeper.resume()
         for step in run:
-            if stopping() and step.step < run.total:
+            stopped = stopping() and step.step < run.total
+            if (stopped or keeper.is_due) and keeper.save():
+                yield Saved(task.number, self.name)
+            if stopped:
                 yield Stopped(task.number, self.name)
                 return
             if time.perf_counter() - told > TELL_EVERY:
                 told = time.perf_counter()
                 yield Progressed(task.number, self.name, step=step.step, steps=run.total)
         run.write()
-        yield self._sum_up(task, run, time.perf_counter() - started)
-
-    def _sum_up(self, task: Task, run: Run, seconds: float) -> Finished:
+        task.checkpoint.unlink(missing_ok=True)
         result = run.recipe().result
         assert result is not None
-        return Finished(
+        yield Finished(
             task.number,
             self.name,
             width=result.width,
             height=result.height,
             losses=result.losses,
-            seconds=seconds,
-            notes=tuple(run.notes),
+            seconds=time.perf_counter() - started,
+            resumed_at=resumed_at,
+            notes=(*keeper.notes, *run.notes),
         )
 
 
 def explain(error: Exception) -> str:
     """Say what went wrong that nobody foresaw."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+    if is_out_of_memory(error):
         return "not enough memory: try fewer --workers, a smaller --size, a lighter --network or --optimizer adam"
     return f"this is a bug in impasto: {type(error).__name__}: {error}"
