@@ -1,6 +1,7 @@
 """The foreman: every task is finished once, whoever dies; limits hold; the machine is shared out."""
 
 import itertools
+import os
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.apps.batch.foreman import TRIES, Foreman, Limits
-from impasto.apps.batch.machine import IDLE_BYTES, count_cores, measure_free_memory, read_bytes, share_out
+from impasto.apps.batch.machine import IDLE_BYTES, count_cores, read_bytes, share_out
 from impasto.apps.batch.tasks import Arrived, Died, Event, Failed, Finished, Progressed, Stopped, Task
 from impasto.errors import UsageError
 
@@ -231,6 +232,5 @@ def test_what_is_no_amount_of_memory(text):
         read_bytes(text)
 
 
-def test_this_machine_has_a_core_and_some_memory():
-    assert count_cores() >= 1
-    assert measure_free_memory() > 10**6
+def test_this_machine_has_a_core():
+    assert 1 <= count_cores() <= (os.cpu_count() or 1)

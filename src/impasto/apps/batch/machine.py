@@ -34,20 +34,6 @@ def count_cores() -> int:
     return len(siblings)
 
 
-def measure_free_memory() -> int:
-    """Return the bytes that can be taken before the system swaps, or a container's limit is reached."""
-    free = []
-    for line in _read_lines("/proc/meminfo"):
-        if line.startswith("MemAvailable:"):
-            free.append(int(line.split()[1]) * 1024)
-    limit, used = _read_words("/sys/fs/cgroup/memory.max"), _read_words("/sys/fs/cgroup/memory.current")
-    if limit and used and limit[0].isdigit():
-        free.append(int(limit[0]) - int(used[0]))
-    if not free:
-        free.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
-    return max(0, min(free))
-
-
 @dataclass(frozen=True)
 class Shares:
     """How the machine is shared out among workers; `bytes` is what all may take together."""
@@ -84,15 +70,11 @@ def share_out(
     return Shares(count, cores, max(0, memory - count * IDLE_BYTES), threads)
 
 
-def _read_lines(path: str) -> list[str]:
+def _read_words(path: str) -> list[str]:
     try:
-        return Path(path).read_text().splitlines()
+        return Path(path).read_text().split()
     except OSError:
         return []
-
-
-def _read_words(path: str) -> list[str]:
-    return " ".join(_read_lines(path)).split()
 
 
 def estimate_bytes(settings: Settings) -> int:
@@ -103,4 +85,6 @@ def estimate_bytes(settings: Settings) -> int:
     per_pixel = 1100 if settings.network == "slim" else 2200
     if settings.precision == "float32":
         per_pixel *= 2
+    if settings.optimizer == "lbfgs":
+        per_pixel += 24 * max(0, settings.lbfgs_history - 10)
     return 60_000_000 + per_pixel * settings.size**2

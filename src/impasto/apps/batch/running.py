@@ -16,7 +16,7 @@ from impasto.apps.batch.clerk import Clerk
 from impasto.apps.batch.commissions import Commission
 from impasto.apps.batch.foreman import Crew, Foreman, Limits
 from impasto.apps.batch.local import LocalCrew
-from impasto.apps.batch.machine import IDLE_BYTES, Shares, count_cores, estimate_bytes, measure_free_memory, share_out
+from impasto.apps.batch.machine import IDLE_BYTES, Shares, count_cores, estimate_bytes, share_out
 from impasto.apps.batch.report import check_report
 from impasto.apps.batch.stock import Standing, take_stock
 from impasto.apps.batch.tasks import Task
@@ -24,6 +24,7 @@ from impasto.apps.interrupts import Interrupts
 from impasto.apps.progress import download
 from impasto.apps.terminal import DONE, FAILED, INTERRUPTED, say
 from impasto.errors import PictureError, UsageError
+from impasto.painting.hardware import free_memory
 from impasto.perception import weights
 from impasto.settings import Settings
 
@@ -103,6 +104,7 @@ def _paint(
     if not settings:
         return
     shares = share(settings, plan)
+    room = shares.bytes if plan.engine == "local" else plan.memory
     token = folder / STATE / secrets.token_hex(8)
     token.touch()
     tasks = [
@@ -115,6 +117,7 @@ def _paint(
             digests=standing.digests,
             token=token,
             save_every=plan.save_every,
+            limit=None if room is None or needed <= room else room + IDLE_BYTES,
         )
         for number, standing in enumerate(standings)
         if standing.job
@@ -137,7 +140,7 @@ def share(settings: Sequence[Settings], plan: Plan) -> Shares:
     return share_out(
         [estimate_bytes(each) for each in settings],
         cores=count_cores(),
-        memory=plan.memory or measure_free_memory(),
+        memory=plan.memory or free_memory(torch.device("cpu")),
         workers=plan.workers or cards or None,
         threads=plan.threads,
     )

@@ -25,8 +25,9 @@ class Task:
     """A job to paint, or a shot, with all that a worker needs to know.
 
     It may take `bytes` of memory and `threads` threads, and is kept in its checkpoint about every `save_every` seconds;
-    0: only when it is stopped. `digests` has the sha256 of each file that it reads. `token` is
-    a file beside the outputs: a worker that sees it can write there itself.
+    0: only when it is stopped. Where `limit` is given, it takes a plan to keep within so many bytes. `digests` has the
+    sha256 of each file that it reads. `token` is a file beside the outputs: a worker that sees it can write there
+    itself.
     """
 
     number: int
@@ -37,6 +38,7 @@ class Task:
     digests: Mapping[Path, str]
     token: Path
     save_every: float = 0.0
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
