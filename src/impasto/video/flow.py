@@ -82,7 +82,7 @@ def follow(here: Tensor, there: Tensor, fine: bool = True) -> Motion:
     trust = weigh(there_from_here, here_from_there)
     filled = _fill(there_from_here, trust)
     flow = resize(filled, width, height) * torch.tensor([width / small[0], height / small[1]]).view(1, 2, 1, 1)
-    likeness = _compare(here, warp(there, flow)) * _inside(flow, RIM)  # what goes on outside is stripes
+    likeness = _compare(here, warp(there, flow)) * _inside(flow, RIM)
     return Motion(flow, resize(trust, width, height).clamp(0, 1), likeness)
 
 
@@ -98,16 +98,16 @@ def weigh(flow: Tensor, back: Tensor) -> Tensor:
 
 
 def warp(picture: Tensor, flow: Tensor) -> Tensor:
-    """Look up each pixel of a picture (1, C, H, W) where the flow (1, 2, H, W) points; the rim goes on outside.
+    """Look up each pixel of a picture (1, C, H, W) where the flow (1, 2, H, W) points; outside it is mirrored.
 
     By Lanczos's kernel of 8 x 8 pixels: a softer one takes the fine strokes away, a little at each frame. It overshoots
-    at edges: who needs [0, 1] clamps.
+    at edges: who needs [0, 1] clamps. Mirrored, since a rim that goes on leaves stripes behind a slow camera.
     """
     height, width = flow.shape[2:]
     across = torch.arange(width) + flow[0, 0]
     down = torch.arange(height)[:, None] + flow[0, 1]
     looked_up = cv2.remap(
-        _as_array(picture), across.numpy(), down.numpy(), cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE
+        _as_array(picture), across.numpy(), down.numpy(), cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT_101
     )
     return _as_tensor(looked_up)
 
