@@ -240,8 +240,8 @@ def test_the_canvas_is_held_within_its_limits(optimizer: str, limits: str, *, he
     painter = paint(optimizer=optimizer, limits=limits, steps=12, style_weight=1e3, average=0.0)
     farthest = 0.0
     for _ in painter:
-        assert painter._accepted is not None
-        farthest = max(farthest, float(painter._accepted.max()) - 1, -float(painter._accepted.min()))
+        assert painter.accepted is not None
+        farthest = max(farthest, float(painter.accepted.max()) - 1, -float(painter.accepted.min()))
     assert (farthest <= 0) == held
 
 

@@ -119,8 +119,8 @@ def walk(preset: str, count: int, **chosen: Any) -> tuple[list[float], Tensor]:
         assert (step.width, step.height) == (WIDTH, HEIGHT)
         losses.append(step.losses["total"] - (step.losses["tv"] if preset == "neural-style" else 0))
     assert painter.notes == []
-    assert painter._accepted is not None
-    return losses, painter._accepted
+    assert painter.accepted is not None
+    return losses, painter.accepted
 
 
 def run_program(

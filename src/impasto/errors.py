@@ -17,6 +17,10 @@ class RecipeError(ImpastoError):
     """A recipe can't be read, or what it was painted from is not found."""
 
 
+class CheckpointError(ImpastoError):
+    """A checkpoint can't be read, or does not fit what is to be painted."""
+
+
 class NetworkError(ImpastoError):
     """A network's weights can't be fetched, verified or understood."""
 

@@ -9,8 +9,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from impasto.amounts import parse_bytes
 from impasto.errors import UsageError
+from impasto.keeping import Keeper, absolute, choose_path, read_step
+from impasto.painting.checkpoint import Checkpoint
 from impasto.painting.painter import Painter, Step
+from impasto.painting.plan import Plan, make_plan
+from impasto.painting.resuming import restore_state
 from impasto.pictures import files
 from impasto.pictures.color import after_painting
 from impasto.pictures.files import Picture
@@ -30,8 +35,9 @@ class Job(BaseModel):
 
     `save_every` is the number of steps between previews, written to OUTPUT's folder as NAME.preview.SUFFIX; 0 for none.
     What is at `output` or at the preview's place before is kept unless `overwrite`, the inputs in any case. `recipe`
-    says whether pictures carry theirs; `recipe_file` gets the output's as TOML or JSON. `first` is the recipe that this
-    is a rerun of: what differs from it is written down.
+    says whether pictures carry theirs; `recipe_file` gets the output's as TOML or JSON. `checkpoint` is the file that
+    the run is kept in, to be resumed; "auto": OUTPUT.checkpoint where it is planned to take over ten minutes; "none".
+    `first` is the recipe that this is a rerun of: what differs from it is written down.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,6 +52,7 @@ class Job(BaseModel):
     quality: int = Field(95, ge=1, le=100)
     recipe: Keeping = "embed"
     recipe_file: Path | None = None
+    checkpoint: str = "auto"
     first: Recipe | None = None
 
     @property
@@ -72,20 +79,58 @@ class Run:
         keep: Tensor | None = None,
     ) -> None:
         self._painter, self._photo, self._recipe, self._job, self._keep = painter, photo, recipe, job, keep
-        self._last: Step | None = None
+        self.last: Step | None = None
         self._previewed = False
+        self._plan: Plan | None = None
+        self.keeper: Keeper | None = None  # of checkpoints, where the run is kept
 
     def __iter__(self) -> Iterator[Step]:
         return self
 
     def __next__(self) -> Step:
-        self._last = step = next(self._painter)
+        if self.last is None:
+            self.prepare()
+        self.last = step = next(self._painter)
         job = self._job
+        if self.keeper and step.step < self.total and self.keeper.is_due(step):
+            self.keep()
         if job and job.save_every and step.step % job.save_every == 0 and step.step < self.total:
             # Not a file that has come there since the job was checked, but one of this run's own.
             self.write_to(job.preview, job.recipe, overwrite=job.overwrite or self._previewed)
             self._previewed = True
         return step
+
+    @property
+    def plan(self) -> Plan:
+        """How it is painted, and what that will take: measured in about a second when it is first asked for.
+
+        Errors: UsageError where the memory that may be used is too little.
+        """
+        if self._plan is None:
+            self._plan = make_plan(self._painter, parse_bytes(self._painter.settings.memory))
+        return self._plan
+
+    def prepare(self) -> None:
+        """Plan, and find where the run is kept, before the first step; errors as for `plan`, and CheckpointError."""
+        plan = self.plan
+        if self._job and self.keeper is None and (path := choose_path(self._job, plan.chosen.seconds)):
+            texts = {"job": absolute(self._job).model_dump_json(), "recipe": self._recipe.to_json()}
+            self.keeper = Keeper(path, texts)
+
+    def go_on(self, checkpoint: Checkpoint, path: Path) -> None:
+        """Go on from a checkpoint of the same job, in place of the start; errors: CheckpointError."""
+        restore_state(self._painter, checkpoint)
+        self.last, self._previewed = read_step(checkpoint), True
+        self.keeper = Keeper(path, {name: checkpoint.texts[name] for name in ("job", "recipe")})
+        self.keeper.written = self.last
+
+    def keep(self) -> bool:
+        """Write a checkpoint now, between two steps, where the run is kept; tells whether there is one."""
+        if self.keeper is None or self.last is None:
+            return False
+        if fault := self.keeper.write(self._painter, self.last):
+            self.notes.append(fault)
+        return not fault
 
     @property
     def painter(self) -> Painter:
@@ -108,11 +153,10 @@ class Run:
 
     def recipe(self) -> Recipe:
         """Return how the picture is painted, and what has come of it so far."""
-        if self._last is None:
+        if self.last is None:
             return self._recipe
-        height, width = self._painter.picture().shape[2:]
         bits, quality = self._written_as
-        step, losses = self._last.step, self._last.losses
+        step, losses, width, height = self.last.step, self.last.losses, self.last.width, self.last.height
         result = Result(
             width=width, height=height, bits=bits, quality=quality, step=step, steps=self.total, losses=losses
         )
@@ -133,6 +177,8 @@ class Run:
         target = self.write_to(Path(path) if path is not None else job.output, keeping, overwrite=overwrite)  # type: ignore[union-attr]
         if path is None and job and job.recipe_file:
             write_recipe(self.recipe(), job.recipe_file, overwrite=overwrite)
+        if path is None and self.keeper and self.last and self.last.step == self.total:
+            self.keeper.discard()
         return target
 
     @property

@@ -22,6 +22,7 @@ from impasto.values import (
     Lengths,
     Limits,
     LossWeights,
+    Memory,
     Noise,
     Optimizer,
     Padding,
@@ -61,6 +62,9 @@ class Settings(BaseModel):
         "Picture",
         "what size is: the longest or shortest side, the height, the width, or the side of a square of the same area; "
         "shrink: the longest side, but nothing is enlarged",
+    )
+    max_pixels: int = knob(
+        180_000_000, "Picture", "pictures of more pixels are not read: a small file may hold a huge one", ge=1
     )
     seed: int = knob(
         0, "Picture", "number that all chance is drawn from; the same seed paints the same picture", ge=0, le=2**63 - 1
@@ -211,6 +215,9 @@ class Settings(BaseModel):
     )
     device: str = knob("auto", "Network", "auto, cpu, cuda, cuda:1, mps")
     precision: Precision = knob("auto", "Network", "of the network; auto: bfloat16 where the processor is fast at it")
+    memory: Memory = knob(
+        "auto", "Network", "the most that may be used, such as 4GiB; auto: what is free. What does not fit is tiled"
+    )
 
     optimizer: Optimizer = knob("lbfgs", "Optimising", "what moves the pixels")
     start_size: int = knob(
@@ -219,6 +226,13 @@ class Settings(BaseModel):
     scale_step: float = knob(2.0, "Optimising", "each scale is so many times as large as the one before", gt=1.05, le=4)
     steps: int = knob(60, "Optimising", "steps at the first scale", ge=1, le=1_000_000)
     later_steps: int = knob(100, "Optimising", "steps at each scale after the first", ge=1, le=1_000_000)
+    final_steps: int = knob(
+        0,
+        "Optimising",
+        "steps at the last of several scales, the dearest by far; 0: as at the others",
+        ge=0,
+        le=1_000_000,
+    )
     learning_rate: float = knob(0.02, "Optimising", "step length of adam; 1 is a pixel's whole range", gt=0, le=10)
     adam_beta1: float = knob(0.9, "Optimising", "decay of adam's mean of gradients", ge=0, lt=1)
     adam_beta2: float = knob(0.99, "Optimising", "decay of adam's mean of squared gradients", ge=0, lt=1)

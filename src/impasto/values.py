@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
+from impasto.amounts import check_bytes
 from impasto.lengths import Length, parse_lengths, write_lengths
 from impasto.weighed import check_weights, parse_weights, write_weights
 
@@ -39,6 +40,8 @@ Propagation = Literal["simple", "inside", "all"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Optimizer = Literal["adam", "lbfgs"]
 Limits = Literal["auto", "clamp", "none"]
+
+Memory = Annotated[str, AfterValidator(check_bytes)]
 
 TapName = Annotated[str, Field(pattern=r"^(conv|relu)[1-5]_[1-4]$")]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from impasto.painting.adam import Adam
+from impasto.painting.compact_lbfgs import CompactLBFGS
 from impasto.painting.lbfgs import LBFGS
+from impasto.painting.manner import Manner
 from impasto.painting.objective import Objective, Pull
 from impasto.painting.painter import Painter
 from impasto.painting.regions import Region
@@ -49,7 +51,7 @@ class FollowingPainter(Painter):
     @property
     def scale(self) -> float | None:
         """The scale of L-BFGS's last step, for the next frame's first one; None for other optimisers."""
-        return self._optimizer.scale if isinstance(self._optimizer, LBFGS) else None
+        return self.optimizer.scale if isinstance(self.optimizer, LBFGS) else None
 
     def _plan_sizes(self) -> list[tuple[int, int]]:
         return super()._plan_sizes()[-1:]
@@ -57,10 +59,22 @@ class FollowingPainter(Painter):
     def _begin(self, width: int, height: int, photo: Source | None) -> Tensor:  # noqa: ARG002
         return self.beginning.canvas.to(self.paintings[0].rgb).clone()
 
-    def _make_objective(self, photo: Source | None, regions: Sequence[Region]) -> Objective:
+    @property
+    def can_tile(self) -> bool:
+        """What holds a frame to its neighbours is no sum over tiles."""
+        return False
+
+    def _make_objective(
+        self,
+        photo: Source | None,
+        regions: Sequence[Region],
+        width: int,  # noqa: ARG002
+        height: int,  # noqa: ARG002
+        manner: Manner,  # noqa: ARG002
+    ) -> Objective:
         return Objective(self.network, self.settings, photo, regions, self.beginning.pulls)
 
-    def _make_optimizer(self) -> Adam | LBFGS:
+    def _make_optimizer(self) -> Adam | LBFGS | CompactLBFGS:
         optimizer = super()._make_optimizer()
         if isinstance(optimizer, LBFGS):
             optimizer.scale = self.beginning.scale

@@ -1,8 +1,12 @@
 """What the machine is good at: settings' `auto` made definite, and freed memory kept where it will be needed again."""
 
 import ctypes
+import os
+import resource
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -47,6 +51,15 @@ def _is_fast_at_bfloat16(device: torch.device) -> bool:
     return False
 
 
+# Of control groups, version 2 and 1: what is used, what may be, and of that the files that can be let go.
+GROUPS = [
+    tuple(folder / name for name in names)
+    for folder, names in (
+        (Path("/sys/fs/cgroup"), ("memory.current", "memory.max", "memory.stat")),
+        (Path("/sys/fs/cgroup/memory"), ("memory.usage_in_bytes", "memory.limit_in_bytes", "memory.stat")),
+    )
+]
+
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
 
 
@@ -66,6 +79,43 @@ def return_freed_memory() -> None:
     """Let the C library give back what it keeps: before and after what is seldom done, so that the peak is lower."""
     if malloc_trim := _find_in_glibc("malloc_trim"):
         malloc_trim(0)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Is an error torch's or Python's way to say that memory ran out?"""
+    words = str(error)
+    said = "can't allocate memory" in words or "not enough memory" in words  # by torch's allocator on a CPU
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and said)
+
+
+def held_memory(device: torch.device) -> int:
+    """Return the bytes that the program has now: resident, or on a GPU those of torch's tensors."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    if sys.platform == "linux":
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that are free for the program, of the machine's, of its control group's, or of the GPU's."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = [_free_of_machine()]
+    for usage, limit, statistics in GROUPS:
+        with suppress(OSError, ValueError):  # no such group, or no limit
+            used, allowed = int(usage.read_text()), int(limit.read_text())
+            cached = dict(line.split() for line in statistics.read_text().splitlines()).get("inactive_file", "0")
+            free.append(max(0, allowed - used + int(cached)))
+    return min(free)
+
+
+def _free_of_machine() -> int:
+    if sys.platform == "linux":
+        rows = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+        return next(int(row[1]) * 1024 for row in rows if row[0] == "MemAvailable:")
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2  # how much of it is free is not known
 
 
 def _find_in_glibc(name: str) -> Callable[..., Any] | None:

@@ -44,21 +44,21 @@ class LBFGS:
     @torch.no_grad()
     def step(self, x: Tensor, gradient: Tensor) -> None:
         """Move `x` in place, given the gradient there."""
-        g = _in_order_of(x, self.basis(gradient) if self.basis else gradient)
+        g = in_order_of(x, self.basis(gradient) if self.basis else gradient)
         slopes = self._slopes(g)
         if self.last_gradient is not None and self.last_move is not None:
             self._remember(self.last_move, g - self.last_gradient, g, slopes)
             move = self._direction(g, slopes).mul_(self.rate)
         else:
             move = g * (-self.rate * (self.scale or 1 / max(1.0, float(g.abs().sum()))))
-        moved = _in_order_of(x, self.basis(_back_in_order_of(x, move))) if self.basis else move
+        moved = in_order_of(x, self.basis(_back_in_order_of(x, move))) if self.basis else move
         if self.last_move is None and 0 < (mean := float(moved.abs().mean())) < self.least:
             move, moved = (of * (self.least / mean) for of in (move, moved))
         farthest = max(map(abs, torch.stack(torch.aminmax(moved)).tolist()))
         if farthest > self.longest:
             move, moved = (of * (self.longest / farthest) for of in (move, moved))
         self.last_gradient, self.last_move, self.last_slopes = g.clone(), move, slopes
-        flat = _in_order_of(x, x)
+        flat = in_order_of(x, x)
         if self.limits is None:
             flat.add_(moved)
             return
@@ -98,19 +98,30 @@ class LBFGS:
         if not self.kept:
             return -g
         rows = torch.tensor(self.kept)
-        upper = self.across[rows][:, rows].triu()  # R of the paper
-        curvatures, within = upper.diagonal(), self.within[rows][:, rows]
-        along_moves, along_changes = slopes[:, rows]
-        self.scale = scale = float(curvatures[-1] / within[-1, -1])
-        a = torch.linalg.solve_triangular(upper, along_moves[:, None], upper=True)[:, 0]
-        b = curvatures * a + scale * (within @ a - along_changes)
-        b = torch.linalg.solve_triangular(upper.T, b[:, None], upper=False)[:, 0]
+        across, within = (of[rows][:, rows] for of in (self.across, self.within))
+        scale, along_moves, along_changes = weigh_history(across, within, slopes[:, rows])
+        self.scale = scale
         shares = g.new_zeros(2, self.history)
-        shares[:, rows.to(g.device)] = torch.stack([-b, scale * a]).to(g)
+        shares[:, rows.to(g.device)] = torch.stack([along_moves, along_changes]).to(g)
         return torch.addmv(g, self.moves.T, shares[0], beta=-scale).addmv_(self.changes.T, shares[1])
 
 
-def _in_order_of(like: Tensor, x: Tensor) -> Tensor:
+def weigh_history(across: Tensor, within: Tensor, slopes: Tensor) -> tuple[float, Tensor, Tensor]:
+    """Say how a direction is made: -scale g + S^T u + Y^T v; returns scale, u (m,) and v (m,).
+
+    `across` S Y^T and `within` Y Y^T are (m, m), pairs oldest first; `slopes` S g and Y g are (2, m).
+    """
+    upper = across.triu()  # R of the paper
+    curvatures = upper.diagonal()
+    along_moves, along_changes = slopes
+    scale = float(curvatures[-1] / within[-1, -1])
+    a = torch.linalg.solve_triangular(upper, along_moves[:, None], upper=True)[:, 0]
+    b = curvatures * a + scale * (within @ a - along_changes)
+    b = torch.linalg.solve_triangular(upper.T, b[:, None], upper=False)[:, 0]
+    return scale, -b, scale * a
+
+
+def in_order_of(like: Tensor, x: Tensor) -> Tensor:
     """Flatten `x` in the order in which `like` lies in memory: a view where both lie alike."""
     if like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last):
         return x.permute(0, 2, 3, 1).flatten()
@@ -118,7 +129,7 @@ def _in_order_of(like: Tensor, x: Tensor) -> Tensor:
 
 
 def _back_in_order_of(like: Tensor, flat: Tensor) -> Tensor:
-    """Give what `_in_order_of` has flattened its shape back."""
+    """Give what `in_order_of` has flattened its shape back."""
     if like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last):
         return flat.view(like.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
     return flat.view(like.shape)

@@ -1,6 +1,6 @@
 """The losses: pure functions of features, moments and pixels, each a scalar."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -36,6 +36,21 @@ def content_variance(target: Tensor, mask: Tensor | None = None, least: float = 
     mean = (target * weights).sum((2, 3), keepdim=True) / weights.sum()
     variance = ((target - mean).square() * weights).sum()
     return _or_one(torch.maximum(variance, least * weights.sum()))
+
+
+def content_variance_of_parts(
+    parts: Callable[[], Iterable[tuple[Tensor, Tensor | None]]], least: float = 0.0
+) -> Tensor:
+    """Do as `content_variance` for a map in parts (1, C, h, w), each with its mask; `parts` goes through them twice."""
+    count, total, variance = 0.0, 0.0, 0.0
+    for target, mask in parts():
+        weights = torch.ones_like(target[:, :1], dtype=torch.float32) if mask is None else mask
+        count = count + weights.sum()
+        total = total + (_at_least_float32(target) * weights).sum((2, 3), keepdim=True)
+    for target, mask in parts():
+        squares = (_at_least_float32(target) - total / count).square()
+        variance = variance + (squares if mask is None else squares * mask).sum()
+    return _or_one(torch.maximum(torch.as_tensor(variance), torch.as_tensor(least * count)))
 
 
 def style_sum(canvas: Moments, painting: Moments) -> Tensor:

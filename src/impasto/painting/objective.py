@@ -10,6 +10,7 @@ from impasto.painting import losses
 from impasto.painting.histograms import style_histogram
 from impasto.painting.regions import Region
 from impasto.painting.style import Source, Style
+from impasto.painting.tiles import Tile
 from impasto.painting.variation import vary
 from impasto.perception.network import Network, Strengths
 from impasto.pictures.masks import shrink_mask
@@ -77,16 +78,22 @@ class Objective:
         self.has_photo, self.pulls = photo is not None, pulls
         self.regions = [region for region in regions if region.share]
         self.masks = {tap: shrink_mask(self.mask, network.stride[tap], network.rounding) for tap in list_taps(settings)}
-        whole = sum(region.share for region in self.regions) or 1.0
+        self.content: Mapping[str, Tensor] = {}
         with torch.no_grad():
-            self.content = network(photo.rgb, settings.content_seen) if photo else {}
-            self.whole = {}
-            for tap, features in self.content.items():
-                energy = sum(region.share * float(region.style[tap].energy) for region in self.regions) / whole
-                self.whole[tap] = losses.content_whole(
-                    settings.content_loss, features, self.masks[tap], LEAST_VARIANCE * energy
-                )
+            self.whole = self._capture(photo.rgb) if photo else {}
         self.strengths = self._plan_strengths() if settings.normalize_gradients else None
+
+    def _capture(self, photo: Tensor) -> dict[str, Tensor | float]:
+        """Keep the photo's features as the content; returns, by tap, what distances from them are divided by."""
+        self.content = self.network(photo, self.settings.content_seen)
+        return {
+            tap: losses.content_whole(self.settings.content_loss, features, self.masks[tap], self._least_variance(tap))
+            for tap, features in self.content.items()
+        }
+
+    def _least_variance(self, tap: str) -> float:
+        whole = sum(region.share for region in self.regions) or 1.0
+        return LEAST_VARIANCE * sum(region.share * float(region.style[tap].energy) for region in self.regions) / whole
 
     def backward(self, canvas: Tensor) -> dict[str, float]:
         """Fill `canvas.grad` (1, 3, H, W); return the weighted losses by name: content, style, tv, range, total."""
@@ -104,21 +111,36 @@ class Objective:
         terms = {**self.compare(self.measure(canvas)), **self.compare_pixels(canvas)}
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
-    def measure(self, canvas: Tensor) -> Sums:
-        """Sum up what the network sees of a canvas (1, 3, H, W)."""
+    def measure(self, canvas: Tensor, tile: Tile | None = None, *, content: bool = True) -> Sums:
+        """Sum up what the network sees of a canvas (1, 3, H, W), or in a tile's window; `content` is left out if not.
+
+        Of a tile only what it answers for is summed up, so that the sums of all tiles add up to the canvas's.
+        """
         network, settings = self.network, self.settings
-        masks = {tap: [self._mask(region, tap) for region in self.regions] for tap in settings.style_taps}
-        kept = {*self.content, *(settings.style_taps if needs_features(settings) else ())}
-        features, moments = network.look(canvas, kept, masks, self.strengths)
+        masks = {
+            tap: [self._share(self._mask(region, tap), tap, tile) for region in self.regions]
+            for tap in settings.style_taps
+        }
+        targets = self._targets(tile) if content else {}
+        kept = {*targets, *(settings.style_taps if needs_features(settings) else ())}
+        features, moments = network.look(canvas, kept, masks, self.strengths, tile.inside if tile else None)
         mixed = {tap: network.mix(tap, seen) for tap, seen in features.items()}
-        content = {
-            tap: losses.squared_distance(mixed[tap], target, self.masks[tap]) for tap, target in self.content.items()
+        distances = {
+            tap: losses.squared_distance(mixed[tap], target, self._share(self.masks[tap], tap, tile))
+            for tap, target in targets.items()
         }
         style = [
             {tap: network.mix_moments(tap, seen[number]) for tap, seen in moments.items()}
             for number in range(len(self.regions))
         ]
-        return Sums(content, style, self._compare_values(mixed) if needs_features(settings) else ())
+        return Sums(distances, style, self._compare_values(mixed) if needs_features(settings) else ())
+
+    def _targets(self, tile: Tile | None) -> Mapping[str, Tensor]:
+        del tile  # here they are those of the whole canvas
+        return self.content
+
+    def _share(self, mask: Tensor | None, tap: str, tile: Tile | None) -> Tensor | None:
+        return mask if mask is None or tile is None else tile.share(mask, self.network.stride[tap])
 
     def compare(self, sums: Sums) -> dict[str, Tensor]:
         """Return the weighted terms, each (), of what the network has seen of the whole canvas: content, style."""

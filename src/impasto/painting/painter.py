@@ -11,13 +11,18 @@ from torch import Tensor
 from impasto.errors import DivergedError, UsageError
 from impasto.painting.adam import Adam
 from impasto.painting.beginnings import begin
+from impasto.painting.compact_lbfgs import CompactLBFGS
 from impasto.painting.frequencies import choose_basis
-from impasto.painting.hardware import keep_freed_memory, return_freed_memory
+from impasto.painting.hardware import is_out_of_memory, keep_freed_memory, return_freed_memory
 from impasto.painting.histograms import Histogram
 from impasto.painting.lbfgs import LBFGS
+from impasto.painting.manner import Manner
 from impasto.painting.objective import Objective, list_taps, needs_features
+from impasto.painting.place import Average, Place
 from impasto.painting.regions import Region, lay_regions
 from impasto.painting.style import Palette, Source, capture_values
+from impasto.painting.tiled_objective import TiledObjective, tiles_for, why_untileable
+from impasto.painting.tiles import Tile
 from impasto.perception.network import Network
 from impasto.pictures.sizes import fit, ladder, measure_side, resize, resize_around
 from impasto.settings import Settings
@@ -82,14 +87,17 @@ class Painter:
         self.still = network.padded("replicate") if self.tiles else network
         self.sizes = self._plan_sizes()
         self._check_sources()
-        self.total = settings.steps + settings.later_steps * (len(self.sizes) - 1)
+        self.steps = self._list_steps()
+        self.total = sum(self.steps)
+        self.manners = [Manner()] * len(self.sizes)  # how each scale is painted; `plan` chooses
         keep_freed_memory()
         self._started = time.perf_counter()
-        self._accepted: Tensor | None = None
-        self._average: Average | None = None
-        self._care = 1.0  # what the step length is multiplied by; less after each recovery, at later scales too
-        self._coarse = False  # is a larger scale to come?
-        self._optimizer = self._make_optimizer()
+        self.accepted: Tensor | None = None
+        self.average: Average | None = None
+        self.care = 1.0  # what the step length is multiplied by; less after each recovery, at later scales too
+        self.taken_back: Tensor | None = None  # the canvas, where its last step was taken back
+        self.place = Place()
+        self.optimizer: Adam | LBFGS | CompactLBFGS | None = None
         self._iterator = self._paint()
 
     def __iter__(self) -> Iterator[Step]:
@@ -100,9 +108,9 @@ class Painter:
 
     def picture(self) -> Tensor:
         """Return the picture so far (1, 3, H, W), sRGB in [0, 1], at the scale that the painter has come to."""
-        if self._accepted is None:
+        if self.accepted is None:
             raise UsageError("Nothing is painted yet: ask for a step first.")
-        picture = self._average.value if self._average is not None and self._average.weight else self._accepted
+        picture = self.average.value if self.average is not None and self.average.weight else self.accepted
         return picture.clamp(0, 1).cpu().contiguous()
 
     def _plan_sizes(self) -> list[tuple[int, int]]:
@@ -140,6 +148,29 @@ class Painter:
                     f"{self.cell}, such as {near}; or choose another --padding."
                 )
 
+    def _list_steps(self) -> list[int]:
+        """How many steps there are at each scale."""
+        steps = [self.settings.steps] + [self.settings.later_steps] * (len(self.sizes) - 1)
+        if len(steps) > 1 and self.settings.final_steps:
+            steps[-1] = self.settings.final_steps
+        return steps
+
+    @property
+    def manner(self) -> Manner:
+        """How the present scale is painted."""
+        return self.manners[self.place.scale - 1]
+
+    @property
+    def device(self) -> torch.device:
+        """Where it paints."""
+        return next(self.network.parameters()).device
+
+    def can_compact(self, scale: int) -> bool:
+        """Can a scale's optimiser keep its history in bfloat16?"""
+        of = self.settings
+        low_first = scale < len(self.sizes) and of.lbfgs_low_first
+        return of.optimizer == "lbfgs" and of.limits != "clamp" and of.lbfgs_range == 1 and not low_first
+
     def _check_sources(self) -> None:
         for number, source in enumerate([self.photo, *self.paintings]):
             if source and source.alpha is not None and not bool(source.alpha.any()):
@@ -147,78 +178,116 @@ class Painter:
                 raise UsageError(f"The {name} is wholly transparent: there is nothing to see.")
 
     def _paint(self) -> Iterator[Step]:
-        self._started = time.perf_counter()
-        done = 0
-        for scale, (width, height) in enumerate(self.sizes, start=1):
-            photo = self.photo and self.photo.scaled(width, height)
-            objective = self._make_objective(photo, self._lay_regions(width, height, photo))
-            canvas = self._begin(width, height, photo)
-            self._coarse = scale < len(self.sizes)
-            if isinstance(self._optimizer, Adam):
-                self._optimizer = self._optimizer.enlarged(width, height, self._resize)
-            else:  # curvature does not carry over
-                self._optimizer = self._make_optimizer()
-            alpha = photo.alpha if photo else None
-            if photo and alpha is not None:  # what is transparent stays as it is
-                canvas = torch.where(alpha > 0, canvas, photo.rgb)
-            self._average = Average(self.settings.average) if self.settings.average else None
-            steps = self.settings.steps if scale == 1 else self.settings.later_steps
-            for losses in self._move(_lay_out(canvas).requires_grad_(), objective, alpha, steps):
-                done += 1
-                seconds = time.perf_counter() - self._started
-                yield Step(scale, len(self.sizes), done, width, height, losses, seconds)
+        place = self.place
+        self._started = time.perf_counter() - place.seconds
+        for scale in range(place.scale, len(self.sizes) + 1):
+            if place.scale != scale:
+                place.scale, place.left = scale, None
+            for losses in self._paint_scale():
+                place.done += 1
+                place.seconds = time.perf_counter() - self._started
+                yield Step(scale, len(self.sizes), place.done, *self.sizes[scale - 1], losses, place.seconds)
         self._return_memory()
 
-    def _move(
-        self, canvas: Tensor, objective: Objective, alpha: Tensor | None, steps: int
-    ) -> Iterator[dict[str, float]]:
+    def _paint_scale(self) -> Iterator[dict[str, float]]:
+        """Take the steps of one scale; where memory runs out, go on in a manner that takes less."""
+        while True:
+            try:
+                yield from self._move(*self._set_up())
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error) or not self._step_down():
+                    raise
+            else:
+                return
+            return_freed_memory()
+
+    def _step_down(self) -> bool:
+        """Change to a manner that takes less memory, if there is one, from this scale on."""
+        here = self.place.scale - 1
+        manner = self.manner.lower(can_compact=self.can_compact(self.place.scale))
+        if manner is None or not self.can_tile:
+            return False
+        self.manners[here:] = [manner] * (len(self.sizes) - here)
+        self.optimizer, self.taken_back, self.place.back = None, None, 0
+        width, height = self.sizes[here]
+        self.notes.append(f"Memory ran out at {width} x {height}: going on from where it was, {manner.describe()}.")
+        return True
+
+    @property
+    def can_tile(self) -> bool:
+        """Can its losses be found in tiles?"""
+        return not why_untileable(self.settings)
+
+    def _set_up(self) -> tuple[Tensor, Objective, Tensor | None]:
+        """Make a scale's canvas, as it begins or as far as it has come; its objective; and its alpha."""
+        place, (width, height) = self.place, self.sizes[self.place.scale - 1]
+        photo = self.photo and self.photo.scaled(width, height)
+        objective = self.aim(photo, width, height, self.manner)
+        alpha = photo.alpha if photo else None
+        if place.left is None:
+            canvas = self._begin(width, height, photo)
+            if isinstance(self.optimizer, Adam):
+                self.optimizer = self.optimizer.enlarged(width, height, self._resize)
+            else:  # curvature does not carry over
+                self.optimizer = self._make_optimizer()
+            if photo and alpha is not None:  # what is transparent stays as it is
+                canvas = torch.where(alpha > 0, canvas, photo.rgb)
+            canvas = _lay_out(canvas)
+            self.average = Average(self.settings.average) if self.settings.average else None
+            self.accepted = canvas.detach().clone()
+            place.begin(self.steps[place.scale - 1])
+        else:
+            assert self.accepted is not None
+            canvas = (self.accepted if self.taken_back is None else self.taken_back).clone()
+            self.optimizer = self.optimizer or self._make_optimizer()
+        return canvas.requires_grad_(), objective, alpha
+
+    def _move(self, canvas: Tensor, objective: Objective, alpha: Tensor | None) -> Iterator[dict[str, float]]:
         """Take the steps of one scale; where the loss explodes, go back to the last good canvas, more carefully."""
-        self._accepted = canvas.detach().clone()
-        totals: list[float] = []
-        ceiling, recoveries, settled = math.inf, 0, steps - 2  # the optimiser takes its memory in the first two steps
-        accepted, back = {"total": math.inf}, 0
-        while steps:
-            if steps >= settled:
+        place, steps = self.place, self.steps[self.place.scale - 1]
+        assert place.left is not None
+        assert self.accepted is not None
+        # After an interruption it goes on where it was: this canvas was told about, its step is still to be taken.
+        told = place.left < steps and not place.back
+        while place.left or told:
+            if place.left >= steps - 2:  # the optimiser takes its memory in the first two steps
                 self._return_memory()
             losses = objective.backward(canvas)
             gradient = canvas.grad
             assert gradient is not None
-            if fault := _find_fault(losses["total"], gradient, ceiling):
-                if ceiling == math.inf:  # no step was taken: a shorter one can't help
-                    raise DivergedError(
-                        f"The painting can't go on from what it begins with: {fault}. {ADVICE}", self.picture()
-                    )
-                recoveries += 1
-                self._go_back(canvas, fault, recoveries)
-                continue
-            if ceiling == math.inf:
-                ceiling = max(EXPLODED * losses["total"], self._measure_grey(objective, canvas))
-            if losses["total"] > RISE * accepted["total"] and back < BACKWARD_STEPS and self._is_guarded():
-                back += 1
-                self._step_back(canvas)
-                yield accepted
-                steps -= 1
-                continue
-            accepted, back = losses, 0
-            self._accept(canvas)
-            totals.append(losses["total"])
-            yield losses
-            steps -= 1
-            if steps and self._has_settled(totals):
-                self.total -= steps
-                self.notes.append(
-                    f"A scale of {canvas.shape[3]} x {canvas.shape[2]} ended {steps} steps early: {PATIENCE} steps "
-                    f"lowered the loss by less than {self.settings.min_improvement:g} of it."
-                )
+            if not told:
+                if fault := _find_fault(losses["total"], gradient, place.ceiling):
+                    self._go_back(canvas, fault)
+                    continue
+                if place.ceiling == math.inf:
+                    place.ceiling = max(EXPLODED * losses["total"], self._measure_grey(objective, canvas))
+                place.left -= 1
+                if self._step_back(canvas, losses["total"]):
+                    yield place.losses
+                    continue
+                self._accept(canvas, losses)
+                yield losses
+            told = False
+            if place.left and self._has_settled(place.totals):
+                self._end_early(place.left)
                 return
+            assert self.optimizer is not None
             with torch.no_grad():
                 if alpha is not None:
-                    gradient = gradient * (alpha > 0)
-                self._optimizer.step(canvas, gradient)
+                    gradient.mul_(alpha > 0)
+                self.optimizer.step(canvas, gradient)
                 if self.settings.optimizer == "adam" and self.settings.limits != "none":
                     canvas.clamp_(0, 1)
                 if alpha is not None:  # the moments of a coarser scale have spread over what is transparent here
-                    canvas.copy_(torch.where(alpha > 0, canvas, self._accepted))
+                    canvas.copy_(torch.where(alpha > 0, canvas, self.accepted))
+
+    def _end_early(self, left: int) -> None:
+        self.total -= left
+        width, height = self.sizes[self.place.scale - 1]
+        self.notes.append(
+            f"A scale of {width} x {height} ended {left} steps early: {PATIENCE} steps lowered the loss by less than "
+            f"{self.settings.min_improvement:g} of it."
+        )
 
     def _has_settled(self, totals: Sequence[float]) -> bool:
         least = self.settings.min_improvement
@@ -227,8 +296,17 @@ class Painter:
         before = min(totals[:-PATIENCE])
         return before - min(totals[-PATIENCE:]) < least * abs(before)
 
-    def _make_objective(self, photo: Source | None, regions: Sequence[Region]) -> Objective:
-        return Objective(self.network, self.settings, photo, regions)
+    def aim(self, photo: Source | None, width: int, height: int, manner: Manner) -> Objective:
+        """Make the objective of a canvas of that size, which is that of `photo` if there is one."""
+        return self._make_objective(photo, self._lay_regions(width, height, photo, manner), width, height, manner)
+
+    def _make_objective(
+        self, photo: Source | None, regions: Sequence[Region], width: int, height: int, manner: Manner
+    ) -> Objective:
+        if not manner.side:
+            return Objective(self.network, self.settings, photo, regions)
+        tiles = tiles_for(self.network, self.settings, width, height, manner.side)
+        return TiledObjective(self.network, self.settings, photo, regions, tiles, on_disk=manner.on_disk)
 
     def _measure_grey(self, objective: Objective, canvas: Tensor) -> float:
         """A canvas that begins at its goal has a loss of almost 0, and no loss has a unit: grey is the measure."""
@@ -238,50 +316,69 @@ class Painter:
     def _return_memory(self) -> None:
         return_freed_memory()
 
-    def _accept(self, canvas: Tensor) -> None:
-        assert self._accepted is not None
-        self._accepted.copy_(canvas.detach())
-        if self._average is not None:
-            self._average.update(self._accepted)
+    def _accept(self, canvas: Tensor, losses: dict[str, float]) -> None:
+        assert self.accepted is not None
+        self.accepted.copy_(canvas.detach())
+        self.place.losses, self.place.back, self.taken_back = losses, 0, None
+        self.place.totals.append(losses["total"])
+        if self.average is not None:
+            self.average.update(self.accepted)
 
     def _is_guarded(self) -> bool:
         """Shall a step that raises the loss be taken back? Where gradients are normalised, they are not the loss's."""
         of = self.settings
         return of.optimizer == "lbfgs" and of.lbfgs_longest > 0 and not of.normalize_gradients
 
-    def _step_back(self, canvas: Tensor) -> None:
-        """Take a step back to `BACK` of its way."""
-        assert isinstance(self._optimizer, LBFGS)
-        assert self._accepted is not None
+    def _step_back(self, canvas: Tensor, loss: float) -> bool:
+        """Take a step that has raised the loss back to `BACK` of its way."""
+        place = self.place
+        if loss <= RISE * place.losses["total"] or place.back >= BACKWARD_STEPS or not self._is_guarded():
+            return False
+        assert self.accepted is not None
+        assert self.optimizer is not None
+        assert not isinstance(self.optimizer, Adam)
         with torch.no_grad():
-            canvas.copy_(torch.lerp(self._accepted, canvas, BACK))
-        self._optimizer.shorten(BACK)
+            canvas.lerp_(self.accepted, 1 - BACK)
+        self.optimizer.shorten(BACK)
+        place.back += 1
+        self.taken_back = canvas.detach()
+        return True
 
-    def _go_back(self, canvas: Tensor, fault: str, recoveries: int) -> None:
-        assert self._accepted is not None
-        if recoveries > RECOVERIES:
+    def _go_back(self, canvas: Tensor, fault: str) -> None:
+        assert self.accepted is not None
+        if self.place.ceiling == math.inf:  # no step was taken: a shorter one can't help
+            raise DivergedError(f"The painting can't go on from what it begins with: {fault}. {ADVICE}", self.picture())
+        self.place.recoveries += 1
+        if self.place.recoveries > RECOVERIES:
             raise DivergedError(
                 f"The painting diverged: {fault}, and {RECOVERIES} returns to the last good canvas did not help. "
                 + ADVICE,
                 picture=self.picture(),
             )
         with torch.no_grad():
-            canvas.copy_(self._accepted)
-        self._care /= 4
-        self._optimizer = self._make_optimizer()
+            canvas.copy_(self.accepted)
+        self.care /= 4
+        self.optimizer = self._make_optimizer()
         self.notes.append(
             f"{fault[0].upper()}{fault[1:]}: back to the last good canvas, with a quarter of the step length."
         )
 
-    def _make_optimizer(self) -> Adam | LBFGS:
+    def _make_optimizer(self) -> Adam | LBFGS | CompactLBFGS:
+        return self.make_optimizer(self.place.scale, self.manner)
+
+    def make_optimizer(self, scale: int, manner: Manner) -> Adam | LBFGS | CompactLBFGS:
+        """Make the optimiser of a scale."""
         of = self.settings
         if of.optimizer == "adam":
-            return Adam(of.learning_rate * self._care, of.adam_beta1, of.adam_beta2, of.adam_epsilon)
-        low_first = self._coarse and of.lbfgs_low_first and of.limits != "clamp"
+            return Adam(of.learning_rate * self.care, of.adam_beta1, of.adam_beta2, of.adam_epsilon)
+        history, longest = min(manner.history or of.lbfgs_history, of.lbfgs_history), of.lbfgs_longest or math.inf
+        if manner.compact and self.can_compact(scale):
+            return CompactLBFGS(history, rate=self.care, longest=longest)
+        low_first = scale < len(self.sizes) and of.lbfgs_low_first and of.limits != "clamp"
         return LBFGS(
-            of.lbfgs_history,
-            rate=self._care,
-            longest=of.lbfgs_longest or math.inf,
+            history,
+            rate=self.care,
+            longest=longest,
             basis=choose_basis(of.lbfgs_range, low_first=low_first),
             limits=(0.0, 1.0) if of.limits == "clamp" else None,
             least=0.0 if of.lbfgs_range == 1 else FIRST_MOVE[next(self.network.parameters()).dtype],
@@ -290,7 +387,7 @@ class Painter:
     def _begin(self, width: int, height: int, photo: Source | None) -> Tensor:
         """Return the canvas that a scale begins with: the last scale's picture, or what the settings say."""
         like = self.paintings[0].rgb
-        if self._accepted is not None:
+        if self.accepted is not None:
             return self._resize(self.picture().to(like), width, height).clamp(0, 1)
         seen = photo.rgb if photo else None
         return begin(self.settings, width, height, seen, self.paintings, self.begin).to(like)
@@ -299,12 +396,12 @@ class Painter:
     def _resize(self) -> Callable[[Tensor, int, int], Tensor]:
         return resize_around if self.tiles else resize
 
-    def _lay_regions(self, width: int, height: int, photo: Source | None) -> list[Region]:
+    def _lay_regions(self, width: int, height: int, photo: Source | None, manner: Manner) -> list[Region]:
         """Lay the paintings' styles on a canvas of that size, which is that of `photo` if there is one."""
         taps, how = list_taps(self.settings), self.settings.mask_propagation
-        sizes = [self._size_painting(painting, width, height) for painting in self.paintings]
+        sizes = self.list_painting_sizes(width, height)
         styles = [
-            self.palette.ask(self.still, painting, *size, taps, how) if painting.share else {}
+            self.palette.ask(self.still, painting, *size, taps, how, self._cut(size, manner)) if painting.share else {}
             for painting, size in zip(self.paintings, sizes, strict=True)
         ]
         values: list[dict[str, Histogram]] = [{} for _ in self.paintings]
@@ -314,6 +411,13 @@ class Painter:
                 for painting, size in zip(self.paintings, sizes, strict=True)
             ]
         return lay_regions(self.network, self.settings, photo, self.paintings, styles, values)
+
+    def _cut(self, size: tuple[int, int], manner: Manner) -> list[Tile]:
+        return tiles_for(self.still, self.settings, *size, manner.side) if manner.side else []
+
+    def list_painting_sizes(self, width: int, height: int) -> list[tuple[int, int]]:
+        """Give each painting's width and height beside a canvas of that size."""
+        return [self._size_painting(painting, width, height) for painting in self.paintings]
 
     def _size_painting(self, painting: Source, canvas_width: int, canvas_height: int) -> tuple[int, int]:
         """Give a painting's width and height beside a canvas, by the same rule as the canvas's own."""
@@ -330,29 +434,15 @@ class Painter:
         return width, height
 
 
-class Average:
-    """The exponential average of canvases, unbiased from the first on."""
-
-    def __init__(self, decay: float) -> None:
-        self.decay, self.weight = decay, 0.0
-        self.value = torch.empty(0)
-
-    def update(self, canvas: Tensor) -> None:
-        """Count one more canvas (1, 3, H, W)."""
-        self.weight = self.decay * self.weight + (1 - self.decay)
-        if self.value.numel():
-            self.value.lerp_(canvas, (1 - self.decay) / self.weight)
-        else:
-            self.value = canvas.clone()
-
-
 def _find_fault(loss: float, gradient: Tensor, ceiling: float) -> str:
     """Say what is wrong with a look at the canvas; nothing if it is good."""
     if not math.isfinite(loss):
         return f"the loss is {loss:g}"
     if loss > ceiling:
         return f"the loss rose to {loss:g}"
-    return "" if math.isfinite(float(gradient.abs().sum())) else "the loss's gradient is not finite"
+    return (
+        "" if math.isfinite(float(torch.linalg.vector_norm(gradient, ord=1))) else "the loss's gradient is not finite"
+    )
 
 
 def _lay_out(picture: Tensor) -> Tensor:

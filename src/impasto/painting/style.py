@@ -13,8 +13,9 @@ from torch import Tensor
 
 from impasto.lengths import Length
 from impasto.painting.histograms import Histogram, gather
+from impasto.painting.tiles import Tile
 from impasto.perception.moments import Moments
-from impasto.perception.network import Network
+from impasto.perception.network import Masks, Network
 from impasto.pictures.masks import propagate
 from impasto.pictures.sizes import resize
 from impasto.values import Propagation
@@ -67,17 +68,37 @@ class Source:
 
 
 def capture_style(
-    network: Network, painting: Source, taps: Collection[str], propagation: Propagation = "simple"
+    network: Network,
+    painting: Source,
+    taps: Collection[str],
+    propagation: Propagation = "simple",
+    tiles: Sequence[Tile] = (),
 ) -> Style:
     """Measure what is visible and used of a painting at `taps`; the moments have a count of 1.
+
+    It is looked at by `tiles`, if there are any.
 
     Example: capture_style(network, Source(rgb), ["relu3_1"])["relu3_1"].mean
     """
     masks = {tap: [_see(painting, network, tap, propagation)] for tap in taps}
     with torch.no_grad():
-        measured = network.look(painting.rgb, (), masks)[1]
+        measured = _add_up(network, painting.rgb, masks, tiles) if tiles else network.look(painting.rgb, (), masks)[1]
         seen = {tap: network.mix_moments(tap, moments) for tap, (moments,) in measured.items()}
     return {tap: moments.scaled(1 / moments.count) for tap, moments in seen.items()}
+
+
+def _add_up(
+    network: Network, rgb: Tensor, masks: Mapping[str, Masks], tiles: Sequence[Tile]
+) -> dict[str, list[Moments]]:
+    added: dict[str, list[Moments]] = {}
+    for tile in tiles:
+        here = {
+            tap: [None if mask is None else tile.share(mask, network.stride[tap]) for mask in of]
+            for tap, of in masks.items()
+        }
+        for tap, seen in network.look(tile.window(rgb), (), here, inside=tile.inside)[1].items():
+            added[tap] = [a + b for a, b in zip(added[tap], seen, strict=True)] if tap in added else seen
+    return added
 
 
 def capture_values(
@@ -130,12 +151,15 @@ class Palette:
         height: int,
         taps: Collection[str],
         propagation: Propagation = "simple",
+        tiles: Sequence[Tile] = (),
     ) -> Style:
-        """Return the style of a painting, seen at `width` x `height` pixels, at `taps`."""
+        """Return the style of a painting, seen at `width` x `height` pixels, at `taps`; captured by `tiles` if any."""
         styles = self._styles.setdefault(network, OrderedDict())
         weight = next(network.parameters())
         key = (painting.digest, width, height, tuple(sorted(taps)), propagation, weight.dtype, weight.device)
-        style = styles.pop(key, None) or capture_style(network, painting.scaled(width, height), taps, propagation)
+        style = styles.pop(key, None)
+        if style is None:
+            style = capture_style(network, painting.scaled(width, height), taps, propagation, tiles)
         styles[key] = style
         while len(styles) > self._kept:
             styles.popitem(last=False)

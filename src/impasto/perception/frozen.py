@@ -84,6 +84,17 @@ def normalising(reader: Reader, strength: float) -> Reader:
     return Reader(reader.read, pull)
 
 
+def within(reader: Reader, rows: slice, columns: slice) -> Reader:
+    """Read a part of a layer's output alone."""
+
+    def pull(x: Tensor, g: Tensor | None, *given: Tensor | None) -> Tensor:
+        g = torch.zeros_like(x) if g is None else g
+        g[..., rows, columns] += reader.pull(x[..., rows, columns], None, *given)
+        return g
+
+    return Reader(lambda x: reader.read(x[..., rows, columns]), pull)
+
+
 class Convolution:
     """A frozen 3x3 convolution: `weight` (D, C, 3, 3), `bias` (D,), zeros for `padding` rows and columns around.
 

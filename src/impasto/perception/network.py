@@ -1,7 +1,7 @@
 """The perceptual network: a VGG plan at any widths, cut after the deepest tap that is asked for."""
 
 import copy
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
@@ -26,6 +26,7 @@ from impasto.perception.frozen import (
     rectify,
     rectifying,
     rounding_up,
+    within,
 )
 from impasto.perception.moments import Moments, read_moments
 
@@ -34,6 +35,7 @@ Rounding = Literal["down", "up"]
 Scaling = Literal["own", "256", "255"]
 Padding = Literal["zero", "replicate-first", "replicate", "reflect", "circular"]
 Masks = Sequence[Tensor | None]
+Inside = Callable[[int], tuple[slice, slice]]  # rows and columns on a grid, by its stride
 
 
 class Strengths(NamedTuple):
@@ -164,6 +166,7 @@ class Network(nn.Module):
         taps: Collection[str],
         measured: Mapping[str, Masks] = MappingProxyType({}),
         strengths: Strengths | None = None,
+        inside: Inside | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, list[Moments]]]:
         """Return features (1, C, h, w) at `taps` and moments at the taps `measured`, all as they are before mixes.
 
@@ -171,12 +174,14 @@ class Network(nn.Module):
         is all of it, and gets moments for each. Gradients flow to `rgb`, once; the weights are taken as frozen. To ask
         for moments is cheaper than to measure features. With `strengths`, gradients are normalised: what comes back at
         a tap from its features, or from moments, has an L1 norm of its strength there, which its weights are part of.
+        `inside` tells which part of a tap's grid is asked for, by the tap's stride: features and masks are of that.
         """
         asked = {*taps, *measured}
         if missing := sorted(asked - set(self.layers)):
             raise UsageError(f"This network has no tap {missing[0]!r}; it has {', '.join(self.layers)}.")
         keep = torch.is_grad_enabled() and rgb.requires_grad
-        read = iter(FrozenPass.apply(self._normalise(rgb), self._chain(taps, measured, strengths), keep))  # type: ignore[no-untyped-call]
+        chain = self._chain(taps, measured, strengths, inside)
+        read = iter(FrozenPass.apply(self._normalise(rgb), chain, keep))  # type: ignore[no-untyped-call]
         features, moments = {}, {}
         for layer in self.layers:
             if layer in taps:
@@ -210,7 +215,7 @@ class Network(nn.Module):
         return moments.mapped(mix.weight.flatten(1).to(moments.total), mix.bias.to(moments.total))
 
     def _chain(
-        self, taps: Collection[str], measured: Mapping[str, Masks], strengths: Strengths | None
+        self, taps: Collection[str], measured: Mapping[str, Masks], strengths: Strengths | None, inside: Inside | None
     ) -> list[tuple[Layer, list[Reader]]]:
         """List the layers down to the deepest that is asked for, with what is read after each."""
         asked = {*taps, *measured}
@@ -220,7 +225,10 @@ class Network(nn.Module):
             apply = self._make_layer(layer, following, after, asked)
             if apply is not None:
                 shown = following if layer.startswith("conv") and layer not in asked else layer
-                chain.append((apply, _list_readers(shown, taps, measured, strengths)))
+                readers = _list_readers(shown, taps, measured, strengths)
+                if inside:
+                    readers = [within(reader, *inside(self.stride[shown])) for reader in readers]
+                chain.append((apply, readers))
         return chain
 
     def _make_layer(self, layer: str, following: str, after: str, asked: Collection[str]) -> Layer | None:

@@ -65,14 +65,15 @@ def check_source(path: Path) -> None:
 
 
 @contextmanager
-def written_whole(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+def written_whole(path: Path, *, overwrite: bool, temporary: Path | None = None) -> Iterator[BinaryIO]:
     """Open a file that takes the name `path` at the end of the block, and is gone if the block fails.
 
+    Until then it is called `temporary`, in place of what a killed program has left there, or by a name of chance.
     Raises PictureError where the disk refuses, or a file of that name has appeared meanwhile.
     """
-    temporary = _beside(path)
+    fixed, temporary = temporary is not None, temporary or _beside(path)
     try:
-        with temporary.open("x+b") as file:
+        with temporary.open("w+b" if fixed else "x+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

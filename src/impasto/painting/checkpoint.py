@@ -1,0 +1,100 @@
+"""A painter's state in one file, and back: safetensors, written whole or not at all, the one before kept until then."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from impasto.errors import CheckpointError
+from impasto.pictures.targets import written_whole
+
+FORMAT = "1"
+KIND = "impasto checkpoint"
+NAMES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.int64: "I64",
+    torch.uint8: "U8",
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is in a checkpoint: tensors by name; `numbers`, plain data; `texts` that the painter does not know about."""
+
+    tensors: Mapping[str, Tensor]
+    numbers: Mapping[str, Any]
+    texts: Mapping[str, str]
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, in place of the one that is there, as soon as the new one is whole.
+
+    Tensors are written as they lie in memory, without a copy. Until it is whole it stands beside `path`, under a name
+    of its own that the next one takes again. Raises PictureError where the disk refuses.
+    """
+    rows = {name: _as_rows(tensor) for name, tensor in checkpoint.tensors.items()}
+    header, place = {}, 0
+    for name, tensor in rows.items():
+        size = tensor.numel() * tensor.element_size()
+        header[name] = {
+            "dtype": NAMES[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [place, place + size],
+        }
+        place += size
+    turned = [name for name, tensor in rows.items() if tensor.shape != checkpoint.tensors[name].shape]
+    numbers = json.dumps({**checkpoint.numbers, "turned": turned})
+    notes = {"kind": KIND, "format": FORMAT, "numbers": numbers, **checkpoint.texts}
+    text = json.dumps({"__metadata__": notes, **header}).encode()
+    text += b" " * (-len(text) % 8)
+    with written_whole(path, overwrite=True, temporary=path.with_name(f".{path.name}.part")) as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for tensor in rows.values():
+            _write(file, tensor)
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; raises CheckpointError where there is none, or one that is cut short, foreign or too new."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            notes = file.metadata() or {}
+            if notes.get("kind") != KIND:
+                raise CheckpointError(f"{path} is no checkpoint of impasto: name the file that --checkpoint wrote")
+            if notes["format"] != FORMAT:
+                raise CheckpointError(f"{path} is a checkpoint of another format: it takes the impasto that wrote it")
+            numbers = json.loads(notes["numbers"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} does not exist: check the name and the folder") from None
+    except (SafetensorError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{path} is no checkpoint, or is damaged or cut short ({error}): there may be an older one to resume from"
+        ) from None
+    for name in numbers.pop("turned"):
+        tensors[name] = tensors[name].permute(0, 3, 1, 2)
+    return Checkpoint(
+        tensors, numbers, {name: notes[name] for name in notes if name not in ("kind", "format", "numbers")}
+    )
+
+
+def _as_rows(tensor: Tensor) -> Tensor:
+    """Return a tensor as it lies in memory: (1, C, H, W) in channels_last as (1, H, W, C)."""
+    tensor = tensor.detach()
+    if tensor.dim() == 4 and not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last):
+        return tensor.permute(0, 2, 3, 1)
+    return tensor.contiguous()
+
+
+def _write(file: BinaryIO, tensor: Tensor) -> None:
+    flat = tensor.flatten()
+    if flat.is_cuda or flat.device.type == "mps":
+        flat = flat.cpu()
+    file.write(flat.view(torch.uint8).numpy().data)

@@ -1,0 +1,115 @@
+"""What painting costs per pixel, in memory and time: measured in about a second, on a small canvas."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impasto.painting.compact_lbfgs import CompactLBFGS
+from impasto.painting.hardware import held_memory, return_freed_memory
+from impasto.painting.ledger import count_bytes
+from impasto.painting.manner import Manner
+from impasto.painting.painter import Painter
+from impasto.painting.pixels import goes_by_bands
+from impasto.pictures.sizes import fit
+
+SIDE = 512  # of the canvas that is measured on, where the picture is no smaller
+COMPACT_HISTORY = 4  # that is timed; others take longer in proportion
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What is needed for each pixel, in bytes and seconds, and `base`, the bytes that the program has already.
+
+    `whole` and `tile` are the most that lives while a gradient is found, over the whole canvas (with the gradient) and
+    for a tile's window; `look` without a gradient. `beside` is what terms of pixels take that can't be
+    found in bands. `step` is the same for the optimiser's step, `coarse_step` at coarse scales, and `state` what it
+    keeps for the full history.
+    """
+
+    base: int
+    whole: float
+    tile: float
+    look: float
+    content: float
+    beside: float
+    step: float
+    coarse_step: float
+    state: float
+    whole_seconds: float
+    look_seconds: float
+    step_seconds: float
+    coarse_step_seconds: float
+    compact_seconds: float
+
+
+def measure_costs(painter: Painter) -> Costs:
+    """Look at a small canvas, whole and as one tile, move it as each scale's optimiser would, and count."""
+    each = _measure(painter)
+    return_freed_memory()
+    return Costs(held_memory(painter.device), *each)
+
+
+def _measure(painter: Painter) -> list[float]:
+    width, height = painter.sizes[-1]
+    small = fit(width, height, min(SIDE, max(width, height)))
+    if min(small) < painter.cell or painter.tiles:
+        small = next((size for size in reversed(painter.sizes) if max(size) <= SIDE), painter.sizes[0])
+    photo = painter.photo and painter.photo.scaled(*small)
+    objective = painter.aim(photo, *small, Manner())
+    tiled = painter.aim(photo, *small, Manner(side=max(small))) if painter.can_tile else objective
+    chance = torch.Generator().manual_seed(0)
+    canvas = torch.rand(1, 3, small[1], small[0], generator=chance).to(painter.paintings[0].rgb)
+    canvas = canvas.contiguous(memory_format=torch.channels_last).requires_grad_()
+    pixels = canvas[0, 0].numel()
+
+    beside = 0 if goes_by_bands(painter.settings) else count_bytes(lambda: objective.compare_pixels(canvas))
+    whole = count_bytes(lambda: objective.backward(canvas))
+    tile = count_bytes(lambda: tiled.backward(canvas)) - canvas.nbytes - beside
+    look = count_bytes(lambda: objective.evaluate(canvas))
+    content = sum(features.nbytes for features in objective.content.values())
+    whole_seconds = _time(lambda: objective.backward(canvas))
+    look_seconds = _time(lambda: objective.evaluate(canvas))
+    last, coarse = (_try_optimizer(painter, canvas, scale) for scale in (len(painter.sizes), 1))
+    compact = CompactLBFGS(COMPACT_HISTORY)
+    compact_seconds = _time(lambda: compact.step(canvas, torch.rand_like(canvas)), 4)
+    counted = (whole, tile, look, content, beside, last.bytes, coarse.bytes, last.state)
+    timed = (whole_seconds, look_seconds, last.seconds, coarse.seconds, compact_seconds)
+    return [each / pixels for each in (*counted, *timed)]
+
+
+@dataclass(frozen=True)
+class _Tried:
+    bytes: int
+    state: int
+    seconds: float
+
+
+def _try_optimizer(painter: Painter, canvas: Tensor, scale: int) -> _Tried:
+    """Take a few steps with a scale's optimiser as it is by default."""
+    optimizer = painter.make_optimizer(scale, Manner())
+    moved = canvas.detach().clone()
+
+    def step() -> None:
+        optimizer.step(moved, torch.rand_like(moved))
+
+    step()
+    step()  # it has taken its memory now
+    state = sum(each.nbytes for each in vars(optimizer).values() if isinstance(each, Tensor))
+    gradient = torch.rand_like(moved)
+    transient = count_bytes(lambda: optimizer.step(moved, gradient))
+    return _Tried(transient, state, _time(step))
+
+
+def _time(run: Callable[[], object], times: int = 2) -> float:
+    """Return the seconds that something takes, the shortest of a few."""
+    seconds = []
+    for _ in range(times):
+        started = time.perf_counter()
+        run()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)

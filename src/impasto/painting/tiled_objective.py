@@ -1,0 +1,147 @@
+"""The same loss and gradient, tile by tile: sums over all tiles first, then what each tile does to them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from impasto.errors import UsageError
+from impasto.painting import losses
+from impasto.painting.content import ContentStore
+from impasto.painting.objective import Objective, Sums, list_taps, needs_features
+from impasto.painting.pixels import add_pixel_terms
+from impasto.painting.regions import Region
+from impasto.painting.style import Source, Style
+from impasto.painting.tiles import Tile, cut_into_tiles
+from impasto.perception.moments import Moments
+from impasto.perception.network import Network
+from impasto.settings import Settings
+
+
+class TiledObjective(Objective):
+    """The loss of `Objective` and its gradient, with features of no more than one tile of the canvas at a time.
+
+    The style's losses are functions of sums. So one pass without a gradient sums up all tiles; the losses' gradient at
+    the sums, which are small, is known; and a second pass sends it back through each tile. The content's targets are
+    kept as they are seen by the tiles, in memory or `on_disk`.
+
+    Errors: UsageError for losses that are not functions of sums.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        settings: Settings,
+        photo: Source | None,
+        regions: Sequence[Region],
+        tiles: Sequence[Tile],
+        *,
+        on_disk: bool = False,
+    ) -> None:
+        if fault := why_untileable(settings):
+            raise UsageError(fault)
+        self.tiles, self.store = tiles, ContentStore(on_disk=on_disk)
+        self.content_taps: Sequence[str] = list(settings.content_seen) if photo else []
+        super().__init__(network, settings, photo, regions)
+
+    def _capture(self, photo: Tensor) -> dict[str, Tensor | float]:
+        for tile in self.tiles:
+            features, _ = self.network.look(tile.window(photo), self.content_taps, inside=tile.inside)
+            for tap, seen in features.items():
+                self.store.keep(tap, tile, self.network.mix(tap, seen))
+        return {tap: self._measure_whole(tap, photo) for tap in self.content_taps}
+
+    def _measure_whole(self, tap: str, photo: Tensor) -> Tensor | float:
+        mask, stride, kind = self.masks[tap], self.network.stride[tap], self.settings.content_loss
+
+        def parts() -> Iterator[tuple[Tensor, Tensor | None]]:
+            for tile, features in self.store.parts(tap):
+                yield features, None if mask is None else tile.share(mask, stride)
+
+        if kind == "relative":
+            return losses.content_variance_of_parts(parts, self._least_variance(tap))
+        channels = next(parts())[0].shape[1]
+        positions = sum(features[0, 0].numel() for features, _ in parts())
+        return losses.content_whole(kind, photo.new_zeros(()).expand(1, channels, 1, positions), mask)
+
+    def _targets(self, tile: Tile | None) -> Mapping[str, Tensor]:
+        assert tile is not None
+        return {tap: self.store.find(tap, tile) for tap in self.content_taps}
+
+    @torch.no_grad()
+    def backward(self, canvas: Tensor) -> dict[str, float]:
+        """Fill `canvas.grad` (1, 3, H, W); return the weighted losses by name: content, style, tv, range, total."""
+        canvas.grad = None
+        style = self._sum_up(canvas, content=False).style
+        slopes = self._pull_sums(style, canvas)
+        gradient = torch.zeros_like(canvas)
+        content = {tap: canvas.new_zeros(()) for tap in self.content_taps}
+        for tile in self.tiles:
+            window = tile.window(canvas).clone(memory_format=torch.channels_last).requires_grad_()
+            with torch.enable_grad():
+                sums = self.measure(window, tile)
+                pulled = [pair for pair in zip(_list_tensors(sums), slopes, strict=True) if pair[1] is not None]
+                torch.autograd.backward(*zip(*pulled, strict=True))
+            assert window.grad is not None
+            tile.add_to(gradient, window.grad)
+            content = {tap: content[tap] + distance.detach() for tap, distance in sums.content.items()}
+        terms = self.compare(Sums(content, style))
+        terms |= add_pixel_terms(self.settings, canvas, self.mask, gradient)
+        canvas.grad = gradient
+        return _total(terms)
+
+    @torch.no_grad()
+    def evaluate(self, canvas: Tensor) -> dict[str, float]:
+        """Return the weighted losses of a canvas (1, 3, H, W) by name, as `backward` does, without a gradient."""
+        terms = self.compare(self._sum_up(canvas, content=True))
+        return _total(terms | add_pixel_terms(self.settings, canvas, self.mask, None))
+
+    def _sum_up(self, canvas: Tensor, *, content: bool) -> Sums:
+        first, *others = self.tiles
+        sums = self.measure(first.window(canvas), first, content=content)
+        for tile in others:
+            sums = sums + self.measure(tile.window(canvas), tile, content=content)
+        return sums
+
+    def _pull_sums(self, style: Sequence[Style], canvas: Tensor) -> list[Tensor | None]:
+        """Return the loss's gradient at the sums of the network's part, in the order of `_list_tensors`."""
+        with torch.enable_grad():
+            # The content's losses are so much times their distances: their slopes are the same everywhere.
+            distances = {tap: canvas.new_zeros((), requires_grad=True) for tap in self.content_taps}
+            sums = Sums(distances, [{tap: _as_leaves(moments) for tap, moments in seen.items()} for seen in style])
+            total = torch.stack(list(self.compare(sums).values())).sum()
+            return list(torch.autograd.grad(total, _list_tensors(sums), allow_unused=True))
+
+
+def why_untileable(settings: Settings) -> str:
+    """Say which of the settings can't be painted in tiles; nothing if all can."""
+    if needs_features(settings):
+        return "--style-loss histogram sorts all values of the picture, which can't be done in tiles: leave it out."
+    if settings.normalize_gradients:
+        return "--normalize-gradients scales gradients by those of the whole picture, not of tiles: leave it out."
+    return ""
+
+
+def tiles_for(network: Network, settings: Settings, width: int, height: int, side: int) -> list[Tile]:
+    """Cut a picture into tiles, of about `side` pixels, that show a network's taps as the whole picture does."""
+    taps = list_taps(settings)
+    cell, reach = (max(of[tap] for tap in taps) for of in (network.stride, network.reach))
+    return cut_into_tiles(width, height, side=side, cell=cell, reach=reach, wraps=network.padding == "circular")
+
+
+def _as_leaves(moments: Moments) -> Moments:
+    return Moments(moments.count, *(of.detach().requires_grad_() for of in (moments.total, moments.outer)))
+
+
+def _list_tensors(sums: Sums) -> list[Tensor]:
+    """List the sums that a canvas's pixels have a part in, in the order of their taps' names."""
+    moments = [seen[tap] for seen in sums.style for tap in sorted(seen)]
+    return [
+        *(sums.content[tap] for tap in sorted(sums.content)),
+        *(of for each in moments for of in (each.total, each.outer)),
+    ]
+
+
+def _total(terms: dict[str, Tensor]) -> dict[str, float]:
+    terms["total"] = torch.stack(list(terms.values())).sum()
+    return {name: float(value) for name, value in terms.items()}

@@ -1,0 +1,117 @@
+"""How a picture is cut into tiles: what each answers for, and what it has to look at for that."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
+
+import torch
+from torch import Tensor
+
+from impasto.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Span:
+    """A tile along a side of the picture, in pixels: it answers for `start` to `stop`, and looks at `near` to `far`."""
+
+    start: int
+    stop: int | None  # None: to the picture's end, whatever is left over there
+    near: int
+    far: int
+
+    def cells(self, stride: int, of: int = 0) -> slice:
+        """Return what it answers for on the grid of a tap with that stride, where the grid begins at pixel `of`."""
+        return slice((self.start - of) // stride, None if self.stop is None else (self.stop - of) // stride)
+
+    def parts(self, length: int) -> Iterator[tuple[int, int]]:
+        """Go through what it looks at, first pixels and sizes: one part, but where it goes around a picture's end."""
+        place = self.near
+        while place < self.far:
+            first = place % length
+            size = min(self.far - place, length - first)
+            yield first, size
+            place += size
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of the picture: the rows and columns that it answers for, within a window that it looks at."""
+
+    rows: Span
+    columns: Span
+
+    def window(self, picture: Tensor) -> Tensor:
+        """Return what it looks at of a picture (B, C, H, W)."""
+        for dimension, span in ((2, self.rows), (3, self.columns)):
+            parts = [picture.narrow(dimension, first, size) for first, size in span.parts(picture.shape[dimension])]
+            picture = parts[0] if len(parts) == 1 else torch.cat(parts, dimension)
+        return picture
+
+    def add_to(self, picture: Tensor, seen: Tensor) -> None:
+        """Add to a picture (B, C, H, W) what belongs to the window, of the window's size."""
+        height, width = picture.shape[2:]
+        down = 0
+        for top, rows in self.rows.parts(height):
+            right = 0
+            for left, columns in self.columns.parts(width):
+                there = picture[..., top : top + rows, left : left + columns]
+                there += seen[..., down : down + rows, right : right + columns]
+                right += columns
+            down += rows
+
+    def inside(self, stride: int) -> tuple[slice, slice]:
+        """Return the rows and columns that it answers for, on its window's grid of a tap with that stride."""
+        return self.rows.cells(stride, self.rows.near), self.columns.cells(stride, self.columns.near)
+
+    def share(self, whole: Tensor, stride: int) -> Tensor:
+        """Return what it answers for of the whole picture's map (B, C, h, w) at a tap with that stride."""
+        return whole[..., self.rows.cells(stride), self.columns.cells(stride)]
+
+
+def cut_into_tiles(width: int, height: int, *, side: int, cell: int, reach: int, wraps: bool = False) -> list[Tile]:
+    """Cut a picture into tiles that are about `side` pixels wide and high, as even as can be, in rows from the top.
+
+    `cell` is the deepest tap's stride: tiles begin on multiples of it, so that their grids are the whole picture's.
+    `reach` is how far the deepest tap's cells see beyond their own pixels: the window has so much more on each side,
+    in whole cells, but ends where the picture does, as only there a border is to be seen. What features there are of
+    a tile's own pixels, and what of their gradient comes back, is then that of the whole picture. A picture that
+    `wraps` has no border: windows go on at its other side. Its sides have to be multiples of `cell`, or UsageError.
+
+    Example: [tile.rows.start for tile in cut_into_tiles(100, 300, side=100, cell=16, reach=70)] == [0, 96, 192]
+    """
+    halo = ceil(reach / cell) * cell
+    rows, columns = (_split(length, side, cell, halo, wraps=wraps) for length in (height, width))
+    return [Tile(row, column) for row in rows for column in columns]
+
+
+def _split(length: int, side: int, cell: int, halo: int, *, wraps: bool) -> list[Span]:
+    """Cut one side into even spans; the last has what is less than a cell as well, and so there are no slivers."""
+    cells = max(1, length // cell)
+    count = min(cells, ceil(length / side))
+    if count == 1:
+        return [Span(0, None, 0, length)]
+    if wraps and length % cell:
+        raise UsageError(
+            f"A picture with circular padding can be painted in tiles only where its sides are multiples of {cell}, "
+            f"and {length} is not: choose another --size, or allow more --memory."
+        )
+    ends = [number * cells // count * cell for number in range(count)] + [length]
+    spans = []
+    for start, stop in pairwise(ends):
+        near, far = start - halo, stop + halo
+        if not wraps:
+            near, far = max(0, near), min(length, far)
+        spans.append(Span(start, None if stop == length and not wraps else stop, near, far))
+    return spans
+
+
+def bands(height: int, rows: int) -> Iterator[slice]:
+    """Cut `height` rows into bands of at most `rows`."""
+    for top in range(0, height, rows):
+        yield slice(top, min(height, top + rows))
+
+
+def rows_of(picture: Tensor, values: int) -> int:
+    """Tell how many rows of a picture (1, C, H, W) hold about so many values, one at least."""
+    return max(1, values // max(1, picture.shape[1] * picture.shape[3]))

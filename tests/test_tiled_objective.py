@@ -1,0 +1,167 @@
+"""Tiled and whole are the same loss and the same gradient."""
+
+from typing import Any
+
+import pytest
+import torch
+from conftest import make_network, make_picture, make_settings
+from hypothesis import example, given
+from hypothesis import settings as trials
+from hypothesis import strategies as st
+from torch import Tensor
+
+from impasto.painting.objective import Objective, list_taps
+from impasto.painting.regions import Region
+from impasto.painting.style import Source, blend_styles, capture_style
+from impasto.painting.tiled_objective import TiledObjective, tiles_for
+from impasto.pictures.masks import shrink_mask
+from impasto.settings import Settings
+
+DOUBLE = torch.float64
+STYLE_LOSSES = (
+    "sum",
+    "gram",
+    "wasserstein",
+    "covariance",
+    "mean_std",
+    "mean",
+    "wasserstein_mean",
+    "gram:0.5,sum:2,wasserstein",
+)
+TAPS = ("conv1_1", "relu1_1", "relu1_2", "conv2_1", "relu2_2", "relu3_1", "relu3_4", "relu4_1", "conv5_1", "relu5_1")
+
+
+def make_alpha(width: int, height: int, seed: int) -> Tensor:
+    """A soft mask with a hole and a fully visible part."""
+    alpha = torch.rand(1, 1, height, width, generator=torch.Generator().manual_seed(seed), dtype=DOUBLE)
+    alpha[..., : height // 3, : width // 2] = 0
+    alpha[..., height // 2 :, width // 2 :] = 1
+    return alpha
+
+
+def look(objective: Objective, canvas: Tensor) -> tuple[dict[str, float], Tensor]:
+    canvas = canvas.clone().requires_grad_()
+    values = objective.backward(canvas)
+    assert canvas.grad is not None
+    return values, canvas.grad
+
+
+def assert_same(whole: Objective, tiled: Objective, canvas: Tensor, tolerance: float = 1e-12) -> None:
+    (values, gradient), (its_values, its_gradient) = look(whole, canvas), look(tiled, canvas)
+    assert its_values == pytest.approx(values, rel=tolerance, abs=tolerance)
+    assert float((its_gradient - gradient).norm()) <= tolerance * float(gradient.norm())
+    assert float((its_gradient - gradient).abs().max()) <= 10 * tolerance * float(gradient.abs().max())
+    assert tiled.evaluate(canvas) == pytest.approx(values, rel=tolerance, abs=tolerance)
+
+
+@given(
+    width=st.integers(16, 120),
+    height=st.integers(16, 120),
+    side=st.integers(20, 90),
+    content=st.lists(st.sampled_from(TAPS), min_size=1, max_size=2, unique=True),
+    style=st.lists(st.sampled_from(TAPS), min_size=1, max_size=3, unique=True),
+    pooling=st.sampled_from(["max", "average", "l2"]),
+    padding=st.sampled_from(["zero", "replicate", "replicate-first", "reflect", "circular"]),
+    content_loss=st.sampled_from(["sum", "relative", "mean", "root"]),
+    style_loss=st.sampled_from(STYLE_LOSSES),
+    variation=st.sampled_from(["mean", "isotropic", "nine_point"]),
+    rounding=st.sampled_from(["down", "up"]),
+    has_alpha=st.booleans(),
+    regions=st.integers(1, 2),
+    on_disk=st.booleans(),
+)
+@example(
+    129,
+    47,
+    32,
+    ["relu4_1"],
+    ["relu1_1", "relu5_1"],
+    "max",
+    "replicate-first",
+    "relative",
+    "gram",
+    "mean",
+    "down",
+    True,
+    2,
+    False,
+)
+@example(33, 127, 16, ["relu3_1"], ["relu2_2"], "l2", "reflect", "sum", "wasserstein", "mean", "up", False, 1, True)
+@trials(max_examples=16)
+def test_tiles_are_the_whole(
+    width: int,
+    height: int,
+    side: int,
+    content: list[str],
+    style: list[str],
+    pooling: Any,
+    padding: Any,
+    content_loss: str,
+    style_loss: str,
+    variation: str,
+    rounding: Any,
+    has_alpha: bool,
+    regions: int,
+    on_disk: bool,
+) -> None:
+    network = make_network(DOUBLE, pooling=pooling, padding=padding, rounding=rounding)
+    if padding == "circular":
+        width, height = 16 * (1 + width // 16), 16 * (1 + height // 16)
+    settings = make_settings(
+        padding=padding,
+        tv_loss=variation,
+        content_taps=dict.fromkeys(content, 0.7),
+        style_taps=dict.fromkeys(style, 1.3),
+        content_loss=content_loss,
+        style_loss=style_loss,
+        tv_weight=3.0,
+        range_weight=2.0,
+    )
+    alpha = make_alpha(width, height, 7) if has_alpha else None
+    photo = Source(make_picture(width, height, 2, DOUBLE), alpha)
+    areas = make_regions(network, settings, width, height, regions)
+    canvas = make_picture(width, height, 1, DOUBLE) * 1.5 - 0.25
+    whole = Objective(network, settings, photo, areas)
+    tiles = tiles_for(network, settings, width, height, side)
+    tiled = TiledObjective(network, settings, photo, areas, tiles, on_disk=on_disk)
+    assert_same(whole, tiled, canvas)
+
+
+def make_regions(network: Any, settings: Settings, width: int, height: int, count: int) -> list[Region]:
+    """One region of two blended paintings, one of them transparent in places; or two with a style each."""
+    paintings = Source(make_picture(70, 50, 3, DOUBLE), make_alpha(70, 50, 4)), Source(make_picture(64, 48, 5, DOUBLE))
+    styles = [capture_style(network, painting, list_taps(settings)) for painting in paintings]
+    if count == 1:
+        return [Region(blend_styles(styles, [0.3, 0.7]))]
+    masks = [
+        {
+            tap: shrink_mask(make_alpha(width, height, seed), network.stride[tap], network.rounding)
+            for tap in list_taps(settings)
+        }
+        for seed in (8, 9)
+    ]
+    return [Region(style, mask, share) for style, mask, share in zip(styles, masks, (0.4, 0.6), strict=True)]
+
+
+def test_a_painting_is_captured_by_tiles_as_whole() -> None:
+    network, settings = make_network(DOUBLE), make_settings(style_taps={"relu1_2": 1.0, "relu5_1": 1.0})
+    painting = Source(make_picture(139, 97, 3, DOUBLE), make_alpha(139, 97, 4))
+    taps = list_taps(settings)
+    tiles = tiles_for(network, settings, 139, 97, 48)
+    assert len(tiles) == 9
+    whole, tiled = capture_style(network, painting, taps), capture_style(network, painting, taps, tiles=tiles)
+    for tap, moments in whole.items():
+        for name in ("count", "total", "outer"):
+            torch.testing.assert_close(getattr(tiled[tap], name), getattr(moments, name), rtol=1e-12, atol=1e-12)
+
+
+def test_bfloat16_tiles_are_the_whole_but_for_rounding() -> None:
+    network = make_network(torch.bfloat16)
+    settings = make_settings(style_taps={"relu1_1": 1.0, "relu4_1": 1.0}, tv_weight=1.0, range_weight=1.0)
+    photo, canvas = Source(make_picture(140, 100, 2)), make_picture(140, 100, 1)
+    regions = [Region(capture_style(network, Source(make_picture(64, 64, 3)), list_taps(settings)))]
+    values, gradient = look(Objective(network, settings, photo, regions), canvas)
+    tiles = tiles_for(network, settings, 140, 100, 48)
+    found, slope = look(TiledObjective(network, settings, photo, regions, tiles), canvas)
+    assert found == pytest.approx(values, rel=2e-3)
+    assert float((slope - gradient).norm()) <= 0.02 * float(gradient.norm())
