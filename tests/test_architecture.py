@@ -40,7 +40,7 @@ ONLY_IN = {
     "cv2": ("video/flow.py",),
     "skimage": ("pictures/regions.py",),
     "scipy": ("pictures/regions.py",),
-    "ray": ("apps/batch.py",),
+    "ray": ("apps/batch/cluster.py",),
     "gradio": ("apps/studio.py",),
     "urllib.request": ("perception/fetch.py",),
     "http.client": ("perception/fetch.py",),
@@ -155,7 +155,9 @@ def test_the_house_rules_hold():
         ("apps/cli.py", "from impasto import paint", "from the root package"),
         ("pictures/masks.py", "from PIL import Image", "belongs in pictures/files.py"),
         ("api.py", "from PIL import Image", "belongs in pictures/files.py"),
-        ("apps/cli.py", "import ray.data", "belongs in apps/batch.py"),
+        ("apps/cli.py", "import ray.data", "belongs in apps/batch/cluster.py"),
+        ("apps/batch/local.py", "import ray", "belongs in apps/batch/cluster.py"),
+        ("apps/batch/local.py", "from impasto.apps.cli import main", "not below it"),
         ("apps/cli.py", "import gradio as gr", "belongs in apps/studio.py"),
         ("painting/plan.py", "from urllib import request", "belongs in perception/fetch.py"),
         ("painting/__init__.py", '"""Doc."""\nfrom impasto.painting.painter import Painter', "one docstring"),
@@ -195,14 +197,15 @@ def test_importing_impasto_does_not_import_torch():
 
 
 @pytest.mark.skipif(not (SOURCE / "apps" / "cli.py").exists(), reason="there is no command line yet")
-def test_help_does_not_import_torch():
-    program = """
+@pytest.mark.parametrize("words", [["--help"], ["batch", "--help"]])
+def test_help_does_not_import_torch(words):
+    program = f"""
 import sys
-sys.argv = ["impasto", "--help"]
+sys.argv = ["impasto", *{words}]
 from impasto.apps.cli import main
 try:
     main()
 finally:
-    print("torch:", "torch" in sys.modules)
+    print("heavy:", not {{"torch", "ray"}}.isdisjoint(sys.modules))
 """
-    assert "torch: False" in run_python(program)
+    assert "heavy: False" in run_python(program)

@@ -92,6 +92,8 @@ def test_sizes_are_even_where_they_have_to_be() -> None:
     assert choose_size(640, 359, 321, even=True) == (320, 180)
     assert choose_size(640, 359, 321, even=False) == (321, 180)
     assert choose_size(1000, 3, 64, even=True) == (64, 2)
+    assert choose_size(640, 360, 90, even=False, rule="shortest") == (160, 90)
+    assert choose_size(640, 360, 2000, even=False, rule="shrink") == (640, 360)
 
 
 # Folders and patterns

@@ -24,12 +24,14 @@ PAGES = (
     "README.md",
     "CHANGELOG.md",
     "docs/architecture.md",
+    "docs/batch.md",
     "docs/cli.md",
     "docs/controls.md",
     "docs/film.md",
     "docs/guide.md",
     "docs/performance.md",
     "docs/presets.md",
+    "docs/scale.md",
     "training/README.md",
 )
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -165,13 +167,15 @@ def test_the_architecture_names_every_module_and_no_other():
     source = ROOT / "src" / "impasto"
     page = read_page("docs/architecture.md")
     tree = next(block for _, block in find_fences("text", "docs/architecture.md") if block.startswith("src/impasto/"))
-    listed, folder = set(), ""
+    listed, folders = set(), [""]
     for line in tree.splitlines()[1:]:
         name = re.match(r"([│├└─\s]*)([\w./]+)", line)
+        if name:
+            del folders[len(name[1]) // 4 :]
         if name and name[2].endswith("/"):
-            folder = name[2]
+            folders.append(folders[-1] + name[2])
         elif name and name[2].endswith((".py", ".safetensors")):
-            listed.add((folder if len(name[1]) > 4 else "") + name[2])
+            listed.add(folders[-1] + name[2])
     modules = {
         path.relative_to(source).as_posix() for path in source.rglob("*") if path.suffix in (".py", ".safetensors")
     }

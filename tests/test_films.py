@@ -167,6 +167,17 @@ def test_colours_do_not_pump(tmp_path: Path, inputs: dict[str, Any], color: str)
 # In and out
 
 
+def test_sizes_go_by_the_rule_and_paintings_come_in_folders(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    source = write_clip(tmp_path / "a.mp4", make_pan(2, 96, 64))
+    (tmp_path / "paintings").mkdir()
+    for seed in (1, 2):
+        files.write(make_picture(60, 60, seed), tmp_path / "paintings" / f"{seed}.png")
+    inputs["paintings"] = tmp_path / "paintings"
+    for rule, size in (("shortest", (96, 64)), ("area", (78, 52)), ("shrink", (64, 42)), ("height", (96, 64))):
+        paint(source, tmp_path / f"{rule}.mkv", inputs, fit=rule, frame_steps=1, steps=1)
+        assert next(iter(Film(tmp_path / f"{rule}.mkv"))).rgb.shape[2:] == size[::-1]
+
+
 @pytest.mark.parametrize("name", ["b.gif", "b.webp", "b.png", "b", "b_%02d.jpg", "b.mkv", "b.mov"])
 def test_all_kinds_are_written(tmp_path: Path, inputs: dict[str, Any], name: str) -> None:
     source = write_clip(tmp_path / "a.mp4", make_pan(3), sound="aac")

@@ -6,14 +6,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import torch
 from pydantic import ValidationError
 
 from impasto.errors import UsageError
 from impasto.jobs import Job, Keeping, Run, check_keeping
 from impasto.painting.hardware import choose_device, choose_dtype
 from impasto.painting.painter import Painter
-from impasto.perception import weights
+from impasto.painting.shelf import Shelf
 from impasto.perception.network import VGG19_DEPTHS, plan_layers
 from impasto.pictures import files
 from impasto.pictures.files import Picture
@@ -178,11 +177,13 @@ def start(
     return _begin(chosen, picture, read_paintings(every, chosen, picture), fetch_progress=fetch_progress)
 
 
-def start_job(job: Job, fetch_progress: FetchProgress | None = None) -> Run:
+def start_job(job: Job, fetch_progress: FetchProgress | None = None, shelf: Shelf | None = None) -> Run:
     """Check that the job's output can be written, read its pictures, load its network, and return its Run.
 
-    `fetch_progress` is told (bytes done, bytes in all) where a network has to be fetched. Errors as for `paint`.
+    `fetch_progress` is told (bytes done, bytes in all) where a network has to be fetched. `shelf` keeps the network and
+    the paintings' styles for the next job. Errors as for `paint`.
     """
+    shelf = shelf or Shelf()
     paintings, settings = unfold(job.paintings, job.settings)
     photo = None if job.photo is None else files.read(job.photo)
     inputs = _list_inputs(settings, job.photo, *paintings)
@@ -197,7 +198,8 @@ def start_job(job: Job, fetch_progress: FetchProgress | None = None) -> Run:
         )
     if job.recipe_file:
         check_recipe_file(job.recipe_file, inputs=inputs, overwrite=job.overwrite)
-    run = _begin(settings, photo, read_paintings(paintings, settings, photo), job, fetch_progress)
+    read = read_paintings(paintings, settings, photo, shelf.read_painting)
+    run = _begin(settings, photo, read, job, fetch_progress, shelf)
     if job.recipe == "embed":
         _check_room(run, job.output)
     return run
@@ -209,7 +211,9 @@ def _begin(
     paintings: Sequence[Picture],
     job: Job | None = None,
     fetch_progress: FetchProgress | None = None,
+    shelf: Shelf | None = None,
 ) -> Run:
+    shelf = shelf or Shelf()
     _check_settings(settings, photo)
     plan, taps = plan_layers(VGG19_DEPTHS), {**settings.content_seen, **settings.style_taps}
     for tap in taps:
@@ -217,24 +221,13 @@ def _begin(
             raise UsageError(f"There is no tap {tap!r}: VGG-19 has two layers in blocks 1 and 2, four in 3 to 5.")
     device = choose_device(settings.device)
     precision = choose_dtype(settings.precision, device)
-    network = weights.load(
-        settings.network,
-        layout=settings.layout,
-        cut=max(taps, key=plan.index),
-        pooling=settings.pooling,
-        rounding=settings.pooling_rounding,
-        scaling=settings.input_scaling,
-        padding=settings.padding,
-        keep_activation_size=settings.pooling_gain,
-        progress=fetch_progress,
-    ).to(device, precision)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+    network = shelf.load_network(settings, max(taps, key=plan.index), device, precision, fetch_progress)
     begin = None if settings.init in BEGINNINGS else read_beginning(settings.init)
     keep = read_keep(settings, photo) if photo else None
     seen = without(photo, keep) if photo else None
     parts, notes = plan_parts(settings, seen, paintings)
     sources = place_paintings(settings, seen, paintings, parts, device)
-    painter = Painter(network, settings, to_source(seen, device) if seen else None, sources, begin)
+    painter = Painter(network, settings, to_source(seen, device) if seen else None, sources, begin, shelf.palette)
     painter.notes += notes
     first = job.first if job else None
     paths = [painting.source for painting in paintings]

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ValidationError
+from torch import Tensor
 
 from impasto import api
 from impasto.errors import PictureError, UsageError
 from impasto.jobs import Run
+from impasto.painting.style import Source
 from impasto.pictures import files
+from impasto.pictures.folders import unfold
+from impasto.pictures.sizes import measure_side
 from impasto.recipes.inputs import weigh
 from impasto.recipes.storage import check_recipe_file
 from impasto.settings import Settings
@@ -76,7 +80,8 @@ def film(
 
 def start_film(job: FilmJob, fetch_progress: api.FetchProgress | None = None) -> FilmRun:
     """Look through the film, check that the job can be done, and return its FilmRun. Errors as for `film`."""
-    job = job.anchored()
+    paintings, settings = unfold(job.paintings, job.settings)
+    job = job.model_copy(update={"paintings": tuple(paintings), "settings": settings}).anchored()
     inputs = job.list_inputs()
     check_output(job.output, inputs, None, job.overwrite, False)
     if kind_of(job.output) == "pictures" and job.gives_frames and folder_for(job.output) == folder_for(job.source):
@@ -136,6 +141,25 @@ def resume_film(path: PathLike, fetch_progress: api.FetchProgress | None = None)
         raise
 
 
+def start_shot(folder: Path, frames: range, fetch_progress: api.FetchProgress | None = None) -> FilmSequence:
+    """Paint one shot of a film that `start_film` has begun and holds: an iterator of FrameSteps, kept in its folder.
+
+    Errors: PictureError where the folder can't be read.
+    """
+    storage = Storage(folder, shot=frames.start)
+    job = FilmJob.model_validate(storage.open()["job"])
+    reader, timeline = _look_through(job)
+    gathered = _gather(job, timeline, fetch_progress)
+    return _assemble(job, reader, timeline, storage, gathered, [], only=frames).sequence
+
+
+class _Nobody:
+    """Who paints a shot shows it to nobody: the film is written by who has them all."""
+
+    def show(self, turn: int, frame: int, picture: Tensor, photo: Source) -> None:
+        """Show nothing."""
+
+
 def _look_through(job: FilmJob) -> tuple[Reader, Timeline]:
     reader = open_reader(job.source, job.options.rate)
     return reader, survey(reader, _choose(job.options))
@@ -163,12 +187,13 @@ def _assemble(
     gathered: Run,
     notes: list[str],
     unfinished: str | None = None,
+    only: range | None = None,
 ) -> FilmRun:
     options, kind = job.options, kind_of(job.output)
-    width, height = choose_size(
-        timeline.width, timeline.height, job.settings.size, even=kind == "film" and options.codec == "h264"
-    )
-    settings = job.settings.model_copy(update={"size": max(width, height)})
+    even, rule = kind == "film" and options.codec == "h264", job.settings.fit
+    width, height = choose_size(timeline.width, timeline.height, job.settings.size, even, rule)
+    rule = "longest" if rule == "area" else rule  # whose side is no whole number
+    settings = job.settings.model_copy(update={"size": int(measure_side(width, height, rule)), "fit": rule})
     sources = _Sources(reader, timeline, (width, height), options, storage.folder)
     shown = sources.open_photos(1)
     photos = sources.open_photos(1 + max(options.look_back))
@@ -200,8 +225,9 @@ def _assemble(
         () if options.cuts == "none" else timeline.cuts,
         options,
         storage,
-        delivery,
+        delivery if only is None else _Nobody(),
         repeating=not places,
+        only=only,
     )
     recipe = gathered.recipe().model_copy(update={"photo": weigh_source(job)})
     return FilmRun(job, sequence, delivery, storage, recipe, [*reader.notes, *gathered.notes, *notes])

@@ -1,6 +1,6 @@
 """Photo and paintings made ready to paint with: read, seen to be visible, coloured, sized, weighed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -29,10 +29,15 @@ def measure_canvas(settings: Settings, photo: Picture | None) -> tuple[int, int]
     return fit(width, height, settings.size, settings.fit)
 
 
-def read_paintings(paintings: Sequence[Any], settings: Settings, photo: Picture | None) -> list[Picture]:
-    """Read paintings, paths or PIL images; many of them no larger than they are painted with."""
+def read_paintings(
+    paintings: Sequence[Any],
+    settings: Settings,
+    photo: Picture | None,
+    read: Callable[[Any], Picture] = files.read,
+) -> list[Picture]:
+    """Read paintings, paths or PIL images, by `read`; many of them no larger than they are painted with."""
     if len(paintings) <= MANY or settings.style_mask or settings.style_labels:  # whose aspect is compared to theirs
-        return [files.read(painting) for painting in paintings]
+        return [read(painting) for painting in paintings]
     canvas, lengths = measure_canvas(settings, photo), spread(settings.style_size, len(paintings))
     rule = "longest" if settings.fit == "shrink" else settings.fit
     side = measure_side(*canvas, rule)

@@ -28,6 +28,7 @@ from impasto.apps.arguments import (
     output_option,
     stem_of,
 )
+from impasto.apps.batch.command import batch
 from impasto.apps.films import film, resume
 from impasto.apps.networks import networks
 from impasto.apps.options import read_settings, with_settings
@@ -70,6 +71,7 @@ app.command(texture)
 app.command(film)
 app.command(resume)
 app.command(regions)
+app.command(batch)
 
 
 @app.default

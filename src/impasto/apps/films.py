@@ -9,6 +9,8 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from impasto.apps.arguments import OUTPUT, Keeping, Overwrite, Paintings, RecipeFile, Silent, free_name
+from impasto.apps.batch.arguments import WORKERS, Address, EngineName, Memory, Threads, check_engine
+from impasto.apps.batch.machine import read_bytes
 from impasto.apps.film_progress import film_reporter
 from impasto.apps.interrupts import Interrupts
 from impasto.apps.options import read_knobs, read_settings, with_settings
@@ -22,6 +24,7 @@ from impasto.video.options import FilmOptions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from impasto.apps.batch.running import Plan
     from impasto.video.run import FilmRun
 
 SourceFilm = Annotated[
@@ -38,6 +41,15 @@ FilmOutput = Annotated[
         group=OUTPUT,
         help="where the film goes: .mp4, .mov, .mkv, .gif, .webp, .png, a folder, or a pattern: painted/%04d.png",
         show_default="FILM_PAINTING with FILM's suffix, or .mp4, numbered if that exists",
+    ),
+]
+ShotWorkers = Annotated[
+    int | None,
+    Parameter(
+        group=WORKERS,
+        validator=Number(gte=1),
+        show_default="one shot after the other, with all threads",
+        help="how many shots are painted at one time, one for each core at best [1 or more]",
     ),
 ]
 SavedFrames = Annotated[
@@ -59,19 +71,29 @@ def film(
     recipe: Keeping = "embed",
     recipe_file: RecipeFile = None,
     quiet: Silent = False,
+    engine: EngineName = "local",
+    address: Address = None,
+    workers: ShotWorkers = None,
+    threads: Threads = None,
+    memory: Memory = None,
     **given: Any,
 ) -> int:
     """Repaint a FILM in the style of one or more PAINTINGs, without flicker.
 
     What is painted is kept in a folder beside the output, OUTPUT.film: the film so far can be played
-    from there, and impasto resume OUTPUT goes on with it after any end. Takes impasto[video].
+    from there, and impasto resume OUTPUT goes on with it after any end. With --workers or --engine
+    ray, shots are painted side by side. Takes impasto[video].
     """
+    check_engine(engine, address)
+    limit = read_bytes(memory) if memory else None
     options = read_knobs(FilmOptions, {name: given.pop(name) for name in [*given] if name in FilmOptions.model_fields})
     settings = read_settings(given)
     with Interrupts("" if quiet else NOTICE) as interrupts:
         films = _import_films()
+        from impasto.apps.batch.running import Plan
         from impasto.video.job import FilmJob
 
+        together = Plan(engine, address, "shared", workers, threads, limit) if workers or engine == "ray" else None
         job = FilmJob(
             source=source,
             paintings=paintings,
@@ -84,7 +106,9 @@ def film(
             recipe_file=recipe_file,
         )
         with download(settings.network, quiet) as fetching:
-            return paint_film(lambda: films.start_film(job, fetching), job.output, interrupts, quiet)
+            return paint_film(
+                lambda: films.start_film(job, fetching), job.output, interrupts, quiet, settings, together
+            )
 
 
 def resume(
@@ -119,19 +143,30 @@ def is_film(file: Path) -> bool:
     return True
 
 
-def paint_film(begin: "Callable[[], FilmRun]", output: Path, interrupts: Interrupts, quiet: bool) -> int:
+def paint_film(
+    begin: "Callable[[], FilmRun]",
+    output: Path,
+    interrupts: Interrupts,
+    quiet: bool,
+    settings: Settings | None = None,
+    together: "Plan | None" = None,
+) -> int:
     """Paint, show it, and write the film, or what there is of it after a failure or an interrupt.
 
-    `output` is what the film is called in the end.
+    `output` is what the film is called in the end. `together`, where it is given, has its shots painted side by side.
     """
     run: FilmRun | None = None
     failure: BaseException | None = None
     seconds = 0.0
     try:
         run = begin()
+        if together and settings:
+            from impasto.apps.batch.shots import paint_shots
+
+            paint_shots(run, settings, together, interrupts, quiet)
         with film_reporter(quiet) as shown:
             told = 0
-            for step in run:
+            for step in run if not interrupts.asked else ():
                 interrupts.mode = "ask"
                 seconds = shown.step(step)
                 for note in run.notes[told:]:

@@ -15,6 +15,7 @@ PAGES: tuple[list[str], ...] = (
     ["film"],
     ["resume"],
     ["regions"],
+    ["batch"],
     ["networks"],
     ["networks", "list"],
     ["networks", "fetch"],

@@ -1,5 +1,6 @@
 """What a picture is painted from, known by its digest: written down, and found again where it has moved."""
 
+import functools
 import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,14 @@ from impasto.textures import TEXTURE
 
 
 def weigh(path: Path) -> Ingredient:
-    """Write down a file: its name, its length, its digest."""
-    return Ingredient(name=plain_name(path) or "_", bytes=path.stat().st_size, sha256=digest_file(path))
+    """Write down a file: its name, its length, its digest, which is remembered until the file changes."""
+    state = path.stat()
+    return _weigh(path, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _weigh(path: Path, length: int, _: int) -> Ingredient:
+    return Ingredient(name=plain_name(path) or "_", bytes=length, sha256=digest_file(path))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from impasto.errors import PictureError, UsageError
 from impasto.pictures.sizes import fit, resize
+from impasto.values import Fit
 
 THUMB = 64  # longer side on which shots are told apart
 CUT = 12 / 255  # mean difference of two thumbnails from which there may be a cut between them
@@ -194,9 +195,9 @@ def show_size(frame: Frame) -> tuple[int, int]:
     return width, max(1, round(height / frame.aspect))
 
 
-def choose_size(width: int, height: int, longer: int, even: bool) -> tuple[int, int]:
-    """Give the size to paint at, `longer` on its longer side; `even` sides where a codec takes no others."""
-    wide, high = fit(width, height, longer)
+def choose_size(width: int, height: int, side: int, even: bool, rule: Fit = "longest") -> tuple[int, int]:
+    """Give the size to paint at, by the rule; `even` sides where a codec takes no others."""
+    wide, high = fit(width, height, side, rule)
     return (max(2, wide // 2 * 2), max(2, high // 2 * 2)) if even else (wide, high)
 
 

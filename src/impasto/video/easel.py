@@ -13,6 +13,8 @@ from impasto.painting.style import Source
 from impasto.settings import Settings
 from impasto.video.masks import Mask
 
+CARRIED = {"init": "the last picture", "init_blur": 0.0, "init_noise": 0.0}
+
 
 class PainterEasel:
     """Paints frames with one network, one set of paintings, and their styles captured once."""
@@ -25,7 +27,7 @@ class PainterEasel:
 
     def begin(self, frame: int, photo: Source, canvas: Tensor | None) -> Painter:
         """Paint a frame, counted from 0, as a single picture is painted, from `canvas` where it is given."""
-        settings = self.settings if canvas is None else self.settings.model_copy(update={"init": "canvas"})
+        settings = self.settings if canvas is None else self.settings.model_copy(update=CARRIED)
         begins = self.begins if canvas is None else canvas
         return Painter(self.network, settings, self._move(photo), self._place(frame), begins, self.palette)
 

@@ -69,6 +69,24 @@ class FilmRun:
         return self._sequence.frames
 
     @property
+    def sequence(self) -> FilmSequence:
+        """What paints the frames."""
+        return self._sequence
+
+    def list_shots(self) -> list[range]:
+        """List the frames of each part that can be painted without the others, and is not finished yet."""
+        last = self._job.options.passes
+        return [
+            shot
+            for shot in self._sequence.list_shots()
+            if not all(self._storage.is_done(turn, frame) for turn in range(1, last + 1) for frame in shot)
+        ]
+
+    def take_in(self) -> None:
+        """Take in what others have painted, who were given shots; it is not painted again."""
+        self._storage.take_in()
+
+    @property
     def done(self) -> int:
         """How many frames from the first on have been painted at least once."""
         return next((it for it in range(self.frames) if self._storage.latest(it) is None), self.frames)

@@ -50,8 +50,8 @@ class Audience(Protocol):
 class FilmSequence:
     """An iterator of FrameSteps over all frames and turns; what is done already is left out.
 
-    `cuts` are the frames, counted from 0, that begin a shot. With `repeating`, a frame that is the one before again
-    keeps its picture.
+    `cuts` are the frames, counted from 0, that begin a shot; `only` those to paint, whole shots. With `repeating`, a
+    frame that is the one before again keeps its picture.
     """
 
     def __init__(
@@ -65,11 +65,12 @@ class FilmSequence:
         storage: Storage,
         audience: Audience,
         repeating: bool = True,
+        only: range | None = None,
     ) -> None:
         self.easel, self.photos, self.frames, self.options = easel, photos, frames, options
         self.storage, self.audience = storage, audience
         self.width, self.height = size
-        self.repeating = repeating
+        self.repeating, self.only = repeating, range(frames) if only is None else only
         self.starts = sorted({0, *cuts})
         self.notes: list[str] = []
         self.painter: Painter | None = None
@@ -92,7 +93,7 @@ class FilmSequence:
         with ThreadPoolExecutor(1, "impasto-keep") as keeper:
             try:
                 for turn in range(1, self.options.passes + 1):
-                    order = [*range(self.frames)] if turn % 2 else [*reversed(range(self.frames))]
+                    order = [*self.only] if turn % 2 else [*reversed(self.only)]
                     left = [frame for frame in order if not self.storage.is_done(turn, frame)]
                     with Scout(self.photos, left, self._neighbours(turn)) as scout:
                         for ready in scout:
@@ -100,11 +101,16 @@ class FilmSequence:
             finally:
                 self._settle()
 
+    def list_shots(self) -> list[range]:
+        """List the frames of each part of the film that can be painted without the others."""
+        starts = self.starts if self.options.cuts == "fresh" else [0]
+        return [range(*self._shot(start)) for start in starts] if len(starts) > 1 else [range(self.frames)]
+
     def _neighbours(self, turn: int) -> dict[int, list[int]]:
         """List the frames to which each frame's motion is wanted, in the order of their weight."""
         back = self.options.look_back if self.options.temporal_weight else (1,)
         found = {}
-        for frame in range(self.frames):
+        for frame in self.only:
             start, end = self._shot(frame)
             others = [frame - far for far in sorted({1, *back})] if turn == 1 else [frame - 1, frame + 1]
             found[frame] = [other for other in others if start <= other < end]
@@ -215,8 +221,11 @@ class FilmSequence:
         return self.storage.picture(turn, frame) if known is None else known
 
     def _recall(self, turn: int, frame: int) -> dict[str, Any]:
-        """Return what is known from the frame that was painted before this one."""
+        """Return what is known from the frame of its shot that was painted before this one."""
         before = frame - 1 if turn % 2 else frame + 1
+        start, end = self._shot(frame)
+        if not start <= before < end and self.options.cuts == "fresh":
+            return {}
         if self._record[:2] == (turn, before):
             return self._record[2]
         return self.storage.record(turn, before) if self.storage.is_done(turn, before) else {}

@@ -18,6 +18,7 @@ from impasto.pictures.targets import written_whole
 
 SUFFIX = ".film"
 PARTS = ".impasto-*.part"  # what was being written when the program was killed
+SHOT_LOGS = "shot*.jsonl"
 PLAN, LOG, LOCK, SO_FAR = "film.json", "log.jsonl", "lock", "so_far.mp4"
 
 
@@ -37,8 +38,10 @@ def folder_of(output: Path) -> Path:
 class Storage:
     """The folder of one film: its plan, and of each pass the pictures with what is to be known of them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, shot: int | None = None) -> None:
+        """Open it for all of a film, or for one shot of it alone, that begins at a frame and has a log of its own."""
+        self.folder, self.shot = folder, shot
+        self._log = folder / (LOG if shot is None else f"shot{shot + 1:06}.jsonl")
         self._lock = FileLock(folder / LOCK)
         self._records: dict[tuple[int, int], dict[str, Any]] = {}
 
@@ -69,21 +72,28 @@ class Storage:
     def open(self) -> dict[str, Any]:
         """Return the plan of a film that was begun, and take in what is done of it.
 
-        Raises PictureError where it is damaged, or another program is painting it.
+        A shot is opened while whoever gives out the shots holds the film. Raises PictureError where it is damaged, or
+        another program is painting it.
         """
-        self._take()
+        if self.shot is None:
+            self._take()
         try:
             plan = json.loads((self.folder / PLAN).read_text(encoding="utf-8"))
-            log = (self.folder / LOG).read_bytes() if (self.folder / LOG).exists() else b""
-        except (OSError, ValueError) as error:
+            self.take_in()
+        except (OSError, ValueError, KeyError) as error:
             raise PictureError(f"{self.folder} is damaged ({error}): begin the film again with --overwrite") from None
-        whole = log[: log.rfind(b"\n") + 1]  # a line that was being written is cut off, and its frame done again
-        if len(whole) < len(log):
-            os.truncate(self.folder / LOG, len(whole))
-        for line in whole.splitlines():
-            record = json.loads(line)
-            self._records[record["pass"], record["frame"]] = record
         return dict(plan)
+
+    def take_in(self) -> None:
+        """Take in what is done, by others too."""
+        for path in (self.folder / LOG, *sorted(self.folder.glob(SHOT_LOGS))):
+            log = path.read_bytes() if path.exists() else b""
+            whole = log[: log.rfind(b"\n") + 1]  # a line that was being written is cut off, and its frame done again
+            if len(whole) < len(log) and (path == self._log or self.shot is None):
+                os.truncate(path, len(whole))
+            for line in whole.splitlines():
+                record = json.loads(line)
+                self._records[record["pass"], record["frame"]] = record
 
     def write_plan(self, plan: str) -> None:
         """Write the plan, whole or not at all."""
@@ -98,12 +108,12 @@ class Storage:
         files.write(kept, path, overwrite=True)
         line = {"pass": turn, "frame": frame, **record}
         try:
-            with (self.folder / LOG).open("ab") as log:
+            with self._log.open("ab") as log:
                 log.write(json.dumps(line).encode() + b"\n")
                 log.flush()
                 os.fsync(log.fileno())
         except OSError as error:
-            raise PictureError(f"{self.folder / LOG} can't be written, {error.strerror}: make room") from error
+            raise PictureError(f"{self._log} can't be written, {error.strerror}: make room") from error
         self._records[turn, frame] = line
         return kept
 
@@ -153,6 +163,8 @@ def empty(folder: Path) -> None:
             inner.rmdir()
     for name in (PLAN, LOG, SO_FAR, LOCK):
         (folder / name).unlink(missing_ok=True)
+    for log in folder.glob(SHOT_LOGS):
+        log.unlink()
     for part in [*folder.glob(PARTS), *folder.glob("whole.*")]:
         part.unlink()
     with suppress(OSError):

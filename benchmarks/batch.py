@@ -1,0 +1,110 @@
+"""How many pictures an hour: a shell loop, the local engine, and Ray on a cluster of this machine, in one run.
+
+    python benchmarks/batch.py [--quick] [--json FILE]
+
+All paint the same photos in the style of the same paintings, every pair, with the same settings: `impasto paint` in a
+loop, one after the other, as a shell would; `impasto batch --engine local`; `impasto batch --engine ray`. Each side is
+timed whole, with everything that it starts. Ratios of throughput:
+
+    local_over_loop     pictures a second of the local engine over those of the loop
+    ray_over_local      of Ray over those of the local engine
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from machine import describe
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared" / "images"
+IMPASTO = [sys.executable, "-m", "impasto"]
+
+
+def paint_in_a_loop(photos: Sequence[Path], paintings: Sequence[Path], output: Path, size: int) -> None:
+    """Paint as a shell loop does: a process for each picture."""
+    output.mkdir()
+    for photo in photos:
+        for painting in paintings:
+            target = output / f"{photo.stem}_{painting.stem}.png"
+            run("paint", photo, painting, "--size", size, "--output", target, "--quiet")
+
+
+def paint_as_batch(engine: str) -> Callable[[Sequence[Path], Sequence[Path], Path, int], None]:
+    """Return what paints with one command."""
+
+    def paint(photos: Sequence[Path], paintings: Sequence[Path], output: Path, size: int) -> None:
+        run("batch", *photos, "--style", *paintings, "--size", size, "--output", output, "--quiet", "--engine", engine)
+
+    return paint
+
+
+def run(*words: object) -> None:
+    """Run impasto; what it prints is of no interest here, unless it fails."""
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    subprocess.run([*IMPASTO, *map(str, words)], check=True, stdout=subprocess.DEVNULL, env=environment)
+
+
+SIDES = {"loop": paint_in_a_loop, "local": paint_as_batch("local"), "ray": paint_as_batch("ray")}
+
+
+def find_pictures(photos: int, paintings: int) -> tuple[list[Path], list[Path]]:
+    """Take photos and paintings from a folder beside the project, or else the project's own three paintings."""
+    examples = sorted((ROOT / "examples").glob("*.jpg"))
+    found = sorted(SHARED.glob("train/*.jpg"))[:photos] or examples
+    return found, (sorted(SHARED.glob("paintings/*.jpg")) or examples)[:paintings]
+
+
+def measure(photos: Sequence[Path], paintings: Sequence[Path], size: int, sides: Sequence[str]) -> dict[str, float]:
+    """Return the seconds that each side takes for all pairs."""
+    seconds = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for side in sides:
+            print(f"{side}: {len(photos) * len(paintings)} pictures", file=sys.stderr, flush=True)
+            started = time.perf_counter()
+            SIDES[side](photos, paintings, Path(folder) / side, size)
+            seconds[side] = time.perf_counter() - started
+    return seconds
+
+
+def summarise(seconds: dict[str, float], pictures: int) -> dict[str, Any]:
+    """Return the figures: seconds a picture, and ratios of throughput."""
+    figures: dict[str, Any] = {
+        "pictures": pictures,
+        "seconds": seconds,
+        "seconds_a_picture": {side: spent / pictures for side, spent in seconds.items()},
+    }
+    for name, (fast, slow) in {"local_over_loop": ("local", "loop"), "ray_over_local": ("ray", "local")}.items():
+        if fast in seconds and slow in seconds:
+            figures[name] = seconds[slow] / seconds[fast]
+    return figures
+
+
+def main() -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--photos", type=int, default=24)
+    parser.add_argument("--paintings", type=int, default=3)
+    parser.add_argument("--size", type=int, default=256, help="longer side in pixels")
+    parser.add_argument("--quick", action="store_true", help="4 photos and 3 paintings")
+    parser.add_argument("--only", type=lambda text: text.split(","), default=[*SIDES], metavar="SIDE,...")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    arguments = parser.parse_args()
+    photos, paintings = find_pictures(4 if arguments.quick else arguments.photos, arguments.paintings)
+    seconds = measure(photos, paintings, arguments.size, arguments.only)
+    figures = {"machine": describe("cpu"), "size": arguments.size, **summarise(seconds, len(photos) * len(paintings))}
+    print(json.dumps(figures, indent=1))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

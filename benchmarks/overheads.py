@@ -1,0 +1,198 @@
+"""What a batch costs beside painting: planning, finding what is finished, handing tasks out, files through Ray.
+
+python benchmarks/overheads.py [--pictures 500] [--json FILE]
+
+plan_s              for one picture: its recipe written down, its place checked
+scan_s              for one finished picture: its recipe read and compared
+local_task_s        for one task that fails at once, handed to a process and heard of, with two workers
+ray_task_s          the same with two actors of a cluster on this machine
+ray_put_s_per_mb    a megabyte through Ray's object store to a worker
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+
+from impasto.apps.batch.cluster import RayCrew, connect
+from impasto.apps.batch.commissions import Commission
+from impasto.apps.batch.foreman import Crew, Foreman
+from impasto.apps.batch.local import LocalCrew
+from impasto.apps.batch.naming import name_outputs
+from impasto.apps.batch.stock import take_stock
+from impasto.apps.batch.tasks import Arrived, Event, Failed, Task
+from impasto.jobs import Job
+from impasto.pictures import files
+from impasto.recipes.recipe import Result
+from impasto.recipes.writing import write_down
+from impasto.settings import Settings
+from machine import describe
+
+MEGABYTES = 64
+MOMENTS = sum(width * width + width + 1 for width in (64, 128, 256, 512, 512))  # numbers of float32
+
+
+def make_commissions(folder: Path, count: int) -> list[Commission]:
+    """Make so many pictures to paint, of one photo and one painting, that differ in their seeds."""
+    for name in ("photo.png", "painting.png"):
+        files.write(torch.rand(1, 3, 64, 64), folder / name)
+    return [
+        Commission(folder / "photo.png", (folder / "painting.png",), Settings(seed=seed, size=64))
+        for seed in range(count)
+    ]
+
+
+def finish(commission: Commission, path: Path) -> None:
+    """Write a picture that counts as finished."""
+    recipe = write_down(commission.settings, commission.photo, commission.paintings, torch.device("cpu"), torch.float32)
+    result = Result(width=64, height=64, bits=8, quality=95, step=1, steps=1, losses={"total": 1.0})
+    text = recipe.model_copy(update={"result": result}).to_json()
+    files.write(torch.rand(1, 3, 64, 64), path, inscription=text)
+
+
+def time_stock(folder: Path, count: int) -> dict[str, float]:
+    """Time the planning of new pictures, and the finding of finished ones."""
+    commissions = make_commissions(folder, count)
+    names = name_outputs(commissions)
+    out = folder / "out"
+    out.mkdir()
+    before, started = held_memory(), time.perf_counter()
+    standings = take_stock(commissions, names, out, overwrite=False)
+    planned = time.perf_counter() - started
+    assert all(standing.job for standing in standings)
+    taken = held_memory() - before
+    for commission, name in zip(commissions, names, strict=True):
+        finish(commission, out / name)
+    started = time.perf_counter()
+    assert all(standing.finished for standing in take_stock(commissions, names, out, overwrite=False))
+    found = time.perf_counter() - started
+    return {
+        "plan_s": planned / count,
+        "scan_s": max(0.0, found - planned) / count,
+        "plan_bytes": max(0, taken) / count,
+    }
+
+
+def held_memory() -> int:
+    """Return the bytes that this process has now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def time_tasks(crew: Crew, folder: Path, count: int) -> float:
+    """Time the handing out of tasks that fail at once, as their photo is not there; seconds for each."""
+    job = Job(
+        photo=folder / "gone.png", paintings=(folder / "painting.png",), output=folder / "picture.png", quality=95
+    )
+    tasks = [Task(number, job, 1, 1, folder / "checkpoint", {}, folder) for number in range(count)]
+    moments: list[float] = []
+
+    def hear(event: Event) -> None:
+        assert isinstance(event, Arrived | Failed), event
+        moments.append(time.perf_counter())
+
+    Foreman(crew, hear).work(tasks, lambda: False)
+    rest = moments[count // 4 :]  # the workers have started
+    return (rest[-1] - rest[0]) / (len(rest) - 1)
+
+
+@ray.remote
+def weigh(data: bytes) -> int:
+    """Receive bytes on a worker."""
+    return len(data)
+
+
+def time_store() -> float:
+    """Time bytes through the object store to a worker and back to its answer; seconds for a megabyte."""
+    data = bytes(MEGABYTES * 10**6)
+    ray.get(weigh.remote(b""))
+    started = time.perf_counter()
+    assert ray.get(weigh.remote(ray.put(data))) == len(data)
+    return (time.perf_counter() - started) / MEGABYTES
+
+
+@ray.remote(resources={"never": 1})
+def idle() -> None:
+    """Wait for ever."""
+
+
+def time_wait(workers: int = 1000) -> float:
+    """Time one look through so many workers that have nothing to say."""
+    awaited = [idle.remote() for _ in range(workers)]
+    rounds = 20
+    started = time.perf_counter()
+    for _ in range(rounds):
+        ray.wait(awaited, num_returns=1, timeout=0, fetch_local=False)
+    return (time.perf_counter() - started) / rounds
+
+
+@ray.remote
+class Tiles:
+    """Has the moments of some tiles of a picture."""
+
+    def __init__(self) -> None:
+        self.moments = torch.zeros(MOMENTS).numpy()
+
+    def measure(self) -> Any:
+        """Return the moments of its tiles."""
+        return self.moments
+
+    def go_on(self, gradients: Any) -> float:
+        """Take the gradients of all moments."""
+        return float(gradients[0])
+
+
+def time_reduce() -> float:
+    """Time what is sent at each step of one picture whose tiles two actors have."""
+    tiles = [Tiles.remote(), Tiles.remote()]  # type: ignore[attr-defined]
+    rounds = 20
+    for number in range(rounds + 3):
+        if number == 3:
+            started = time.perf_counter()
+        measured = ray.get([each.measure.remote() for each in tiles])
+        gradients = ray.put(measured[0] + measured[1])
+        ray.get([each.go_on.remote(gradients) for each in tiles])
+    return (time.perf_counter() - started) / rounds
+
+
+def measure(folder: Path, count: int, sides: Sequence[str]) -> dict[str, float]:
+    """Measure all of it."""
+    figures = time_stock(folder, count)
+    if "local" in sides:
+        local = LocalCrew(2, 1)
+        figures["local_task_s"] = time_tasks(local, folder, 4 * count)
+        local.close()
+    if "ray" in sides:
+        with connect(None, 2):
+            crew = RayCrew(1, 1, "shared", 2, on_gpu=False)
+            figures["ray_task_s"] = time_tasks(crew, folder, 4 * count)
+            crew.close()
+            figures["ray_put_s_per_mb"] = time_store()
+            figures["ray_wait_s"] = time_wait()
+            figures["reduce_s"] = time_reduce()
+    return figures
+
+
+def main() -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=500)
+    parser.add_argument("--only", type=lambda text: text.split(","), default=["local", "ray"], metavar="ENGINE,...")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        figures = {"machine": describe("cpu"), **measure(Path(folder), arguments.pictures, arguments.only)}
+    print(json.dumps(figures, indent=1))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""What painters have in common, kept from one picture to the next: networks, styles, paintings as they were read."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from impasto.painting.style import Palette
+from impasto.perception import weights
+from impasto.perception.fetch import Progress
+from impasto.perception.network import Network
+from impasto.pictures import files
+from impasto.pictures.files import Picture
+from impasto.settings import Settings
+
+NETWORKS = 2  # kept at one time
+PICTURE_BYTES = 256_000_000  # of paintings kept at one time
+
+Kept = TypeVar("Kept")
+
+
+class Shelf:
+    """Keeps what the next painter can use again; a file that has changed is read anew.
+
+    Example: start_job(job, shelf=shelf)
+    """
+
+    def __init__(self) -> None:
+        self.palette = Palette()
+        self._networks: OrderedDict[Any, Network] = OrderedDict()
+        self._pictures: OrderedDict[Any, Picture] = OrderedDict()
+
+    def load_network(
+        self, settings: Settings, cut: str, device: torch.device, precision: torch.dtype, progress: Progress | None
+    ) -> Network:
+        """Return the network of the settings, cut after the layer `cut`, on a device. Errors: as weights.load."""
+
+        def load() -> Network:
+            network = weights.load(
+                settings.network,
+                layout=settings.layout,
+                cut=cut,
+                pooling=settings.pooling,
+                rounding=settings.pooling_rounding,
+                scaling=settings.input_scaling,
+                padding=settings.padding,
+                keep_activation_size=settings.pooling_gain,
+                progress=progress,
+            ).to(device, precision)
+            return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+        pooled = (settings.pooling, settings.pooling_rounding, settings.pooling_gain)
+        how = (settings.layout, cut, *pooled, settings.input_scaling, settings.padding, device, precision)
+        file = None if settings.network in weights.REGISTRY else _state(Path(settings.network).expanduser())
+        network = _keep(self._networks, (settings.network, file, *how), load)
+        while len(self._networks) > NETWORKS:
+            self._networks.popitem(last=False)
+        return network
+
+    def read_painting(self, path: Path) -> Picture:
+        """Return a painting as it was read; at least the last one is kept. Errors: as files.read."""
+        picture = _keep(self._pictures, (path, _state(path)), lambda: files.read(path))
+        while len(self._pictures) > 1 and sum(it.rgb.nbytes for it in self._pictures.values()) > PICTURE_BYTES:
+            self._pictures.popitem(last=False)
+        return picture
+
+
+def _keep(kept: OrderedDict[Any, Kept], key: Any, make: Callable[[], Kept]) -> Kept:
+    """Return what is kept under a key, or make it; it is the last to be let go."""
+    found = kept.pop(key) if key in kept else make()
+    kept[key] = found
+    return found
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """Return what changes when a file does; None where there is none, which its reader complains about."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
