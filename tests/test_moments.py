@@ -77,3 +77,18 @@ def test_the_sums_carry_a_gradient(mask: Tensor | None) -> None:
     measure(features, mask).outer.sum().backward()
     assert features.grad is not None
     assert features.grad.flatten().tolist() == [2, 4, 6, 8]
+
+
+def test_a_mask_of_some_rows_and_one_of_none() -> None:
+    features = draw(1, 3, 8, 6)
+    mask = torch.zeros(1, 1, 8, 6, dtype=torch.float64)
+    mask[..., 2:5, 1:4] = torch.rand(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = measure(features, mask)
+    f, weights = features[0].flatten(1), mask.flatten()
+    assert_same(found, Moments(weights.sum(), f @ weights, (f * weights) @ f.T))
+    nothing = measure(features, torch.zeros_like(mask))
+    assert not nothing.count
+    assert not nothing.total.any()
+    assert not nothing.outer.any()
+    half = measure(features.bfloat16(), torch.zeros(1, 1, 8, 6))
+    assert not half.outer.any()

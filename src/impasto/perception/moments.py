@@ -99,8 +99,8 @@ def read_moments(mask: Tensor | None) -> Reader:
 
 
 def _sum_up(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    f = _list_positions(x)
-    weights = torch.ones_like(f[:, :1]) if mask is None else mask.flatten()[:, None].to(f.dtype)  # (M, 1)
+    f = _list_positions(x) if mask is None else _list_positions(x)[_find_span(mask)]
+    weights = torch.ones_like(f[:, :1]) if mask is None else _list_weights(mask, f.dtype)  # (M, 1)
     weighed = f if mask is None else f * weights
     precise = torch.promote_types(f.dtype, torch.float32)
     count = torch.tensor(float(len(f)), dtype=precise, device=f.device) if mask is None else mask.to(precise).sum()
@@ -130,12 +130,31 @@ def _pull_sums(
     del count  # no feature changes it
     f = _list_positions(x)
     across = torch.zeros_like(f[0]).outer(f[0]) if outer is None else (outer + outer.T).to(f.dtype)
-    if g is not None and total is None and mask is None:
+    if mask is not None:
+        span, weights = _find_span(mask), _list_weights(mask, f.dtype)
+        pulled = _list_positions(torch.zeros_like(x) if g is None else g)
+        pulled[span].addmm_(f[span] * weights, across)  # written where it belongs: a map in between costs more
+        if total is not None:
+            pulled[span].addmm_(weights, total.to(f.dtype)[None])
+        return _as_map(pulled, x)
+    if g is not None and total is None:
         return _as_map(_list_positions(g).addmm_(f, across), x)
     pulled = torch.addmm(torch.zeros_like(f[0]) if total is None else total.to(f.dtype), f, across)
-    if mask is not None:
-        pulled *= mask.flatten()[:, None].to(f.dtype)
     return _as_map(pulled, x) if g is None else g.add_(_as_map(pulled, x))
+
+
+def _find_span(mask: Tensor) -> slice:
+    """The positions from the first row of a mask (1, 1, h, w) that counts anything to the last one."""
+    if mask.device.type != "cpu":  # to ask takes longer there than to go over all of them
+        return slice(None)
+    rows = mask[0, 0].amax(1).nonzero()[:, 0]
+    width = mask.shape[3]
+    return slice(int(rows[0]) * width, (int(rows[-1]) + 1) * width) if len(rows) else slice(0, 0)
+
+
+def _list_weights(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return what each position of the span counts (M, 1)."""
+    return mask.flatten()[_find_span(mask), None].to(dtype)
 
 
 def _list_positions(x: Tensor) -> Tensor:
