@@ -8,11 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impasto.errors import CheckpointError, PictureError
-from impasto.painting.checkpoint import Checkpoint, write_checkpoint
+from impasto.errors import CheckpointError, ImpastoError, PictureError
+from impasto.painting.checkpoint import Checkpoint, is_checkpoint, write_checkpoint
 from impasto.painting.painter import Painter, Step
 from impasto.painting.resuming import take_state
 from impasto.pictures.targets import check_place
+from impasto.recipes.identity import identify
+from impasto.recipes.recipe import Recipe
+from impasto.recipes.storage import read_recipe
 from impasto.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,6 +67,8 @@ def choose_path(job: "Job", seconds: float) -> Path | None:
     if job.checkpoint == "none" or (job.checkpoint == "auto" and seconds < LONG):
         return None
     path = path_beside(job.output) if job.checkpoint == "auto" else Path(job.checkpoint)
+    if os.path.lexists(path) and not is_checkpoint(path):
+        raise CheckpointError(f"{path} is there already and is no checkpoint: name another file with --checkpoint")
     if os.path.lexists(path) and not job.overwrite:
         raise CheckpointError(
             f"{path} is there already, from a painting that was not finished: impasto resume {path} goes on with it. "
@@ -76,6 +81,16 @@ def choose_path(job: "Job", seconds: float) -> Path | None:
 def path_beside(output: Path) -> Path:
     """Name the checkpoint of an output: beside it."""
     return output.with_name(output.name + SUFFIX)
+
+
+def is_left(path: Path, recipe: Recipe) -> bool:
+    """Is a file an unfinished picture of a recipe, or that recipe in a file, which the finished one may replace?"""
+    try:
+        there = read_recipe(path)
+    except ImpastoError:
+        return False
+    unfinished = there.result is not None and there.result.step < there.result.steps
+    return unfinished and identify(there) == identify(recipe)
 
 
 def absolute(job: "Job") -> "Job":
