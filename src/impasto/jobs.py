@@ -11,7 +11,7 @@ from torch import Tensor
 
 from impasto.amounts import parse_bytes
 from impasto.errors import UsageError
-from impasto.keeping import Keeper, absolute, choose_path, is_left, read_step
+from impasto.keeping import Keeper, choose_path, is_left, read_step
 from impasto.painting.checkpoint import Checkpoint
 from impasto.painting.painter import Painter, Step
 from impasto.painting.plan import Plan, estimate
@@ -59,6 +59,26 @@ class Job(BaseModel):
     def preview(self) -> Path:
         """Where the previews go."""
         return self.output.with_name(f"{self.output.stem}.preview{self.output.suffix}")
+
+
+def absolute(job: Job) -> Job:
+    """Name all files of a job so that they are found from any folder."""
+    settings, values = job.settings, dict[str, object]()
+    for name, place, file in settings.files():
+        value = values.get(name, getattr(settings, name))
+        whole = str(Path(file).absolute())
+        values[name] = whole if isinstance(value, str) else (*value[:place], whole, *value[place + 1 :])  # type: ignore[index]
+    if Path(settings.network).expanduser().is_file():
+        values["network"] = str(Path(settings.network).expanduser().absolute())
+    return job.model_copy(
+        update={
+            "photo": job.photo and job.photo.absolute(),
+            "paintings": tuple(path.absolute() for path in job.paintings),
+            "output": job.output.absolute(),
+            "recipe_file": job.recipe_file and job.recipe_file.absolute(),
+            "settings": settings.model_copy(update=values),
+        }
+    )
 
 
 class Run:
@@ -120,9 +140,12 @@ class Run:
             self._plan = estimate(self._painter, limit)
         self.plan.apply(self._painter)
         plan, self._prepared = self.plan, True
-        if self._job and self.keeper is None and (path := choose_path(self._job, plan.chosen.seconds)):
-            texts = {"job": absolute(self._job).model_dump_json(), "recipe": self._recipe.to_json()}
-            self.keeper = Keeper(path, texts)
+        if (job := self._job) is None:
+            return
+        inputs, seconds = [*([job.photo] if job.photo else []), *job.paintings], plan.chosen.seconds
+        if path := choose_path(job.checkpoint, seconds, job.output, inputs=inputs, overwrite=job.overwrite):
+            texts = {"job": absolute(job).model_dump_json(), "recipe": self._recipe.to_json()}
+            self.keeper = Keeper(path.absolute(), texts)
 
     def go_on(self, checkpoint: Checkpoint, path: Path, recipe: Recipe) -> None:
         """Go on from a checkpoint of the same job, in place of the start; errors: CheckpointError.
