@@ -39,8 +39,8 @@ KeptIn = Annotated[
     Parameter(
         group=OUTPUT,
         metavar="FILE",
-        help="what the painting is kept in as it goes, for impasto resume; auto: OUTPUT.checkpoint, where it is planned "
-        "to take over ten minutes; none",
+        help="what the painting is kept in as it goes, for impasto resume; auto: OUTPUT.checkpoint, where it will "
+        "take over ten minutes; none",
     ),
 ]
 Silent = Annotated[Quiet, Parameter(group=OUTPUT)]
