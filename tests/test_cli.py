@@ -50,7 +50,7 @@ class Studio:
     on_write: Callable[[], None] = lambda: None
     last: Any = None
     keeper: Any = None
-    plan: Any = SimpleNamespace(describe=lambda: "128 x 96, whole: about 1 GiB and 4 s")
+    plan: Any = field(default_factory=lambda: SimpleNamespace(describe=lambda: "128 x 96, whole: about 1 GiB and 4 s"))
 
     def start_job(self, job: Any, fetch_progress: Callable[[int, int], None]) -> "Studio":
         self.jobs.append(job)

@@ -1,0 +1,79 @@
+"""Runs that are killed at random moments and resumed, again and again: does each end in the same picture?"""
+
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from impasto.pictures import files
+
+# As the command line, but kept after every step: so that a kill often comes while a checkpoint is being written.
+PROGRAM = """
+import sys
+from impasto import keeping
+from impasto.apps.cli import main
+keeping.EVERY = keeping.SHARE = 0.0
+sys.exit(main())
+"""
+LONGEST = 3.0  # seconds that a process lives before it is killed
+
+
+@dataclass
+class Count:
+    """What came of it."""
+
+    kills: int = 0
+    runs: int = 0
+    same: int = 0
+    resumed_from: int = 0  # kills after which there was a checkpoint to go on from
+    seconds: float = 0.0
+
+
+def kill_and_resume(photo: Path, painting: Path, options: Sequence[str], kills: int, seed: int = 0) -> Count:
+    """Paint once without a break; then again and again, killed and resumed, until there were so many kills."""
+    chance, count, started = random.Random(seed), Count(), time.monotonic()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        subprocess.run(_command(photo, painting, folder / "whole.png", options), check=True, capture_output=True)
+        wanted = files.read(folder / "whole.png").rgb
+        while count.kills < kills:
+            output = folder / f"{count.runs}.png"
+            _paint_with_kills(_command(photo, painting, output, options), output, chance, count, kills)
+            count.runs += 1
+            count.same += torch.equal(files.read(output).rgb, wanted)
+            leftovers = [it.name for it in folder.iterdir() if it.name not in ("whole.png", output.name)]
+            if leftovers:
+                raise RuntimeError(f"left behind: {leftovers}")
+            output.unlink()
+    count.seconds = time.monotonic() - started
+    return count
+
+
+def _paint_with_kills(begin: list[str], output: Path, chance: random.Random, count: Count, kills: int) -> None:
+    kept = output.with_name(output.name + ".checkpoint")
+    while True:
+        command = [*begin[:3], "resume", str(kept)] if kept.exists() else begin
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        try:
+            _, said = process.communicate(timeout=chance.uniform(0, LONGEST) if count.kills < kills else None)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            count.kills += 1
+            count.resumed_from += kept.exists()
+            continue
+        if process.returncode:
+            raise RuntimeError(f"it did not go on: {said}")
+        return
+
+
+def _command(photo: Path, painting: Path, output: Path, options: Sequence[str]) -> list[str]:
+    kept = f"{output}.checkpoint"
+    pictures = [str(photo), str(painting), "-o", str(output)]
+    return [sys.executable, "-c", PROGRAM, *pictures, "--checkpoint", kept, "-q", *options]
