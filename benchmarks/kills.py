@@ -21,7 +21,8 @@ from impasto.apps.cli import main
 keeping.EVERY = keeping.SHARE = 0.0
 sys.exit(main())
 """
-LONGEST = 3.0  # seconds that a process lives before it is killed
+LONGEST = 1.0  # seconds after it is seen to paint, at which it is killed
+WHILE_PAINTING = 0.999  # the chance that a look at whether it paints is waited for: seldom it is killed as it starts
 
 
 @dataclass
@@ -58,19 +59,33 @@ def kill_and_resume(photo: Path, painting: Path, options: Sequence[str], kills: 
 def _paint_with_kills(begin: list[str], output: Path, chance: random.Random, count: Count, kills: int) -> None:
     kept = output.with_name(output.name + ".checkpoint")
     while True:
-        command = [*begin[:3], "resume", str(kept)] if kept.exists() else begin
+        command = [*begin[:3], "resume", str(kept), "-q"] if kept.exists() else begin
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        try:
-            _, said = process.communicate(timeout=chance.uniform(0, LONGEST) if count.kills < kills else None)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+        if count.kills < kills and _kill_it(process, kept, chance):
             count.kills += 1
             count.resumed_from += kept.exists()
             continue
+        _, said = process.communicate()
         if process.returncode:
             raise RuntimeError(f"it did not go on: {said}")
         return
+
+
+def _kill_it(process: "subprocess.Popen[str]", kept: Path, chance: random.Random) -> bool:
+    """Kill a process at any moment, mostly while it paints; tells whether it was still at it."""
+    before = _state(kept)
+    while chance.random() < WHILE_PAINTING and _state(kept) == before and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(chance.uniform(0, LONGEST))
+    if process.poll() is not None:
+        return False
+    process.kill()
+    process.communicate()
+    return True
+
+
+def _state(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def _command(photo: Path, painting: Path, output: Path, options: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -42,7 +43,7 @@ def paint(photo: str, painting: str, settings: Mapping[str, Any], manner: Mappin
     for step in run:
         times.append(step.seconds)
     whole = time.perf_counter() - started
-    last = [after - before for before, after in zip(times, times[1:], strict=False)][-run.painter.steps[-1] :]
+    last = [after - before for before, after in pairwise(times)][-run.painter.steps[-1] :]
     width, height = plan.sizes[-1]
     return {
         "width": width,
@@ -81,7 +82,7 @@ def reference(photo: str, painting: str, network: str, size: int, steps: int) ->
         if "memory" not in str(error) and not isinstance(error, MemoryError):
             raise
         return found | {"died": str(error).partition("\n")[0][:200], "limit": free * 1024}
-    seconds = [after - before for before, after in zip(times, times[1:], strict=False)]
+    seconds = [after - before for before, after in pairwise(times)]
     return found | {"bytes": peak(), "step_seconds": median(seconds), "steps": steps}
 
 

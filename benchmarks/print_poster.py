@@ -10,10 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from print_pieces import Figures
-
 from impasto.pictures import files
 from impasto.pictures.sizes import fit, resize
+from print_pieces import Figures
 
 CROP = 1024  # pixels, at 100 %
 SMALL = 1200  # longer side of the whole, scaled down

@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ def measure_kills(arguments: argparse.Namespace) -> Iterator[tuple[str, Figures]
         "lbfgs": ("--optimizer", "lbfgs"),
         "adam": ("--optimizer", "adam", "--learning-rate", "0.02"),
     }
-    options = ("--size", "96", "--start-size", "48", "--steps", "10", "--later-steps", "60")
+    options = ("--size", "96", "--start-size", "48", "--steps", "10", "--later-steps", "250")
     for seed, (name, way) in enumerate(ways.items()):
         kills = math.ceil(arguments.kills / len(ways))
         count = kill_and_resume(arguments.photo, arguments.painting, [*options, *way], kills, seed)
@@ -154,7 +155,7 @@ def summarise(results: dict[str, Figures]) -> Figures:
         rows = [it for name, it in results.items() if name.startswith(f"memory/{who}/") and "bytes" in it]
         found[f"bytes_per_pixel_{who}"] = [
             round((after["bytes"] - before["bytes"]) / (after["megapixels"] - before["megapixels"]) / 1e6, 1)
-            for before, after in zip(rows, rows[1:], strict=False)
+            for before, after in pairwise(rows)
         ]
     for name, it in results.items():
         part, way, size = (*name.split("/"), "", "")[:3]
