@@ -410,7 +410,8 @@ class Painter:
         """Return the canvas that a scale begins with: the last scale's picture, or what the settings say."""
         like = self.paintings[0].rgb
         if self.accepted is not None:
-            return self._resize(self.picture().to(like), width, height).clamp(0, 1)
+            enlarged = self._resize(self.picture().to(like), width, height)
+            return enlarged.clamp_(0, 1)  # the picture, too, is a copy
         seen = photo.rgb if photo else None
         return begin(self.settings, width, height, seen, self.paintings, self.begin).to(like)
 
