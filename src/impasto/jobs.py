@@ -14,7 +14,7 @@ from impasto.errors import UsageError
 from impasto.keeping import Keeper, choose_path, is_left, read_step
 from impasto.painting.checkpoint import Checkpoint
 from impasto.painting.painter import Painter, Step
-from impasto.painting.plan import Plan, estimate
+from impasto.painting.plan import Plan, estimate, is_small
 from impasto.painting.resuming import restore_state
 from impasto.pictures import files
 from impasto.pictures.color import after_painting
@@ -138,11 +138,13 @@ class Run:
             return
         if limit is not None:
             self._plan = estimate(self._painter, limit)
-        self.plan.apply(self._painter)
-        plan, self._prepared = self.plan, True
+        if self._plan or self._painter.settings.memory != "auto" or not is_small(self._painter):
+            self.plan.apply(self._painter)
+        self._prepared = True
         if (job := self._job) is None:
             return
-        inputs, seconds = [*([job.photo] if job.photo else []), *job.paintings], plan.chosen.seconds
+        seconds = self._plan.chosen.seconds if self._plan else 0.0
+        inputs = [*([job.photo] if job.photo else []), *job.paintings]
         if path := choose_path(job.checkpoint, seconds, job.output, inputs=inputs, overwrite=job.overwrite):
             texts = {"job": absolute(job).model_dump_json(), "recipe": self._recipe.to_json()}
             self.keeper = Keeper(path.absolute(), texts)

@@ -114,8 +114,9 @@ def paint_run(
 
 def announce(run: "Run", shown: Reporter) -> None:
     """Settle how a run is painted, and say it, and where it is kept."""
+    words = run.plan.describe()
     run.prepare()
-    shown.note(run.plan.describe())
+    shown.note(words)
     if run.keeper:
         shown.note(f"kept in {run.keeper.path} every few minutes, until it is finished")
 

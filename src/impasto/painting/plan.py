@@ -18,6 +18,8 @@ SLOWER = {8: 1.01, 6: 1.02, 4: 1.05, 3: 1.1, 2: 1.15}
 TILES_SLOWER, DISK_SLOWER, COMPACT_SLOWER = 1.4, 0.02, 1.02
 MARGIN = 0.9  # of the limit that may be planned with
 CANVAS = 12  # bytes of a pixel in float32
+LARGEST = 4000  # bytes that a pixel of VGG-19 takes in float32, and more
+SHORT = 40_000_000  # pixels looked at, over all steps: minutes in VGG-19 on one old core
 # Ways to paint that a plan compares. In tiles all features are found twice, first for their sums and then for the
 # gradient, so that none has to be kept from one tile to the next.
 WHOLE, RECOMPUTING, TILED = "whole", "recomputing", "tiled"
@@ -121,6 +123,15 @@ def estimate(painter: Painter, limit: int | None = None) -> Plan:
     chosen = _estimate(painter, costs, [_choose(painter, costs, scale, limit) for scale in scales])
     untileable = "" if painter.can_tile else f"it can't be tiled: {why_untileable(painter.settings)}".rstrip(".")
     return Plan(tuple(painter.sizes), painter.total, chosen, ways, limit, because, untileable)
+
+
+def is_small(painter: Painter) -> bool:
+    """Would a plan tell nothing: does the picture fit whole, and soon end, in whatever network and on most machines?"""
+    width, height = painter.sizes[-1]
+    history = painter.settings.lbfgs_history if painter.settings.optimizer == "lbfgs" else 0
+    needed = width * height * (LARGEST + 3 * CANVAS * history)
+    looked_at = sum(steps * wide * high for steps, (wide, high) in zip(painter.steps, painter.sizes, strict=True))
+    return needed < free_memory(painter.device) / 2 and looked_at < SHORT
 
 
 def _find_least(painter: Painter, costs: Costs, scale: int) -> Manner:
