@@ -38,6 +38,7 @@ def paint(photo: str, painting: str, settings: Mapping[str, Any], manner: Mappin
     plan = run.plan
     if manner:
         run.painter.manners = [Manner(**manner)] * len(plan.sizes)
+    before = peak()
     forget_peak()
     started, times = time.perf_counter(), [0.0]
     for step in run:
@@ -55,6 +56,7 @@ def paint(photo: str, painting: str, settings: Mapping[str, Any], manner: Mappin
         "limit": plan.limit,
         "base_bytes": START,
         "bytes": peak(),
+        "bytes_in_all": max(before, peak()),  # with the reading of the pictures and the measuring
         "seconds": whole,
         "step_seconds": median(last[2:] or last),
         "steps": len(times) - 1,

@@ -165,7 +165,7 @@ def summarise(results: dict[str, Figures]) -> Figures:
             found[f"planned_over_taken_bytes_{way}_{size}"] = it["planned_bytes"] / it["bytes"]
             found[f"planned_over_taken_seconds_{way}_{size}"] = it["planned_seconds"] / it["seconds"]
     found["limits_kept"] = {
-        name: it["refused"] if "refused" in it else it["bytes"] <= it["limit"]
+        name: it["refused"] if "refused" in it else it["bytes_in_all"] <= it["limit"]
         for name, it in results.items()
         if name.startswith(("limits/", "widths/"))
     }

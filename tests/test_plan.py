@@ -71,7 +71,7 @@ def test_what_fits_is_painted_whole_with_the_full_history(costs: Costs) -> None:
 
 
 def test_less_memory_takes_more_time_and_never_more_than_allowed(costs: Costs) -> None:
-    plans = [plan_for(4000, limit * MIB) for limit in (20_000, 8000, 4000, 3000, 2000, 1500, 1200)]
+    plans = [plan_for(4000, limit * MIB) for limit in (20_000, 8000, 4000, 3000, 2500, 2200, 2000)]
     assert costs
     assert all(plan.fits and plan.chosen.bytes <= MARGIN * plan.limit for plan in plans)
     least = plans[0].ways[TILED].bytes
@@ -138,7 +138,7 @@ def test_the_ledger_counts_what_lives_at_once() -> None:
             third = second[:10].view(2, 5)
             third += 1
 
-    assert count_bytes(work) == 8000
+    assert count_bytes(work) == 12_000  # what came of the round before is let go when there is another
     with Ledger() as ledger:
         kept = [torch.zeros(10) for _ in range(3)]
     assert ledger.peak == sum(it.nbytes for it in kept)
@@ -179,7 +179,7 @@ print(json.dumps([run.plan.chosen.bytes, int(taken.split()[1]) * 1024, run.plan.
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
-@pytest.mark.parametrize("memory", ["auto", "550MiB"])
+@pytest.mark.parametrize("memory", ["auto", "760MiB"])
 def test_the_estimate_is_near_what_is_taken(memory: str, tmp_path: Path) -> None:
     """Of memory within a quarter; of time as nearly as on a busy machine (benchmarks/print_size.py looks closer)."""
     settings = {"size": 1100, "start_size": 1100, "steps": 13, "memory": memory, "device": "cpu"}

@@ -58,8 +58,8 @@ class Unfinished:
         run = start_job(job, fetch_progress, may_replace=self._may_replace)
         here = run.recipe()
         if identify(here) != identify(self.recipe):
-            changed = "; ".join(list(differences(self.recipe, here))[:3])
-            raise CheckpointError(f"{self.path} is of another recipe than its job now has ({changed}): begin anew")
+            lines = [line.replace(" in A,", " in it,").removesuffix(" in B") for line in differences(self.recipe, here)]
+            raise CheckpointError(f"{self.path} is of another recipe ({'; '.join(lines[:3])} now): begin anew")
         run.go_on(self.checkpoint, self.path, self.recipe.model_copy(update={"painted_with": here.painted_with}))
         if difference := compare_workshops(here, self.recipe):
             run.notes.append(difference)

@@ -16,12 +16,14 @@ from impasto.painting.pixels import goes_by_bands
 from impasto.pictures.sizes import fit
 
 SIDE = 512  # of the canvas that is measured on, where the picture is no smaller
+# What oneDNN keeps of the sizes of pictures that it is prepared for, as bounded in hardware.py: 30 to 45 MB each.
+PREPARED = 100 * 2**20
 COMPACT_HISTORY = 4  # that is timed; others take longer in proportion
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What is needed for each pixel, in bytes and seconds, and `base`, the bytes that the program has already.
+    """What is needed for each pixel, in bytes and seconds, and `base`, the bytes that the program has in any case.
 
     `whole` and `tile` are the most that lives while a gradient is found, over the whole canvas (with the gradient) and
     for a tile's window; `look` without a gradient. `beside` is what terms of pixels take that can't be
@@ -49,7 +51,8 @@ def measure_costs(painter: Painter) -> Costs:
     """Look at a small canvas, whole and as one tile, move it as each scale's optimiser would, and count."""
     each = _measure(painter)
     return_freed_memory()
-    return Costs(held_memory(painter.device), *each)
+    prepared = 0 if painter.device.type == "cuda" else PREPARED
+    return Costs(held_memory(painter.device) + prepared, *each)
 
 
 def _measure(painter: Painter) -> list[float]:

@@ -74,9 +74,10 @@ def cut_into_tiles(width: int, height: int, *, side: int, cell: int, reach: int,
 
     `cell` is the deepest tap's stride: tiles begin on multiples of it, so that their grids are the whole picture's.
     `reach` is how far the deepest tap's cells see beyond their own pixels: the window has so much more on each side,
-    in whole cells, but ends where the picture does, as only there a border is to be seen. What features there are of
-    a tile's own pixels, and what of their gradient comes back, is then that of the whole picture. A picture that
-    `wraps` has no border: windows go on at its other side. Its sides have to be multiples of `cell`, or UsageError.
+    in whole cells or more, but ends where the picture does, as only there a border is to be seen. What features there
+    are of a tile's own pixels, and what of their gradient comes back, is then that of the whole picture. All windows
+    are of one size: a network prepares itself for each, in time and memory. A picture that `wraps` has no border:
+    windows go on at its other side. Its sides have to be multiples of `cell`, or UsageError.
 
     Example: [tile.rows.start for tile in cut_into_tiles(100, 300, side=100, cell=16, reach=70)] == [0, 96, 192]
     """
@@ -97,13 +98,16 @@ def _split(length: int, side: int, cell: int, halo: int, *, wraps: bool) -> list
             f"and {length} is not: choose another --size, or allow more --memory."
         )
     ends = [number * cells // count * cell for number in range(count)] + [length]
-    spans = []
-    for start, stop in pairwise(ends):
-        near, far = start - halo, stop + halo
-        if not wraps:
-            near, far = max(0, near), min(length, far)
-        spans.append(Span(start, None if stop == length and not wraps else stop, near, far))
-    return spans
+    size = max(stop - start for start, stop in pairwise(ends)) + 2 * halo
+    if wraps:
+        return [Span(start, stop, start - halo, start - halo + size) for start, stop in pairwise(ends)]
+    # Windows begin on a cell, and the last one ends with the picture.
+    size = min(length, size + (length - size) % cell)
+    nears = [min(max(0, start - halo), length - size) for start in ends[:-1]]
+    return [
+        Span(start, None if stop == length else stop, near, near + size)
+        for (start, stop), near in zip(pairwise(ends), nears, strict=True)
+    ]
 
 
 def bands(height: int, rows: int) -> Iterator[slice]:
