@@ -31,7 +31,7 @@ from impasto.apps.batch.tasks import Arrived, Event, Failed, Task
 from impasto.jobs import Job
 from impasto.pictures import files
 from impasto.recipes.recipe import Result
-from impasto.recipes.writing import write_down
+from impasto.recipes.writing import weigh_source, write_down
 from impasto.settings import Settings
 from machine import describe
 
@@ -51,7 +51,8 @@ def make_commissions(folder: Path, count: int) -> list[Commission]:
 
 def finish(commission: Commission, path: Path) -> None:
     """Write a picture that counts as finished."""
-    recipe = write_down(commission.settings, commission.photo, commission.paintings, torch.device("cpu"), torch.float32)
+    photo = weigh_source(commission.photo)
+    recipe = write_down(commission.settings, photo, commission.paintings, torch.device("cpu"), torch.float32)
     result = Result(width=64, height=64, bits=8, quality=95, step=1, steps=1, losses={"total": 1.0})
     text = recipe.model_copy(update={"result": result}).to_json()
     files.write(torch.rand(1, 3, 64, 64), path, inscription=text)

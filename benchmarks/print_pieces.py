@@ -79,7 +79,8 @@ def reference(photo: str, painting: str, network: str, size: int, steps: int) ->
     found: Figures = {"width": width, "height": height, "megapixels": width * height / 1e6, "base_bytes": START}
     forget_peak()
     try:
-        times = [step.seconds for step in Reference(load_file(network), *pictures).paint(steps)]
+        loop = Reference(load_file(network), pictures[0], pictures[1])
+        times = [step.seconds for step in loop.paint(steps)]
     except (MemoryError, RuntimeError) as error:
         if "memory" not in str(error) and not isinstance(error, MemoryError):
             raise

@@ -78,9 +78,9 @@ def run(piece: str, **options: Any) -> Figures:
 
 def measure_memory(scene: Scene, sizes: Sequence[float]) -> Iterator[tuple[str, Figures]]:
     """Measure ours at all sizes, and the textbook loop until it dies."""
-    for who, settings in (("slim", {}), ("vgg", {"network": scene.widened})):
+    for who, network in (("slim", "slim"), ("vgg", scene.widened)):
         for size in sizes:
-            yield f"memory/{who}/{size:g}", scene.paint(size, TILED, **settings)
+            yield f"memory/{who}/{size:g}", scene.paint(size, TILED, network=network)
     for size in sizes:
         options = {"network": scene.widened, "size": scene.side(size), "steps": 6}
         found = run("reference", photo=scene.photo, painting=scene.painting, **options)

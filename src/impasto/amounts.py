@@ -1,7 +1,7 @@
 """Amounts of memory and time, as people write and read them."""
 
 GIB = 2**30
-UNITS = {"": 1, "b": 1} | {
+UNITS: dict[str, int] = {"": 1, "b": 1} | {
     letter + suffix: base**power
     for power, letter in enumerate("kmgt", start=1)
     for suffix, base in (("", 1024), ("ib", 1024), ("b", 1000))
@@ -21,12 +21,12 @@ def parse_bytes(text: str) -> int | None:
     number = plain.rstrip("bgikmt ")
     unit = plain.removeprefix(number).strip()
     try:
-        count = float(number) * UNITS[unit]
+        amount = float(number) * UNITS[unit]
     except (ValueError, KeyError):
         raise ValueError(f"{text!r} is no amount of memory: write it as 4GiB or 500MB, or auto") from None
-    if not 1 <= count < 2**60:
+    if not 1 <= amount < 2**60:
         raise ValueError(f"{text!r} is no amount of memory that a program could use: write it as 4GiB or 500MB")
-    return round(count)
+    return round(amount)
 
 
 def check_bytes(text: str) -> str:

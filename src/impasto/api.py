@@ -22,7 +22,7 @@ from impasto.pictures.placing import plan_parts, read_keep, without
 from impasto.recipes.inputs import find
 from impasto.recipes.recipe import Recipe
 from impasto.recipes.storage import check_recipe_file, read_recipe
-from impasto.recipes.writing import compare_workshops, write_down
+from impasto.recipes.writing import compare_workshops, weigh_source, write_down
 from impasto.settings import Settings
 from impasto.sources import check_visible, measure_canvas, place_paintings, read_beginning, read_paintings, to_source
 from impasto.textures import TEXTURE, check_texture, forget_defaults, merge_size
@@ -97,13 +97,15 @@ def _paint(
 ) -> "Image":
     check_keeping(recipe)
     every, settings = unfold(paintings, settings)
-    if output is not None and all(_is_path(it) for it in (photo, *every) if it is not None):
+    files_alone = [Path(it) for it in (photo, *every) if isinstance(it, str | os.PathLike)]
+    if output is not None and len(files_alone) == len(every) + (photo is not None):
         job = Job(
-            photo=photo,  # type: ignore[arg-type]
-            paintings=tuple(every),
+            photo=files_alone[0] if photo is not None else None,
+            paintings=tuple(files_alone[-len(every) :]),
             output=Path(output),
             settings=settings,
             overwrite=overwrite,
+            quality=95,
             recipe=recipe,
             checkpoint=checkpoint,
         )
@@ -123,10 +125,6 @@ def _paint(
     if output is not None:
         run.write_to(Path(output), recipe, overwrite=overwrite)
     return run.picture()
-
-
-def _is_path(picture: "PictureLike") -> bool:
-    return isinstance(picture, str | os.PathLike)
 
 
 def _finish(run: Run) -> "Image":
@@ -267,7 +265,7 @@ def _begin(
     painter.notes += notes
     first = job.first if job else None
     paths = [painting.source for painting in paintings]
-    recipe = write_down(settings, photo, paths, device, precision, first)
+    recipe = write_down(settings, weigh_source(photo.source) if photo else None, paths, device, precision, first)
     if first and (difference := compare_workshops(recipe, first)):
         painter.notes.append(difference)
     return Run(painter, photo, recipe, job, keep)

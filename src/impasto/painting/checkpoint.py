@@ -68,7 +68,7 @@ def is_checkpoint(path: Path) -> bool:
     """Is a file a checkpoint of impasto, whole or not? Its first bytes tell."""
     try:
         with path.open("rb") as file:
-            return _read_header(file)["__metadata__"]["kind"] == KIND
+            return bool(_read_header(file)["__metadata__"]["kind"] == KIND)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -130,7 +130,7 @@ def _check_length(file: BinaryIO, header: Mapping[str, Any]) -> None:
 
 def _read(file: BinaryIO, entry: Mapping[str, Any]) -> Tensor:
     tensor = torch.empty(entry["shape"], dtype=TYPES[entry["dtype"]])
-    held = memoryview(tensor.flatten().view(torch.uint8).numpy())
+    held = tensor.flatten().view(torch.uint8).numpy().data
     if tensor.numel() and file.readinto(held) != len(held):  # type: ignore[attr-defined]
         raise ValueError("it is cut short")
     return tensor

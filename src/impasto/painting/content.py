@@ -22,8 +22,8 @@ class ContentStore:
         self._places: dict[tuple[str, Tile], tuple[int, torch.Size, torch.dtype, torch.device]] = {}
         self._file: BinaryIO | None = None
         if on_disk:
-            self._file = tempfile.TemporaryFile(dir=scratch_folder())  # type: ignore[assignment]  # noqa: SIM115
-            weakref.finalize(self, self._file.close)  # type: ignore[union-attr]
+            self._file = tempfile.TemporaryFile(dir=scratch_folder())  # noqa: SIM115
+            weakref.finalize(self, self._file.close)
 
     def keep(self, tap: str, tile: Tile, features: Tensor) -> None:
         """Keep what a tile has at a tap; raises ImpastoError where the disk is full."""
@@ -47,7 +47,7 @@ class ContentStore:
         place, shape, dtype, device = self._places[tap, tile]
         rows = torch.empty(shape, dtype=dtype)
         self._file.seek(place)
-        self._file.readinto(memoryview(rows.view(torch.uint8).numpy()).cast("B"))  # type: ignore[attr-defined]
+        self._file.readinto(rows.flatten().view(torch.uint8).numpy().data)  # type: ignore[attr-defined]
         return rows.permute(0, 3, 1, 2).to(device)
 
     def parts(self, tap: str) -> Iterator[tuple[Tile, Tensor]]:

@@ -42,7 +42,7 @@ def content_variance_of_parts(
     parts: Callable[[], Iterable[tuple[Tensor, Tensor | None]]], least: float = 0.0
 ) -> Tensor:
     """Do as `content_variance` for a map in parts (1, C, h, w), each with its mask; `parts` goes through them twice."""
-    count, total, variance = 0.0, 0.0, 0.0
+    count = total = variance = torch.zeros(())
     for target, mask in parts():
         weights = torch.ones_like(target[:, :1], dtype=torch.float32) if mask is None else mask
         count = count + weights.sum()
@@ -50,7 +50,7 @@ def content_variance_of_parts(
     for target, mask in parts():
         squares = (_at_least_float32(target) - total / count).square()
         variance = variance + (squares if mask is None else squares * mask).sum()
-    return _or_one(torch.maximum(torch.as_tensor(variance), torch.as_tensor(least * count)))
+    return _or_one(torch.maximum(variance, least * count))
 
 
 def style_sum(canvas: Moments, painting: Moments) -> Tensor:

@@ -189,7 +189,7 @@ def _bytes(painter: Painter, costs: Costs, scale: int, manner: Manner) -> int:
     content = 0 if manner.on_disk else costs.content
     compact = manner.compact and painter.can_compact(scale)
     if compact:
-        state, step = CANVAS + CANVAS / 2 * (2 * history + 1), CANVAS
+        state, step = CANVAS + CANVAS / 2 * (2 * history + 1), float(CANVAS)
     else:
         state = costs.state
         if painter.settings.optimizer == "lbfgs":

@@ -82,7 +82,7 @@ class TiledObjective(Objective):
             with torch.enable_grad():
                 sums = self.measure(window, tile)
                 pulled = [pair for pair in zip(_list_tensors(sums), slopes, strict=True) if pair[1] is not None]
-                torch.autograd.backward(*zip(*pulled, strict=True))
+                torch.autograd.backward([seen for seen, _ in pulled], [slope for _, slope in pulled])
             assert window.grad is not None
             tile.add_to(gradient, window.grad)
             content = {tap: content[tap] + distance.detach() for tap, distance in sums.content.items()}

@@ -275,7 +275,7 @@ def _quantise(rgb: Tensor, alpha: Tensor | None, bits: int, name: str) -> Raster
             continue
         if x.shape != (1, channels, height, width) or x.numel() == 0:
             raise UsageError(f"a picture is (1, 3, H, W) and its alpha (1, 1, H, W), not {tuple(x.shape)}")
-        if not all(bool(torch.isfinite(band).all()) for band in x.split(BAND, 2)):
+        if not all(bool(torch.isfinite(band).all()) for band in torch.split(x, BAND, 2)):
             raise PictureError(f"{name} is not written, its pixels are NaN or infinite: try smaller weights")
 
     def round_rows(top: int, bottom: int) -> NDArray[Any]:

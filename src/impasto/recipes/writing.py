@@ -10,7 +10,6 @@ import torch
 from pydantic import JsonValue
 
 from impasto.perception import weights
-from impasto.pictures.files import Picture
 from impasto.recipes.inputs import weigh
 from impasto.recipes.recipe import Ingredient, Recipe, Workshop
 from impasto.settings import Settings
@@ -18,7 +17,7 @@ from impasto.settings import Settings
 
 def write_down(
     settings: Settings,
-    photo: Picture | None,
+    photo: Ingredient | None,
     paintings: Sequence[Path | None],
     device: torch.device,
     precision: torch.dtype,
@@ -26,7 +25,7 @@ def write_down(
 ) -> Recipe:
     """Write a recipe without its result; a painting that is None is an image in memory.
 
-    A texture has no `photo`; `first` is what this is a rerun of.
+    `photo` is as `weigh_source` has it; a texture has none. `first` is what this is a rerun of.
 
     Errors: as for reading the files.
     """
@@ -34,8 +33,8 @@ def write_down(
     network = _weigh_network(settings.network)
     named = settings.model_copy(update={"network": network.name, **_name_files(settings, files)})
     return Recipe(
-        photo=_weigh(photo.source) if photo else None,
-        paintings=tuple(map(_weigh, paintings)),
+        photo=photo,
+        paintings=tuple(map(weigh_source, paintings)),
         files=files,
         network=network,
         settings=named,
@@ -62,7 +61,8 @@ def compare_workshops(recipe: Recipe, first: Recipe) -> str:
     return f"painted first with {'; '.join(changed)}: the picture may come out a little different"
 
 
-def _weigh(path: Path | None) -> Ingredient:
+def weigh_source(path: Path | None) -> Ingredient:
+    """Write down a picture's file, or an Ingredient of nothing for an image in memory."""
     return weigh(path) if path else Ingredient()
 
 

@@ -12,7 +12,8 @@ def list_files(job: Job) -> list[Path]:
     """List the files that a job reads, each once; a registry's network is none of them."""
     named = [Path(file) for _, _, file in job.settings.files()]
     network = [] if job.settings.network in REGISTRY else [Path(job.settings.network).expanduser()]
-    return list(dict.fromkeys([job.photo, *job.paintings, *named, *network]))
+    photo = [job.photo] if job.photo else []
+    return list(dict.fromkeys([*photo, *job.paintings, *named, *network]))
 
 
 def relocate(job: Job, places: Mapping[Path, Path]) -> Job:
@@ -26,7 +27,7 @@ def relocate(job: Job, places: Mapping[Path, Path]) -> Job:
         moved["network"] = str(network)
     return job.model_copy(
         update={
-            "photo": places.get(job.photo, job.photo),
+            "photo": job.photo and places.get(job.photo, job.photo),
             "paintings": tuple(places.get(painting, painting) for painting in job.paintings),
             "settings": settings.model_copy(update=moved) if moved else settings,
         }

@@ -19,7 +19,7 @@ from impasto.recipes.inputs import weigh
 from impasto.recipes.recipe import Recipe
 from impasto.recipes.storage import read_recipe
 from impasto.recipes.words import differences
-from impasto.recipes.writing import write_down
+from impasto.recipes.writing import weigh_source, write_down
 
 LOSSY = ("JPEG", "WEBP")
 
@@ -118,7 +118,7 @@ def _plan(commission: Commission, output: Path) -> tuple[str, Path, str]:
 def _write_down(commission: Commission) -> Recipe:
     device, precision = torch.device("cpu"), torch.float32  # which have no part in what a picture is
     paintings, settings = unfold(commission.paintings, commission.settings)
-    return write_down(settings, commission.photo, paintings, device, precision)
+    return write_down(settings, weigh_source(commission.photo), paintings, device, precision)
 
 
 def _prepare(commission: Commission, output: Path, key: str, overwrite: bool) -> Standing:
