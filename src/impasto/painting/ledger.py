@@ -22,7 +22,7 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.peak: int = 0
+        self.peak = 0
         self._living: dict[StorageWeakRef, int] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -45,6 +45,7 @@ def _storages(values: Any) -> list[torch.UntypedStorage]:
 
 def count_bytes(run: Callable[[], object]) -> int:
     """Return the most bytes that the tensors made by `run` take at once."""
-    with Ledger() as ledger:
+    ledger = Ledger()
+    with ledger:
         run()
     return ledger.peak
