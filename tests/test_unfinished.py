@@ -205,8 +205,8 @@ def test_a_checkpoint_never_replaces_a_foreign_file(easel: Easel, overwrite: boo
     easel.kept.write_text("a thesis")
     with pytest.raises(CheckpointError, match="is no checkpoint"):
         next(impasto.start_job(easel.job(overwrite=overwrite)))
-    with pytest.raises(UsageError, match="also the input"):
-        choose_path(str(easel.kept), 1, easel.output, inputs=[easel.kept], overwrite=True)
+    with pytest.raises(CheckpointError, match="is no checkpoint"):
+        choose_path(str(easel.photo), 1, easel.output, inputs=[easel.photo], overwrite=True)
     assert easel.kept.read_text() == "a thesis"
 
 
@@ -284,12 +284,10 @@ def words(easel: Easel, *more: str) -> list[str]:
     given: list[str] = []
     for name, value in chosen.items():
         flag = f"--{name.replace('_', '-')}"
-        if isinstance(value, bool):
-            given.append(flag if value else f"--no-{flag[2:]}")
-        elif isinstance(value, dict):
-            given += [flag, ",".join(f"{key}:{weight}" for key, weight in value.items())]
-        elif value != () and value != Settings.model_fields[name].default:
-            given += [flag, str(value)]
+        if flag in more or value == () or value == Settings.model_fields[name].default:
+            continue
+        words = ",".join(f"{key}:{weight}" for key, weight in value.items()) if isinstance(value, dict) else str(value)
+        given += [flag, words]
     return [str(easel.photo), str(easel.painting), *given, *more]
 
 

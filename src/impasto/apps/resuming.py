@@ -38,12 +38,13 @@ def resume(
             raise UsageError("--overwrite is for pictures: a film that was not finished replaces what is there of it")
         return go_on_with_film(file, quiet)
     with Interrupts("" if quiet else NOTICE) as interrupts:
+        from impasto.keeping import SUFFIX
         from impasto.unfinished import find_checkpoint, read_unfinished
 
-        if not find_checkpoint(file) and (file.is_dir() or not file.exists()):
+        if not find_checkpoint(file) and (file.suffix != SUFFIX or not file.is_file()):
             raise UsageError(
-                f"{file}: nothing was begun there that can be gone on with; name a checkpoint, or a picture or film "
-                "that was not finished"
+                f"{file}: nothing was begun there that can be gone on with, and it is no checkpoint, or one cut short; "
+                "name a checkpoint, or a picture or film that was not finished"
             )
         unfinished = read_unfinished(file)
         step, job = unfinished.step, unfinished.job

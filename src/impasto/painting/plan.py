@@ -16,7 +16,10 @@ SIDES = (2048, 1536, 1024, 768, 512, 384, 256, LEAST_SIDE)
 # What a shorter history costs: so many more steps to the same loss, measured (docs/print-size.md).
 SLOWER = {8: 1.01, 6: 1.02, 4: 1.05, 3: 1.1, 2: 1.15}
 TILES_SLOWER, DISK_SLOWER, COMPACT_SLOWER = 1.4, 0.02, 1.02
-MARGIN = 0.9  # of the limit that may be planned with
+# What lies unused between tensors, where windows' maps of all sizes come and go beside large ones that stay: so many
+# times what a window's tensors take, and the others', measured at 4 and 16 megapixels (docs/print-size.md).
+LOOSE_WINDOWS, LOOSE = 1.8, 1.08
+MARGIN = 0.93  # of the limit that may be planned with
 CANVAS = 12  # bytes of a pixel in float32
 LARGEST = 4000  # bytes that a pixel of VGG-19 takes in float32, and more
 SHORT = 40_000_000  # pixels looked at, over all steps: minutes in VGG-19 on one old core
@@ -196,8 +199,12 @@ def _bytes(painter: Painter, costs: Costs, scale: int, manner: Manner) -> int:
             state -= 2 * CANVAS * (full - history)
         step = CANVAS + (costs.step if scale == len(painter.sizes) else costs.coarse_step)
     window = _windows(painter, width, height, manner)[0]
-    gradient = (CANVAS + costs.beside) * pixels + costs.tile * window if manner.side else costs.whole * pixels
-    steps = (kept + content + state) * pixels + max(gradient, step * pixels)
+    kept += content + state
+    if manner.side:
+        gradient = (CANVAS + costs.beside) * pixels
+        steps = LOOSE * (kept * pixels + max(gradient, step * pixels)) + LOOSE_WINDOWS * costs.tile * window
+    else:
+        steps = kept * pixels + max(costs.whole, step) * pixels
     return round(costs.base + max(steps, _bytes_to_set_up(painter, costs, scale, manner, content)))
 
 
