@@ -16,9 +16,9 @@ SIDES = (2048, 1536, 1024, 768, 512, 384, 256, LEAST_SIDE)
 # What a shorter history costs: so many more steps to the same loss, measured (docs/print-size.md).
 SLOWER = {8: 1.01, 6: 1.02, 4: 1.05, 3: 1.1, 2: 1.15}
 TILES_SLOWER, DISK_SLOWER, COMPACT_SLOWER = 1.4, 0.02, 1.02
-# What lies unused between tensors, where windows' maps of all sizes come and go beside large ones that stay: so many
-# times what a window's tensors take, and the others', measured at 4 and 16 megapixels (docs/print-size.md).
-LOOSE_WINDOWS, LOOSE = 1.8, 1.08
+# What lies unused between tensors where maps of all sizes come and go, beside large ones that stay: so many times what
+# a network's maps take, and in tiles the others, measured at 4 and 16 megapixels.
+LOOSE_MAPS, LOOSE = 1.8, 1.08
 MARGIN = 0.93  # of the limit that may be planned with
 CANVAS = 12  # bytes of a pixel in float32
 LARGEST = 4000  # bytes that a pixel of VGG-19 takes in float32, and more
@@ -199,12 +199,12 @@ def _bytes(painter: Painter, costs: Costs, scale: int, manner: Manner) -> int:
             state -= 2 * CANVAS * (full - history)
         step = CANVAS + (costs.step if scale == len(painter.sizes) else costs.coarse_step)
     window = _windows(painter, width, height, manner)[0]
-    kept += content + state
+    held = kept + content + state
     if manner.side:
         gradient = (CANVAS + costs.beside) * pixels
-        steps = LOOSE * (kept * pixels + max(gradient, step * pixels)) + LOOSE_WINDOWS * costs.tile * window
+        steps = LOOSE * (held * pixels + max(gradient, step * pixels)) + LOOSE_MAPS * costs.tile * window
     else:
-        steps = kept * pixels + max(costs.whole, step) * pixels
+        steps = (held + max(LOOSE_MAPS * costs.whole, step)) * pixels
     return round(costs.base + max(steps, _bytes_to_set_up(painter, costs, scale, manner, content)))
 
 
