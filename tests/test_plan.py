@@ -78,7 +78,7 @@ def test_less_memory_takes_more_time_and_never_more_than_allowed(costs: Costs) -
     assert least <= min(plan.chosen.bytes for plan in plans)
     last = [plan.chosen.manners[-1] for plan in plans]
     assert last[0] == Manner()
-    assert last[1].history == 8  # which costs next to nothing
+    assert last[1] != Manner()
     assert last[2].side > 0
     assert last[-1].compact
     assert last[-1].history
