@@ -56,7 +56,7 @@ def test_values_with_commas_stand_between_semicolons(text, values):
         (["style_weight"], {}, "--vary style_weight: takes a setting and its values, such as style_weight=0.3,1,3"),
         (["style_weight= ,"], {}, "takes a setting and its values"),
         (["stile_weight=1"], {}, "there is no setting 'stile_weight'; did you mean style_weight?"),
-        (["zzz=1"], {}, "there are preset, size, fit, seed"),
+        (["zzz=1"], {}, "there are preset, size, fit, max_pixels, seed"),
         (["size=64", "size=32"], {}, "size is varied twice"),
         (["size=64"], {"size": "32"}, "--size is given as well; leave one of them out"),
         (["seed=" + ",".join("1" * 101)], {}, "101 = 101 pictures are too many for a sheet: vary less, 100 at most"),

@@ -14,7 +14,7 @@ from impasto.painting.tiled_objective import tiles_for, why_untileable
 
 SIDES = (2048, 1536, 1024, 768, 512, 384, 256, LEAST_SIDE)
 # What a shorter history costs: so many more steps to the same loss, measured (docs/print-size.md).
-SLOWER = {8: 1.01, 6: 1.02, 4: 1.05, 3: 1.1, 2: 1.15}
+SLOWER = {8: 1.01, 6: 1.02, 4: 1.1, 3: 1.15, 2: 1.2}
 TILES_SLOWER, DISK_SLOWER, COMPACT_SLOWER = 1.4, 0.02, 1.02
 # What lies unused between tensors where maps of all sizes come and go, beside large ones that stay: so many times what
 # a network's maps take, and in tiles the others, measured at 4 and 16 megapixels.
