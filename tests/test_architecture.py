@@ -17,6 +17,7 @@ LAYERS = {
     "companions": -1,
     "weighed": -2,
     "lengths": -2,
+    "amounts": -2,
     "textures": 0.5,
     "errors": 0,
     "pictures": 1,
@@ -25,10 +26,12 @@ LAYERS = {
     "recipes": 2,
     "fast": 3,
     "video": 3,
+    "keeping": 2.5,
     "jobs": 3,
     "sources": 3,
     "api": 4,
     "films": 5,
+    "unfinished": 5,
     "apps": 6,
 }
 ROOT_MODULES = {"__init__", "__main__"}  # the doors of the package: they may import any layer, nobody imports them

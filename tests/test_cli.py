@@ -48,6 +48,9 @@ class Studio:
     on_start: Callable[[], None] = lambda: None
     on_step: Callable[[int], None] = lambda _: None
     on_write: Callable[[], None] = lambda: None
+    last: Any = None
+    keeper: Any = None
+    plan: Any = field(default_factory=lambda: SimpleNamespace(describe=lambda: "128 x 96, whole: about 1 GiB and 4 s"))
 
     def start_job(self, job: Any, fetch_progress: Callable[[int, int], None]) -> "Studio":
         self.jobs.append(job)
@@ -65,6 +68,12 @@ class Studio:
         self.done += 1
         self.on_step(self.done)
         return step(self.done, scale=1 + (self.done > 2), width=64 if self.done <= 2 else 128, seconds=self.done)
+
+    def prepare(self) -> None:
+        """Nothing is planned here."""
+
+    def keep(self) -> bool:
+        return False
 
     def write(self) -> Path:
         self.on_write()
@@ -264,6 +273,7 @@ def test_the_last_line_says_where_the_picture_is(studio: Studio, capsys: pytest.
     assert shown.out == "[red].png: 128 x 96, 4.0 s\n"
     assert shown.err.splitlines() == [
         "fetching slim, 0 MB",
+        "128 x 96, whole: about 1 GiB and 4 s",
         "step 2: the loss exploded",
         "scale 1/2, 64 x 48, step 2/4, content 0.5, style 0.25, total 0.75, 2.0 s",
         "scale 2/2, 128 x 96, step 4/4, content 0.5, style 0.25, total 0.75, 4.0 s",
@@ -549,6 +559,8 @@ def test_it_is_interrupted(easel: Path, number: signal.Signals) -> None:
     assert painting.returncode == 130, err
     assert re.fullmatch(rf"{number}\.png: 32 x 24, \S+ s, unfinished: scale 1 of 3, step \d+ of \d+\n", out)
     assert "Traceback" not in err
-    assert sorted(path.name for path in easel.glob(f"*{number}*")) == [f"{number}.png", preview.name]
+    kept = f"{number}.png.checkpoint"  # as it is planned to take so long
+    assert f"impasto resume {easel / kept} goes on with it" in err
+    assert {path.name for path in easel.glob(f"*{number}*")} == {f"{number}.png", preview.name, kept}
     with Image.open(easel / f"{number}.png") as picture:
         assert picture.size == (32, 24)

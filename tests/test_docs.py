@@ -31,6 +31,7 @@ PAGES = (
     "docs/guide.md",
     "docs/performance.md",
     "docs/presets.md",
+    "docs/print-size.md",
     "docs/scale.md",
     "training/README.md",
 )

@@ -28,6 +28,8 @@ STYLE_LOSSES = (
     "wasserstein_mean",
     "gram:0.5,sum:2,wasserstein",
 )
+# Odd ones, and those with less than a cell of the deepest tap more than tiles have.
+SIDES = st.one_of(st.integers(16, 120), st.sampled_from([16, 17, 31, 33, 47, 49, 63, 65, 95, 97]))
 TAPS = ("conv1_1", "relu1_1", "relu1_2", "conv2_1", "relu2_2", "relu3_1", "relu3_4", "relu4_1", "conv5_1", "relu5_1")
 
 
@@ -55,9 +57,9 @@ def assert_same(whole: Objective, tiled: Objective, canvas: Tensor, tolerance: f
 
 
 @given(
-    width=st.integers(16, 120),
-    height=st.integers(16, 120),
-    side=st.integers(20, 90),
+    width=SIDES,
+    height=SIDES,
+    side=st.integers(16, 90),
     content=st.lists(st.sampled_from(TAPS), min_size=1, max_size=2, unique=True),
     style=st.lists(st.sampled_from(TAPS), min_size=1, max_size=3, unique=True),
     pooling=st.sampled_from(["max", "average", "l2"]),
@@ -67,7 +69,8 @@ def assert_same(whole: Objective, tiled: Objective, canvas: Tensor, tolerance: f
     variation=st.sampled_from(["mean", "isotropic", "nine_point"]),
     rounding=st.sampled_from(["down", "up"]),
     has_alpha=st.booleans(),
-    regions=st.integers(1, 2),
+    regions=st.integers(1, 3),
+    shift=st.sampled_from([0.0, -1.0]),
     on_disk=st.booleans(),
 )
 @example(
@@ -84,9 +87,30 @@ def assert_same(whole: Objective, tiled: Objective, canvas: Tensor, tolerance: f
     "down",
     True,
     2,
+    0.0,
     False,
 )
-@example(33, 127, 16, ["relu3_1"], ["relu2_2"], "l2", "reflect", "sum", "wasserstein", "mean", "up", False, 1, True)
+@example(
+    33, 127, 16, ["relu3_1"], ["relu2_2"], "l2", "reflect", "sum", "wasserstein", "mean", "up", False, 1, 0.0, True
+)
+@example(16, 211, 16, ["relu5_1"], ["relu5_1"], "max", "zero", "relative", "gram", "mean", "up", True, 3, -1.0, True)
+@example(
+    211,
+    17,
+    90,
+    ["relu1_1"],
+    ["relu1_2"],
+    "average",
+    "reflect",
+    "mean",
+    "covariance",
+    "mean",
+    "down",
+    False,
+    1,
+    0.0,
+    False,
+)
 @trials(max_examples=16)
 def test_tiles_are_the_whole(
     width: int,
@@ -102,6 +126,7 @@ def test_tiles_are_the_whole(
     rounding: Any,
     has_alpha: bool,
     regions: int,
+    shift: float,
     on_disk: bool,
 ) -> None:
     network = make_network(DOUBLE, pooling=pooling, padding=padding, rounding=rounding)
@@ -114,6 +139,7 @@ def test_tiles_are_the_whole(
         style_taps=dict.fromkeys(style, 1.3),
         content_loss=content_loss,
         style_loss=style_loss,
+        gram_shift=shift,
         tv_weight=3.0,
         range_weight=2.0,
     )
@@ -128,8 +154,12 @@ def test_tiles_are_the_whole(
 
 
 def make_regions(network: Any, settings: Settings, width: int, height: int, count: int) -> list[Region]:
-    """One region of two blended paintings, one of them transparent in places; or two with a style each."""
-    paintings = Source(make_picture(70, 50, 3, DOUBLE), make_alpha(70, 50, 4)), Source(make_picture(64, 48, 5, DOUBLE))
+    """One region of two blended paintings, one of them transparent in places; or several, with a style each."""
+    paintings = [
+        Source(make_picture(70, 50, 3, DOUBLE), make_alpha(70, 50, 4)),
+        Source(make_picture(64, 48, 5, DOUBLE)),
+        Source(make_picture(33, 71, 6, DOUBLE)),
+    ][: max(2, count)]
     styles = [capture_style(network, painting, list_taps(settings)) for painting in paintings]
     if count == 1:
         return [Region(blend_styles(styles, [0.3, 0.7]))]
@@ -138,9 +168,10 @@ def make_regions(network: Any, settings: Settings, width: int, height: int, coun
             tap: shrink_mask(make_alpha(width, height, seed), network.stride[tap], network.rounding)
             for tap in list_taps(settings)
         }
-        for seed in (8, 9)
+        for seed in range(8, 8 + count)
     ]
-    return [Region(style, mask, share) for style, mask, share in zip(styles, masks, (0.4, 0.6), strict=True)]
+    shares = (0.4, 0.6, 0.2)
+    return [Region(style, mask, share) for style, mask, share in zip(styles, masks, shares, strict=False)]
 
 
 def test_a_painting_is_captured_by_tiles_as_whole() -> None:

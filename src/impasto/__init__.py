@@ -8,19 +8,29 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from impasto.api import paint, rerun, start, start_job, texture
-    from impasto.errors import DivergedError, ImpastoError, NetworkError, PictureError, RecipeError, UsageError
+    from impasto.errors import (
+        CheckpointError,
+        DivergedError,
+        ImpastoError,
+        NetworkError,
+        PictureError,
+        RecipeError,
+        UsageError,
+    )
     from impasto.films import film, resume_film, start_film
     from impasto.jobs import Job, Run
     from impasto.painting.painter import Step
     from impasto.recipes.recipe import Recipe
     from impasto.recipes.storage import read_recipe, write_recipe
     from impasto.settings import Settings
+    from impasto.unfinished import resume
     from impasto.video.job import FilmJob
     from impasto.video.options import FilmOptions
     from impasto.video.run import FilmRun
     from impasto.video.sequence import FrameStep
 
 __all__ = [
+    "CheckpointError",
     "DivergedError",
     "FilmJob",
     "FilmOptions",
@@ -40,6 +50,7 @@ __all__ = [
     "paint",
     "read_recipe",
     "rerun",
+    "resume",
     "resume_film",
     "start",
     "start_film",
@@ -50,13 +61,22 @@ __all__ = [
 
 _HOMES = {
     "api": ("paint", "rerun", "start", "start_job", "texture"),
-    "errors": ("DivergedError", "ImpastoError", "NetworkError", "PictureError", "RecipeError", "UsageError"),
+    "errors": (
+        "CheckpointError",
+        "DivergedError",
+        "ImpastoError",
+        "NetworkError",
+        "PictureError",
+        "RecipeError",
+        "UsageError",
+    ),
     "films": ("film", "resume_film", "start_film"),
     "jobs": ("Job", "Run"),
     "painting.painter": ("Step",),
     "recipes.recipe": ("Recipe",),
     "recipes.storage": ("read_recipe", "write_recipe"),
     "settings": ("Settings",),
+    "unfinished": ("resume",),
     "video.job": ("FilmJob",),
     "video.options": ("FilmOptions",),
     "video.run": ("FilmRun",),

@@ -45,3 +45,8 @@ def say_seconds(seconds: float) -> str:
     if seconds < 100:
         return f"{max(1, seconds):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def count(number: int, thing: str) -> str:
+    """Say how many there are of a thing: `1 step`, `2 steps`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -44,6 +44,7 @@ def paint(
     output: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     recipe: Keeping = "embed",
+    checkpoint: str | os.PathLike[str] = "auto",
     settings: Settings | None = None,
     **overrides: Any,
 ) -> "Image":
@@ -51,13 +52,15 @@ def paint(
 
     Pictures are paths or PIL images. Settings come from `settings`, or from keywords named like them, which win.
     `output` writes the picture to a file as well, with its recipe inside unless `recipe` is "none"; a file that is
-    there is kept unless `overwrite`.
+    there is kept unless `overwrite`. `checkpoint` is a file that the painting is kept in as it goes, for `resume`, as
+    for Job; it takes an output, and pictures that are files.
 
-    Errors: UsageError for a wrong setting or argument; PictureError, NetworkError; DivergedError.
+    Errors: UsageError for a wrong setting or argument; PictureError, NetworkError, CheckpointError; DivergedError.
 
     Example: impasto.paint("photo.jpg", "painting.jpg", size=400, seed=7).show()
     """
-    return _paint(photo, _as_list(paintings), _settle(settings, overrides), output, overwrite, recipe)
+    chosen = _settle(settings, overrides)
+    return _paint(photo, _as_list(paintings), chosen, output, overwrite, recipe, os.fspath(checkpoint))
 
 
 def texture(
@@ -66,6 +69,7 @@ def texture(
     output: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     recipe: Keeping = "embed",
+    checkpoint: str | os.PathLike[str] = "auto",
     settings: Settings | None = None,
     **overrides: Any,
 ) -> "Image":
@@ -78,7 +82,8 @@ def texture(
 
     Example: impasto.texture("painting.jpg", size="1024x512", output="texture.png")
     """
-    return _paint(None, _as_list(paintings), _settle_texture(settings, overrides), output, overwrite, recipe)
+    chosen = _settle_texture(settings, overrides)
+    return _paint(None, _as_list(paintings), chosen, output, overwrite, recipe, os.fspath(checkpoint))
 
 
 def _paint(
@@ -88,10 +93,24 @@ def _paint(
     output: str | os.PathLike[str] | None,
     overwrite: bool,
     recipe: Keeping,
+    checkpoint: str,
 ) -> "Image":
     check_keeping(recipe)
     every, settings = unfold(paintings, settings)
-    picture = None if photo is None else files.read(photo)
+    if output is not None and all(_is_path(it) for it in (photo, *every) if it is not None):
+        job = Job(
+            photo=photo,  # type: ignore[arg-type]
+            paintings=tuple(every),
+            output=Path(output),
+            settings=settings,
+            overwrite=overwrite,
+            recipe=recipe,
+            checkpoint=checkpoint,
+        )
+        return _finish(start_job(job))
+    if checkpoint not in ("auto", "none"):
+        raise UsageError(f"checkpoint: {checkpoint} takes an output, and a photo and paintings that are files.")
+    picture = None if photo is None else files.read(photo, max_pixels=settings.max_pixels)
     if output is not None:
         inputs = _list_inputs(settings, photo, *every)
         alpha, size = picture is not None and picture.alpha is not None, max(measure_canvas(settings, picture))
@@ -106,12 +125,24 @@ def _paint(
     return run.picture()
 
 
+def _is_path(picture: "PictureLike") -> bool:
+    return isinstance(picture, str | os.PathLike)
+
+
+def _finish(run: Run) -> "Image":
+    for _ in run:
+        pass
+    run.write()
+    return run.picture()
+
+
 def rerun(
     source: str | os.PathLike[str] | Recipe,
     *,
     output: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
     recipe: Keeping = "embed",
+    checkpoint: str | os.PathLike[str] = "auto",
     search: Sequence[str | os.PathLike[str]] = (),
     **overrides: Any,
 ) -> "Image":
@@ -131,7 +162,7 @@ def rerun(
     found = find(first, beside=beside, search=search, replaced=overrides)
     settings = _settle(None, overrides, found.values)
     if output is None:
-        return _paint(found.photo, found.paintings, settings, None, overwrite, recipe)
+        return _paint(found.photo, found.paintings, settings, None, overwrite, recipe, os.fspath(checkpoint))
     bits, quality = first.written_as(output)
     job = Job(
         photo=found.photo,
@@ -142,13 +173,10 @@ def rerun(
         recipe=recipe,
         bits=bits,
         quality=quality,
+        checkpoint=os.fspath(checkpoint),
         first=first,
     )
-    run = start_job(job)
-    for _ in run:
-        pass
-    run.write()
-    return run.picture()
+    return _finish(start_job(job))
 
 
 def start(
@@ -172,32 +200,40 @@ def start(
     if photo is None:
         chosen, picture = _settle_texture(settings, overrides), None
     else:
-        chosen, picture = _settle(settings, overrides), files.read(photo)
+        chosen = _settle(settings, overrides)
+        picture = files.read(photo, max_pixels=chosen.max_pixels)
     every, chosen = unfold(_as_list(paintings), chosen)
     return _begin(chosen, picture, read_paintings(every, chosen, picture), fetch_progress=fetch_progress)
 
 
-def start_job(job: Job, fetch_progress: FetchProgress | None = None, shelf: Shelf | None = None) -> Run:
+def start_job(
+    job: Job,
+    fetch_progress: FetchProgress | None = None,
+    shelf: Shelf | None = None,
+    may_replace: Callable[[Path], bool] = lambda _: False,
+) -> Run:
     """Check that the job's output can be written, read its pictures, load its network, and return its Run.
 
     `fetch_progress` is told (bytes done, bytes in all) where a network has to be fetched. `shelf` keeps the network and
-    the paintings' styles for the next job. Errors as for `paint`.
+    the paintings' styles for the next job. `may_replace` tells of a file that stands where the job writes whether it
+    may be replaced though the job does not say so. Errors as for `paint`.
     """
     shelf = shelf or Shelf()
     paintings, settings = unfold(job.paintings, job.settings)
-    photo = None if job.photo is None else files.read(job.photo)
+    photo = None if job.photo is None else files.read(job.photo, max_pixels=settings.max_pixels)
     inputs = _list_inputs(settings, job.photo, *paintings)
     for target in (job.output, job.preview) if job.save_every else (job.output,):
         files.check_target(
             target,
             inputs=inputs,
-            overwrite=job.overwrite,
+            overwrite=job.overwrite or may_replace(target),
             alpha=photo is not None and photo.alpha is not None,
             bits=job.bits,
             size=max(measure_canvas(settings, photo)),
         )
     if job.recipe_file:
-        check_recipe_file(job.recipe_file, inputs=inputs, overwrite=job.overwrite)
+        replaced = job.overwrite or may_replace(job.recipe_file)
+        check_recipe_file(job.recipe_file, inputs=inputs, overwrite=replaced)
     read = read_paintings(paintings, settings, photo, shelf.read_painting)
     run = _begin(settings, photo, read, job, fetch_progress, shelf)
     if job.recipe == "embed":
@@ -222,7 +258,7 @@ def _begin(
     device = choose_device(settings.device)
     precision = choose_dtype(settings.precision, device)
     network = shelf.load_network(settings, max(taps, key=plan.index), device, precision, fetch_progress)
-    begin = None if settings.init in BEGINNINGS else read_beginning(settings.init)
+    begin = None if settings.init in BEGINNINGS else read_beginning(settings.init, settings.max_pixels)
     keep = read_keep(settings, photo) if photo else None
     seen = without(photo, keep) if photo else None
     parts, notes = plan_parts(settings, seen, paintings)

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from impasto.amounts import parse_bytes
 from impasto.errors import UsageError
-from impasto.keeping import Keeper, absolute, choose_path, read_step
+from impasto.keeping import Keeper, choose_path, is_left, read_step
 from impasto.painting.checkpoint import Checkpoint
 from impasto.painting.painter import Painter, Step
-from impasto.painting.plan import Plan, make_plan
+from impasto.painting.plan import Plan, estimate, is_small
 from impasto.painting.resuming import restore_state
 from impasto.pictures import files
 from impasto.pictures.color import after_painting
@@ -61,6 +61,26 @@ class Job(BaseModel):
         return self.output.with_name(f"{self.output.stem}.preview{self.output.suffix}")
 
 
+def absolute(job: Job) -> Job:
+    """Name all files of a job so that they are found from any folder."""
+    settings, values = job.settings, dict[str, object]()
+    for name, place, file in settings.files():
+        value = values.get(name, getattr(settings, name))
+        whole = str(Path(file).absolute())
+        values[name] = whole if isinstance(value, str) else (*value[:place], whole, *value[place + 1 :])  # type: ignore[index]
+    if Path(settings.network).expanduser().is_file():
+        values["network"] = str(Path(settings.network).expanduser().absolute())
+    return job.model_copy(
+        update={
+            "photo": job.photo and job.photo.absolute(),
+            "paintings": tuple(path.absolute() for path in job.paintings),
+            "output": job.output.absolute(),
+            "recipe_file": job.recipe_file and job.recipe_file.absolute(),
+            "settings": settings.model_copy(update=values),
+        }
+    )
+
+
 class Run:
     """A picture being painted: iterate over it for Steps, ask it for the picture at any time.
 
@@ -82,13 +102,14 @@ class Run:
         self.last: Step | None = None
         self._previewed = False
         self._plan: Plan | None = None
+        self._prepared = self._resumed = False
         self.keeper: Keeper | None = None  # of checkpoints, where the run is kept
 
     def __iter__(self) -> Iterator[Step]:
         return self
 
     def __next__(self) -> Step:
-        if self.last is None:
+        if self.last is None and not self._painter.has_begun:
             self.prepare()
         self.last = step = next(self._painter)
         job = self._job
@@ -102,25 +123,41 @@ class Run:
 
     @property
     def plan(self) -> Plan:
-        """How it is painted, and what that will take: measured in about a second when it is first asked for.
-
-        Errors: UsageError where the memory that may be used is too little.
-        """
+        """How it is painted, and what that will take: measured in about a second when it is first asked for."""
         if self._plan is None:
-            self._plan = make_plan(self._painter, parse_bytes(self._painter.settings.memory))
+            self._plan = estimate(self._painter, parse_bytes(self._painter.settings.memory))
         return self._plan
 
-    def prepare(self) -> None:
-        """Plan, and find where the run is kept, before the first step; errors as for `plan`, and CheckpointError."""
-        plan = self.plan
-        if self._job and self.keeper is None and (path := choose_path(self._job, plan.chosen.seconds)):
-            texts = {"job": absolute(self._job).model_dump_json(), "recipe": self._recipe.to_json()}
-            self.keeper = Keeper(path, texts)
+    def prepare(self, limit: int | None = None) -> None:
+        """Settle how it is painted and where it is kept: the first step does so too, where nobody has before.
 
-    def go_on(self, checkpoint: Checkpoint, path: Path) -> None:
-        """Go on from a checkpoint of the same job, in place of the start; errors: CheckpointError."""
+        `limit` is the memory in bytes that may be used, in place of what the settings say.
+        Errors: UsageError where that is too little, CheckpointError where it can't be kept.
+        """
+        if self._prepared:
+            return
+        if limit is not None:
+            self._plan = estimate(self._painter, limit)
+        if self._plan or self._painter.settings.memory != "auto" or not is_small(self._painter):
+            self.plan.apply(self._painter)
+        self._prepared = True
+        if (job := self._job) is None:
+            return
+        seconds = self._plan.chosen.seconds if self._plan else 0.0
+        inputs = [*([job.photo] if job.photo else []), *job.paintings]
+        if path := choose_path(job.checkpoint, seconds, job.output, inputs=inputs, overwrite=job.overwrite):
+            texts = {"job": absolute(job).model_dump_json(), "recipe": self._recipe.to_json()}
+            self.keeper = Keeper(path.absolute(), texts)
+
+    def go_on(self, checkpoint: Checkpoint, path: Path, recipe: Recipe) -> None:
+        """Go on from a checkpoint of the same job, in place of the start; errors: CheckpointError.
+
+        `recipe` is what was written down as it began. An unfinished picture that was left at the output may now be
+        replaced.
+        """
+        self._recipe = recipe
         restore_state(self._painter, checkpoint)
-        self.last, self._previewed = read_step(checkpoint), True
+        self.last, self._previewed, self._resumed, self._prepared = read_step(checkpoint), True, True, True
         self.keeper = Keeper(path, {name: checkpoint.texts[name] for name in ("job", "recipe")})
         self.keeper.written = self.last
 
@@ -173,13 +210,16 @@ class Run:
             raise UsageError("This run has no output of its own: say where the picture shall go.")
         keeping = recipe or (job.recipe if job else "embed")
         check_keeping(keeping)
-        overwrite = bool(job and job.overwrite)
-        target = self.write_to(Path(path) if path is not None else job.output, keeping, overwrite=overwrite)  # type: ignore[union-attr]
+        target = Path(path) if path is not None else job.output  # type: ignore[union-attr]
+        self.write_to(target, keeping, overwrite=self._may_replace(target))
         if path is None and job and job.recipe_file:
-            write_recipe(self.recipe(), job.recipe_file, overwrite=overwrite)
+            write_recipe(self.recipe(), job.recipe_file, overwrite=self._may_replace(job.recipe_file))
         if path is None and self.keeper and self.last and self.last.step == self.total:
             self.keeper.discard()
         return target
+
+    def _may_replace(self, path: Path) -> bool:
+        return bool(self._job and self._job.overwrite) or (self._resumed and is_left(path, self._recipe))
 
     @property
     def _written_as(self) -> tuple[Literal[8, 16], int]:
@@ -194,10 +234,13 @@ class Run:
         return files.write(rgb, path, alpha=alpha, bits=bits, quality=quality, inscription=text, overwrite=overwrite)
 
     def _visible(self) -> tuple[Tensor, Tensor | None]:
-        rgb = self._painter.picture()
+        """Return what is to be seen, perhaps the painter's own tensor, with values beyond [0, 1]."""
+        rgb, settings = self._painter.shown, self._painter.settings
         if self._photo is None:
             return rgb, None
-        rgb = after_painting(rgb, self._photo, self._painter.settings)
+        if settings.color in ("keep", "only") or self._keep is not None:
+            rgb = self._painter.picture()
+        rgb = after_painting(rgb, self._photo, settings)
         width, height = rgb.shape[3], rgb.shape[2]
         if self._keep is not None:
             photo, keep = (resize(it, width, height).clamp(0, 1) for it in (self._photo.rgb, self._keep))

@@ -3,20 +3,18 @@
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from impasto.errors import CheckpointError, PictureError
-from impasto.painting.checkpoint import Checkpoint, write_checkpoint
+from impasto.errors import CheckpointError, ImpastoError, PictureError
+from impasto.painting.checkpoint import Checkpoint, is_checkpoint, write_checkpoint
 from impasto.painting.painter import Painter, Step
 from impasto.painting.resuming import take_state
 from impasto.pictures.targets import check_place
-from impasto.settings import Settings
-
-if TYPE_CHECKING:
-    from impasto.jobs import Job
+from impasto.recipes.identity import identify
+from impasto.recipes.recipe import Recipe
+from impasto.recipes.storage import read_recipe
 
 SUFFIX = ".checkpoint"
 LONG = 600.0  # seconds that a run is planned to take: over it, it is kept without being asked
@@ -56,20 +54,24 @@ class Keeper:
             self.path.unlink(missing_ok=True)
 
 
-def choose_path(job: "Job", seconds: float) -> Path | None:
-    """Say where a job that is planned to take so long is kept; None: nowhere.
+def choose_path(
+    checkpoint: str, seconds: float, output: Path, *, inputs: Iterable[Path], overwrite: bool
+) -> Path | None:
+    """Say where a painting that is planned to take so long is kept, by what was asked for; None: nowhere.
 
     Raises CheckpointError where something is there already.
     """
-    if job.checkpoint == "none" or (job.checkpoint == "auto" and seconds < LONG):
+    if checkpoint == "none" or (checkpoint == "auto" and seconds < LONG):
         return None
-    path = path_beside(job.output) if job.checkpoint == "auto" else Path(job.checkpoint)
-    if os.path.lexists(path) and not job.overwrite:
+    path = path_beside(output) if checkpoint == "auto" else Path(checkpoint)
+    if os.path.lexists(path) and not is_checkpoint(path):
+        raise CheckpointError(f"{path} is there already and is no checkpoint: name another file with --checkpoint")
+    if os.path.lexists(path) and not overwrite:
         raise CheckpointError(
             f"{path} is there already, from a painting that was not finished: impasto resume {path} goes on with it. "
             "To begin anew, remove it, name another with --checkpoint, or use --overwrite"
         )
-    check_place(path, inputs=[*([job.photo] if job.photo else []), *job.paintings], overwrite=True)
+    check_place(path, inputs=inputs, overwrite=True)
     return path
 
 
@@ -78,28 +80,14 @@ def path_beside(output: Path) -> Path:
     return output.with_name(output.name + SUFFIX)
 
 
-def absolute(job: "Job") -> "Job":
-    """Name all files of a job so that they are found from any folder."""
-    settings, values = job.settings, dict[str, object]()
-    for name, place, file in settings.files():
-        value = values.get(name, getattr(settings, name))
-        whole = str(Path(file).absolute())
-        values[name] = whole if isinstance(value, str) else (*value[:place], whole, *value[place + 1 :])  # type: ignore[index]
-    if Path(settings.network).expanduser().is_file():
-        values["network"] = str(Path(settings.network).expanduser().absolute())
-    return job.model_copy(
-        update={
-            "photo": job.photo and job.photo.absolute(),
-            "paintings": tuple(path.absolute() for path in job.paintings),
-            "output": job.output.absolute(),
-            "recipe_file": job.recipe_file and job.recipe_file.absolute(),
-            "settings": _with_values(settings, values),
-        }
-    )
-
-
-def _with_values(settings: Settings, values: Mapping[str, object]) -> Settings:
-    return settings.model_copy(update=dict(values)) if values else settings
+def is_left(path: Path, recipe: Recipe) -> bool:
+    """Is a file an unfinished picture of a recipe, or that recipe in a file, which the finished one may replace?"""
+    try:
+        there = read_recipe(path)
+    except ImpastoError:
+        return False
+    unfinished = there.result is not None and there.result.step < there.result.steps
+    return unfinished and identify(there) == identify(recipe)
 
 
 def read_step(checkpoint: Checkpoint) -> Step:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -33,16 +34,17 @@ def read_paintings(
     paintings: Sequence[Any],
     settings: Settings,
     photo: Picture | None,
-    read: Callable[[Any], Picture] = files.read,
+    read: Callable[..., Picture] = files.read,
 ) -> list[Picture]:
     """Read paintings, paths or PIL images, by `read`; many of them no larger than they are painted with."""
+    read = partial(read, max_pixels=settings.max_pixels)
     if len(paintings) <= MANY or settings.style_mask or settings.style_labels:  # whose aspect is compared to theirs
         return [read(painting) for painting in paintings]
     canvas, lengths = measure_canvas(settings, photo), spread(settings.style_size, len(paintings))
     rule = "longest" if settings.fit == "shrink" else settings.fit
     side = measure_side(*canvas, rule)
     return [
-        _reduce(files.read(painting), length.beside(side, side), rule)
+        _reduce(files.read(painting, max_pixels=settings.max_pixels), length.beside(side, side), rule)
         for painting, length in zip(paintings, lengths, strict=True)
     ]
 
@@ -56,9 +58,9 @@ def _reduce(picture: Picture, side: int, rule: Any) -> Picture:
     return replace(picture, rgb=resize(picture.rgb, *smaller).clamp(0, 1), alpha=alpha)
 
 
-def read_beginning(path: str) -> Tensor:
+def read_beginning(path: str, max_pixels: int) -> Tensor:
     """Read the picture (1, 3, H, W) that a canvas starts as."""
-    begun = files.read(path)
+    begun = files.read(path, max_pixels=max_pixels)
     check_visible(begun, f"--init {path}: the picture")
     return Source(begun.rgb, begun.alpha).opaque()
 

@@ -34,6 +34,15 @@ Keeping = Annotated[
 RecipeFile = Annotated[
     Path | None, Parameter(group=OUTPUT, help="write the recipe to a file as well: .toml, .json", show_default=False)
 ]
+KeptIn = Annotated[
+    str,
+    Parameter(
+        group=OUTPUT,
+        metavar="FILE",
+        help="what the painting is kept in as it goes, for impasto resume; auto: OUTPUT.checkpoint, where it will "
+        "take over ten minutes; none",
+    ),
+]
 Silent = Annotated[Quiet, Parameter(group=OUTPUT)]
 
 

@@ -17,6 +17,7 @@ from cyclopts.exceptions import MissingArgumentError
 from impasto.apps.arguments import (
     Bits,
     Keeping,
+    KeptIn,
     Overwrite,
     Paintings,
     Photo,
@@ -29,12 +30,14 @@ from impasto.apps.arguments import (
     stem_of,
 )
 from impasto.apps.batch.command import batch
-from impasto.apps.films import film, resume
+from impasto.apps.films import film
 from impasto.apps.networks import networks
 from impasto.apps.options import read_settings, with_settings
 from impasto.apps.painting import paint_files
+from impasto.apps.plans import plan
 from impasto.apps.recipes import diff, rerun, show_recipe
 from impasto.apps.regions import regions
+from impasto.apps.resuming import resume
 from impasto.apps.sheets import sheet
 from impasto.apps.terminal import DONE, FAILED, INTERRUPTED, WRONG_USAGE, hush, say
 from impasto.apps.textures import texture
@@ -63,6 +66,7 @@ app = App(
     result_action="return_value",
 )
 app.command(networks)
+app.command(plan)
 app.command(show_recipe, name="recipe")
 app.command(rerun)
 app.command(diff)
@@ -88,6 +92,7 @@ def paint(
     save_every: SaveEvery = 0,
     recipe: Keeping = "embed",
     recipe_file: RecipeFile = None,
+    checkpoint: KeptIn = "auto",
     quiet: Silent = False,
     **given: Any,
 ) -> int:
@@ -106,6 +111,7 @@ def paint(
         save_every=save_every,
         recipe=recipe,
         recipe_file=recipe_file,
+        checkpoint=checkpoint,
         quiet=quiet,
     )
 

@@ -1,4 +1,4 @@
-"""`impasto film` and `impasto resume`: a film painted, gone on with after any end, with somebody looking on."""
+"""`impasto film`: a film painted, gone on with after any end, with somebody looking on."""
 
 import os
 from contextlib import suppress
@@ -111,18 +111,8 @@ def film(
             )
 
 
-def resume(
-    file: Annotated[Path, Parameter(help="a film that was not finished, or its .film folder")],
-    /,
-    *,
-    quiet: Silent = False,
-) -> int:
-    """Go on with a film that was not finished, whatever ended it.
-
-    On the same machine it becomes the film that it would have been, frame for frame.
-    """
-    if not is_film(file):
-        raise UsageError(f"{file}: nothing was begun there that can be gone on with; name a film that was not finished")
+def go_on_with_film(file: Path, quiet: bool) -> int:
+    """Go on with a film that was not finished, named by itself or by its folder."""
     from impasto.video.storage import SUFFIX
 
     with Interrupts("" if quiet else NOTICE) as interrupts:

@@ -7,6 +7,7 @@ from rich.console import Console
 from impasto.apps.cli import app
 
 PAGES: tuple[list[str], ...] = (
+    ["plan"],
     ["recipe"],
     ["rerun"],
     ["diff"],

@@ -36,16 +36,16 @@ def with_settings(defaults: Settings | None, *others: BaseModel) -> Callable[[Co
     """Give a command every knob as an option in place of its `**given`, which holds only what the user gave.
 
     `defaults` are shown by its help; None where what is not given comes from elsewhere. `others` are models whose knobs
-    the command has too, under headings of their own before those of Settings.
+    the command has too, under headings of their own before those of Settings. An option that the command has of its own
+    stands in place of the knob of that name.
     """
 
     def decorate(command: Command) -> Command:
         signature = inspect.signature(command)
         own = [it for it in signature.parameters.values() if it.kind is not inspect.Parameter.VAR_KEYWORD]
-        options = [option for other in others for option in knobs(other, type(other), 2)]
-        command.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=own + options + knobs(defaults)
-        )
+        options = [option for other in others for option in knobs(other, type(other), 2)] + knobs(defaults)
+        options = [option for option in options if option.name not in signature.parameters]
+        command.__signature__ = signature.replace(parameters=own + options)  # type: ignore[attr-defined]
         return command
 
     return decorate

@@ -1,12 +1,14 @@
 """Painting a job with somebody looking on: progress, interrupts, and the words at the end."""
 
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from impasto.apps.interrupts import Interrupts
 from impasto.apps.progress import Reporter, download, reporter
 from impasto.apps.terminal import DONE, INTERRUPTED, answer, say
+from impasto.errors import ImpastoError
 from impasto.pictures.folders import unfold
 from impasto.pictures.targets import check_target
 from impasto.recipes.storage import check_recipe_file
@@ -63,14 +65,24 @@ def paint_job(job: "Job", interrupts: Interrupts, quiet: bool) -> int:
     """Paint, show it, write the picture, or what there is of it after a failure or an interrupt."""
     from impasto.api import start_job
 
+    return paint_run(lambda fetching: start_job(job, fetch_progress=fetching), job.settings, interrupts, quiet)
+
+
+def paint_run(
+    begin: "Callable[[Callable[[int, int], None]], Run]", settings: Settings, interrupts: Interrupts, quiet: bool
+) -> int:
+    """Begin a run and paint it, as `paint_job` does; `begin` is given what is told of a network's fetching."""
     run: Run | None = None
     last: Step | None = None
     finished = False
     failure: BaseException | None = None
     try:
-        with download(job.settings.network, quiet) as fetching:
-            run = start_job(job, fetch_progress=fetching)
-        with reporter(quiet, job.settings) as shown:
+        with download(settings.network, quiet) as fetching:
+            run = begin(fetching)
+        last = run.last
+        with reporter(quiet, settings) as shown:
+            if last is None:
+                announce(run, shown)
             for step in watch(run, shown):
                 last = step
                 interrupts.mode = "ask"
@@ -81,14 +93,46 @@ def paint_job(job: "Job", interrupts: Interrupts, quiet: bool) -> int:
     except (Exception, KeyboardInterrupt) as error:
         failure = error
     interrupts.mode = "hold"
+    kept = keep(run, failure is None and not finished, quiet) if run else ""
     if run and last:
-        deliver(run, last, quiet, finished)
+        try:
+            deliver(run, last, quiet, finished)
+        except ImpastoError:
+            if words := keep(run, failure is None, quiet):
+                say(f"impasto: {words}")
+            raise
     if interrupts.asked and not finished:
-        say("impasto: interrupted" if last else "impasto: interrupted before the first step; no picture was written")
+        said = "interrupted" if last else "interrupted before the first step; no picture was written"
+        say(f"impasto: {said}{kept and '; '}{kept}")
         return INTERRUPTED
     if failure:
+        if kept:
+            say(f"impasto: {kept}")
         raise failure
     return DONE
+
+
+def announce(run: "Run", shown: Reporter) -> None:
+    """Settle how a run is painted, and say it, and where it is kept."""
+    words = run.plan.describe()
+    run.prepare()
+    shown.note(words)
+    if run.keeper:
+        shown.note(f"kept in {run.keeper.path} every few minutes, until it is finished")
+
+
+def keep(run: "Run", between_steps: bool, quiet: bool) -> str:
+    """Keep a run that ends before it is finished, and say how to go on with it, if it is kept anywhere.
+
+    Within a step, where it can't be written down, it is kept as it was last.
+    """
+    told = len(run.notes)
+    if between_steps:
+        run.keep()
+    for note in [] if quiet else run.notes[told:]:
+        say(note)
+    keeper = run.keeper
+    return f"impasto resume {shlex.quote(str(keeper.path))} goes on with it" if keeper and keeper.written else ""
 
 
 def watch(run: "Run", shown: Reporter) -> Iterator["Step"]:

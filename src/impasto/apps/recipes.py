@@ -9,6 +9,7 @@ from impasto.apps.arguments import (
     OUTPUT,
     Bits,
     Keeping,
+    KeptIn,
     Overwrite,
     Quality,
     RecipeFile,
@@ -75,6 +76,7 @@ def rerun(
     save_every: SaveEvery = 0,
     recipe: Keeping = "embed",
     recipe_file: RecipeFile = None,
+    checkpoint: KeptIn = "auto",
     quiet: Silent = False,
     **given: Any,
 ) -> int:
@@ -108,6 +110,7 @@ def rerun(
         save_every=save_every,
         recipe=recipe,
         recipe_file=recipe_file,
+        checkpoint=checkpoint,
         first=first,
         quiet=quiet,
         announcement=left,

@@ -75,6 +75,7 @@ def sheet(
                 save_every=0,
                 overwrite=overwrite,
                 quality=95,
+                checkpoint="none",
             )
             for number, (choice, its) in enumerate(zip(choices, settings, strict=True), start=1)
         ]

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from impasto.apps.arguments import (
     Bits,
     Keeping,
+    KeptIn,
     Overwrite,
     Paintings,
     Quality,
@@ -32,6 +33,7 @@ def texture(
     save_every: SaveEvery = 0,
     recipe: Keeping = "embed",
     recipe_file: RecipeFile = None,
+    checkpoint: KeptIn = "auto",
     quiet: Silent = False,
     **given: Any,
 ) -> int:
@@ -55,5 +57,6 @@ def texture(
         save_every=save_every,
         recipe=recipe,
         recipe_file=recipe_file,
+        checkpoint=checkpoint,
         quiet=quiet,
     )

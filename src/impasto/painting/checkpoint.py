@@ -1,17 +1,18 @@
 """A painter's state in one file, and back: safetensors, written whole or not at all, the one before kept until then."""
 
 import json
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from impasto.errors import CheckpointError
-from impasto.pictures.targets import written_whole
+from impasto.errors import CheckpointError, PictureError
+from impasto.pictures.targets import check_source, written_whole
 
 FORMAT = "1"
 KIND = "impasto checkpoint"
@@ -23,6 +24,8 @@ NAMES = {
     torch.int64: "I64",
     torch.uint8: "U8",
 }
+TYPES = {name: kind for kind, name in NAMES.items()}
+LONGEST_HEADER = 100_000_000  # bytes, as in safetensors
 
 
 @dataclass(frozen=True)
@@ -61,28 +64,83 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
             _write(file, tensor)
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint; raises CheckpointError where there is none, or one that is cut short, foreign or too new."""
+def is_checkpoint(path: Path) -> bool:
+    """Is a file a checkpoint of impasto, whole or not? Its first bytes tell."""
     try:
-        with safe_open(path, framework="pt") as file:
-            notes = file.metadata() or {}
+        with path.open("rb") as file:
+            return _read_header(file)["__metadata__"]["kind"] == KIND
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint; raises CheckpointError where there is none, or one that is cut short, foreign or too new.
+
+    Its tensors are copies in memory, not maps of the file: that may be replaced by the next one meanwhile.
+    """
+    try:
+        check_source(path)
+        with path.open("rb") as file:
+            header = _read_header(file)
+            notes = header.pop("__metadata__", {})
             if notes.get("kind") != KIND:
                 raise CheckpointError(f"{path} is no checkpoint of impasto: name the file that --checkpoint wrote")
             if notes["format"] != FORMAT:
                 raise CheckpointError(f"{path} is a checkpoint of another format: it takes the impasto that wrote it")
             numbers = json.loads(notes["numbers"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+            _check_length(file, header)
+            tensors = {name: _read(file, header[name]) for name in header}
     except FileNotFoundError:
         raise CheckpointError(f"{path} does not exist: check the name and the folder") from None
-    except (SafetensorError, OSError, ValueError, KeyError) as error:
+    except PictureError as error:
+        raise CheckpointError(str(error)) from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"{path} is no checkpoint, or is damaged or cut short ({error}): there may be an older one to resume from"
+            f"{path} is no checkpoint, or is damaged or cut short ({error}): begin anew, or resume from another one"
         ) from None
     for name in numbers.pop("turned"):
         tensors[name] = tensors[name].permute(0, 3, 1, 2)
     return Checkpoint(
         tensors, numbers, {name: notes[name] for name in notes if name not in ("kind", "format", "numbers")}
     )
+
+
+def _read_header(file: BinaryIO) -> dict[str, Any]:
+    length = int.from_bytes(file.read(8), "little")
+    if not 2 <= length <= LONGEST_HEADER:
+        raise ValueError("it does not begin as one")
+    header = json.loads(_take(file, length))
+    if not isinstance(header, dict):
+        raise ValueError("it does not begin as one")
+    return header
+
+
+def _check_length(file: BinaryIO, header: Mapping[str, Any]) -> None:
+    """Raise ValueError where the tensors are not, one after the other, what the rest of the file holds."""
+    place = 0
+    for entry in header.values():
+        size = math.prod(entry["shape"]) * TYPES[entry["dtype"]].itemsize
+        if entry["data_offsets"] != [place, place + size]:
+            raise ValueError("its tensors don't lie as they were written")
+        place += size
+    held = os.fstat(file.fileno()).st_size - file.tell()
+    if held != place:
+        raise ValueError(f"it holds {held:,} bytes of {place:,}")
+
+
+def _read(file: BinaryIO, entry: Mapping[str, Any]) -> Tensor:
+    tensor = torch.empty(entry["shape"], dtype=TYPES[entry["dtype"]])
+    held = memoryview(tensor.flatten().view(torch.uint8).numpy())
+    if tensor.numel() and file.readinto(held) != len(held):  # type: ignore[attr-defined]
+        raise ValueError("it is cut short")
+    return tensor
+
+
+def _take(file: BinaryIO, length: int) -> bytes:
+    data = file.read(length)
+    if len(data) < length:
+        raise ValueError("it is cut short")
+    return data
 
 
 def _as_rows(tensor: Tensor) -> Tensor:
@@ -97,4 +155,5 @@ def _write(file: BinaryIO, tensor: Tensor) -> None:
     flat = tensor.flatten()
     if flat.is_cuda or flat.device.type == "mps":
         flat = flat.cpu()
-    file.write(flat.view(torch.uint8).numpy().data)
+    if flat.numel():
+        file.write(flat.view(torch.uint8).numpy().data)

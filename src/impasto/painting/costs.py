@@ -61,20 +61,20 @@ def _measure(painter: Painter) -> list[float]:
     objective = painter.aim(photo, *small, Manner())
     tiled = painter.aim(photo, *small, Manner(side=max(small))) if painter.can_tile else objective
     chance = torch.Generator().manual_seed(0)
-    canvas = torch.rand(1, 3, small[1], small[0], generator=chance).to(painter.paintings[0].rgb)
-    canvas = canvas.contiguous(memory_format=torch.channels_last).requires_grad_()
+    canvas = _draw(painter.paintings[0].rgb.new_empty(1, 3, small[1], small[0]), chance).requires_grad_()
     pixels = canvas[0, 0].numel()
 
     beside = 0 if goes_by_bands(painter.settings) else count_bytes(lambda: objective.compare_pixels(canvas))
     whole = count_bytes(lambda: objective.backward(canvas))
+    canvas.grad = None
     tile = count_bytes(lambda: tiled.backward(canvas)) - canvas.nbytes - beside
     look = count_bytes(lambda: objective.evaluate(canvas))
     content = sum(features.nbytes for features in objective.content.values())
     whole_seconds = _time(lambda: objective.backward(canvas))
     look_seconds = _time(lambda: objective.evaluate(canvas))
-    last, coarse = (_try_optimizer(painter, canvas, scale) for scale in (len(painter.sizes), 1))
-    compact = CompactLBFGS(COMPACT_HISTORY)
-    compact_seconds = _time(lambda: compact.step(canvas, torch.rand_like(canvas)), 4)
+    slope = _draw(canvas, chance)
+    last, coarse = (_try_optimizer(painter, canvas, scale, slope) for scale in (len(painter.sizes), 1))
+    compact_seconds = _time_compact(canvas, slope)
     counted = (whole, tile, look, content, beside, last.bytes, coarse.bytes, last.state)
     timed = (whole_seconds, look_seconds, last.seconds, coarse.seconds, compact_seconds)
     return [each / pixels for each in (*counted, *timed)]
@@ -87,20 +87,31 @@ class _Tried:
     seconds: float
 
 
-def _try_optimizer(painter: Painter, canvas: Tensor, scale: int) -> _Tried:
-    """Take a few steps with a scale's optimiser as it is by default."""
+def _try_optimizer(painter: Painter, canvas: Tensor, scale: int, slope: Tensor) -> _Tried:
+    """Take a few steps with a scale's optimiser as it is by default, down a bowl of that slope."""
     optimizer = painter.make_optimizer(scale, Manner())
     moved = canvas.detach().clone()
-
-    def step() -> None:
-        optimizer.step(moved, torch.rand_like(moved))
-
-    step()
-    step()  # it has taken its memory now
+    for _ in range(2):  # it has taken its memory then
+        optimizer.step(moved, slope * moved)
     state = sum(each.nbytes for each in vars(optimizer).values() if isinstance(each, Tensor))
-    gradient = torch.rand_like(moved)
+    gradient = slope * moved
     transient = count_bytes(lambda: optimizer.step(moved, gradient))
-    return _Tried(transient, state, _time(step))
+    gradient = slope * moved
+    return _Tried(transient, state, _time(lambda: optimizer.step(moved, gradient), 1))
+
+
+def _time_compact(canvas: Tensor, slope: Tensor) -> float:
+    """Return the seconds of a step with COMPACT_HISTORY pairs kept in bfloat16."""
+    optimizer, moved = CompactLBFGS(COMPACT_HISTORY), canvas.detach().clone()
+    for _ in range(COMPACT_HISTORY + 1):
+        optimizer.step(moved, slope * moved)
+    gradient = slope * moved
+    return _time(lambda: optimizer.step(moved, gradient), 1)
+
+
+def _draw(like: Tensor, chance: torch.Generator) -> Tensor:
+    """Draw a canvas (1, 3, H, W) by a chance of its own: the program's is left alone."""
+    return torch.rand(like.shape, generator=chance).to(like).contiguous(memory_format=torch.channels_last)
 
 
 def _time(run: Callable[[], object], times: int = 2) -> float:

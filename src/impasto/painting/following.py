@@ -87,3 +87,6 @@ class FollowingPainter(Painter):
 
     def _return_memory(self) -> None:
         """The next frame needs it again."""
+
+    def _finish(self) -> None:
+        """The next frame asks for the optimiser's scale."""

@@ -108,10 +108,19 @@ class Painter:
 
     def picture(self) -> Tensor:
         """Return the picture so far (1, 3, H, W), sRGB in [0, 1], at the scale that the painter has come to."""
+        return self.shown.clamp(0, 1).cpu().contiguous()
+
+    @property
+    def has_begun(self) -> bool:
+        """Is there a canvas already?"""
+        return self.accepted is not None
+
+    @property
+    def shown(self) -> Tensor:
+        """The picture so far, where the painter keeps it: the next step changes it, and values may be beyond [0, 1]."""
         if self.accepted is None:
             raise UsageError("Nothing is painted yet: ask for a step first.")
-        picture = self.average.value if self.average is not None and self.average.weight else self.accepted
-        return picture.clamp(0, 1).cpu().contiguous()
+        return self.average.value if self.average is not None and self.average.weight else self.accepted
 
     def _plan_sizes(self) -> list[tuple[int, int]]:
         """Width and height at each scale, without those too small for the deepest tap."""
@@ -187,6 +196,11 @@ class Painter:
                 place.done += 1
                 place.seconds = time.perf_counter() - self._started
                 yield Step(scale, len(self.sizes), place.done, *self.sizes[scale - 1], losses, place.seconds)
+        self._finish()
+
+    def _finish(self) -> None:
+        """Let go of what only another step would need: the picture is still to be written."""
+        self.optimizer = None
         self._return_memory()
 
     def _paint_scale(self) -> Iterator[dict[str, float]]:
@@ -221,6 +235,8 @@ class Painter:
     def _set_up(self) -> tuple[Tensor, Objective, Tensor | None]:
         """Make a scale's canvas, as it begins or as far as it has come; its objective; and its alpha."""
         place, (width, height) = self.place, self.sizes[self.place.scale - 1]
+        if place.left is None and not isinstance(self.optimizer, Adam):
+            self.optimizer = None  # curvature does not carry over
         photo = self.photo and self.photo.scaled(width, height)
         objective = self.aim(photo, width, height, self.manner)
         alpha = photo.alpha if photo else None
@@ -228,7 +244,7 @@ class Painter:
             canvas = self._begin(width, height, photo)
             if isinstance(self.optimizer, Adam):
                 self.optimizer = self.optimizer.enlarged(width, height, self._resize)
-            else:  # curvature does not carry over
+            else:
                 self.optimizer = self._make_optimizer()
             if photo and alpha is not None:  # what is transparent stays as it is
                 canvas = torch.where(alpha > 0, canvas, photo.rgb)
@@ -248,7 +264,7 @@ class Painter:
         assert place.left is not None
         assert self.accepted is not None
         # After an interruption it goes on where it was: this canvas was told about, its step is still to be taken.
-        told = place.left < steps and not place.back
+        told = place.left < steps and not place.back and not self._is_done
         while place.left or told:
             if place.left >= steps - 2:  # the optimiser takes its memory in the first two steps
                 self._return_memory()
@@ -283,11 +299,17 @@ class Painter:
 
     def _end_early(self, left: int) -> None:
         self.total -= left
+        self.place.left = 0
         width, height = self.sizes[self.place.scale - 1]
         self.notes.append(
             f"A scale of {width} x {height} ended {left} steps early: {PATIENCE} steps lowered the loss by less than "
             f"{self.settings.min_improvement:g} of it."
         )
+
+    @property
+    def _is_done(self) -> bool:
+        """Was the last step of all told about?"""
+        return self.place.scale == len(self.sizes) and self.place.left == 0
 
     def _has_settled(self, totals: Sequence[float]) -> bool:
         least = self.settings.min_improvement
@@ -388,7 +410,8 @@ class Painter:
         """Return the canvas that a scale begins with: the last scale's picture, or what the settings say."""
         like = self.paintings[0].rgb
         if self.accepted is not None:
-            return self._resize(self.picture().to(like), width, height).clamp(0, 1)
+            enlarged = self._resize(self.picture().to(like), width, height)
+            return enlarged.clamp_(0, 1)  # the picture, too, is a copy
         seen = photo.rgb if photo else None
         return begin(self.settings, width, height, seen, self.paintings, self.begin).to(like)
 

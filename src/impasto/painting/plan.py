@@ -1,10 +1,10 @@
 """What a painting will take, in memory and time, and so how each scale is painted."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from impasto.amounts import say_bytes, say_seconds
+from impasto.amounts import count, say_bytes, say_seconds
 from impasto.errors import UsageError
 from impasto.painting.costs import COMPACT_HISTORY, Costs, measure_costs
 from impasto.painting.hardware import free_memory
@@ -15,8 +15,14 @@ from impasto.painting.tiled_objective import tiles_for, why_untileable
 SIDES = (2048, 1536, 1024, 768, 512, 384, 256, LEAST_SIDE)
 # What a shorter history costs: so many more steps to the same loss, measured (docs/print-size.md).
 SLOWER = {8: 1.01, 6: 1.02, 4: 1.05, 3: 1.1, 2: 1.15}
+TILES_SLOWER, DISK_SLOWER, COMPACT_SLOWER = 1.4, 0.02, 1.02
 MARGIN = 0.9  # of the limit that may be planned with
 CANVAS = 12  # bytes of a pixel in float32
+LARGEST = 4000  # bytes that a pixel of VGG-19 takes in float32, and more
+SHORT = 40_000_000  # pixels looked at, over all steps: minutes in VGG-19 on one old core
+# Ways to paint that a plan compares. In tiles all features are found twice, first for their sums and then for the
+# gradient, so that none has to be kept from one tile to the next.
+WHOLE, RECOMPUTING, TILED = "whole", "recomputing", "tiled"
 
 
 @dataclass(frozen=True)
@@ -30,69 +36,128 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a painting is done: `chosen`; and what it would take `whole`, or in `tiles` with the full history.
+    """How a painting is done: `chosen`; and what it would take otherwise, `ways` by what they are called.
 
-    `tiles` is None for losses that can't be found so. `limit` is the memory that may be used, in bytes; `because`
-    says where it comes from.
+    `limit` is the memory that may be used, in bytes; `because` says where it comes from. `untileable` says why there is
+    no way in tiles, if there is none.
     """
 
     sizes: tuple[tuple[int, int], ...]
+    steps: int
     chosen: Estimate
-    whole: Estimate
-    tiles: Estimate | None
+    ways: Mapping[str, Estimate]
     limit: int
     because: str
+    untileable: str
+
+    @property
+    def fits(self) -> bool:
+        """Is the memory that may be used enough for what was chosen?"""
+        return self.chosen.bytes <= self.limit * MARGIN
 
     def describe(self) -> str:
         """Say on one line what was chosen, and why."""
-        width, height = self.sizes[-1]
-        last = self.chosen.manners[-1]
+        (width, height), whole = self.sizes[-1], self.ways[WHOLE]
         taken = f"about {say_bytes(self.chosen.bytes)} and {say_seconds(self.chosen.seconds)}"
-        line = f"{width} x {height}, {last.describe()}: {taken}; {self.because}"
-        if self.chosen.manners != self.whole.manners:
-            line += f", whole it would be {say_bytes(self.whole.bytes)}"
-        return line
+        line = f"{width} x {height}, {self.chosen.manners[-1].describe()}: {taken}; {self.because}"
+        if self.chosen.manners != whole.manners:
+            line += f", whole it would take {say_bytes(whole.bytes)}"
+        return f"{line}; {self.untileable}" if self.untileable else line
+
+    def table(self) -> Iterator[str]:
+        """Yield the lines that say what each way takes, which was chosen, and why."""
+        width, height = self.sizes[-1]
+        yield f"{width} x {height} pixels, {count(len(self.sizes), 'scale')}, {count(self.steps, 'step')}"
+        yield ""
+        rows = [*self.ways.items(), ("chosen", self.chosen)]
+        for name, way in rows:
+            manner = way.manners[-1].describe()
+            yield f"{name:<12}{say_bytes(way.bytes):>10}{say_seconds(way.seconds):>9}  {manner}"
+        yield ""
+        if self.untileable:
+            yield self.untileable[0].upper() + self.untileable[1:] + "."
+        yield self.because[0].upper() + self.because[1:] + f": {self._explain()}"
+
+    def _explain(self) -> str:
+        if not self.fits:
+            return "nothing fits."
+        if self.chosen.manners == self.ways[WHOLE].manners:
+            return "it is painted whole, with all features of a step kept until its gradient has come back."
+        if len({*self.chosen.manners}) == 1:
+            return "this is the fastest way that fits."
+        whole = sum(not manner.side for manner in self.chosen.manners)
+        return (
+            f"this is the fastest way that fits; the first {count(whole, 'scale')} whole."
+            if whole
+            else ("this is the fastest way that fits; its first scales in other ways.")
+        )
+
+    def apply(self, painter: Painter) -> None:
+        """Have a painter that has not begun paint so. Raises UsageError where it takes more memory than may be used."""
+        if not self.fits:
+            width, height = self.sizes[-1]
+            raise UsageError(
+                f"A picture of {width} x {height} takes at least {say_bytes(ceil(self.chosen.bytes / MARGIN))} of "
+                f"memory, and {self.because}: choose a smaller --size or a lighter --network, or allow more with "
+                f"--memory. {why_untileable(painter.settings)}".rstrip()
+            )
+        painter.manners = list(self.chosen.manners)
 
 
-def make_plan(painter: Painter, limit: int | None = None) -> Plan:
-    """Measure, choose how each scale of a painter that has not begun is painted, and set it so.
+def estimate(painter: Painter, limit: int | None = None) -> Plan:
+    """Measure what a painter that has not begun will take, and choose how each scale is painted; nothing is changed.
 
     `limit` is the memory in bytes that the program may use in all; None: what it has and what is free.
-    Raises UsageError where nothing fits, and says what would.
     """
-    because = f"--memory allows {say_bytes(limit)}" if limit else ""
+    because = f"{say_bytes(limit)} may be used" if limit else ""
     costs = measure_costs(painter)
     if limit is None:
         free = free_memory(painter.device)
         limit = costs.base + free
         because = f"{say_bytes(free)} are free"
-    count = len(painter.sizes)
-    whole = _estimate(painter, costs, [Manner()] * count)
-    tiles = _estimate(painter, costs, [Manner(side=1024)] * count) if painter.can_tile else None
-    chosen = _estimate(painter, costs, [_choose(painter, costs, scale, limit) for scale in range(1, count + 1)])
-    if chosen.bytes > limit * MARGIN:
-        width, height = painter.sizes[-1]
-        raise UsageError(
-            f"A picture of {width} x {height} takes at least {say_bytes(ceil(chosen.bytes / MARGIN))} of memory, and "
-            f"{because}: choose a smaller --size or a lighter --network, or allow more with --memory. "
-            + why_untileable(painter.settings)
-        )
-    painter.manners = list(chosen.manners)
-    return Plan(tuple(painter.sizes), chosen, whole, tiles, limit, because)
+    scales = range(1, len(painter.sizes) + 1)
+    ways = {WHOLE: _estimate(painter, costs, [Manner()] * len(scales))}
+    if painter.can_tile:
+        ways[RECOMPUTING] = _estimate(painter, costs, [Manner(side=SIDES[0])] * len(scales))
+        ways[TILED] = _estimate(painter, costs, [_find_least(painter, costs, scale) for scale in scales])
+    chosen = _estimate(painter, costs, [_choose(painter, costs, scale, limit) for scale in scales])
+    untileable = "" if painter.can_tile else f"it can't be tiled: {why_untileable(painter.settings)}".rstrip(".")
+    return Plan(tuple(painter.sizes), painter.total, chosen, ways, limit, because, untileable)
+
+
+def is_small(painter: Painter) -> bool:
+    """Would a plan tell nothing: does the picture fit whole, and soon end, in whatever network and on most machines?"""
+    width, height = painter.sizes[-1]
+    history = painter.settings.lbfgs_history if painter.settings.optimizer == "lbfgs" else 0
+    needed = width * height * (LARGEST + 3 * CANVAS * history)
+    looked_at = sum(steps * wide * high for steps, (wide, high) in zip(painter.steps, painter.sizes, strict=True))
+    return needed < free_memory(painter.device) / 2 and looked_at < SHORT
+
+
+def _find_least(painter: Painter, costs: Costs, scale: int) -> Manner:
+    """Return the manner that takes the least memory at a scale."""
+    return min(_list_manners(painter, scale), key=lambda manner: _bytes(painter, costs, scale, manner))
 
 
 def _choose(painter: Painter, costs: Costs, scale: int, limit: int) -> Manner:
-    """Return the fastest manner that fits, or else the one that takes least."""
-    fitting: list[tuple[float, int, Manner]] = []
-    least: tuple[int, int, Manner] | None = None
-    for place, manner in enumerate(_list_manners(painter, scale)):
-        taken = _bytes(painter, costs, scale, manner)
-        if taken <= limit * MARGIN:
-            slower = SLOWER.get(manner.history or 0, 1.0) * (1.02 if manner.on_disk else 1)
-            fitting.append((_seconds(painter, costs, scale, manner) * slower, place, manner))
-        least = min(least or (taken, place, manner), (taken, place, manner), key=lambda it: it[:2])
-    assert least is not None
-    return min(fitting, key=lambda it: it[:2])[2] if fitting else least[2]
+    """Return the fastest manner that fits, or else the one that takes least.
+
+    How fast they are is told without a clock, so that the same picture is painted in the same manner each time.
+    """
+    fitting = [
+        (_slowness(painter, scale, manner), place, manner)
+        for place, manner in enumerate(_list_manners(painter, scale))
+        if _bytes(painter, costs, scale, manner) <= limit * MARGIN
+    ]
+    return min(fitting, key=lambda it: it[:2])[2] if fitting else _find_least(painter, costs, scale)
+
+
+def _slowness(painter: Painter, scale: int, manner: Manner) -> float:
+    """Say how many times as long as whole, with the full history, a manner takes to the same loss, or so."""
+    width, height = painter.sizes[scale - 1]
+    seen = _windows(painter, width, height, manner)[1] / (width * height)
+    slower = SLOWER.get(manner.history or 0, 1.0) * (COMPACT_SLOWER if manner.compact else 1.0)
+    return slower * seen * ((TILES_SLOWER if manner.side else 1.0) + (DISK_SLOWER if manner.on_disk else 0.0))
 
 
 def _list_manners(painter: Painter, scale: int) -> Iterator[Manner]:

@@ -59,9 +59,11 @@ class Shelf:
             self._networks.popitem(last=False)
         return network
 
-    def read_painting(self, path: Path) -> Picture:
+    def read_painting(self, path: Path, max_pixels: int = files.MAX_PIXELS) -> Picture:
         """Return a painting as it was read; at least the last one is kept. Errors: as files.read."""
-        picture = _keep(self._pictures, (path, _state(path)), lambda: files.read(path))
+        picture = _keep(
+            self._pictures, (path, _state(path), max_pixels), lambda: files.read(path, max_pixels=max_pixels)
+        )
         while len(self._pictures) > 1 and sum(it.rgb.nbytes for it in self._pictures.values()) > PICTURE_BYTES:
             self._pictures.popitem(last=False)
         return picture

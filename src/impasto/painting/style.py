@@ -17,7 +17,7 @@ from impasto.painting.tiles import Tile
 from impasto.perception.moments import Moments
 from impasto.perception.network import Masks, Network
 from impasto.pictures.masks import propagate
-from impasto.pictures.sizes import resize
+from impasto.pictures.sizes import resize_within
 from impasto.values import Propagation
 
 Style = Mapping[str, Moments]  # by tap, after its mix
@@ -50,10 +50,8 @@ class Source:
 
     def scaled(self, width: int, height: int) -> "Source":
         """Resize it, laid out in memory as networks like it."""
-        rgb = resize(self.rgb, width, height).clamp(0, 1).contiguous(memory_format=torch.channels_last)
-        alpha, used = (
-            None if mask is None else resize(mask, width, height).clamp(0, 1) for mask in (self.alpha, self.used)
-        )
+        rgb = resize_within(self.rgb, width, height).contiguous(memory_format=torch.channels_last)
+        alpha, used = (None if mask is None else resize_within(mask, width, height) for mask in (self.alpha, self.used))
         return replace(self, rgb=rgb, alpha=alpha, used=used)
 
     @cached_property

@@ -71,10 +71,11 @@ class TiledObjective(Objective):
     @torch.no_grad()
     def backward(self, canvas: Tensor) -> dict[str, float]:
         """Fill `canvas.grad` (1, 3, H, W); return the weighted losses by name: content, style, tv, range, total."""
-        canvas.grad = None
+        # The same memory for each step's gradient: a canvas's size is not found again among what tiles leave behind.
+        gradient = torch.empty_like(canvas) if canvas.grad is None else canvas.grad
         style = self._sum_up(canvas, content=False).style
         slopes = self._pull_sums(style, canvas)
-        gradient = torch.zeros_like(canvas)
+        gradient.zero_()
         content = {tap: canvas.new_zeros(()) for tap in self.content_taps}
         for tile in self.tiles:
             window = tile.window(canvas).clone(memory_format=torch.channels_last).requires_grad_()

@@ -2,24 +2,23 @@
 
 from typing import Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from impasto.pictures.inscriptions import KEY, XMP_TAG, pack_xmp
+from impasto.pictures.raster import Raster
 from impasto.pictures.sixteen_bit import write_png, write_tiff
 
 
 def encode(
-    file: BinaryIO, pixels: NDArray[Any], form: str, *, profile: bytes, quality: int = 95, inscription: str = ""
+    file: BinaryIO, raster: Raster, form: str, *, profile: bytes, quality: int = 95, inscription: str = ""
 ) -> None:
-    """Write (H, W, 3 or 4) of 8 or, as PNG or TIFF, 16 bits; `form` is one of `FORMATS`' values.
+    """Write a picture of 8 or, as PNG or TIFF, 16 bits; `form` is one of `FORMATS`' values.
 
     `quality` is 1 to 100, for JPEG and WebP; `inscription` is for `read_inscription`.
     """
-    if pixels.dtype == np.uint16:
-        (write_png if form == "PNG" else write_tiff)(file, pixels, profile, inscription)
+    if raster.bits == 16:
+        (write_png if form == "PNG" else write_tiff)(file, raster, profile, inscription)
         return
     options: dict[str, dict[str, Any]] = {
         "PNG": {},
@@ -28,7 +27,15 @@ def encode(
         "TIFF": {"compression": "tiff_adobe_deflate"},
     }
     inscribed = _inscribe(form, inscription) if inscription else {}
-    Image.fromarray(pixels).save(file, form, icc_profile=profile, **options[form], **inscribed)
+    assemble(raster).save(file, form, icc_profile=profile, **options[form], **inscribed)
+
+
+def assemble(raster: Raster) -> Image.Image:
+    """Make an image of 8 bits, row by row: 4 bytes for each pixel, and no other copy."""
+    image = Image.new("RGB" if raster.channels == 3 else "RGBA", (raster.width, raster.height))
+    for top, rows in raster.bands():
+        image.paste(Image.fromarray(rows), (0, top))
+    return image
 
 
 def _inscribe(form: str, text: str) -> dict[str, Any]:

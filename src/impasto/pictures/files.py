@@ -20,8 +20,9 @@ from PIL import ExifTags, Image, ImageCms, ImageFile, UnidentifiedImageError
 from torch import Tensor
 
 from impasto.errors import PictureError, UsageError
-from impasto.pictures.encoding import encode
+from impasto.pictures.encoding import assemble, encode
 from impasto.pictures.inscriptions import check_length
+from impasto.pictures.raster import BAND, Raster
 from impasto.pictures.targets import FORMATS, check_source, check_target, written_whole
 
 __all__ = ["MAX_PIXELS", "Picture", "check_target", "read", "to_image", "write"]
@@ -97,16 +98,16 @@ def write(
     if not 1 <= quality <= 100:
         raise UsageError(f"{path} can't be written with quality {quality}: give 1 to 100")
     check_length(path, len(inscription.encode()))
-    pixels = _quantise(picture_rgb, alpha, bits, str(path))  # (H, W, 3 or 4)
+    raster = _quantise(picture_rgb, alpha, bits, str(path))
     with written_whole(path, overwrite=overwrite) as file:
         form = FORMATS[path.suffix.lower()]
-        encode(file, pixels, form, profile=_srgb_bytes(), quality=quality, inscription=inscription)
+        encode(file, raster, form, profile=_srgb_bytes(), quality=quality, inscription=inscription)
     return path
 
 
 def to_image(rgb: Tensor, alpha: Tensor | None = None) -> Image.Image:
     """Make an 8-bit sRGB image, RGB or RGBA, of (1, 3, H, W) and alpha (1, 1, H, W); raises PictureError for NaN."""
-    image = Image.fromarray(_quantise(rgb, alpha, 8, "the picture"))
+    image = assemble(_quantise(rgb, alpha, 8, "the picture"))
     image.info["icc_profile"] = _srgb_bytes()
     return image
 
@@ -141,7 +142,9 @@ def _decode(source: BinaryIO | Image.Image, path: Path | None, name: str, max_pi
         formats = ", ".join(READ_FORMATS)
         raise PictureError(f"{name} is not a picture, or damaged at its start: give one of {formats}") from None
     except Image.DecompressionBombError as error:
-        raise PictureError(f"{name} has more than {max_pixels:,} pixels ({error}): make it smaller first") from None
+        raise PictureError(
+            f"{name} has more than {max_pixels:,} pixels ({error}): make it smaller first, or allow it by --max-pixels"
+        ) from None
     except Exception as error:  # over damaged bytes a decoder raises anything, from SyntaxError to MemoryError
         raise PictureError(f"{name} is damaged or cut short ({error}): get the picture again") from error
     upright = _upright(torch.from_numpy(np.array(rgb)).permute(2, 0, 1)[None], turn)
@@ -264,19 +267,25 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _quantise(rgb: Tensor, alpha: Tensor | None, bits: int, name: str) -> NDArray[Any]:
-    """Round (1, 3, H, W) and alpha (1, 1, H, W) to (H, W, 3 or 4) whole numbers."""
+def _quantise(rgb: Tensor, alpha: Tensor | None, bits: int, name: str) -> Raster:
+    """Round (1, 3, H, W) and alpha (1, 1, H, W) to whole numbers, whose rows are found when they are asked for."""
     height, width = rgb.shape[-2:]
     for x, channels in ((rgb, 3), (alpha, 1)):
         if x is None:
             continue
         if x.shape != (1, channels, height, width) or x.numel() == 0:
             raise UsageError(f"a picture is (1, 3, H, W) and its alpha (1, 1, H, W), not {tuple(x.shape)}")
-        if not torch.isfinite(x).all():
+        if not all(bool(torch.isfinite(band).all()) for band in x.split(BAND, 2)):
             raise PictureError(f"{name} is not written, its pixels are NaN or infinite: try smaller weights")
-    x = rgb if alpha is None else torch.cat([rgb, alpha.to(rgb)], dim=1)
-    whole = (x.detach()[0].permute(1, 2, 0).float().clamp(0, 1) * (2**bits - 1)).round().int().cpu().numpy()
-    return np.ascontiguousarray(whole, np.uint8 if bits == 8 else np.uint16)
+
+    def round_rows(top: int, bottom: int) -> NDArray[Any]:
+        x = rgb[..., top:bottom, :].detach()
+        if alpha is not None:
+            x = torch.cat([x, alpha[..., top:bottom, :].to(x)], dim=1)
+        whole = (x[0].permute(1, 2, 0).float().clamp(0, 1) * (2**bits - 1)).round().int().cpu().numpy()
+        return np.ascontiguousarray(whole, np.uint8 if bits == 8 else np.uint16)
+
+    return Raster(width, height, 3 if alpha is None else 4, bits, round_rows)
 
 
 @functools.cache

@@ -38,7 +38,7 @@ def read_mask(name: str, option: str, lies_on: Picture, what: str) -> Tensor:
 def read_companion(name: str, option: str, lies_on: Picture, what: str) -> Picture:
     """Read a picture that says something of another one: of its size, or of another with the same aspect."""
     try:
-        picture = files.read(name)
+        picture = files.read(name, max_pixels=max(files.MAX_PIXELS, lies_on.rgb[0, 0].numel()))
     except PictureError as error:
         raise PictureError(f"{option} {error}") from None
     height, width = lies_on.rgb.shape[2:]

@@ -64,6 +64,12 @@ def resize(x: Tensor, width: int, height: int) -> Tensor:
     return interpolate(x, size=(height, width), mode="bicubic", align_corners=False, antialias=True)
 
 
+def resize_within(x: Tensor, width: int, height: int) -> Tensor:
+    """Resize as `resize` does, with what overshoots brought back to [0, 1]; no copy more than that takes."""
+    resized = resize(x, width, height)
+    return resized.clamp(0, 1) if resized is x else resized.clamp_(0, 1)
+
+
 def resize_around(x: Tensor, width: int, height: int) -> Tensor:
     """Resize (B, C, H, W) as `resize` does, as if it were repeated without end on all sides: what tiles still does."""
     for dimension, new in ((2, height), (3, width)):

@@ -143,6 +143,7 @@ def _prepare(commission: Commission, output: Path, key: str, overwrite: bool) ->
         overwrite=overwrite,
         bits=commission.bits,
         quality=commission.quality,
+        checkpoint="none",  # the batch keeps its own
     )
     return Standing(commission, output, key, job=job)
 

@@ -13,7 +13,6 @@ from impasto.apps.batch.keeping import Keeper
 from impasto.apps.batch.tasks import Event, Failed, Finished, Progressed, Saved, Shot, Stopped, Task
 from impasto.errors import ImpastoError
 from impasto.painting.hardware import is_out_of_memory
-from impasto.painting.plan import make_plan
 from impasto.painting.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -68,8 +67,8 @@ class Worker:
         started = told = time.perf_counter()
         run = start_job(task.job, shelf=self._shelf)
         if task.limit is not None:
-            plan = make_plan(run.painter, task.limit)
-            run.notes.append(plan.describe())
+            run.prepare(task.limit)
+            run.notes.append(run.plan.describe())
         keeper = Keeper(run, task.checkpoint, task.save_every)
         resumed_at = keeper.resume()
         for step in run:

@@ -1,0 +1,106 @@
+"""What print_size.py measures, each in a process of its own: peak memory and seconds of one painting, ours or not.
+
+    python benchmarks/print_pieces.py PIECE JSON
+
+Prints one JSON object. Linux alone tells a process's own peak.
+"""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+import impasto
+from impasto.errors import UsageError
+from impasto.painting.manner import Manner
+from impasto.pictures import files
+from impasto.pictures.sizes import fit, resize
+from reference import Reference
+
+Figures = dict[str, Any]
+
+
+def paint(photo: str, painting: str, settings: Mapping[str, Any], manner: Mapping[str, Any] | None = None) -> Figures:
+    """Paint; with a `manner`, every scale in that one and not as planned. What is refused is told in `refused`."""
+    run = impasto.start(photo, painting, **settings)
+    try:
+        run.prepare()
+    except UsageError as error:
+        return {"refused": str(error), "limit": run.plan.limit, "needed": run.plan.chosen.bytes}
+    plan = run.plan
+    if manner:
+        run.painter.manners = [Manner(**manner)] * len(plan.sizes)
+    forget_peak()
+    started, times = time.perf_counter(), [0.0]
+    for step in run:
+        times.append(step.seconds)
+    whole = time.perf_counter() - started
+    last = [after - before for before, after in pairwise(times)][-run.painter.steps[-1] :]
+    width, height = plan.sizes[-1]
+    return {
+        "width": width,
+        "height": height,
+        "megapixels": width * height / 1e6,
+        "manner": (Manner(**manner) if manner else plan.chosen.manners[-1]).describe(),
+        "planned_bytes": plan.chosen.bytes,
+        "planned_seconds": plan.chosen.seconds,
+        "limit": plan.limit,
+        "base_bytes": START,
+        "bytes": peak(),
+        "seconds": whole,
+        "step_seconds": median(last[2:] or last),
+        "steps": len(times) - 1,
+        "loss": step.losses["total"],
+        "notes": run.notes,
+    }
+
+
+def reference(photo: str, painting: str, network: str, size: int, steps: int) -> Figures:
+    """Paint with the textbook loop, in no more memory than is free, so that it fails and the machine does not."""
+    free = next(int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if "MemAvai" in line)
+    resource.setrlimit(resource.RLIMIT_DATA, (free * 1024, free * 1024))
+    sides, pictures = [], []
+    for path in (photo, painting):
+        rgb = files.read(path).rgb
+        width, height = fit(rgb.shape[3], rgb.shape[2], size)
+        sides.append((width, height))
+        pictures.append(resize(rgb, width, height).clamp(0, 1))
+    (width, height), _ = sides
+    found: Figures = {"width": width, "height": height, "megapixels": width * height / 1e6, "base_bytes": START}
+    forget_peak()
+    try:
+        times = [step.seconds for step in Reference(load_file(network), *pictures).paint(steps)]
+    except (MemoryError, RuntimeError) as error:
+        if "memory" not in str(error) and not isinstance(error, MemoryError):
+            raise
+        return found | {"died": str(error).partition("\n")[0][:200], "limit": free * 1024}
+    seconds = [after - before for before, after in pairwise(times)]
+    return found | {"bytes": peak(), "step_seconds": median(seconds), "steps": steps}
+
+
+def forget_peak() -> None:
+    """Let the peak begin anew: what measuring has taken is not the painting's."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak() -> int:
+    """Return the most bytes that this process has been resident with."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+PIECES: dict[str, Callable[..., Figures]] = {"paint": paint, "reference": reference}
+START = 0
+
+if __name__ == "__main__":
+    torch.set_grad_enabled(True)
+    START = peak()  # Python, torch and impasto alone
+    print(json.dumps(PIECES[sys.argv[1]](**json.loads(sys.argv[2]))))
