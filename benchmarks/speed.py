@@ -45,8 +45,17 @@ ROOT = Path(__file__).parent.parent
 
 PARTS = ("step", "bound", "large", "huge", "loss", "default", "startup")
 
-# How impasto paints where it is asked for the reference's loss: coarse to fine, as by default.
-LADDER: dict[str, Any] = {"init": "photo", "start_size": 256, "scale_step": 2.0, "steps": 100, "later_steps": 130}
+# How impasto paints where it is asked for the reference's loss: from noise, as the reference does, coarse to fine. A term
+# of its own keeps the canvas within [0, 1], where the reference leaves that range; the losses compared don't have it.
+LADDER: dict[str, Any] = {
+    "init": "noise",
+    "start_size": 300,
+    "scale_step": 1.71,
+    "steps": 100,
+    "later_steps": 230,
+    "range_weight": 10.0,
+    "lbfgs_history": 20,
+}
 
 RunPiece = Callable[..., Figures]  # given a piece's name, the Scene, and the piece's own options
 
