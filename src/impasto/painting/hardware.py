@@ -68,15 +68,20 @@ def keep_freed_memory() -> None:
 
     It would give large pieces back to the system, which has to clear each page when it hands it out again, at every
     layer of every step: a tenth to a third of a step's time.
-
-    What oneDNN prepares for pictures of each size is bounded, 30 to 45 MB for each that a network looks at: by default
-    it keeps a dozen, and no painting needs more than the last two or three. It asks once, at its first convolution.
     """
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
     if mallopt := _find_in_glibc("mallopt"):
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
         mallopt(M_TOP_PAD, 2**26)
+
+
+def bound_what_is_prepared() -> None:
+    """Have oneDNN keep what it prepares for no more than a few sizes of pictures: 30 to 45 MB for each.
+
+    By default it keeps a dozen, and no painting needs more than the last two or three. It looks for this once, when it
+    is first used: before a network is loaded.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
 
 
 def return_freed_memory() -> None:

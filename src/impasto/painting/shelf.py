@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from impasto.painting.hardware import bound_what_is_prepared
 from impasto.painting.style import Palette
 from impasto.perception import weights
 from impasto.perception.fetch import Progress
@@ -36,6 +37,8 @@ class Shelf:
         self, settings: Settings, cut: str, device: torch.device, precision: torch.dtype, progress: Progress | None
     ) -> Network:
         """Return the network of the settings, cut after the layer `cut`, on a device. Errors: as weights.load."""
+
+        bound_what_is_prepared()
 
         def load() -> Network:
             network = weights.load(
