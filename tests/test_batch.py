@@ -58,8 +58,11 @@ class Place:
         return Settings(**{**self.values, **chosen})
 
     def options(self, **chosen: Any) -> list[str]:
-        words = []
-        for name, value in {**self.values, **chosen}.items():
+        words, values = [], {**self.values, **chosen}
+        idle = {"pooling_gain"} | ({"learning_rate"} if values["optimizer"] == "lbfgs" else set())  # refused beside it
+        for name, value in values.items():
+            if name in idle:
+                continue
             flag = name.replace("_", "-")
             if isinstance(value, bool):
                 words.append(f"--{'' if value else 'no-'}{flag}")
