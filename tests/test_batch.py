@@ -195,12 +195,12 @@ def test_wrong_usage_is_said_before_anything_is_made(place, capsys, words, code,
 def test_a_picture_that_does_not_fit_whole_is_painted_in_tiles(place, capsys):
     place.picture("a.jpg", 1)
     place.picture("style.jpg", 2)
-    size = {"size": 600, "start_size": 600, "steps": 2}
-    words = ["batch", "a.jpg", "--style", "style.jpg", "-o", "out", "--memory", "550MB", *place.options(**size)]
+    size = {"size": 1200, "start_size": 1200, "steps": 2}
+    words = ["batch", "a.jpg", "--style", "style.jpg", "-o", "out", "--memory", "700MB", *place.options(**size)]
     assert main(words) == 0
     said = capsys.readouterr().err
     assert "in tiles of" in said
-    assert "--memory allows" in said
+    assert "may be used, whole it would take" in said
 
 
 # What is there already
