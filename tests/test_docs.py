@@ -32,6 +32,7 @@ PAGES = (
     "docs/performance.md",
     "docs/presets.md",
     "docs/scale.md",
+    "docs/studio.md",
     "training/README.md",
 )
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

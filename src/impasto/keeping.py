@@ -42,7 +42,7 @@ class Keeper:
         started = time.monotonic()
         self._last = started  # a full disk is not tried again at once
         try:
-            write_checkpoint(self.path, take_state(painter, {**self.texts, "step": json.dumps(asdict(step))}))
+            write_checkpoint(self.path, take_state(painter, {**self.texts, **write_step(step)}))
         except PictureError as error:
             before = f"step {self.written.step} is kept" if self.written else "none is kept"
             return f"The checkpoint was not written: {error}. The painting goes on; {before}."
@@ -100,6 +100,11 @@ def absolute(job: "Job") -> "Job":
 
 def _with_values(settings: Settings, values: Mapping[str, object]) -> Settings:
     return settings.model_copy(update=dict(values)) if values else settings
+
+
+def write_step(step: Step) -> dict[str, str]:
+    """Return the text for a checkpoint that is written after a step."""
+    return {"step": json.dumps(asdict(step))}
 
 
 def read_step(checkpoint: Checkpoint) -> Step:

@@ -36,15 +36,17 @@ def with_settings(defaults: Settings | None, *others: BaseModel) -> Callable[[Co
     """Give a command every knob as an option in place of its `**given`, which holds only what the user gave.
 
     `defaults` are shown by its help; None where what is not given comes from elsewhere. `others` are models whose knobs
-    the command has too, under headings of their own before those of Settings.
+    the command has too, under headings of their own before those of Settings. What the command itself has an option
+    for, of the same name, is left to it.
     """
 
     def decorate(command: Command) -> Command:
         signature = inspect.signature(command)
         own = [it for it in signature.parameters.values() if it.kind is not inspect.Parameter.VAR_KEYWORD]
-        options = [option for other in others for option in knobs(other, type(other), 2)]
+        options = [option for other in others for option in knobs(other, type(other), 2)] + knobs(defaults)
+        names = {it.name for it in own}
         command.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=own + options + knobs(defaults)
+            parameters=own + [option for option in options if option.name not in names]
         )
         return command
 

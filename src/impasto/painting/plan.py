@@ -55,7 +55,7 @@ class Plan:
 
 
 def make_plan(painter: Painter, limit: int | None = None) -> Plan:
-    """Measure, choose how each scale of a painter that has not begun is painted, and set it so.
+    """Measure, choose how each scale of a painter is painted that has not begun, and set it so.
 
     `limit` is the memory in bytes that the program may use in all; None: what it has and what is free.
     Raises UsageError where nothing fits, and says what would.
@@ -77,7 +77,8 @@ def make_plan(painter: Painter, limit: int | None = None) -> Plan:
             f"{because}: choose a smaller --size or a lighter --network, or allow more with --memory. "
             + why_untileable(painter.settings)
         )
-    painter.manners = list(chosen.manners)
+    begun = painter.place.scale if painter.place.left is not None else 0
+    painter.manners[begun:] = chosen.manners[begun:]
     return Plan(tuple(painter.sizes), chosen, whole, tiles, limit, because)
 
 
