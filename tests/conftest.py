@@ -18,7 +18,7 @@ from impasto.painting.regions import Region
 from impasto.painting.style import Source, blend_styles, capture_style
 from impasto.perception.network import Network
 from impasto.settings import Settings
-from studio import Studio
+from studio import Outside, Studio
 
 WIDTHS = (4, 6, 8, 8, 8)
 
@@ -97,12 +97,15 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def open_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """A running studio, one for all tests."""
+    """A running studio, one for all tests; in all that time it asks no other machine for anything."""
     if find_spec("gradio") is None:
         pytest.skip("needs Gradio: pip install 'impasto[studio]'")
-    opened = Studio(tmp_path_factory.mktemp("studio") / "studio")
+    outside = Outside()
+    opened = Studio(tmp_path_factory.mktemp("studio") / "studio", environment=outside.environment)
     yield opened
     opened.close()
+    outside.close()
+    assert outside.knocks == []
 
 
 @pytest.fixture

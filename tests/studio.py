@@ -4,15 +4,44 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 PATIENCE = float(os.environ.get("IMPASTO_TEST_PATIENCE", "60"))  # seconds; a test machine may be busy
+
+
+class Outside:
+    """Stands for all other machines: whoever asks one of them over HTTP knocks here."""
+
+    def __init__(self) -> None:
+        self.knocks: list[bytes] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        proxies = ("http_proxy", "https_proxy", "all_proxy")
+        self.environment = {
+            **{name: address for proxy in proxies for name in (proxy, proxy.upper())},
+            **dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost"),
+        }
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        with suppress(OSError):
+            while True:
+                visitor, _ = self._socket.accept()
+                with visitor:
+                    visitor.settimeout(1)
+                    self.knocks.append(visitor.recv(200))
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 class Studio:

@@ -1,5 +1,6 @@
 """The interface for programs: what docs/studio.md shows runs, as it stands, against a running studio."""
 
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from conftest import make_picture
 
 from impasto import read_recipe
 from impasto.pictures import files
-from studio import Studio
+from studio import Outside, Studio
 
 PAGE = Path(__file__).parent.parent / "docs" / "studio.md"
 
@@ -41,3 +42,11 @@ def test_all_functions_that_the_docs_name_are_there_and_no_others(studio: Studio
     table = re.findall(r"^\| (`[^|]+) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     named = {f"/{name}" for row in table for name in re.findall(r"`(\w+)`", row)}
     assert offered == named
+
+
+def test_who_asks_another_machine_would_be_heard():
+    outside = Outside()
+    program = "import httpx; httpx.get('http://gradio.example/analytics', timeout=5)"
+    subprocess.run([sys.executable, "-c", program], env={**os.environ, **outside.environment}, capture_output=True)
+    outside.close()
+    assert outside.knocks[0].startswith(b"GET http://gradio.example/analytics")

@@ -69,15 +69,15 @@ def test_steering_changes_canvas_and_recipe(studio, pictures):
         ({"size": 64}, "while painting"),
         ({"style_weight": -1}, "0 or more"),
         ({"network": "/etc/passwd"}, "while painting"),
-        ({"style_blend": [1, 1]}, ""),
+        ({"style_blend": [1, 1]}, "a weight for each of 1 paintings"),
+        ({"style_weight": 0, "content_weight": 0}, "nothing to paint"),
         ({"color": "pink"}, "one of"),
     ):
         status, answer = studio.act("steer", identity, changes=changes)
         assert said in answer.get("error", ""), changes
-        assert status == (200 if not said else 400)
+        assert status == 400
     assert studio.act("stop", identity)[0] == 200
-    it = studio.wait_for(identity, "stopped")
-    assert any("blend" in note.lower() for note in it["notes"])
+    studio.wait_for(identity, "stopped")
     recipe = read_recipe(studio.folder / "paintings" / identity / "picture.png")
     assert (recipe.settings.tv_weight, recipe.settings.style_weight) == (100.0, 0.5)
     assert {"tv_weight", "style_weight"} <= set(recipe.given)
@@ -106,6 +106,61 @@ def test_pause_go_on_keep_step_back_and_stop(studio, pictures):
     studio.act("stop", identity)
     assert "picture.png" in studio.wait_for(identity, "stopped")["pictures"]
     assert studio.act("go_on", identity, state=999)[0] == 400
+
+
+def test_paused_and_gone_on_with_it_is_the_picture_that_it_would_have_been(studio, pictures):
+    settings = {**SMALL, "start_size": 64, "steps": 100, "later_steps": 100}
+    straight, paused = (order(studio, pictures, **settings) for _ in range(2))
+    studio.wait_for(straight, "done")
+    studio.wait_for(paused, lambda it: it["progress"]["step"] > 10)
+    studio.act("pause", paused)
+    assert studio.wait_for(paused, "paused")["progress"]["step"] < 200
+    studio.act("go_on", paused)
+    studio.wait_for(paused, "done")
+    assert np.array_equal(*(pixels(studio, it, "picture.png") for it in (straight, paused)))
+
+
+def test_branched_from_an_earlier_state_it_has_that_state_s_settings(studio, pictures):
+    identity = order(studio, pictures, **ENDLESS, tv_weight=0.1)
+    early = studio.wait_for(identity, lambda it: it["states"])["states"][0]
+    studio.act("steer", identity, changes={"tv_weight": 50.0})
+    studio.wait_for(identity, lambda it: it["settings"]["tv_weight"] == "50.0")
+    studio.act("pause", identity)
+    later = studio.wait_for(identity, "paused")["states"][-1]
+    studio.act("steer", identity, changes={"tv_weight": 20.0})  # while it is set aside
+    assert studio.get(identity)["settings"]["tv_weight"] == "20.0"
+    studio.act("go_on", identity)
+    went_on = studio.wait_for(identity, lambda it: it["progress"]["step"] > later["step"] + 5)
+    assert went_on["settings"]["tv_weight"] == "20.0"
+    studio.act("go_on", identity, state=early["number"])
+    studio.wait_for(identity, lambda it: it["settings"]["tv_weight"] == "0.1" and it["stage"] == "painting")
+    kept = studio.folder / "paintings" / identity / "kept-1.png"
+    assert read_recipe(kept).settings.tv_weight == 20
+    studio.act("stop", identity)
+    studio.wait_for(identity, "stopped")
+    assert read_recipe(kept.with_name("picture.png")).settings.tv_weight == 0.1
+
+
+def test_what_it_takes_is_said_before_and_while_it_is_painted(studio, pictures):
+    before = studio.call("plan", pictures[0], [pictures[1]], {**SMALL, "start_size": 48})
+    assert before.startswith("96 x 72 pixels in 2 scales: about ")
+    assert before.endswith("of memory.")
+    identity = order(studio, pictures, **ENDLESS)
+    it = studio.wait_for(identity, lambda it: it["plan"])
+    assert it["plan"].startswith("96 x 72 pixels in 1 scale: about ")
+    assert studio.call("look", identity)["plan"] == it["plan"]
+    step = it["progress"]["step"]  # and while it paints, others may ask
+    assert "600 x 450 pixels" in studio.call("plan", pictures[0], [pictures[1]], {"size": 600, "start_size": 100})
+    studio.wait_for(identity, lambda it: it["progress"]["step"] > step)
+    for wrong, said in (
+        ({"size": 20000}, "16384"),
+        ({"size": 40, "fit": "shortest"}, "pixels"),
+        ({"init": "x"}, "one of"),
+    ):
+        with pytest.raises(AssertionError, match=said):
+            studio.call("plan", pictures[0], [pictures[1]], wrong)
+    studio.act("stop", identity)
+    studio.wait_for(identity, "stopped")
 
 
 def test_a_killed_painter_harms_nothing(studio, pictures):

@@ -24,8 +24,12 @@ def offer(desk: Desk) -> None:
         """Put a sheet of small pictures into the queue; returns its identity."""
         return desk.order(photo, paintings, settings, visitor=_visitor(request), vary=vary).identity
 
+    def plan(photo: dict, paintings: list, settings: dict) -> str:  # type: ignore[type-arg]
+        """Say what size, time and memory a picture will take, before it is painted."""
+        return desk.plan(photo, paintings, settings)
+
     def look(identity: str) -> dict:  # type: ignore[type-arg]
-        """Say how a picture stands: its stage, message, progress, settings, earlier states, and where its files are."""
+        """Say how a picture stands: its stage, message, plan, progress, settings, earlier states, and where its files are."""
         return tell(desk.workshop.get(identity))
 
     def steer(identity: str, changes: dict) -> dict:  # type: ignore[type-arg]
@@ -63,7 +67,7 @@ def offer(desk: Desk) -> None:
         recipe = desk.read_picture(picture)
         return recipe.settings.model_dump(mode="json", include=set(recipe.given) & set(knobs.knobs()))
 
-    for function in (paint, sheet, look, steer, pause, go_on, keep, stop, remove, read_settings):
+    for function in (paint, sheet, plan, look, steer, pause, go_on, keep, stop, remove, read_settings):
         gr.api(_complaining(function), api_name=function.__name__, concurrency_limit=8)
 
 
@@ -73,6 +77,7 @@ def tell(it: Commission) -> dict[str, Any]:
         "identity": it.identity,
         "stage": it.stage,
         "message": it.message,
+        "plan": it.plan,
         "notes": it.notes,
         "settings": it.settings,
         "progress": it.progress.model_dump(mode="json", exclude={"points"}),

@@ -68,12 +68,15 @@ class More:
             desk.order(photo, paintings, given, visitor=visitor(request), brushed=brushed, plan=plan)
             return tell(plan)
 
+        def measure() -> str:
+            return tell("Measuring what it takes …")
+
         for button in (self.sheet, self.print):
             button.click(None, js=SHOW_NEW, api_visibility="private")
         self.sheet.click(said(order_sheet), [self.vary, *values], self.message, **QUIET)
         size = [self.width, self.density, *values]
-        self.look.click(said(show_plan), size, self.plan, **QUIET)
-        self.print.click(said(order_print), size, self.plan, **QUIET)
+        for button, action in ((self.look, show_plan), (self.print, order_print)):
+            button.click(measure, None, self.plan, **QUIET).then(said(action), size, self.plan, **QUIET)
 
     def connect_reopening(self, outputs: list[Any]) -> None:
         """Say what becomes of a painted picture that is dropped."""

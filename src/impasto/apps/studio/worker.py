@@ -113,10 +113,10 @@ class Bench:
 
     def _paint_one(self) -> str:
         run, told = self._begin(), 0
-        forecast = Forecast(run.settings)
+        self.forecast = Forecast(run.settings)
         for step in run:
             self.previews.since += 1
-            self._tell(step, run, forecast)
+            self._tell(step, run)
             for note in run.notes[told:]:
                 self.send("note", text=in_page_words(note, self.folder))
             told = len(run.notes)
@@ -170,7 +170,9 @@ class Bench:
         """Once there is something to see, measure what the whole will take."""
         if not self.planned:
             self.planned = True
+            run.prepare()
             self.send("plan", text=in_words(run.plan))
+            self.forecast = Forecast(run.settings)  # the time of measuring tells nothing about steps
 
     def _paint_sheet(self) -> str:
         it = self.commission
@@ -196,7 +198,7 @@ class Bench:
         masks = place_masks(self.commission.masks, self.folder / "inputs")
         return check(cell, {**settings, **masks})
 
-    def _tell(self, step: Step, run: Run, forecast: Forecast) -> None:
+    def _tell(self, step: Step, run: Run) -> None:
         self.send(
             "step",
             step=step.step,
@@ -206,7 +208,7 @@ class Bench:
             width=step.width,
             height=step.height,
             seconds=step.seconds,
-            left=forecast.seconds_left(step, run.total),
+            left=self.forecast.seconds_left(step, run.total),
             losses=step.losses,
         )
 

@@ -1,28 +1,27 @@
 """The workshop: commissions in a queue, one painted at a time by a process of its own, which may die without harm."""
 
-import itertools
-import secrets
 import shutil
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from impasto.apps.studio.assistant import Assistant
 from impasto.apps.studio.brush import read, write_masks
-from impasto.apps.studio.commissions import ENDED, Commission, Progress, Shelf, Stage, State, describe
-from impasto.errors import UsageError
+from impasto.apps.studio.commissions import ENDED, Commission, Shelf, Stage, describe
+from impasto.apps.studio.news import TO_KEEP, Revisions, take_down
+from impasto.apps.studio.plans import Plans
+from impasto.errors import ImpastoError, UsageError
 
 BRUSH = "brush.png"  # what was brushed, among a commission's inputs
 MOST_WAITING = 20  # commissions of one visitor
 MOST_COMMISSIONS = 500
 ROOM_FOR_ONE = 100_000_000  # bytes of the folder that must be free before another one is taken in
 TELL_PAUSE = 0.25  # seconds between two steps that are told; previews and ends are told at once
-MOST_PLANS = 3  # that are being made
 AT_ONCE = "Stopped in the middle of a step."
+UNWRITTEN = "How this picture stands could not be written down: is the disk full?"
 PATIENCE = 20.0  # seconds that the painter has to end in order
 
 
@@ -34,14 +33,11 @@ class Workshop:
 
     def __init__(self, shelf: Shelf, *, threads: int | None = None) -> None:
         self.shelf = shelf
-        self.revision = 1
-        self.session = secrets.token_hex(8)  # revisions of another one don't count
-        self._revisions: dict[str, int] = {}  # of each commission, when it last changed
+        self._revisions = Revisions()
         self._told = 0.0
-        self._plans: dict[int, Future[str]] = {}  # that were asked for
+        self._plans = Plans()
         self.ready = False
         self._failures = 0  # times in a row that the painter's process ended before it could paint
-        self._numbers = itertools.count(1)
         self._lock = threading.RLock()
         self._commissions = {it.identity: it for it in shelf.read_all()}
         for it in self._commissions.values():
@@ -53,6 +49,11 @@ class Workshop:
         self._assistant = Assistant(shelf.paintings, threads)
         self._foreman = threading.Thread(target=self._supervise, name="impasto foreman", daemon=True)
         self._foreman.start()
+
+    @property
+    def revision(self) -> int:
+        """How many changes there were."""
+        return self._revisions.number
 
     # What visitors ask for
 
@@ -175,27 +176,21 @@ class Workshop:
             if it is self._painting:
                 raise UsageError("This is being painted: stop it first.")
             del self._commissions[identity]
-            self._revisions.pop(identity, None)
+            self._revisions.forget(identity)
             self.shelf.remove(identity)
-            self.revision += 1
 
     def touch(self, identity: str) -> None:
         """Say that something about a commission has changed."""
         with self._lock:
             if identity in self._commissions:
-                self._mark(identity)
+                self._revisions.mark(identity)
 
     def changes(self, since: int) -> dict[str, Any]:
         """Return what has changed since a revision, as plain data for the page."""
         with self._lock:
-            fresh = since <= 0 or since > self.revision
-            changed = [
-                describe(it)
-                for it in self._commissions.values()
-                if fresh or self._revisions.get(it.identity, 0) > since
-            ]
+            changed = [describe(it) for it in self._commissions.values() if self._revisions.is_news(it.identity, since)]
             return {
-                "session": self.session,
+                "session": self._revisions.session,
                 "revision": self.revision,
                 "ready": self.ready,
                 "order": [it.identity for it in self._sorted()],
@@ -204,21 +199,13 @@ class Workshop:
 
     def plan(self, photo: Path, paintings: Sequence[Path], settings: dict[str, Any]) -> str:
         """Have the painter say what a painting takes; raises UsageError where it can't be painted so."""
-        said: Future[str] = Future()
-        with self._lock:
-            if len(self._plans) >= MOST_PLANS:
-                raise UsageError("Other plans are being made: ask again in a moment.")
-            number = next(self._numbers)
-            self._plans[number] = said
-            wanted = {"photo": str(photo), "paintings": [str(path) for path in paintings], "settings": settings}
-            self._order("plan", {"number": number, **wanted})
-        try:
-            return said.result(PATIENCE)
-        except TimeoutError:
-            raise UsageError("The painter is busy: ask again in a moment.") from None
-        finally:
+        wanted = {"photo": str(photo), "paintings": [str(path) for path in paintings], "settings": settings}
+
+        def send(number: int) -> None:
             with self._lock:
-                self._plans.pop(number, None)
+                self._order("plan", {"number": number, **wanted})
+
+        return self._plans.ask(send)
 
     def close(self) -> None:
         """Set aside what is being painted, and end the painter's process."""
@@ -253,10 +240,8 @@ class Workshop:
     def _mourn(self) -> None:
         """The painter's process is gone: what it painted is set aside, and another one takes its place."""
         code = self._assistant.bury()
+        self._plans.give_up("The painter's process ended, perhaps for lack of memory: ask again.")
         with self._lock:
-            for said in self._plans.values():
-                said.set_exception(UsageError("The painter's process ended, perhaps for lack of memory: ask again."))
-            self._plans.clear()
             self._failures = 0 if self.ready else self._failures + 1
             self.ready = False
             if it := self._painting:
@@ -264,17 +249,24 @@ class Workshop:
                 asked = it.message == AT_ONCE
                 said = AT_ONCE if asked else f"The painter's process ended (code {code}), perhaps for lack of memory."
                 self._set_aside(it, said, "stopped" if asked else "failed")
-                self._mark(it.identity)
-            self.revision += 1
+            self._revisions.mark(it and it.identity)
             closing = self._closing
         if not closing:
             time.sleep(min(30, 2**self._failures) if self._failures else 0)
             self._assistant.hire()
 
+    def _write(self, it: Commission) -> None:
+        """Write a commission down; where the disk refuses, the studio goes on, and says so."""
+        try:
+            self.shelf.write(it)
+        except (ImpastoError, OSError):
+            if UNWRITTEN not in it.notes:
+                it.notes = [*it.notes, UNWRITTEN]
+
     def _set_aside(self, it: Commission, message: str, stage: Stage = "stopped") -> None:
         it.stage = stage
         it.message = message + (" Go on from its last state." if it.states else "")
-        self.shelf.write(it)
+        self._write(it)
 
     def _assign(self) -> None:
         """Give the painter the oldest commission that waits."""
@@ -293,45 +285,21 @@ class Workshop:
         if kind == "ready":
             self.ready = True
         elif kind == "planned":
-            self._answer(**content)
+            self._plans.answer(**content)
             return
         it = self._painting
         if it is None:
-            self.revision += 1
+            self._revisions.mark()
             return
         now = time.monotonic()
         if kind not in ("step", "cell") or now - self._told > TELL_PAUSE:
             self._told = now
-            self._mark(it.identity)
-        if kind == "step":
-            it.add_point(content["step"], content.pop("losses"))
-            it.progress = it.progress.model_copy(update=content)
-        elif kind == "cell":
-            done = len(it.pictures) + content["step"] / content["total"]
-            it.progress = Progress(step=content["number"], total=len(it.cells), seconds=done)
-        elif kind == "preview":
-            it.progress.version = content["version"]
-        elif kind == "states":
-            it.states = [State.model_validate(state) for state in content["states"]]
-        elif kind == "settings":
-            it.settings = content["settings"]
-        elif kind == "plan":
-            it.plan = content["text"]
-        elif kind == "note":
-            it.notes = [*it.notes, content["text"]][-5:]
-        elif kind == "picture":
-            it.pictures = [*(name for name in it.pictures if name != content["name"]), content["name"]]
-        elif kind == "ended":
+            self._revisions.mark(it.identity)
+        take_down(it, kind, content)
+        if kind == "ended":
             self._end(it, content["stage"], content["message"])
-        if kind in ("states", "settings", "plan", "picture", "ended"):
-            self.shelf.write(it)
-
-    def _answer(self, number: int, said: str = "", fault: str = "") -> None:
-        if waiting := self._plans.pop(number, None):
-            if fault:
-                waiting.set_exception(UsageError(fault))
-            else:
-                waiting.set_result(said)
+        if kind in TO_KEEP:
+            self._write(it)
 
     def _end(self, it: Commission, stage: Stage | str, message: str) -> None:
         self._painting = None
@@ -376,13 +344,9 @@ class Workshop:
             self._orders.append((kind, dict(content)))
         self._assistant.ring()
 
-    def _mark(self, identity: str) -> None:
-        self.revision += 1
-        self._revisions[identity] = self.revision
-
     def _changed(self, it: Commission) -> None:
-        self._mark(it.identity)
-        self.shelf.write(it)
+        self._revisions.mark(it.identity)
+        self._write(it)
         self._assistant.ring()
 
 
