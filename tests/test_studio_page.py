@@ -151,6 +151,7 @@ def test_paint_steer_reload_stop_download(page, studio, tmp_path):
     assert page.get_attribute(".easel", "data-identity") == identity
     wait_for_preview(page, later + 3)
     assert page.locator(".plot svg").is_visible()
+    assert "96 x 64 pixels in 1 scale: about" in page.inner_text(".easel .plan")
     page.get_by_role("button", name="Stop and keep").click()
     wait_for_stage(page, "stopped")
     with page.expect_download() as download:
@@ -181,12 +182,20 @@ def test_pause_go_on_and_back_to_an_earlier_state(page, studio):
     page.get_by_role("button", name="Pause").click()
     wait_for_stage(page, "paused")
     step = studio.get(identity)["progress"]["step"]
+    page.reload()
+    wait_for_stage(page, "paused")
     page.get_by_role("button", name="Go on", exact=True).click()
     wait_for_stage(page, "painting")
     studio.wait_for(identity, lambda it: it["progress"]["step"] > step + 5)
     page.locator(".states button").first.click()
     studio.wait_for(identity, lambda it: "kept-1.png" in it["pictures"])
     page.wait_for_selector(".gallery .tile img")
+    page.get_by_role("button", name="Stop and keep").click()
+    wait_for_stage(page, "stopped")
+    stopped = studio.get(identity)["progress"]["step"]
+    page.reload()  # and what is stopped is gone on with as well
+    page.get_by_role("button", name="Go on", exact=True).click()
+    studio.wait_for(identity, lambda it: it["progress"]["step"] > stopped + 3)
     page.get_by_role("button", name="Stop and keep").click()
     wait_for_stage(page, "stopped")
     page.locator(".easel").get_by_role("button", name="Compare with the photo").click()
@@ -281,6 +290,32 @@ def test_a_killed_painter_is_told_and_the_page_goes_on(page, studio):
     card.get_by_role("button", name="Remove").click()
     card.get_by_role("button", name="Remove for good?").click()
     studio.wait_for_absence(identity)
+
+
+def test_many_photos_and_a_film_at_once(page, studio, tmp_path):
+    clips = pytest.importorskip("film_clips", reason="needs PyAV: pip install 'impasto[video]'")
+    for number in range(2):
+        files.write(make_picture(60, 40, number), tmp_path / f"holiday_{number}.png")
+    clip = clips.write_clip(tmp_path / "walk.mp4", clips.make_pan(4))
+    choose_examples(page)
+    make_small(page, 3)
+    open_part(page, "Many photos, films")
+    drop = page.locator("#many-files input[type=file]")
+    drop.set_input_files([tmp_path / "holiday_0.png", tmp_path / "holiday_1.png", clip])
+    page.wait_for_function("document.querySelector('#many-files').textContent.includes('walk')")
+    page.locator("#paint-all").click()
+    page.wait_for_function("document.querySelector('#message').textContent.includes('3 in the queue')")
+    page.wait_for_function("document.querySelectorAll('.card').length === 3")
+    told = studio.state()["by_identity"]
+    assert sorted(it["kind"] for it in told.values()) == ["film", "painting", "painting"]
+    for identity in told:
+        studio.wait_for(identity, "done")
+    page.locator(".card", has_text="walk").get_by_role("button", name="Show").click()
+    video = page.locator(".easel video")
+    video.wait_for()
+    if video.evaluate("it => it.canPlayType('video/mp4; codecs=avc1.640028')"):  # Playwright's own Chromium can't
+        page.wait_for_function("document.querySelector('.easel video').readyState >= 2")
+        assert video.evaluate("it => it.duration") == pytest.approx(0.16, abs=0.05)
 
 
 ANCESTORS = """() => {

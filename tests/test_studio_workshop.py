@@ -323,3 +323,50 @@ def test_a_visitor_has_so_many_waiting_and_no_more(studio, pictures):
         time.sleep(0.05)
         studio.act("stop", identity)
     studio.wait_for(identities[0], "stopped")
+
+
+def test_a_film_is_painted_paused_gone_on_with_and_played(studio, pictures, tmp_path):
+    clips = pytest.importorskip("film_clips", reason="needs PyAV: pip install 'impasto[video]'")
+    frames = pytest.importorskip("impasto.video.frames")
+    pytest.importorskip("cv2", reason="needs OpenCV: pip install 'impasto[video]'")
+    clip = clips.write_clip(tmp_path / "walk.mp4", clips.make_pan(8))
+    film = {"path": studio.upload(clip)}
+    settings = {"size": 64, "start_size": 64, "steps": 20}
+    identity = studio.call("film", film, [pictures[1]], settings)
+    studio.wait_for(identity, lambda it: it["progress"]["step"] >= 2)
+    studio.act("pause", identity)
+    paused = studio.wait_for(identity, "paused")
+    assert paused["progress"]["step"] < paused["progress"]["total"] == 8
+    assert studio.act("steer", identity, changes={"tv_weight": 1.0})[0] == 400
+    studio.act("go_on", identity)
+    it = studio.wait_for(identity, "done")
+    assert it["pictures"] == ["film.mp4"]
+    assert not list((studio.folder / "paintings" / identity).glob("*.film"))
+    status, played = studio.ask(f"studio/pictures/{identity}/film.mp4?download=1")
+    assert status == 200
+    (tmp_path / "painted.mp4").write_bytes(played)
+    assert len(list(frames.Film(tmp_path / "painted.mp4"))) == 8
+    assert np.abs(pixels(studio, identity) - 128).mean() > 5  # the preview shows a frame
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("list.mp4", b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n", "no film that is painted here"),
+        ("concat.mp4", b"ffconcat version 1.0\nfile /etc/passwd\n", "no film that is painted here"),
+        ("empty.mp4", b"", "no film that is painted here"),
+    ],
+)
+def test_what_only_says_to_be_a_film_is_not_opened(studio, pictures, tmp_path, name, content, said):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(AssertionError, match=said):
+        studio.call("film", {"path": studio.upload(path)}, [pictures[1]], {})
+    good = b"\0\0\0\x18ftypmp42" + b"\0" * 400
+    (tmp_path / "cut.mp4").write_bytes(good)
+    uploaded = {"path": studio.upload(tmp_path / "cut.mp4")}
+    with pytest.raises(AssertionError, match="1280 at most"):
+        studio.call("film", uploaded, [pictures[1]], {"size": 4000})
+    if name == "empty.mp4":
+        identity = studio.call("film", uploaded, [pictures[1]], {})
+        assert "cut.mp4" in studio.wait_for(identity, "failed")["message"]

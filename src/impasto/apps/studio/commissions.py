@@ -20,7 +20,9 @@ ENDED: tuple[Stage, ...] = ("done", "stopped", "failed")
 
 LONGEST_NAME = 80  # letters of a visitor's file name that are kept
 MOST_POINTS = 240  # of the plot
-NAMES = re.compile(r"(picture|kept-\d{1,4}|cell-\d{2,3}|state-\d{1,4}|preview|photo|painting-\d{1,2})\.(png|jpg)")
+NAMES = re.compile(
+    r"(picture|kept-\d{1,4}|cell-\d{2,3}|state-\d{1,4}|preview|photo|painting-\d{1,2})\.(png|jpg)|film\.mp4"
+)
 IDENTITY = re.compile(r"[0-9a-f]{16}")
 
 
@@ -55,7 +57,7 @@ class Progress(BaseModel):
 
 
 class Commission(BaseModel):
-    """A picture, or a sheet of small ones, that a visitor wants painted.
+    """A picture, a sheet of small ones, or a film, that a visitor wants painted; `photo` is the film then.
 
     `settings` are those that were given, `masks` those that name files among the inputs, `cells` what each picture of a
     sheet has in their place. `begin` is the number of the state to go on from, `plan` what it is expected to take.
@@ -64,7 +66,7 @@ class Commission(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     identity: str = Field(pattern=IDENTITY.pattern)
-    kind: Literal["painting", "sheet"] = "painting"
+    kind: Literal["painting", "sheet", "film"] = "painting"
     visitor: str = ""
     made: float
     photo: str

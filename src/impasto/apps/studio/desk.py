@@ -24,6 +24,7 @@ from impasto.steering import STEERABLE, check_weights
 
 MOST_CELLS = 12
 LARGEST_SIZE = 16384
+LARGEST_FILM = 1280
 SMALL = 256
 EXAMPLE_PHOTOS = ("coffee.jpg", "cat.jpg")
 EXAMPLE_PAINTINGS = ("flow_strokes.jpg", "pointillist_dots.jpg", "cut_paper.jpg")
@@ -102,6 +103,43 @@ class Desk:
         threading.Thread(target=self._put_up_photo, args=(commission, chosen[0]), daemon=True).start()
         return commission
 
+    def order_many(
+        self, given_files: Sequence[Any], paintings: Sequence[Any], given: Mapping[str, Any], *, visitor: str = ""
+    ) -> int:
+        """Put many photos and films into the queue, each a commission of its own; returns how many.
+
+        All are looked at before the first is put there.
+        """
+        if not given_files:
+            raise UsageError("Choose photos or films first.")
+        paths = [uploads.accept(self.shelf.uploads, it) for it in given_files]
+        films = {path for path in paths if uploads.is_film(path)}
+        for path in paths:
+            if path not in films:
+                self.look(str(path))
+        for done, path in enumerate(paths):
+            try:
+                if path in films:
+                    self.order_film(str(path), paintings, given, visitor=visitor)
+                else:
+                    self.order(str(path), paintings, given, visitor=visitor)
+            except UsageError as error:
+                raise UsageError(f"{error} {done} of {len(paths)} are in the queue." if done else str(error)) from None
+        return len(paths)
+
+    def order_film(
+        self, film: Any, paintings: Sequence[Any], given: Mapping[str, Any], *, visitor: str = ""
+    ) -> Commission:
+        """Put a film into the queue; what is wrong inside it shows when it is painted."""
+        path = uploads.accept(self.shelf.uploads, film)
+        if not uploads.is_film(path):
+            raise UsageError(f"{path.name} is no film that is painted here: take MP4, MOV, MKV, WebM, AVI or GIF.")
+        if not uploads.CAN_READ_FILMS:
+            raise UsageError("Films take more than there is here: pip install 'impasto[video]'")
+        chosen = self._check_paintings(paintings)
+        _check_size(knobs.check(given), LARGEST_FILM)
+        return self.workshop.submit(path, chosen, _plain(given), visitor=visitor, film=True)
+
     def plan(self, photo: Any, paintings: Sequence[Any], given: Mapping[str, Any]) -> str:
         """Say what size, time and memory a picture will take."""
         photo, *paintings = self._check_pictures(photo, paintings)
@@ -111,11 +149,14 @@ class Desk:
     def _check_pictures(self, photo: Any, paintings: Sequence[Any]) -> list[Path]:
         if not photo:
             raise UsageError("Choose a photo first.")
+        return [self.look(photo)[0], *self._check_paintings(paintings)]
+
+    def _check_paintings(self, paintings: Sequence[Any]) -> list[Path]:
         if not paintings:
             raise UsageError("Choose a painting first.")
         if len(paintings) > uploads.MOST_PAINTINGS:
             raise UsageError(f"{uploads.MOST_PAINTINGS} paintings at most: take some away.")
-        return [self.look(it)[0] for it in (photo, *paintings)]
+        return [self.look(it)[0] for it in paintings]
 
     def steer(self, identity: str, changes: Mapping[str, Any]) -> None:
         """Move knobs of a picture while it is painted."""
@@ -123,6 +164,8 @@ class Desk:
             if name not in STEERABLE:
                 raise UsageError(f"“{knobs.label(str(name))}” can not be moved while painting.")
         it = self.workshop.get(identity)
+        if it.kind == "film":
+            raise UsageError("A film is painted as it was begun.")
         settings = knobs.check(changes, {**it.settings, **it.masks})
         check_weights(settings, len(it.paintings))
         self.workshop.steer(identity, dict(changes), knobs.given_of(settings))
@@ -130,7 +173,7 @@ class Desk:
     def steer_towards(self, identity: str, given: Mapping[str, Any]) -> None:
         """Move those knobs of a picture that the form has elsewhere now."""
         it = self.workshop.get(identity)
-        if it.stage in ENDED:
+        if it.stage in ENDED or it.kind == "film":
             return
         changes = knobs.compare(knobs.check(given), knobs.check({}, {**it.settings, **it.masks}), len(it.paintings))
         if changes:
@@ -156,6 +199,8 @@ class Desk:
     def reopen(self, identity: str, name: str) -> "Reopened":
         """Give what a commission was painted from, or a cell on its sheet, or one of its pictures, to go on with."""
         it = self.workshop.get(identity)
+        if it.kind == "film":
+            raise UsageError("Of a film, nothing goes back into the form.")
         given = dict(it.settings)
         cell = re.fullmatch(r"cell-(\d{2,3})\.png", name)
         if cell and 1 <= int(cell[1]) <= len(it.cells):
@@ -201,9 +246,10 @@ class Desk:
         self.workshop.touch(commission.identity)
 
 
-def _check_size(settings: Settings) -> None:
-    if settings.size > LARGEST_SIZE:
-        raise UsageError(f"“{knobs.label('size')}” is {LARGEST_SIZE} at most in the studio.")
+def _check_size(settings: Settings, most: int = LARGEST_SIZE) -> None:
+    if settings.size > most:
+        of = " of a film" if most == LARGEST_FILM else ""
+        raise UsageError(f"“{knobs.label('size')}”{of} is {most} at most in the studio.")
 
 
 def _plain(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,12 +24,16 @@ def offer(desk: Desk) -> None:
         """Put a sheet of small pictures into the queue; returns its identity."""
         return desk.order(photo, paintings, settings, visitor=_visitor(request), vary=vary).identity
 
+    def film(request: gr.Request, film: dict, paintings: list, settings: dict) -> str:  # type: ignore[type-arg]
+        """Put a film into the queue; returns its identity."""
+        return desk.order_film(film, paintings, settings, visitor=_visitor(request)).identity
+
     def plan(photo: dict, paintings: list, settings: dict) -> str:  # type: ignore[type-arg]
         """Say what size, time and memory a picture will take, before it is painted."""
         return desk.plan(photo, paintings, settings)
 
     def look(identity: str) -> dict:  # type: ignore[type-arg]
-        """Say how a picture stands: its stage, message, plan, progress, settings, earlier states, and where its files are."""
+        """Say how a picture stands: its stage, message, plan, progress, settings, earlier states, and its files."""
         return tell(desk.workshop.get(identity))
 
     def steer(identity: str, changes: dict) -> dict:  # type: ignore[type-arg]
@@ -67,7 +71,7 @@ def offer(desk: Desk) -> None:
         recipe = desk.read_picture(picture)
         return recipe.settings.model_dump(mode="json", include=set(recipe.given) & set(knobs.knobs()))
 
-    for function in (paint, sheet, plan, look, steer, pause, go_on, keep, stop, remove, read_settings):
+    for function in (paint, sheet, film, plan, look, steer, pause, go_on, keep, stop, remove, read_settings):
         gr.api(_complaining(function), api_name=function.__name__, concurrency_limit=8)
 
 

@@ -1,4 +1,4 @@
-"""Parts of the page: by eye, at print size, from a painted picture."""
+"""Parts of the page: by eye, at print size, many at once, from a painted picture."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ VARY = "style_weight=0.3,1,3\nstyle_size=0.5,1"
 
 
 class More:
-    """What stands below the button: by eye, at print size, from a picture."""
+    """What stands below the button: by eye, at print size, many at once, from a picture."""
 
     def __init__(self, desk: Desk, materials: Materials, form: Form, message: gr.HTML) -> None:
         self.desk, self.materials, self.form, self.message = desk, materials, form, message
@@ -34,6 +34,17 @@ class More:
             with gr.Row():
                 self.look = gr.Button("Show the plan", elem_id="show-plan")
                 self.print = gr.Button("Paint it large", elem_id="print")
+        with gr.Accordion("Many photos, films", open=False, elem_id="many"):
+            html_part("<p>Each becomes a picture, or a film, in the queue, with the paintings and settings above.</p>")
+            self.many = gr.File(
+                label="Photos and films",
+                show_label=False,
+                file_types=[*ACCEPTED, "video"],
+                file_count="multiple",
+                height=116,
+                elem_id="many-files",
+            )
+            self.each = gr.Button("Paint them all", elem_id="paint-all")
         with gr.Accordion("Settings from a painted picture", open=False, elem_id="from-picture"):
             html_part("<p>Pictures painted by impasto carry how they were painted. Drop one here to go on from it.</p>")
             self.painted = gr.File(
@@ -71,9 +82,15 @@ class More:
         def measure() -> str:
             return tell("Measuring what it takes …")
 
-        for button in (self.sheet, self.print):
+        def order_many(request: gr.Request, many: Any, _: str, __: Any, paintings: Any, *rest: Any) -> str:
+            given = form.read(rest, len(paintings or []))
+            count = desk.order_many(many or [], paintings or [], given, visitor=visitor(request))
+            return tell(f"{count} in the queue.")
+
+        for button in (self.sheet, self.print, self.each):
             button.click(None, js=SHOW_NEW, api_visibility="private")
         self.sheet.click(said(order_sheet), [self.vary, *values], self.message, **QUIET)
+        self.each.click(said(order_many), [self.many, *values], self.message, **QUIET)
         size = [self.width, self.density, *values]
         for button, action in ((self.look, show_plan), (self.print, order_print)):
             button.click(measure, None, self.plan, **QUIET).then(said(action), size, self.plan, **QUIET)

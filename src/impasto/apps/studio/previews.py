@@ -2,9 +2,12 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from impasto.jobs import Run
+
+if TYPE_CHECKING:
+    from impasto.video.run import FilmRun
 
 LONGEST = 1200  # pixels
 QUALITY = 85
@@ -26,7 +29,7 @@ class Previews:
         soon = self.since in FIRST and self._cost < 0.1
         return soon or time.perf_counter() - self._at > max(PAUSE, self._cost / SHARE)
 
-    def show(self, run: Run) -> None:
+    def show(self, run: "Run | FilmRun") -> None:
         """Write the picture as it is now."""
         begun, worked = time.perf_counter(), time.process_time()
         image = run.picture()

@@ -107,7 +107,7 @@ def _download_name(desk: Desk, identity: str, name: str) -> str:
     except UsageError:
         return name
     stem = f"{it.photo.rsplit('.', 1)[0]}_{it.paintings[0].rsplit('.', 1)[0]}"
-    mark = "" if name == "picture.png" and it.stage in ENDED else f"_{name.split('.')[0]}"
+    mark = "" if name in ("picture.png", "film.mp4") and it.stage in ENDED else f"_{name.split('.')[0]}"
     return f"{stem}{mark}.{name.rsplit('.', 1)[1]}"
 
 

@@ -98,7 +98,7 @@
   }
 
   // Gradio calls every place for files the same.
-  const DROPS = { photo: "Choose a photo", paintings: "Choose paintings", painted: "Choose a painted picture" };
+  const DROPS = { photo: "Choose a photo", paintings: "Choose paintings", painted: "Choose a painted picture", "many-files": "Choose photos and films" };
 
   function nameDrops() {
     for (const [id, words] of Object.entries(DROPS)) {
@@ -153,7 +153,9 @@
       change("notes", "", () => parts.notes.replaceChildren());
       return;
     }
+    if (it.kind !== "film") parts.key.film = null;
     if (it.kind === "sheet") drawSheet(it);
+    else if (it.kind === "film") drawFilm(it);
     else drawCanvas(it);
     say(status(it, ready));
     parts.plan.hidden = !it.plan;
@@ -186,13 +188,27 @@
       if (it.stage === "painting") return `Picture ${Math.min(step || 1, it.cells.length)} of ${it.cells.length}`;
       return { done: "Choose the one that you like.", paused: "Paused.", stopped: "Stopped.", failed: "This could not be painted." }[it.stage];
     }
-    const where = step ? `step ${step} of ${total}, ${width} × ${height} pixels` : "";
-    const scaleWords = scales > 1 ? `scale ${scale} of ${scales}, ` : "";
+    const frames = `frame ${step} of ${total}, ${width} × ${height} pixels`;
+    const where = it.kind === "film" ? (step ? frames : "") : step ? `step ${step} of ${total}, ${width} × ${height} pixels` : "";
+    const scaleWords = scales > 1 && it.kind !== "film" ? `scale ${scale} of ${scales}, ` : "";
     if (it.stage === "painting") {
       return step ? `Painting: ${scaleWords}${where}${left === null ? "" : `, ${duration(left)} left`}` : "Beginning …";
     }
     const words = { paused: "Paused", done: "Finished", stopped: "Stopped", failed: "This could not be painted" }[it.stage];
     return where ? `${words}: ${where}` : `${words}.`;
+  }
+
+  function drawFilm(it) {
+    const playable = it.pictures.includes("film.mp4") && it.stage !== "painting";
+    change("film", [it.identity, playable && it.progress.step].join(), () => {
+      parts.key.frame = null;
+      parts.wanted = null;
+      if (!playable) return;
+      parts.frame.replaceChildren(
+        make("video", { src: place(it, "film.mp4", `?v=${it.progress.step}`), poster: place(it, "preview.jpg"), controls: true, loop: true, title: it.title }),
+      );
+    });
+    if (!playable) drawCanvas(it);
   }
 
   function drawCanvas(it) {
@@ -229,16 +245,18 @@
     const word = (words, deed, more) => button(words, () => act(it, deed, more));
     if (it.stage === "painting") tools.push(word("Pause", "pause"), word("Stop and keep", "stop"));
     if (it.stage === "painting" && it.kind === "painting") tools.push(word("Keep this one too", "keep"));
-    if (it.stage === "painting" && it.kind === "painting") tools.push(word("Stop at once", "stop_now"));
+    if (it.stage === "painting" && it.kind !== "sheet") tools.push(word("Stop at once", "stop_now"));
     if (it.stage === "waiting") tools.push(word("Hold", "pause"), word("Cancel", "stop"));
     if (it.stage === "paused") tools.push(word("Go on", "go_on"), word("Stop", "stop"));
-    if (["stopped", "failed"].includes(it.stage)) tools.push(word(it.states.length ? "Go on" : "Try again", "go_on"));
+    if (["stopped", "failed"].includes(it.stage)) tools.push(word(it.states.length || it.kind === "film" ? "Go on" : "Try again", "go_on"));
     if (it.kind === "painting" && (finished || it.progress.version)) {
       const name = finished && it.stage !== "painting" ? "picture.png" : "preview.jpg";
       tools.push(button("Look closely", () => lookClosely(it, name)), button("Compare with the photo", () => compare(it, name)));
     }
     if (finished && it.stage !== "painting") {
       tools.push(make("a", { className: "quiet", href: place(it, "picture.png", "?download=1"), download: "" }, "Download"));
+    } else if (it.pictures.includes("film.mp4") && it.stage !== "painting") {
+      tools.push(make("a", { className: "quiet", href: place(it, "film.mp4", "?download=1"), download: "" }, "Download"));
     }
     parts.tools.replaceChildren(...tools);
   }
@@ -266,7 +284,7 @@
 
   function drawPlot(it) {
     const points = it.progress.points;
-    parts.plot.hidden = it.kind !== "painting" || points.length < 3;
+    parts.plot.hidden = it.kind === "sheet" || points.length < 3;
     if (parts.plot.hidden || parts.key.plot === `${it.identity} ${points.length} ${points.at(-1)[0]}`) return;
     parts.key.plot = `${it.identity} ${points.length} ${points.at(-1)[0]}`;
     const values = points.flatMap((point) => [point[1], point[2], point[3]]).filter((value) => value > 0);
@@ -376,15 +394,16 @@
   const STAGES = { waiting: "waiting", painting: "being painted", paused: "paused", done: "", stopped: "stopped", failed: "failed" };
 
   function drawCard(it) {
-    const pictures = it.kind === "sheet" ? it.pictures.slice(0, 1) : it.pictures;
+    const pictures = { sheet: it.pictures.slice(0, 1), painting: it.pictures, film: [] }[it.kind];
     const tiles = pictures.map((name) => drawTile(it, name));
     if (!tiles.length) {
       const preview = it.progress.version > 0 ? make("img", { src: place(it, "preview.jpg", `?v=${it.progress.version}`), alt: "" }) : make("span", { className: "blank" });
       tiles.push(make("button", { type: "button", className: "tile", title: "Show", onclick: () => show(it) }, preview));
     }
-    const words = [it.kind === "sheet" ? `sheet of ${it.cells.length}` : "", STAGES[it.stage]].filter(Boolean).join(", ");
-    const tools = [button("Show", () => show(it)), button("Settings", () => reopen(tellGallery, it, it.kind === "sheet" ? "" : it.pictures.at(-1) || ""))];
-    if (it.kind === "painting" && it.pictures.length) {
+    const words = [it.kind === "sheet" ? `sheet of ${it.cells.length}` : it.kind === "film" ? "film" : "", STAGES[it.stage]].filter(Boolean).join(", ");
+    const tools = [button("Show", () => show(it))];
+    if (it.kind !== "film") tools.push(button("Settings", () => reopen(tellGallery, it, it.kind === "sheet" ? "" : it.pictures.at(-1) || "")));
+    if (it.kind !== "sheet" && it.pictures.length) {
       tools.push(make("a", { className: "quiet", href: place(it, it.pictures.at(-1), "?download=1"), download: "" }, "Download"));
     }
     if (it.stage !== "painting") tools.push(button("Remove", (event) => remove(it, event.target)));

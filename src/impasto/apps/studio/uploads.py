@@ -3,6 +3,7 @@
 import base64
 import io
 import threading
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ MOST_BYTES = 100_000_000
 MOST_PIXELS = 60_000_000
 MOST_PAINTINGS = 6
 THUMBNAIL = 480  # pixels of the longer side
+
+CAN_READ_FILMS = all(find_spec(name) for name in ("av", "cv2"))
+# What films begin with: MP4 and MOV, Matroska and WebM, AVI, GIF. Other kinds, such as lists of files, are not opened.
+FILMS = ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"), (8, b"AVI "), (0, b"GIF8"))
 
 _reading = threading.Lock()  # one picture at a time: a large one takes a gigabyte while it is read
 
@@ -39,6 +44,13 @@ def accept(uploads: Path, given: Any) -> Path:
     if length > MOST_BYTES:
         raise UsageError(f"{path.name} is larger than {MOST_BYTES / 1e6:.0f} MB: make it smaller first.")
     return path.resolve()
+
+
+def is_film(path: Path) -> bool:
+    """Tell by its first bytes whether a file is a film of a kind that is painted here."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    return any(head[place:].startswith(mark) for place, mark in FILMS)
 
 
 def read(path: Path) -> Picture:

@@ -7,10 +7,11 @@ import os
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
+from math import prod
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,6 +19,7 @@ from impasto.api import start, start_job
 from impasto.apps.progress import Forecast
 from impasto.apps.studio.brush import place_masks
 from impasto.apps.studio.commissions import Commission
+from impasto.apps.studio.films import paint_film
 from impasto.apps.studio.foresight import foresee, in_words
 from impasto.apps.studio.knobs import check, compare, given_of
 from impasto.apps.studio.previews import Previews
@@ -30,6 +32,9 @@ from impasto.painting.painter import Step
 from impasto.painting.shelf import Shelf
 from impasto.pictures.files import to_image
 from impasto.settings import Settings
+
+if TYPE_CHECKING:
+    from impasto.video.run import FilmRun
 
 Message = tuple[str, dict[str, Any]]
 
@@ -97,8 +102,8 @@ class Bench:
     def paint(self) -> None:
         """Paint it and send what becomes of it; nothing is raised."""
         try:
-            stage = self._paint_sheet() if self.commission.kind == "sheet" else self._paint_one()
-            self.send("ended", stage=stage, message="")
+            kinds = {"painting": self._paint_one, "sheet": self._paint_sheet, "film": lambda: paint_film(self)}
+            self.send("ended", stage=kinds[self.commission.kind](), message="")
         except ImpastoError as error:
             self.send("ended", stage="failed", message=in_page_words(str(error), self.folder))
         except Exception as error:
@@ -121,18 +126,18 @@ class Bench:
                 self.send("note", text=in_page_words(note, self.folder))
             told = len(run.notes)
             if self.previews.is_due() or step.step == run.total:
-                self._show(run)
+                self.show(run)
                 self._say_plan(run)
             if self.states.is_due():
                 self._keep_state(run)
-            self._heed(run)
+            self.heed(run)
             if self.asked:
                 break
         if self.asked in ("pause", "back"):
             self._keep_state(run, memory=True)
             return "paused" if self.asked == "pause" else "back"
         if self.asked:
-            self._show(run)
+            self.show(run)
         run.write()
         self.send("picture", name="picture.png")
         self._keep_state(run, memory=bool(self.asked))
@@ -142,16 +147,15 @@ class Bench:
         """Return the run, from the state that it is to go on from, towards what is wanted now."""
         it = self.commission
         if it.begin is None:
-            run = start_job(self._job("picture.png", self._settings(it.settings)), shelf=self.kit)
-            width, height = run.painter.sizes[0]
-            if width * height <= AT_ONCE:
+            run = start_job(self._job("picture.png", self.settings(it.settings)), shelf=self.kit)
+            if prod(run.painter.sizes[0]) <= AT_ONCE:
                 run.put_off()
             return run
         state, checkpoint = self.states.read(it.begin)
-        run = start_job(self._job("picture.png", self._settings(state.settings)), shelf=self.kit)
+        run = start_job(self._job("picture.png", self.settings(state.settings)), shelf=self.kit)
         run.take_up(checkpoint)
         self.planned = True
-        if changes := compare(self._settings(it.settings), run.settings, len(it.paintings)):
+        if changes := compare(self.settings(it.settings), run.settings, len(it.paintings)):
             run.steer(**changes)
         return run
 
@@ -181,9 +185,11 @@ class Bench:
             if name in it.pictures:
                 continue
             try:
-                run = start_job(self._job(name, self._settings(it.settings, cell)), shelf=self.kit)
+                run = start_job(self._job(name, self.settings(it.settings, cell)), shelf=self.kit)
+                if prod(run.painter.sizes[-1]) <= AT_ONCE:
+                    run.put_off()
                 for step in run:
-                    self._heed(run)
+                    self.heed(run)
                     if self.asked:
                         return "stopped" if self.asked == "stop" else "paused"
                     self.send("cell", number=number, step=step.step, total=run.total)
@@ -194,7 +200,8 @@ class Bench:
             self.send("picture", name=name)
         return "done"
 
-    def _settings(self, settings: Mapping[str, Any], cell: Mapping[str, Any] = MappingProxyType({})) -> Settings:
+    def settings(self, settings: Mapping[str, Any], cell: Mapping[str, Any] = MappingProxyType({})) -> Settings:
+        """Make the settings of a picture, or of a sheet's cell, with the masks that were brushed."""
         masks = place_masks(self.commission.masks, self.folder / "inputs")
         return check(cell, {**settings, **masks})
 
@@ -212,7 +219,8 @@ class Bench:
             losses=step.losses,
         )
 
-    def _show(self, run: Run) -> None:
+    def show(self, run: "Run | FilmRun") -> None:
+        """Show the page what there is."""
         self.previews.show(run)
         self.send("preview", version=self.previews.version)
 
@@ -223,21 +231,23 @@ class Bench:
             self.send("note", text=in_page_words(f"This state could not be kept: {error}", self.folder))
         self.send("states", states=[it.model_dump() for it in self.states.known])
 
-    def _heed(self, run: Run) -> None:
-        """Do what was asked since the last step."""
+    def heed(self, run: Run | None) -> None:
+        """Do what was asked since the last step; there is no `run` of a film's frames."""
         try:
             while self.pipe.poll():
                 order, content = self.pipe.recv()
-                if order == "steer":
+                if order == "plan":
+                    plan(self.pipe, self.kit, **content)
+                elif order in ("pause", "back", "stop"):
+                    self.asked = order
+                elif run is None:
+                    continue
+                elif order == "steer":
                     self._steer(run, content)
                 elif order == "keep":
                     name = f"kept-{content['number']}.png"
                     run.write_to(self.folder / name, "embed", overwrite=True)
                     self.send("picture", name=name)
-                elif order == "plan":
-                    plan(self.pipe, self.kit, **content)
-                else:
-                    self.asked = order
         except (EOFError, OSError):  # the studio is gone
             self.asked = "pause"
 

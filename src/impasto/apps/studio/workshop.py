@@ -68,8 +68,9 @@ class Workshop:
         names: Sequence[str] | None = None,
         visitor: str = "",
         plan: str = "",
+        film: bool = False,
     ) -> Commission:
-        """Put a picture, or a sheet, into the queue; raises UsageError where the visitor has too many there."""
+        """Put a picture, a sheet or a film into the queue; raises UsageError where the visitor has too many there."""
         with self._lock:
             waiting = [it for it in self._commissions.values() if it.stage == "waiting" and it.visitor == visitor]
             if len(waiting) >= MOST_WAITING:
@@ -81,7 +82,7 @@ class Workshop:
                 photo,
                 paintings,
                 names,
-                kind="sheet" if cells else "painting",
+                kind="sheet" if cells else "film" if film else "painting",
                 settings=settings,
                 cells=list(cells),
                 visitor=visitor,
@@ -153,7 +154,7 @@ class Workshop:
         """Keep the picture as it is now, and go on painting."""
         with self._lock:
             it = self._find(identity)
-            if it is self._painting:
+            if it is self._painting and it.kind == "painting":
                 self._keep(it)
 
     def stop(self, identity: str, *, now: bool = False) -> None:
