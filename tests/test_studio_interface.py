@@ -29,7 +29,7 @@ def test_the_snippet_of_the_docs_paints_steers_and_reads(studio: Studio, tmp_pat
     assert done.returncode == 0, done.stderr
     recipe = read_recipe(tmp_path / "picture.png")
     assert recipe.settings.style_weight == 2
-    assert recipe.settings.style_size == 0.5
+    assert [length.value for length in recipe.settings.style_size] == [0.5]
     assert "'style_size': 0.5" in done.stdout
 
 

@@ -45,7 +45,7 @@ def test_of_many_states_the_first_and_the_last_and_some_between_are_kept(run: Ru
     steps = [it.step for it in states.known]
     assert (steps[0], steps[-1]) == (1, 40)
     assert steps == sorted(steps)
-    assert max(later - sooner for sooner, later in pairwise(steps)) <= 16
+    assert max(later - sooner for sooner, later in pairwise(steps)) <= 8
     kept = {f"state-{it.number}.{suffix}" for it in states.known for suffix in ("jpg", "safetensors")}
     assert find_files(tmp_path) == kept
 
@@ -69,9 +69,10 @@ def test_states_take_so_much_of_the_disk_and_the_last_one_always_stays(
 def test_a_state_that_is_gone_or_damaged_is_said(run: Run, tmp_path: Path) -> None:
     states = States(tmp_path, [])
     next(run)
+    next(run)
     states.keep(run, memory=True)
     state, checkpoint = states.read(1)
-    assert (state.step, state.settings["steps"]) == (1, 100)
+    assert (state.step, state.settings["steps"]) == (2, 100)
     assert any(name.startswith("optimizer") for name in checkpoint.tensors)
     (tmp_path / "state-1.safetensors").write_bytes(b"no state")
     for number in (1, 2):

@@ -109,7 +109,7 @@ def test_pause_go_on_keep_step_back_and_stop(studio, pictures):
 
 
 def test_paused_and_gone_on_with_it_is_the_picture_that_it_would_have_been(studio, pictures):
-    settings = {**SMALL, "start_size": 64, "steps": 100, "later_steps": 100}
+    settings = {**SMALL, "steps": 200}
     straight, paused = (order(studio, pictures, **settings) for _ in range(2))
     studio.wait_for(straight, "done")
     studio.wait_for(paused, lambda it: it["progress"]["step"] > 10)
@@ -154,7 +154,6 @@ def test_what_it_takes_is_said_before_and_while_it_is_painted(studio, pictures):
     studio.wait_for(identity, lambda it: it["progress"]["step"] > step)
     for wrong, said in (
         ({"size": 20000}, "16384"),
-        ({"size": 40, "fit": "shortest"}, "pixels"),
         ({"init": "x"}, "one of"),
     ):
         with pytest.raises(AssertionError, match=said):
@@ -270,6 +269,7 @@ def test_no_parameter_leads_out_of_a_folder(studio, pictures):
             studio.call("look", wrong)
     for body in (None, [], {"act": "remove"}, {"act": "rm", "identity": identity}, {"act": [], "identity": identity}):
         assert studio.ask("studio/act", b"null" if body is None else body)[0] == 400
+    time.sleep(4)  # a bucket of requests fills again
     outside = studio.folder.parent / "outside.png"
     outside.write_bytes(Path(pictures[0]["path"]).read_bytes())
     for path in ("/etc/passwd", str(outside), f"{studio.folder}/paintings/{identity}/picture.png", "../x", ""):

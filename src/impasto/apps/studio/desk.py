@@ -89,7 +89,7 @@ class Desk:
 
         `brushed` is an uploaded picture of masks, as `brush` makes it.
         """
-        chosen = self._check_pictures(photo, paintings)
+        _check_chosen(photo, paintings)
         masked = uploads.accept(self.shelf.uploads, brushed) if brushed else None
         masks = {"keep_mask": "brushed"} if masked else {}
         settings = knobs.check(
@@ -97,6 +97,7 @@ class Desk:
         )
         _check_size(settings)
         cells = self._read_cells(given, vary) if vary else []
+        chosen = [self.look(it)[0] for it in (photo, *paintings)]
         commission = self.workshop.submit(
             chosen[0], chosen[1:], _plain(given), cells=cells, visitor=visitor, brushed=masked, plan=plan
         )
@@ -136,27 +137,17 @@ class Desk:
             raise UsageError(f"{path.name} is no film that is painted here: take MP4, MOV, MKV, WebM, AVI or GIF.")
         if not uploads.CAN_READ_FILMS:
             raise UsageError("Films take more than there is here: pip install 'impasto[video]'")
-        chosen = self._check_paintings(paintings)
+        _check_chosen(path, paintings)
         _check_size(knobs.check(given), LARGEST_FILM)
+        chosen = [self.look(it)[0] for it in paintings]
         return self.workshop.submit(path, chosen, _plain(given), visitor=visitor, film=True)
 
     def plan(self, photo: Any, paintings: Sequence[Any], given: Mapping[str, Any]) -> str:
         """Say what size, time and memory a picture will take."""
-        photo, *paintings = self._check_pictures(photo, paintings)
+        _check_chosen(photo, paintings)
         _check_size(knobs.check(given))
-        return self.workshop.plan(photo, paintings, _plain(given))
-
-    def _check_pictures(self, photo: Any, paintings: Sequence[Any]) -> list[Path]:
-        if not photo:
-            raise UsageError("Choose a photo first.")
-        return [self.look(photo)[0], *self._check_paintings(paintings)]
-
-    def _check_paintings(self, paintings: Sequence[Any]) -> list[Path]:
-        if not paintings:
-            raise UsageError("Choose a painting first.")
-        if len(paintings) > uploads.MOST_PAINTINGS:
-            raise UsageError(f"{uploads.MOST_PAINTINGS} paintings at most: take some away.")
-        return [self.look(it)[0] for it in paintings]
+        path, *others = [self.look(it)[0] for it in (photo, *paintings)]
+        return self.workshop.plan(path, others, _plain(given))
 
     def steer(self, identity: str, changes: Mapping[str, Any]) -> None:
         """Move knobs of a picture while it is painted."""
@@ -244,6 +235,15 @@ class Desk:
         except (ImpastoError, OSError):
             return
         self.workshop.touch(commission.identity)
+
+
+def _check_chosen(photo: Any, paintings: Sequence[Any]) -> None:
+    if not photo:
+        raise UsageError("Choose a photo first.")
+    if not paintings:
+        raise UsageError("Choose a painting first.")
+    if len(paintings) > uploads.MOST_PAINTINGS:
+        raise UsageError(f"{uploads.MOST_PAINTINGS} paintings at most: take some away.")
 
 
 def _check_size(settings: Settings, most: int = LARGEST_SIZE) -> None:

@@ -12,7 +12,7 @@ from impasto.apps.studio.uploads import MOST_PAINTINGS
 from impasto.settings import Settings
 from impasto.steering import STEERABLE
 
-SLIDERS = {"tv_weight": (0.0, 0.5, 0.005)}  # those with bounds of their own are sliders anyway
+SLIDERS = {"tv_weight": (0.0, 5.0, 0.02)}  # those with bounds of their own are sliders anyway
 WIDEST = 100  # range of a slider
 ON_TOP = ("tv_weight", "color", "color_strength", "size", "preset")
 APART = ("balance", "style_blend")

@@ -14,10 +14,10 @@ from impasto.painting.shelf import Shelf
 def in_words(plan: Plan) -> str:
     """Say a plan for the page."""
     (width, height), scales = plan.sizes[-1], len(plan.sizes)
-    manner = plan.chosen.manners[-1].describe()
+    last = plan.chosen.manners[-1]
     return (
         f"{width} x {height} pixels in {scales} scale{'s' if scales > 1 else ''}"
-        f"{'' if manner == 'whole' else f', {manner}'}: "
+        f"{f', {last.describe()}' if last.side else ''}: "
         f"about {say_seconds(plan.chosen.seconds)} and {say_bytes(plan.chosen.bytes)} of memory."
     )
 

@@ -140,10 +140,15 @@ def check_names(given: Mapping[str, Any]) -> None:
 def check(given: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> Settings:
     """Make Settings of what a visitor gave, over what was `before`; raises UsageError for what is wrong in it."""
     check_names(given)
-    words = {
-        name: [str(it) for it in value] if isinstance(value, list | tuple) else value for name, value in given.items()
-    }
-    return read_settings(words, before)
+    return read_settings({name: _as_words(name, value) for name, value in given.items()}, before)
+
+
+def _as_words(name: str, value: Any) -> Any:
+    """Give a value as the reader of options takes it: lists, and numbers where lists may be, as text."""
+    if isinstance(value, list | tuple):
+        return [str(it) for it in value]
+    listed = knobs()[name].kind in ("weights", "text") and isinstance(value, int | float)
+    return str(value) if listed else value
 
 
 def read_form(values: Mapping[str, Any], strokes: float = 1.0, blend: tuple[float, ...] = ()) -> dict[str, Any]:

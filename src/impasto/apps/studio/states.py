@@ -19,7 +19,7 @@ GONE = "This earlier state is gone: begin from another one, or anew."
 
 
 class States:
-    """Keeps states, and knows when the next one is due; of many, every second one goes."""
+    """Keeps states, and knows when the next one is due; where there are many, some between go."""
 
     def __init__(self, folder: Path, known: list[State]) -> None:
         self.folder, self.known = folder, list(known)
@@ -56,16 +56,18 @@ class States:
         state = State(number=number, step=step.step, scale=step.scale, width=step.width, height=step.height)
         self.known.append(state.model_copy(update={"settings": given_of(run.settings)}))
         while len(self.known) > MOST or (len(self.known) > 1 and self._bytes() > MOST_BYTES):
-            self._drop(self.known[1:-1:2] or self.known[:1])
+            self._drop()
         self._at = time.perf_counter()
         # On a busy machine waiting is no work: the less of both is what it cost.
         self._cost = min(self._at - begun, time.process_time() - worked)
 
-    def _drop(self, gone: list[State]) -> None:
-        for state in gone:
-            self._file(state.number).unlink(missing_ok=True)
-            (self.folder / f"state-{state.number}.jpg").unlink(missing_ok=True)
-        self.known = [it for it in self.known if it not in gone]
+    def _drop(self) -> None:
+        """Let the state go that the ones beside it make up for best; the first and the last stay, if it can be."""
+        steps = [it.step for it in self.known]
+        inner = range(1, len(steps) - 1)
+        gone = self.known.pop(min(inner, key=lambda place: steps[place + 1] - steps[place - 1], default=0))
+        self._file(gone.number).unlink(missing_ok=True)
+        (self.folder / f"state-{gone.number}.jpg").unlink(missing_ok=True)
 
     def _bytes(self) -> int:
         files = [self._file(it.number) for it in self.known]
