@@ -3,7 +3,7 @@
   "use strict";
 
   const known = new Map(); // commissions by identity
-  let order = [], revision = 0, session = "", shown = null, expecting = 0, lost = false;
+  let order = [], revision = 0, session = "", shown = null, expecting = 0, lost = false, ready = false;
   let easel = null, gallery = null, tellEasel = null, tellGallery = null;
   const IN_WORK = ["painting", "paused", "waiting"];
 
@@ -93,7 +93,8 @@
     }
     if (!known.has(shown)) shown = order.find((identity) => known.has(identity)) ?? null;
     nameDrops();
-    drawEasel(news.ready);
+    ready = news.ready;
+    drawEasel();
     if (news.changed.length || gallery?.dataset.order !== order.join()) drawGallery(news.changed);
   }
 
@@ -111,7 +112,7 @@
     lost = now;
     document.body.classList.toggle("studio-lost", lost);
     if (lost) say("The studio does not answer. Trying again …");
-    else drawEasel(true);
+    else drawEasel();
   }
 
   // The easel
@@ -133,14 +134,14 @@
     );
     parts.bar.setAttribute("aria-label", "Progress");
     parts.key = {};
-    drawEasel(false);
+    drawEasel();
   }
 
   function say(words) {
     if (parts.status && parts.status.textContent !== words) parts.status.textContent = words;
   }
 
-  function drawEasel(ready) {
+  function drawEasel() {
     if (!easel) return;
     const it = known.get(shown);
     easel.dataset.stage = it ? it.stage : "empty";
@@ -157,7 +158,7 @@
     if (it.kind === "sheet") drawSheet(it);
     else if (it.kind === "film") drawFilm(it);
     else drawCanvas(it);
-    say(status(it, ready));
+    say(status(it));
     parts.plan.hidden = !it.plan;
     if (parts.plan.textContent !== it.plan) parts.plan.textContent = it.plan;
     const { step, total } = it.progress;
@@ -178,7 +179,7 @@
     draw();
   }
 
-  function status(it, ready) {
+  function status(it) {
     const { step, total, scale, scales, width, height, left } = it.progress;
     if (it.stage === "waiting") {
       const ahead = order.filter((identity) => ["painting", "waiting"].includes(known.get(identity)?.stage)).indexOf(it.identity);
@@ -425,7 +426,7 @@
 
   function show(it) {
     shown = it.identity;
-    drawEasel(true);
+    drawEasel();
     easel.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 

@@ -245,11 +245,17 @@ class Bench:
                 elif order == "steer":
                     self._steer(run, content)
                 elif order == "keep":
-                    name = f"kept-{content['number']}.png"
-                    run.write_to(self.folder / name, "embed", overwrite=True)
-                    self.send("picture", name=name)
+                    self._keep(run, f"kept-{content['number']}.png")
         except (EOFError, OSError):  # the studio is gone
             self.asked = "pause"
+
+    def _keep(self, run: Run, name: str) -> None:
+        try:
+            run.write_to(self.folder / name, "embed", overwrite=True)
+        except PictureError as error:
+            self.send("note", text=in_page_words(f"This one could not be kept: {error}", self.folder))
+        else:
+            self.send("picture", name=name)
 
     def _steer(self, run: Run, changes: dict[str, Any]) -> None:
         try:
