@@ -82,7 +82,7 @@ def settings(page: Page) -> None:
     page.locator("button.label-wrap", has_text="Choose by eye").click()
     page.locator("button.label-wrap", has_text="Print size").click()
     page.get_by_role("button", name="Show the plan").click()
-    page.wait_for_selector("#plan p")
+    page.wait_for_function("document.querySelector('#plan').textContent.includes('pixels')")
     page.locator("#plan").scroll_into_view_if_needed()
     page.wait_for_timeout(500)
 

@@ -28,7 +28,7 @@ def add_routes(application: FastAPI, desk: Desk) -> None:
     async def state(since: int = 0, wait: float = 0.0) -> JSONResponse:
         """Return what has changed since a revision, or wait until something has."""
         until = time.monotonic() + min(max(wait, 0.0), LONGEST_WAIT)
-        while workshop.revision == since and time.monotonic() < until:
+        while workshop.revision == since and time.monotonic() < until and not workshop.leaving:
             await asyncio.sleep(GLANCE)
         return JSONResponse(workshop.changes(since), headers={"cache-control": "no-store"})
 

@@ -31,14 +31,14 @@ def prepare(shelf: Shelf) -> None:
 @contextmanager
 def open_studio(
     shelf: Shelf, *, hosts: frozenset[str] = frozenset(), password: str | None = None, threads: int | None = None
-) -> Iterator[Any]:
-    """Open a studio: yields the ASGI application, whose painter is at work until the block ends."""
+) -> Iterator[tuple[Any, Any]]:
+    """Open a studio: yields the ASGI application and the workshop, whose painter is at work until the block ends."""
     prepare(shelf)
     from impasto.apps.studio.workshop import Workshop
 
     workshop = Workshop(shelf, threads=threads)
     try:
-        yield make_application(shelf, workshop, hosts, password)
+        yield make_application(shelf, workshop, hosts, password), workshop
     finally:
         workshop.close()
 
@@ -97,7 +97,7 @@ def serve(
 ) -> None:
     """Serve a studio until it is interrupted; `told` is called with its address when it answers."""
     shelf = Shelf(folder, most_bytes)
-    with open_studio(shelf, hosts=hosts, password=password) as application:
+    with open_studio(shelf, hosts=hosts, password=password) as (application, workshop):
         import uvicorn
 
         class Server(uvicorn.Server):
@@ -106,6 +106,10 @@ def serve(
                 for server in self.servers:
                     for bound in server.sockets:
                         told(bound.getsockname())
+
+            async def shutdown(self, sockets: Any = None) -> None:
+                workshop.leaving = True  # whoever waits for news is answered
+                await super().shutdown(sockets)
 
         config = uvicorn.Config(
             application,

@@ -37,6 +37,7 @@ class Workshop:
         self._told = 0.0
         self._plans = Plans()
         self.ready = False
+        self.leaving = False  # is the studio being closed?
         self._failures = 0  # times in a row that the painter's process ended before it could paint
         self._lock = threading.RLock()
         self._commissions = {it.identity: it for it in shelf.read_all()}
