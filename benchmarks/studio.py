@@ -36,8 +36,8 @@ from impasto import Settings, start
 from machine import describe
 
 EXAMPLES = Path(__file__).parent.parent / "src" / "impasto" / "apps" / "studio" / "examples"
-PREVIEW = {"size": 256, "start_size": 256, "steps": 90}
-TIMED = {"size": 512, "start_size": 512, "steps": 70}
+PREVIEW: dict[str, Any] = {"size": 256, "start_size": 256, "steps": 90}
+TIMED: dict[str, Any] = {"size": 512, "start_size": 512, "steps": 70}
 WARM_UP = 10  # steps that are not timed: memory settles
 VERSION = "document.querySelector('.easel .frame > img')?.dataset.version"
 
@@ -68,7 +68,7 @@ def look(url: str) -> dict[str, Any]:
 
 def order(url: str, settings: dict[str, Any]) -> str:
     """Have a picture painted without a page; returns its identity."""
-    from gradio_client import Client, handle_file
+    from gradio_client import Client, handle_file  # type: ignore[import-untyped]
 
     client = Client(url, verbose=False)
     photo, painting = (handle_file(EXAMPLES / name) for name in ("coffee.jpg", "flow_strokes.jpg"))

@@ -184,6 +184,8 @@ class Desk:
             found = find(recipe, beside=[], search=[self.shelf.paintings], replaced=("network", "init"))
         except ImpastoError:
             return None
+        if found.photo is None:  # of a texture
+            return None
         photo, *paintings = self._bring_back([found.photo, *found.paintings])
         return photo, paintings
 

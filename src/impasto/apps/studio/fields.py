@@ -80,7 +80,7 @@ class Form:
         most = max([*weights, 1.0])
         for number in range(1, MOST_PAINTINGS + 1):
             value = weights[number - 1] if number <= len(weights) else 1.0
-            visible = {} if paintings is None else {"visible": paintings > 1 and number <= paintings}
+            visible: dict[str, Any] = {} if paintings is None else {"visible": paintings > 1 and number <= paintings}
             blend.append(gr.update(value=value, maximum=most, **visible))
         fields = []
         for name in self.fields:
@@ -105,7 +105,7 @@ def make_field(knob: Knob, value: Any) -> Any:
         return gr.Checkbox(value, **words)
     if knob.kind in ("weights", "text"):
         return gr.Textbox(value, max_lines=3, **words)
-    whole = {"precision": 0} if knob.kind == "whole" else {}
+    whole: dict[str, Any] = {"precision": 0} if knob.kind == "whole" else {}
     return gr.Number(value, minimum=knob.lowest, maximum=knob.highest, **whole, **words)
 
 

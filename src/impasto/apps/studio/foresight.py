@@ -30,6 +30,11 @@ def foresee(photo: str, paintings: list[str], settings: dict[str, Any], kit: She
     chosen = check({}, settings)
     output = Path(photo).with_name("planned.png")  # never written
     job = Job(
-        photo=Path(photo), paintings=tuple(map(Path, paintings)), output=output, settings=chosen, checkpoint="none"
+        photo=Path(photo),
+        paintings=tuple(map(Path, paintings)),
+        output=output,
+        settings=chosen,
+        quality=95,
+        checkpoint="none",
     )
     return in_words(start_job(job, shelf=kit).plan)

@@ -72,7 +72,9 @@ def offer(desk: Desk) -> None:
         return recipe.settings.model_dump(mode="json", include=set(recipe.given) & set(knobs.knobs()))
 
     for function in (paint, sheet, film, plan, look, steer, pause, go_on, keep, stop, remove, read_settings):
-        gr.api(_complaining(function), api_name=function.__name__, concurrency_limit=8)
+        gr.api(  # type: ignore[attr-defined]
+            _complaining(function), api_name=function.__name__, concurrency_limit=8
+        )
 
 
 def tell(it: Commission) -> dict[str, Any]:

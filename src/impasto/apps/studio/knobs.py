@@ -1,7 +1,7 @@
 """The form's fields, derived from Settings: what each is, its label, its values; and what visitors may set at all."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -123,7 +123,11 @@ def _devices() -> tuple[str, ...]:
 
 
 TEXTS = ("style_size",)  # known to name no files
-CHOICES = {"network": _networks, "device": _devices, "init": lambda: BEGINNINGS}
+CHOICES: dict[str, Callable[[], tuple[str, ...]]] = {
+    "network": _networks,
+    "device": _devices,
+    "init": lambda: BEGINNINGS,
+}
 
 
 def check_names(given: Mapping[str, Any]) -> None:
@@ -156,7 +160,7 @@ def read_form(values: Mapping[str, Any], strokes: float = 1.0, blend: tuple[floa
 
     `strokes` turns the sizes of all paintings; `blend` are the paintings' weights. Empty fields don't count.
     """
-    preset = values.get("preset") or "default"
+    preset: Any = values.get("preset") or "default"
     base = shown(Settings(preset=preset))
     given: dict[str, Any] = {} if preset == "default" else {"preset": preset}
     for name, value in values.items():

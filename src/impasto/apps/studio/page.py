@@ -21,6 +21,7 @@ IDENTITY = "(...values) => [...values.slice(0, -1), window.impasto ? window.impa
 
 def build(desk: Desk) -> gr.Blocks:
     """Build the page, and the interface for programs beside it."""
+    page: gr.Blocks
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         offer(desk)  # first, for its functions to have their own names
         html_part(

@@ -5,7 +5,7 @@ It is a process of its own so that one that is killed, or runs out of memory, ta
 
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from math import prod
 from multiprocessing.connection import Connection
@@ -102,7 +102,11 @@ class Bench:
     def paint(self) -> None:
         """Paint it and send what becomes of it; nothing is raised."""
         try:
-            kinds = {"painting": self._paint_one, "sheet": self._paint_sheet, "film": lambda: paint_film(self)}
+            kinds: dict[str, Callable[[], str]] = {
+                "painting": self._paint_one,
+                "sheet": self._paint_sheet,
+                "film": lambda: paint_film(self),
+            }
             self.send("ended", stage=kinds[self.commission.kind](), message="")
         except ImpastoError as error:
             self.send("ended", stage="failed", message=in_page_words(str(error), self.folder))
@@ -167,6 +171,7 @@ class Bench:
             output=self.folder / name,
             settings=settings,
             overwrite=True,
+            quality=95,
             checkpoint="none",
         )
 

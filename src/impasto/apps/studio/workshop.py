@@ -251,7 +251,7 @@ class Workshop:
                 asked = it.message == AT_ONCE
                 said = AT_ONCE if asked else f"The painter's process ended (code {code}), perhaps for lack of memory."
                 self._set_aside(it, said, "stopped" if asked else "failed")
-            self._revisions.mark(it and it.identity)
+            self._revisions.mark(it.identity if it else None)
             closing = self._closing
         if not closing:
             time.sleep(min(30, 2**self._failures) if self._failures else 0)
