@@ -45,8 +45,8 @@ ROOT = Path(__file__).parent.parent
 
 PARTS = ("step", "bound", "large", "huge", "loss", "default", "startup")
 
-# How impasto paints where it is asked for the reference's loss: from noise, as the reference does, coarse to fine. A term
-# of its own keeps the canvas within [0, 1], where the reference leaves that range; the losses compared don't have it.
+# How impasto paints where it is asked for the reference's loss: from noise, as the reference does, coarse to fine. A
+# term of its own keeps the canvas within [0, 1], where the reference leaves that range; the losses compared lack it.
 LADDER: dict[str, Any] = {
     "init": "noise",
     "start_size": 300,

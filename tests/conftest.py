@@ -1,7 +1,8 @@
 """What the tests of painting share: a tiny chance network, small pictures, settings that a test spells out."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from impasto.painting.regions import Region
 from impasto.painting.style import Source, blend_styles, capture_style
 from impasto.perception.network import Network
 from impasto.settings import Settings
+from studio import Outside, Studio
 
 WIDTHS = (4, 6, 8, 8, 8)
 
@@ -91,3 +93,23 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     weights = {name.removeprefix("convs."): value for name, value in make_network().state_dict().items()}
     safetensors.torch.save_file(weights, path, metadata={"layout": "impasto"})
     return path
+
+
+@pytest.fixture(scope="session")
+def open_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A running studio, one for all tests; in all that time it asks no other machine for anything."""
+    if find_spec("gradio") is None:
+        pytest.skip("needs Gradio: pip install 'impasto[studio]'")
+    outside = Outside()
+    opened = Studio(tmp_path_factory.mktemp("studio") / "studio", environment=outside.environment)
+    yield opened
+    opened.close()
+    outside.close()
+    assert outside.knocks == []
+
+
+@pytest.fixture
+def studio(open_studio: Studio) -> Iterator[Studio]:
+    """The running studio, with nothing in it when the test ends."""
+    yield open_studio
+    open_studio.clear()

@@ -33,6 +33,7 @@ PAGES = (
     "docs/presets.md",
     "docs/print-size.md",
     "docs/scale.md",
+    "docs/studio.md",
     "training/README.md",
 )
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

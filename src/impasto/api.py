@@ -6,13 +6,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from pydantic import ValidationError
-
 from impasto.errors import UsageError
 from impasto.jobs import Job, Keeping, Run, check_keeping
 from impasto.painting.hardware import choose_device, choose_dtype
 from impasto.painting.painter import Painter
 from impasto.painting.shelf import Shelf
+from impasto.painting.style import Source
 from impasto.perception.network import VGG19_DEPTHS, plan_layers
 from impasto.pictures import files
 from impasto.pictures.files import Picture
@@ -25,6 +24,7 @@ from impasto.recipes.storage import check_recipe_file, read_recipe
 from impasto.recipes.writing import compare_workshops, weigh_source, write_down
 from impasto.settings import Settings
 from impasto.sources import check_visible, measure_canvas, place_paintings, read_beginning, read_paintings, to_source
+from impasto.steering import merge_settings
 from impasto.textures import TEXTURE, check_texture, forget_defaults, merge_size
 from impasto.values import BEGINNINGS
 
@@ -260,15 +260,19 @@ def _begin(
     keep = read_keep(settings, photo) if photo else None
     seen = without(photo, keep) if photo else None
     parts, notes = plan_parts(settings, seen, paintings)
-    sources = place_paintings(settings, seen, paintings, parts, device)
-    painter = Painter(network, settings, to_source(seen, device) if seen else None, sources, begin, shelf.palette)
+
+    def mix(settings: Settings) -> list[Source]:
+        return place_paintings(settings, seen, paintings, parts, device)
+
+    canvas = to_source(seen, device) if seen else None
+    painter = Painter(network, settings, canvas, mix(settings), begin, shelf.palette)
     painter.notes += notes
     first = job.first if job else None
     paths = [painting.source for painting in paintings]
     recipe = write_down(settings, weigh_source(photo.source) if photo else None, paths, device, precision, first)
     if first and (difference := compare_workshops(recipe, first)):
         painter.notes.append(difference)
-    return Run(painter, photo, recipe, job, keep)
+    return Run(painter, photo, recipe, job, keep, mix)
 
 
 def _check_settings(settings: Settings, photo: Picture | None) -> None:
@@ -307,12 +311,7 @@ def _settle(
     """Build the settings of what is `asked`, over those of `settings`, over what was `before`."""
     if settings is not None and not asked and not before:
         return settings
-    given = settings.model_dump(exclude_unset=True) if settings else {}
-    try:
-        return Settings.model_validate({**before, **given, **asked}, context={"asked": asked, "strict": False})
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()]
-        raise UsageError("; ".join(faults)) from None
+    return merge_settings(settings, asked, before)
 
 
 def _settle_texture(settings: Settings | None, overrides: Mapping[str, Any]) -> Settings:

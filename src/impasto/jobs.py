@@ -1,9 +1,9 @@
 """A picture to paint, as plain data, and the painting of it: Job and Run."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,11 +11,12 @@ from torch import Tensor
 
 from impasto.amounts import parse_bytes
 from impasto.errors import UsageError
-from impasto.keeping import Keeper, choose_path, is_left, read_step
+from impasto.keeping import Keeper, choose_path, is_left, read_step, write_step
 from impasto.painting.checkpoint import Checkpoint
 from impasto.painting.painter import Painter, Step
 from impasto.painting.plan import Plan, estimate, is_small
-from impasto.painting.resuming import restore_state
+from impasto.painting.resuming import restore_state, take_state
+from impasto.painting.style import Source
 from impasto.pictures import files
 from impasto.pictures.color import after_painting
 from impasto.pictures.files import Picture
@@ -23,11 +24,13 @@ from impasto.pictures.sizes import resize
 from impasto.recipes.recipe import Recipe, Result
 from impasto.recipes.storage import write_recipe
 from impasto.settings import Settings
+from impasto.steering import STEERABLE, merge_settings, turn_settings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Keeping: TypeAlias = Literal["embed", "none"]
+Mix: TypeAlias = Callable[[Settings], Sequence[Source]]  # the paintings, with the shares and colours of some settings
 
 
 class Job(BaseModel):
@@ -84,7 +87,7 @@ def absolute(job: Job) -> Job:
 class Run:
     """A picture being painted: iterate over it for Steps, ask it for the picture at any time.
 
-    `keep`, a mask (1, 1, H, W), says what stays as it is in the photo.
+    `keep`, a mask (1, 1, H, W), says what stays as it is in the photo; `mix` makes the paintings when it is steered.
 
     Nothing is painted that is not asked for: to stop is not to ask for the next Step. `notes` holds what happened that
     a user should know. Errors while iterating: DivergedError.
@@ -97,19 +100,21 @@ class Run:
         recipe: Recipe,
         job: Job | None = None,
         keep: Tensor | None = None,
+        mix: Mix | None = None,
     ) -> None:
-        self._painter, self._photo, self._recipe, self._job, self._keep = painter, photo, recipe, job, keep
+        self._painter, self._photo, self._recipe, self._job = painter, photo, recipe, job
+        self._keep, self._mix = keep, mix
         self.last: Step | None = None
         self._previewed = False
         self._plan: Plan | None = None
-        self._prepared = self._resumed = False
+        self._prepared = self._resumed = self._put_off = False
         self.keeper: Keeper | None = None  # of checkpoints, where the run is kept
 
     def __iter__(self) -> Iterator[Step]:
         return self
 
     def __next__(self) -> Step:
-        if self.last is None and not self._painter.has_begun:
+        if self.last is None and not (self._put_off or self._painter.has_begun):
             self.prepare()
         self.last = step = next(self._painter)
         job = self._job
@@ -146,8 +151,14 @@ class Run:
         seconds = self._plan.chosen.seconds if self._plan else 0.0
         inputs = [*([job.photo] if job.photo else []), *job.paintings]
         if path := choose_path(job.checkpoint, seconds, job.output, inputs=inputs, overwrite=job.overwrite):
-            texts = {"job": absolute(job).model_dump_json(), "recipe": self._recipe.to_json()}
-            self.keeper = Keeper(path.absolute(), texts)
+            self.keeper = Keeper(path.absolute(), self._texts())
+
+    def put_off(self) -> None:
+        """Paint the first scale unprepared, for a picture to be seen at once; `prepare` is to be called on the way.
+
+        For whoever knows that the first scale is small.
+        """
+        self._put_off = True
 
     def go_on(self, checkpoint: Checkpoint, path: Path, recipe: Recipe) -> None:
         """Go on from a checkpoint of the same job, in place of the start; errors: CheckpointError.
@@ -156,10 +167,48 @@ class Run:
         replaced.
         """
         self._recipe = recipe
-        restore_state(self._painter, checkpoint)
-        self.last, self._previewed, self._resumed, self._prepared = read_step(checkpoint), True, True, True
+        self.take_up(checkpoint)
+        self._resumed = self._prepared = True
         self.keeper = Keeper(path, {name: checkpoint.texts[name] for name in ("job", "recipe")})
         self.keeper.written = self.last
+
+    def take_up(self, checkpoint: Checkpoint) -> None:
+        """Be where an earlier run of the same job was, kept nowhere; errors: CheckpointError."""
+        restore_state(self._painter, checkpoint)
+        self.last, self._previewed = read_step(checkpoint), True
+
+    def state(self, *, memory: bool = True) -> Checkpoint:
+        """Return where it is, for `take_up`, to be written before the next step; `memory` is the optimiser's."""
+        if self.last is None:
+            raise UsageError("Nothing is painted yet: ask for a step first.")
+        return take_state(self._painter, write_step(self.last), memory=memory)
+
+    def steer(self, **changes: Any) -> None:
+        """Go on with other weights, blend, stroke size or colours from the next step on.
+
+        Errors: UsageError for a setting that can't change while painting, or a wrong value; nothing changes then.
+
+        Example: run.steer(style_weight=3, style_size=0.5)
+        """
+        settings = turn_settings(self.settings, changes, len(self._recipe.paintings))
+        if settings == self.settings:
+            return
+        if self._mix is None:
+            raise UsageError("This run can't be steered.")
+        self._painter.steer(settings, self._mix(settings))
+        given = tuple(name for name in Settings.model_fields if name in {*self._recipe.given, *changes})
+        named = {name: getattr(settings, name) for name in STEERABLE}
+        update = {"settings": self._recipe.settings.model_copy(update=named), "given": given}
+        self._recipe = self._recipe.model_copy(update=update)
+        if self._job:
+            self._job = self._job.model_copy(update={"settings": merge_settings(self._job.settings, changes)})
+        if self.keeper:
+            self.keeper.texts = self._texts()
+
+    def _texts(self) -> dict[str, str]:
+        """Return what a checkpoint needs besides the painter's state."""
+        assert self._job
+        return {"job": absolute(self._job).model_dump_json(), "recipe": self._recipe.to_json()}
 
     def keep(self) -> bool:
         """Write a checkpoint now, between two steps, where the run is kept; tells whether there is one."""
@@ -173,6 +222,11 @@ class Run:
     def painter(self) -> Painter:
         """What paints it; a film takes its network and paintings from there."""
         return self._painter
+
+    @property
+    def settings(self) -> Settings:
+        """What it is painted with now."""
+        return self._painter.settings
 
     @property
     def total(self) -> int:

@@ -40,7 +40,7 @@ class Keeper:
         started = time.monotonic()
         self._last = started  # a full disk is not tried again at once
         try:
-            write_checkpoint(self.path, take_state(painter, {**self.texts, "step": json.dumps(asdict(step))}))
+            write_checkpoint(self.path, take_state(painter, {**self.texts, **write_step(step)}))
         except PictureError as error:
             before = f"step {self.written.step} is kept" if self.written else "none is kept"
             return f"The checkpoint was not written: {error}. The painting goes on; {before}."
@@ -88,6 +88,11 @@ def is_left(path: Path, recipe: Recipe) -> bool:
         return False
     unfinished = there.result is not None and there.result.step < there.result.steps
     return unfinished and identify(there) == identify(recipe)
+
+
+def write_step(step: Step) -> dict[str, str]:
+    """Return the text for a checkpoint that is written after a step."""
+    return {"step": json.dumps(asdict(step))}
 
 
 def read_step(checkpoint: Checkpoint) -> Step:

@@ -39,6 +39,7 @@ from impasto.apps.recipes import diff, rerun, show_recipe
 from impasto.apps.regions import regions
 from impasto.apps.resuming import resume
 from impasto.apps.sheets import sheet
+from impasto.apps.studio.command import studio
 from impasto.apps.terminal import DONE, FAILED, INTERRUPTED, WRONG_USAGE, hush, say
 from impasto.apps.textures import texture
 from impasto.errors import ImpastoError, UsageError
@@ -76,6 +77,7 @@ app.command(film)
 app.command(resume)
 app.command(regions)
 app.command(batch)
+app.command(studio)
 
 
 @app.default

@@ -17,6 +17,7 @@ PAGES: tuple[list[str], ...] = (
     ["resume"],
     ["regions"],
     ["batch"],
+    ["studio"],
     ["networks"],
     ["networks", "list"],
     ["networks", "fetch"],

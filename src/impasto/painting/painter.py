@@ -98,6 +98,7 @@ class Painter:
         self.taken_back: Tensor | None = None  # the canvas, where its last step was taken back
         self.place = Place()
         self.optimizer: Adam | LBFGS | CompactLBFGS | None = None
+        self._steered = False  # since the objective was made
         self._iterator = self._paint()
 
     def __iter__(self) -> Iterator[Step]:
@@ -121,6 +122,24 @@ class Painter:
         if self.accepted is None:
             raise UsageError("Nothing is painted yet: ask for a step first.")
         return self.average.value if self.average is not None and self.average.weight else self.accepted
+
+    def steer(self, settings: Settings, paintings: Sequence[Source]) -> None:
+        """Go on with other settings, and paintings with other shares or colours; to be asked between two steps.
+
+        From the next step on the same canvas has another objective, and an optimiser that begins anew. What decides the
+        ladder, the taps or the network has to stay as it is. Errors: UsageError where a painting becomes too small for
+        the taps; all stays as it was then.
+        """
+        before = self.settings, self.paintings
+        self.settings, self.paintings = settings, paintings
+        try:
+            self._check_sources()
+            self.list_painting_sizes(*self.sizes[self.place.scale - 1])
+        except UsageError:
+            self.settings, self.paintings = before
+            raise
+        self._steered, self.optimizer, self.taken_back = True, None, None
+        self.place.turn()
 
     def _plan_sizes(self) -> list[tuple[int, int]]:
         """Width and height at each scale, without those too small for the deepest tap."""
@@ -212,7 +231,8 @@ class Painter:
                 if not is_out_of_memory(error) or not self._step_down():
                     raise
             else:
-                return
+                if not self._steered or not self.place.left:
+                    return
             return_freed_memory()
 
     def _step_down(self) -> bool:
@@ -235,6 +255,7 @@ class Painter:
     def _set_up(self) -> tuple[Tensor, Objective, Tensor | None]:
         """Make a scale's canvas, as it begins or as far as it has come; its objective; and its alpha."""
         place, (width, height) = self.place, self.sizes[self.place.scale - 1]
+        self._steered = False
         if place.left is None and not isinstance(self.optimizer, Adam):
             self.optimizer = None  # curvature does not carry over
         photo = self.photo and self.photo.scaled(width, height)
@@ -259,30 +280,35 @@ class Painter:
         return canvas.requires_grad_(), objective, alpha
 
     def _move(self, canvas: Tensor, objective: Objective, alpha: Tensor | None) -> Iterator[dict[str, float]]:
-        """Take the steps of one scale; where the loss explodes, go back to the last good canvas, more carefully."""
+        """Take the steps of one scale; where the loss explodes, go back to the last good canvas, more carefully.
+
+        It ends early where the painting is steered elsewhere.
+        """
         place, steps = self.place, self.steps[self.place.scale - 1]
         assert place.left is not None
         assert self.accepted is not None
         # After an interruption it goes on where it was: this canvas was told about, its step is still to be taken.
         told = place.left < steps and not place.back and not self._is_done
-        while place.left or told:
+        while (place.left or told) and not self._steered:
             if place.left >= steps - 2:  # the optimiser takes its memory in the first two steps
                 self._return_memory()
             losses = objective.backward(canvas)
             gradient = canvas.grad
             assert gradient is not None
+            if not told and (fault := _find_fault(losses["total"], gradient, place.ceiling)):
+                self._go_back(canvas, fault)
+                continue
+            if place.ceiling == math.inf:
+                place.ceiling = max(EXPLODED * losses["total"], self._measure_grey(objective, canvas))
             if not told:
-                if fault := _find_fault(losses["total"], gradient, place.ceiling):
-                    self._go_back(canvas, fault)
-                    continue
-                if place.ceiling == math.inf:
-                    place.ceiling = max(EXPLODED * losses["total"], self._measure_grey(objective, canvas))
                 place.left -= 1
                 if self._step_back(canvas, losses["total"]):
                     yield place.losses
                     continue
                 self._accept(canvas, losses)
                 yield losses
+                if self._steered:
+                    continue
             told = False
             if place.left and self._has_settled(place.totals):
                 self._end_early(place.left)

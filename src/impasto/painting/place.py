@@ -23,8 +23,12 @@ class Place:
 
     def begin(self, steps: int) -> None:
         """Be at the start of a scale."""
-        self.left, self.ceiling, self.recoveries = steps, math.inf, 0
-        self.losses, self.back, self.totals = {"total": math.inf}, 0, []
+        self.left, self.recoveries = steps, 0
+        self.turn()
+
+    def turn(self) -> None:
+        """Have another goal: the losses up to now are not to be compared with those to come."""
+        self.ceiling, self.losses, self.back, self.totals = math.inf, {"total": math.inf}, 0, []
 
 
 class Average:

@@ -96,7 +96,10 @@ class Plan:
         )
 
     def apply(self, painter: Painter) -> None:
-        """Have a painter that has not begun paint so. Raises UsageError where it takes more memory than may be used."""
+        """Have a painter paint so, from the next scale on if it has begun.
+
+        Raises UsageError where it takes more memory than may be used.
+        """
         if not self.fits:
             width, height = self.sizes[-1]
             raise UsageError(
@@ -104,11 +107,12 @@ class Plan:
                 f"memory, and {self.because}: choose a smaller --size or a lighter --network, or allow more with "
                 f"--memory. {why_untileable(painter.settings)}".rstrip()
             )
-        painter.manners = list(self.chosen.manners)
+        begun = painter.place.scale if painter.has_begun else 0
+        painter.manners[begun:] = self.chosen.manners[begun:]
 
 
 def estimate(painter: Painter, limit: int | None = None) -> Plan:
-    """Measure what a painter that has not begun will take, and choose how each scale is painted; nothing is changed.
+    """Measure what a painter takes, and choose how each scale is to be painted; nothing is changed.
 
     `limit` is the memory in bytes that the program may use in all; None: what it has and what is free.
     """

@@ -14,26 +14,28 @@ from impasto.painting.painter import Painter
 from impasto.painting.place import Average, Place
 
 
-def take_state(painter: Painter, texts: Mapping[str, str]) -> Checkpoint:
+def take_state(painter: Painter, texts: Mapping[str, str], *, memory: bool = True) -> Checkpoint:
     """Take down where a painter is; to be asked between two steps. `texts` go into the checkpoint as they are.
+
+    Without its `memory`, many times the size of the canvas, the optimiser begins anew from there.
 
     The tensors are the painter's own, no copies: write them down before the next step.
     """
     if painter.accepted is None:
         raise UsageError("Nothing is painted yet: ask for a step first.")
     tensors: dict[str, Tensor] = {"canvas": painter.accepted, "chance": torch.get_rng_state()}
-    if painter.taken_back is not None:
+    if memory and painter.taken_back is not None:
         tensors["taken_back"] = painter.taken_back
     numbers: dict[str, Any] = {
         "sizes": painter.sizes,
         "steps": painter.steps,
-        "place": dataclasses.asdict(painter.place),
+        "place": dataclasses.asdict(painter.place if memory else dataclasses.replace(painter.place, back=0)),
         "manners": [dataclasses.asdict(manner) for manner in painter.manners],
         "care": painter.care,
         "total": painter.total,
         "notes": painter.notes,
     }
-    for name, thing in (("optimizer", painter.optimizer), ("average", painter.average)):
+    for name, thing in (("optimizer", painter.optimizer if memory else None), ("average", painter.average)):
         if thing is not None:
             found, numbers[name] = _take_apart(thing, name)
             tensors |= found

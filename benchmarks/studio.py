@@ -1,0 +1,179 @@
+"""How soon does the studio show something, how soon does it obey, and what does looking on cost?
+
+    python benchmarks/studio.py [--rounds N] [--json FILE]
+
+Starts a studio and drives its page in Chromium without a window, on the same machine as the painter. The figures:
+
+    first_picture_in_steps   from the click on Paint to the first painted preview on the screen, over a step's time at
+                             preview size (256 pixels, as timed in the same round); 20 at most are wanted
+    slider_effect_in_steps   from a key on the dial to the first preview that was painted with it, likewise; 10 at most
+    page_costs               seconds for the same steps at 512 pixels with the page looking on, over those with no page
+                             open; 1.05 at most
+    studio_costs             seconds for the same steps in the studio with no page open, over those of the library alone
+
+Medians over the rounds, whose kinds alternate. Needs the extras studio and dev, and chromium.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, sync_playwright
+
+from impasto import Settings, start
+from machine import describe
+
+EXAMPLES = Path(__file__).parent.parent / "src" / "impasto" / "apps" / "studio" / "examples"
+PREVIEW: dict[str, Any] = {"size": 256, "start_size": 256, "steps": 90}
+TIMED: dict[str, Any] = {"size": 512, "start_size": 512, "steps": 70}
+WARM_UP = 10  # steps that are not timed: memory settles
+VERSION = "document.querySelector('.easel .frame > img')?.dataset.version"
+
+
+@contextmanager
+def open_studio() -> Iterator[str]:
+    """Start a studio; yields its address."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "impasto", "studio", "--port", "0", "--folder", folder]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        url = next(word for word in process.stdout.readline().split() if word.startswith("http"))
+        try:
+            while not look(url)["ready"]:
+                time.sleep(0.1)
+            yield url
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(30)
+
+
+def look(url: str) -> dict[str, Any]:
+    """Return what the page is told."""
+    with urllib.request.urlopen(url + "studio/state?since=0") as answer:
+        told: dict[str, Any] = json.loads(answer.read())
+    return told
+
+
+def order(url: str, settings: dict[str, Any]) -> str:
+    """Have a picture painted without a page; returns its identity."""
+    from gradio_client import Client, handle_file  # type: ignore[import-untyped]
+
+    client = Client(url, verbose=False)
+    photo, painting = (handle_file(EXAMPLES / name) for name in ("coffee.jpg", "flow_strokes.jpg"))
+    identity = str(client.predict(photo, [painting], settings, api_name="/paint"))
+    client.close()
+    return identity
+
+
+def time_steps(url: str, identity: str) -> float:
+    """Return the seconds of the steps after the warm-up, and wait until the picture is finished."""
+    begun: tuple[int, float] | None = None
+    while True:
+        it = next(it for it in look(url)["changed"] if it["identity"] == identity)
+        step, seconds = it["progress"]["step"], it["progress"]["seconds"]
+        if begun is None and step >= WARM_UP:
+            begun = step, seconds
+        if it["stage"] == "done":
+            assert begun
+            return float((seconds - begun[1]) / (step - begun[0]))
+        time.sleep(0.5)
+
+
+def time_library() -> float:
+    """Return the seconds of a step without any studio."""
+    paths = EXAMPLES / "coffee.jpg", EXAMPLES / "flow_strokes.jpg"
+    steps = list(start(*paths, settings=Settings(**TIMED)))
+    return (steps[-1].seconds - steps[WARM_UP - 1].seconds) / (len(steps) - WARM_UP)
+
+
+def time_page(page: Page, url: str) -> dict[str, float]:
+    """Click and move, as a painter does; returns seconds to the first picture, to the dial's effect, and of a step."""
+    page.goto(url)
+    page.wait_for_function("document.querySelector('.easel .status')?.textContent.length > 0")
+    page.get_by_role("button", name="Example photo: coffee").click()
+    page.wait_for_selector("#photo-seen img")
+    page.get_by_role("button", name="Example painting: flow strokes").click()
+    page.wait_for_selector("#paintings-seen img")
+    page.locator("button.label-wrap", has_text="All settings").click()
+    page.locator("button.label-wrap", has_text="Optimising").click()
+    for name, value in PREVIEW.items():
+        page.locator(f"#knob-{name} input").fill(str(value))
+        page.locator(f"#knob-{name} input").press("Tab")
+    time.sleep(1)
+    before = page.get_attribute(".easel", "data-identity")
+    begun = time.perf_counter()
+    page.click("#paint")
+    page.wait_for_function(f"document.querySelector('.easel').dataset.identity !== '{before}' && {VERSION} === '1'")
+    first = time.perf_counter() - begun
+    time.sleep(1)
+    version = int(page.evaluate(VERSION))
+    identity = page.get_attribute(".easel", "data-identity")
+    page.locator("#knob-balance input[type=range]").focus()
+    begun = time.perf_counter()
+    page.keyboard.press("PageUp")
+    balance = None
+    while balance is None:  # until the painter says that it obeys
+        it = next(it for it in look(url)["changed"] if it["identity"] == identity)
+        balance, version = it["settings"].get("balance"), it["progress"]["version"]
+        time.sleep(0.005)
+    page.wait_for_function(f"+{VERSION} > {version}")
+    effect = time.perf_counter() - begun
+    page.wait_for_function("document.querySelector('.easel').dataset.stage === 'done'")
+    it = next(it for it in look(url)["changed"] if it["identity"] == identity)
+    return {"first": first, "effect": effect, "step": it["progress"]["seconds"] / it["progress"]["step"]}
+
+
+def measure(rounds: int) -> dict[str, float]:
+    """Measure everything, kinds in turn."""
+    found: dict[str, list[float]] = {name: [] for name in ("first", "effect", "alone", "watched", "library")}
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with open_studio() as url, sync_playwright() as player:
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = player.chromium.launch(executable_path=chromium, args=arguments)
+        for _ in range(rounds):
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            told = time_page(page, url)
+            found["first"].append(told["first"] / told["step"])
+            found["effect"].append(told["effect"] / told["step"])
+            found["watched"].append(time_steps(url, order(url, TIMED)))
+            page.close()
+            found["alone"].append(time_steps(url, order(url, TIMED)))
+            found["library"].append(time_library())
+        browser.close()
+    middle = {name: statistics.median(values) for name, values in found.items()}
+    return {
+        "first_picture_in_steps": middle["first"],
+        "slider_effect_in_steps": middle["effect"],
+        "page_costs": statistics.median(a / b for a, b in zip(found["watched"], found["alone"], strict=True)),
+        "studio_costs": statistics.median(a / b for a, b in zip(found["alone"], found["library"], strict=True)),
+    }
+
+
+def main() -> None:
+    """Print the figures, and write them down where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    figures = measure(options.rounds)
+    machine = describe("cpu")
+    for name, value in {**machine, **{name: f"{value:.3g}" for name, value in figures.items()}}.items():
+        print(f"{name:<24}{value}")
+    if options.json:
+        options.json.write_text(json.dumps({"machine": machine, "figures": figures}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

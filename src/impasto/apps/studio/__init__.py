@@ -1,0 +1,1 @@
+"""The studio: a page in the browser where one paints, and steers while it paints."""

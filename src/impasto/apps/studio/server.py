@@ -1,0 +1,124 @@
+"""The server: the page and the studio's own routes behind one door, on this machine."""
+
+import asyncio
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from impasto.apps.studio.commissions import Shelf
+
+OFF = {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "GRADIO_SHARE": "False",
+    "GRADIO_MCP_SERVER": "False",
+    "GRADIO_SSR_MODE": "False",
+    "GRADIO_RUN_HISTORY": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+}
+
+
+def prepare(shelf: Shelf) -> None:
+    """Tell Gradio, before it is imported, to ask nobody outside and to keep its files in the studio's folder."""
+    os.environ.update(OFF)
+    os.environ["GRADIO_TEMP_DIR"] = str(shelf.uploads)
+    os.environ["GRADIO_EXAMPLES_CACHE"] = str(shelf.uploads / "examples")
+
+
+@contextmanager
+def open_studio(
+    shelf: Shelf, *, hosts: frozenset[str] = frozenset(), password: str | None = None, threads: int | None = None
+) -> Iterator[tuple[Any, Any]]:
+    """Open a studio: yields the ASGI application and the workshop, whose painter is at work until the block ends."""
+    prepare(shelf)
+    from impasto.apps.studio.workshop import Workshop
+
+    workshop = Workshop(shelf, threads=threads)
+    try:
+        yield make_application(shelf, workshop, hosts, password), workshop
+    finally:
+        workshop.close()
+
+
+def make_application(shelf: Shelf, workshop: Any, hosts: frozenset[str], password: str | None) -> Any:
+    """Put page, routes and door together."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Gradio's own imports
+        import gradio as gr
+    from fastapi import FastAPI
+
+    from impasto.apps.studio.desk import Desk
+    from impasto.apps.studio.guard import Guard
+    from impasto.apps.studio.page import HEAD, build
+    from impasto.apps.studio.routes import add_routes
+
+    desk = Desk(shelf, workshop)
+    page = build(desk)
+    page.has_launched = True  # mounted, Gradio forgets to say so, and then takes files from anywhere
+    inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    add_routes(inner, desk)
+    fonts = ("system-ui", "sans-serif")
+    theme = gr.themes.Default(
+        primary_hue="teal",
+        secondary_hue="teal",
+        neutral_hue="stone",
+        font=fonts,
+        font_mono=("ui-monospace", "monospace"),
+    )
+    page.queue(max_size=50)
+    gr.mount_gradio_app(
+        inner,
+        page,
+        path="/",
+        footer_links=[],
+        run_history=False,
+        show_error=True,
+        max_file_size=100_000_000,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        theme=theme,
+        head=HEAD,
+        blocked_paths=[str(shelf.paintings)],
+    )
+
+    def check_room(length: int) -> None:
+        shelf.make_room(length, workshop.get_all())
+
+    return Guard(inner, uploads=shelf.uploads, hosts=hosts, password=password, check_room=check_room)
+
+
+def serve(
+    folder: Path, *, host: str, port: int, most_bytes: int, hosts: frozenset[str], password: str | None, told: Any
+) -> None:
+    """Serve a studio until it is interrupted; `told` is called with its address when it answers."""
+    shelf = Shelf(folder, most_bytes)
+    with open_studio(shelf, hosts=hosts, password=password) as (application, workshop):
+        import uvicorn
+
+        class Server(uvicorn.Server):
+            async def startup(self, sockets: Any = None) -> None:
+                await super().startup(sockets)
+                for server in self.servers:
+                    for bound in server.sockets:
+                        told(bound.getsockname())
+
+            async def shutdown(self, sockets: Any = None) -> None:
+                workshop.leaving = True  # whoever waits for news is answered
+                await super().shutdown(sockets)
+
+        config = uvicorn.Config(
+            application,
+            host=host,
+            port=port,
+            log_level="warning",
+            timeout_graceful_shutdown=2,
+            server_header=False,
+            limit_concurrency=200,
+            h11_max_incomplete_event_size=65536,
+        )
+        asyncio.run(Server(config).serve())

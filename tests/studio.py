@@ -1,0 +1,165 @@
+"""What the tests of the studio share: a studio as its users have it, in a process of its own, and its answers."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+PATIENCE = float(os.environ.get("IMPASTO_TEST_PATIENCE", "60"))  # seconds; a test machine may be busy
+
+
+class Outside:
+    """Stands for all other machines: whoever asks one of them over HTTP knocks here."""
+
+    def __init__(self) -> None:
+        self.knocks: list[bytes] = []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        proxies = ("http_proxy", "https_proxy", "all_proxy")
+        self.environment = {
+            **{name: address for proxy in proxies for name in (proxy, proxy.upper())},
+            **dict.fromkeys(("no_proxy", "NO_PROXY"), "127.0.0.1,localhost"),
+        }
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        with suppress(OSError):
+            while True:
+                visitor, _ = self._socket.accept()
+                with visitor:
+                    visitor.settimeout(1)
+                    self.knocks.append(visitor.recv(200))
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Studio:
+    """A running `impasto studio`."""
+
+    def __init__(self, folder: Path, *options: str, environment: dict[str, str] | None = None) -> None:
+        self.folder = folder
+        command = [sys.executable, "-m", "impasto", "studio", "--port", "0", "--folder", str(folder), *options]
+        self.log = folder.with_name(f"{folder.name}.log")
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **(environment or {})}
+            )
+        assert self.process.stdout is not None
+        said = self.process.stdout.readline()
+        found = re.search(r"http://\S+:(\d+)/", said)
+        assert found, f"the studio said {said!r} and {self.log.read_text()}"
+        self.port = int(found[1])
+        self.url = f"http://127.0.0.1:{self.port}/"
+
+    def close(self) -> None:
+        """End it as Ctrl-C does."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
+        """Send a request, a POST where there is a body; returns status and answer."""
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path.lstrip("/"), data)
+        if data is not None:
+            request.add_header("content-type", "application/json")
+        for name, value in headers.items():
+            request.add_header(name.replace("_", "-"), value)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the page is told."""
+        status, body = self.ask("studio/state?since=0")
+        assert status == 200, body
+        told: dict[str, Any] = json.loads(body)
+        told["by_identity"] = {it["identity"]: it for it in told["changed"]}
+        return told
+
+    def get(self, identity: str) -> dict[str, Any]:
+        """Return what the page is told of a commission."""
+        found: dict[str, Any] = self.state()["by_identity"][identity]
+        return found
+
+    def act(self, act: str, identity: str, **more: Any) -> tuple[int, dict[str, Any]]:
+        """Do what a button of the page does."""
+        status, body = self.ask("studio/act", {"act": act, "identity": identity, **more})
+        return status, json.loads(body)
+
+    def wait_for(self, identity: str, what: Any, patience: float = PATIENCE) -> dict[str, Any]:
+        """Wait until `what` is true of a commission, or it is at the stage `what`."""
+        until = time.monotonic() + patience
+        while time.monotonic() < until:
+            it = self.get(identity)
+            if what(it) if callable(what) else it["stage"] == what:
+                return it
+            time.sleep(0.1)
+        raise AssertionError(f"waited for {what} in vain: {it}")
+
+    def upload(self, path: Path) -> str:
+        """Upload a file as the page does; returns its path there."""
+        edge = "impasto-test"
+        body = (
+            f'--{edge}\r\nContent-Disposition: form-data; name="files"; filename="{path.name}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        ).encode()
+        body += path.read_bytes() + f"\r\n--{edge}--\r\n".encode()
+        request = urllib.request.Request(self.url + "gradio_api/upload", body)
+        request.add_header("content-type", f"multipart/form-data; boundary={edge}")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return str(json.loads(answer.read())[0])
+
+    def call(self, name: str, *values: Any) -> Any:
+        """Call a function of the interface for programs, as Gradio's client does."""
+        status, body = self.ask(f"gradio_api/call/{name}", {"data": list(values)})
+        assert status == 200, body
+        event = json.loads(body)["event_id"]
+        with urllib.request.urlopen(self.url + f"gradio_api/call/{name}/{event}", timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        assert "event: complete" in lines, lines
+        return json.loads(lines[lines.index("event: complete") + 1].removeprefix("data: "))[0]
+
+    def clear(self) -> None:
+        """Stop what is painted or waits, and remove all."""
+        until = time.monotonic() + PATIENCE
+        while known := self.state()["by_identity"]:
+            assert time.monotonic() < until
+            for identity, it in known.items():
+                self.act("stop" if it["stage"] == "painting" else "remove", identity)
+            time.sleep(0.1)
+
+    def painter(self) -> int:
+        """Return the process that paints."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (folder / "cmdline").read_bytes().decode(errors="replace")
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+            except (OSError, ValueError):
+                continue
+            if parent == self.process.pid and "spawn_main" in words:
+                return int(folder.name)
+        raise AssertionError("there is no painter")
+
+    def wait_for_absence(self, identity: str) -> None:
+        """Wait until a commission is gone."""
+        until = time.monotonic() + PATIENCE
+        while identity in self.state()["order"]:
+            assert time.monotonic() < until
+            time.sleep(0.1)

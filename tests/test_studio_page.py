@@ -1,0 +1,421 @@
+"""The studio's page in a real browser: Chromium without a window, driven by Playwright."""
+
+import io
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import make_picture
+from PIL import Image
+
+from impasto import read_recipe
+from impasto.pictures import files
+from studio import PATIENCE, Studio
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NO_BROWSER = "no browser here: apt-get install chromium, or playwright install chromium"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as player:
+        path = CHROMIUM or player.chromium.executable_path
+        if not Path(path).exists():
+            pytest.skip(NO_BROWSER)
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        opened = player.chromium.launch(executable_path=path, args=arguments)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def context(browser: Any) -> Iterator[Any]:
+    """A visitor's browser, which keeps the page's own files from one visit to the next."""
+    opened = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(context: Any, studio: Studio) -> Iterator[Any]:
+    """The page, opened; at the end nothing was asked of another machine, and nothing went wrong in its scripts."""
+    opened = context.new_page()
+    opened.set_default_timeout(PATIENCE * 1000)
+    asked: list[str] = []
+    faults: list[str] = []
+    opened.on("request", lambda request: asked.append(request.url))
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    visit(opened, studio)
+    yield opened
+    opened.close()
+    assert [url for url in asked if not url.startswith((studio.url, "data:", "blob:"))] == []
+    assert len(asked) > 5
+    assert faults == []
+
+
+def visit(page: Any, studio: Studio) -> None:
+    page.goto(studio.url)
+    page.wait_for_function("document.querySelector('.easel')?.dataset.stage !== undefined")
+    page.wait_for_function("!document.querySelector('.easel .status').textContent.startsWith('Getting')")
+
+
+def choose_examples(page: Any, *paintings: str) -> None:
+    page.get_by_role("button", name="Example photo: coffee").click()
+    page.wait_for_selector("#photo-seen img")
+    for number, painting in enumerate(paintings or ("flow strokes",), start=1):
+        page.get_by_role("button", name=f"Example painting: {painting}").click()
+        page.wait_for_function(f"document.querySelectorAll('#paintings-seen img').length == {number}")
+
+
+def open_part(page: Any, name: str) -> None:
+    page.locator("button.label-wrap", has_text=name).click()
+
+
+def set_number(page: Any, name: str, value: float) -> None:
+    field = page.locator(f"#knob-{name} input")
+    field.fill(str(value))
+    field.press("Tab")
+
+
+def make_small(page: Any, steps: int) -> None:
+    """Small and for so many steps, as the settings of a picture are changed by hand."""
+    open_part(page, "All settings")
+    open_part(page, "Optimising")
+    set_number(page, "steps", steps)
+    set_number(page, "start_size", 96)
+    set_number(page, "size", 96)
+    open_part(page, "All settings")
+
+
+def press_paint(page: Any, studio: Studio) -> str:
+    """Press Paint; returns which picture the easel shows then."""
+    known = set(studio.state()["order"])
+    page.click("#paint")
+    page.wait_for_function(
+        f"document.querySelector('.easel').dataset.identity && !{list(known)}.includes("
+        "document.querySelector('.easel').dataset.identity)"
+    )
+    return str(page.get_attribute(".easel", "data-identity"))
+
+
+def wait_for_preview(page: Any, after: int = 0) -> int:
+    """Wait for a preview later than `after`; returns its number."""
+    page.wait_for_function(f"+document.querySelector('.easel .frame > img')?.dataset.version > {after}")
+    return int(page.get_attribute(".easel .frame > img", "data-version"))
+
+
+def wait_for_stage(page: Any, stage: str) -> None:
+    page.wait_for_function(f"document.querySelector('.easel')?.dataset.stage === '{stage}'")
+
+
+def canvas(page: Any) -> np.ndarray:
+    """The pixels of what the easel shows."""
+    encoded = page.evaluate(
+        """async () => {
+          const answer = await fetch(document.querySelector('.easel .frame > img').src);
+          return [...new Uint8Array(await answer.arrayBuffer())];
+        }"""
+    )
+    return np.asarray(Image.open(io.BytesIO(bytes(encoded))).convert("RGB"), dtype=float)
+
+
+def roughness(pixels: np.ndarray) -> float:
+    """How much neighbouring pixels differ."""
+    return float(np.abs(np.diff(pixels, axis=0)).mean() + np.abs(np.diff(pixels, axis=1)).mean())
+
+
+def test_paint_steer_reload_stop_download(page, studio, tmp_path):
+    choose_examples(page)
+    make_small(page, 100_000)
+    identity = press_paint(page, studio)
+    first = wait_for_preview(page)
+    early = canvas(page)
+    later = wait_for_preview(page, first + 3)
+    assert np.abs(canvas(page) - early).mean() > 1
+    before = roughness(canvas(page))
+    smooth = page.locator("#knob-tv_weight input[type=range]")
+    smooth.focus()
+    page.keyboard.press("End")
+    studio.wait_for(identity, lambda it: it["settings"].get("tv_weight") == "5.0")
+    until = time.monotonic() + PATIENCE
+    while roughness(canvas(page)) > 0.8 * before:
+        assert time.monotonic() < until
+        later = wait_for_preview(page, later)
+    dial = page.locator("#knob-balance input[type=range]")
+    dial.focus()
+    page.keyboard.press("Home")  # all the way to the photo
+    studio.wait_for(identity, lambda it: it["settings"].get("balance") == "0.0")
+    page.reload()
+    wait_for_stage(page, "painting")
+    assert page.get_attribute(".easel", "data-identity") == identity
+    wait_for_preview(page, later + 3)
+    assert page.locator(".plot svg").is_visible()
+    assert "96 x 64 pixels in 1 scale: about" in page.inner_text(".easel .plan")
+    page.get_by_role("button", name="Stop and keep").click()
+    wait_for_stage(page, "stopped")
+    with page.expect_download() as download:
+        page.locator(".easel").get_by_role("link", name="Download").click()
+    saved = tmp_path / download.value.suggested_filename
+    download.value.save_as(saved)
+    assert saved.name == "coffee_flow_strokes.png"
+    recipe = read_recipe(saved)
+    assert recipe.settings.balance == 0
+    assert recipe.settings.tv_weight == 5
+    assert recipe.settings.steps == 100_000
+    # and dropped again, it fills the form
+    page.reload()
+    page.wait_for_selector("#paint")
+    open_part(page, "Settings from a painted picture")
+    page.locator("#painted input[type=file]").set_input_files(saved)
+    page.wait_for_selector("#paintings-seen img")
+    page.wait_for_function("document.querySelector('#knob-size input') !== null")
+    assert page.locator("#knob-size input").input_value() == "96"
+    assert "in the form" in page.inner_text("#message")
+
+
+def test_pause_go_on_and_back_to_an_earlier_state(page, studio):
+    choose_examples(page)
+    make_small(page, 100_000)
+    identity = press_paint(page, studio)
+    wait_for_preview(page)
+    page.get_by_role("button", name="Pause").click()
+    wait_for_stage(page, "paused")
+    step = studio.get(identity)["progress"]["step"]
+    page.reload()
+    wait_for_stage(page, "paused")
+    page.get_by_role("button", name="Go on", exact=True).click()
+    wait_for_stage(page, "painting")
+    studio.wait_for(identity, lambda it: it["progress"]["step"] > step + 5)
+    page.locator(".states button").first.click()
+    studio.wait_for(identity, lambda it: "kept-1.png" in it["pictures"])
+    page.wait_for_selector(".gallery .tile img")
+    page.get_by_role("button", name="Stop and keep").click()
+    wait_for_stage(page, "stopped")
+    stopped = studio.get(identity)["progress"]["step"]
+    page.reload()  # and what is stopped is gone on with as well
+    page.get_by_role("button", name="Go on", exact=True).click()
+    studio.wait_for(identity, lambda it: it["progress"]["step"] > stopped + 3)
+    page.get_by_role("button", name="Stop and keep").click()
+    wait_for_stage(page, "stopped")
+    page.locator(".easel").get_by_role("button", name="Compare with the photo").click()
+    split = page.get_by_role("slider", name="Photo on the left, picture on the right")
+    split.focus()
+    page.keyboard.press("End")
+    assert page.evaluate("getComputedStyle(document.querySelector('.pair')).getPropertyValue('--split')") == "100%"
+    page.keyboard.press("Escape")
+    page.locator(".easel").get_by_role("button", name="Look closely").click()
+    seen = page.locator(".studio-dialog img")
+    seen.wait_for()
+    page.wait_for_function("document.querySelector('.studio-dialog img').naturalWidth === 96")
+    assert round(seen.bounding_box()["width"]) == 96
+    page.keyboard.press("Escape")
+
+
+def test_what_is_wrong_is_said_on_the_page(page, tmp_path):
+    page.click("#paint")
+    page.wait_for_function("document.querySelector('#message').textContent.includes('Choose a photo')")
+    wrong = tmp_path / "letter.png"
+    wrong.write_text("This is no picture.")
+    page.locator("#photo input[type=file]").set_input_files(wrong)
+    page.wait_for_function("document.querySelector('#photo-seen').textContent.includes('letter.png is not a picture')")
+    assert page.locator("#photo-seen [role=alert]").count() == 1
+    long = tmp_path / f"{'long_' * 40}name.png"
+    files.write(make_picture(60, 40), long)
+    page.locator("#paintings input[type=file]").set_input_files(long)
+    page.wait_for_selector("#paintings-seen img")
+    open_part(page, "All settings")
+    open_part(page, "Content and style")
+    page.locator("#knob-style_taps input, #knob-style_taps textarea").fill("nowhere")
+    page.click("#paint")
+    page.wait_for_function("document.querySelector('#message').textContent.includes('“Style taps”')")
+    page.locator("#knob-style_taps input, #knob-style_taps textarea").fill("")
+    page.locator("#knob-size input").fill("")  # an empty field counts as not given
+    page.click("#paint")
+    page.wait_for_function("document.querySelector('#message').textContent.includes('letter.png')")
+
+
+def test_two_tabs_a_sheet_and_a_cell_of_it(page, browser, studio):
+    choose_examples(page)
+    open_part(page, "Choose by eye")
+    page.get_by_label("What to vary").fill("style_weight=0.3,3")
+    make_small(page, 4)
+    page.locator("#sheet").click()
+    page.wait_for_selector(".sheet li")
+    page.wait_for_function("document.querySelectorAll('.sheet img').length === 2")
+    wait_for_stage(page, "done")
+    other = browser.new_page()
+    visit(other, studio)
+    identity = page.get_attribute(".easel", "data-identity")
+    other.locator(".card").first.get_by_role("button", name="Show").click()
+    assert other.get_attribute(".easel", "data-identity") == identity
+    other.close()
+    page.get_by_role("button", name="style weight 3", exact=False).last.click()
+    page.wait_for_function("document.querySelector('#message').textContent.includes('in the form')")
+    made = press_paint(page, studio)
+    it = studio.wait_for(made, "done")
+    assert float(it["settings"]["style_weight"]) == 3
+    # and the same at print size, with its plan
+    open_part(page, "Print size")
+    page.get_by_label("Longer side in centimetres").fill("2")
+    page.get_by_role("button", name="Show the plan").click()
+    page.wait_for_function("document.querySelector('#plan').textContent.includes('157 x')")
+    known = set(studio.state()["order"])
+    page.locator("#print").click()
+    page.wait_for_function("!" + str(list(known)) + ".includes(document.querySelector('.easel').dataset.identity)")
+    large = str(page.get_attribute(".easel", "data-identity"))
+    studio.wait_for(large, "done")
+    with Image.open(studio.folder / "paintings" / large / "picture.png") as printed:
+        assert max(printed.size) == 157
+
+
+def test_a_killed_painter_is_told_and_the_page_goes_on(page, studio):
+    choose_examples(page, "cut paper", "flow strokes")
+    page.locator("#blend-2").wait_for()
+    make_small(page, 100_000)
+    identity = press_paint(page, studio)
+    wait_for_preview(page)
+    studio.wait_for(identity, lambda it: it["states"])
+    os.kill(studio.painter(), signal.SIGKILL)
+    wait_for_stage(page, "failed")
+    assert "process ended" in page.inner_text(".easel .notes")
+    page.get_by_role("button", name="Go on", exact=True).click()
+    wait_for_stage(page, "painting")
+    wait_for_preview(page)
+    page.locator("#blend-2 input[type=range]").focus()
+    page.keyboard.press("Home")
+    studio.wait_for(identity, lambda it: it["settings"].get("style_blend") == "[1.0, 0.0]")
+    page.get_by_role("button", name="Stop and keep").click()
+    wait_for_stage(page, "stopped")
+    card = page.locator(".card").first
+    card.get_by_role("button", name="Remove").click()
+    card.get_by_role("button", name="Remove for good?").click()
+    studio.wait_for_absence(identity)
+
+
+def test_many_photos_and_a_film_at_once(page, studio, tmp_path):
+    clips = pytest.importorskip("film_clips", reason="needs PyAV: pip install 'impasto[video]'")
+    for number in range(2):
+        files.write(make_picture(60, 40, number), tmp_path / f"holiday_{number}.png")
+    clip = clips.write_clip(tmp_path / "walk.mp4", clips.make_pan(4))
+    choose_examples(page)
+    make_small(page, 3)
+    open_part(page, "Many photos, films")
+    drop = page.locator("#many-files input[type=file]")
+    drop.set_input_files([tmp_path / "holiday_0.png", tmp_path / "holiday_1.png", clip])
+    page.wait_for_function("document.querySelector('#many-files').textContent.includes('walk')")
+    page.locator("#paint-all").click()
+    page.wait_for_function("document.querySelector('#message').textContent.includes('3 in the queue')")
+    page.wait_for_function("document.querySelectorAll('.card').length === 3")
+    told = studio.state()["by_identity"]
+    assert sorted(it["kind"] for it in told.values()) == ["film", "painting", "painting"]
+    for identity in told:
+        studio.wait_for(identity, "done")
+    page.locator(".card", has_text="walk").locator("button.quiet", has_text="Show").click()
+    video = page.locator(".easel video")
+    video.wait_for()
+    if video.evaluate("it => it.canPlayType('video/mp4; codecs=avc1.640028')"):  # Playwright's own Chromium can't
+        page.wait_for_function("document.querySelector('.easel video').readyState >= 2")
+        assert video.evaluate("it => it.duration") == pytest.approx(0.16, abs=0.05)
+
+
+ANCESTORS = """() => {
+  const found = [];
+  for (let it = document.activeElement; it; it = it.parentElement) found.push(it.id);
+  return found;
+}"""
+
+
+def test_everything_has_a_name_and_is_reached_by_the_keyboard(page):
+    for part in ("All settings", "Choose by eye", "Print size", "Settings from a painted picture"):
+        open_part(page, part)
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('button, input, textarea, select, a[href], [role=button]')]
+          .filter(it => it.checkVisibility() && !it.getAttribute('aria-hidden'))
+          .filter(it => !(it.getAttribute('aria-label') || it.title || it.textContent.trim()
+            || it.closest('label')?.textContent.trim() || it.labels?.length || it.getAttribute('aria-labelledby')))
+          .map(it => it.outerHTML.slice(0, 120))"""
+    )
+    assert nameless == []
+    assert page.evaluate("[...document.images].filter(it => it.alt === null || !it.hasAttribute('alt')).length") == 0
+    page.locator("body").press("Tab")
+    reached = set()
+    for _ in range(200):
+        reached |= set(page.evaluate(ANCESTORS))
+        page.keyboard.press("Tab")
+        if "paint" in reached:
+            break
+    assert {"paint", "knob-balance", "photo-examples"} <= reached
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_s_screen_shows_all_of_it(browser, studio, scheme):
+    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page = context.new_page()
+    visit(page, studio)
+    for part in ("All settings", "Choose by eye", "Print size", "Settings from a painted picture"):
+        open_part(page, part)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
+    too_wide = page.evaluate(
+        "[...document.querySelectorAll('.easel *, .card, #paint, input')].filter(it => it.checkVisibility() && "
+        "it.getBoundingClientRect().right > 391 && !it.closest('.states, .tiles')).length"
+    )
+    assert too_wide == 0
+    context.close()
+
+
+def test_a_brushed_mask_keeps_the_photo_there(page, studio):
+    choose_examples(page)
+    make_small(page, 30)
+    open_part(page, "Brush where")
+    board = page.locator(".brush canvas")
+    board.wait_for()
+    page.get_by_label("Stays as it is").check()
+    page.locator(".brush input[type=range]").fill("120")
+    board.scroll_into_view_if_needed()
+    box = board.bounding_box()
+    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 2)
+    page.mouse.down()
+    for part in (0.25, 0.5, 0.75, 1.0):
+        page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + part * box["height"] - 2, steps=3)
+    page.mouse.up()
+    board.focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_timeout(500)
+    identity = press_paint(page, studio)
+    studio.wait_for(identity, "done")
+    folder = studio.folder / "paintings" / identity
+    keep = np.asarray(Image.open(folder / "inputs" / "keep.png").convert("L").resize((96, 64)), dtype=float) / 255
+    assert 0.1 < keep.mean() < 0.6
+    photo = np.asarray(Image.open(folder / "inputs" / "coffee.jpg").convert("RGB").resize((96, 64)), dtype=float)
+    change = np.abs(np.asarray(Image.open(folder / "picture.png").convert("RGB"), dtype=float) - photo).mean(2)
+    assert change[keep > 0.95].mean() < 8
+    assert change[keep < 0.05].mean() > 3 * change[keep > 0.95].mean()
+    assert read_recipe(folder / "picture.png").settings.keep_mask == "keep.png"
+    # the settings, with what was brushed, in the form again
+    page.reload()
+    page.wait_for_selector(".card")
+    page.locator(".card").first.get_by_role("button", name="Settings").click()
+    page.wait_for_function("document.querySelector('#message').textContent.includes('in the form')")
+    open_part(page, "Brush where")
+    again = press_paint(page, studio)
+    studio.wait_for(again, "done")
+    assert (studio.folder / "paintings" / again / "inputs" / "keep.png").exists()
+    # and regions that are found, to begin with
+    choose_more = page.get_by_role("button", name="Example painting: cut paper")
+    choose_more.click()
+    page.wait_for_function("document.querySelectorAll('#paintings-seen img').length === 2")
+    before = len(page.get_attribute(".brush", "data-start"))
+    page.get_by_role("button", name="Begin with regions that are found").click()
+    page.wait_for_function(f"![0, {before}].includes(document.querySelector('.brush')?.dataset.start?.length ?? 0)")
+    parted = press_paint(page, studio)
+    studio.wait_for(parted, "done")
+    assert (studio.folder / "paintings" / parted / "inputs" / "mask_2.png").exists()
