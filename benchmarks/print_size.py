@@ -11,7 +11,7 @@ Every painting runs in a process of its own, whose peak of resident memory is me
     limits   4 megapixels with --memory 1 to 8 GiB: the measured peak, or what is said beforehand
     widths   16 megapixels with VGG-19's widths (widen.py) and --memory 6GiB
     kills    a small picture killed --kills times (50) at random moments; all have to end in the same picture
-    print    --print-size (10000) pixels with --memory 11GiB, by the command line, to --output, with crops beside it
+    print    --print-size (12000) pixels with --memory 11GiB, by the command line, to --output, with crops beside it
 
 `print` takes an hour or more and is left out unless it is named; the others together about an hour, less with fewer
 --steps or --megapixels.
@@ -191,7 +191,7 @@ def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--megapixels", type=lambda text: [*map(float, text.split(","))], default=[1, 4, 16, 64])
     parser.add_argument("--steps", type=int, default=8, help="of each painting; memory is full after 6")
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--print-size", type=int, default=10000)
+    parser.add_argument("--print-size", type=int, default=12000)
     parser.add_argument("--output", type=Path, default=Path("poster.png"), help="where the print goes")
     parser.add_argument("--options", default="--memory 11GiB", help="of the print, beside its size and output")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")

