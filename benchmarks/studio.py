@@ -151,6 +151,7 @@ def measure(rounds: int) -> dict[str, float]:
             page.close()
             found["alone"].append(time_steps(url, order(url, TIMED)))
             found["library"].append(time_library())
+            print({name: round(values[-1], 4) for name, values in found.items()}, file=sys.stderr, flush=True)
         browser.close()
     middle = {name: statistics.median(values) for name, values in found.items()}
     return {
