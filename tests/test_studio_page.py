@@ -90,6 +90,7 @@ def make_small(page: Any, steps: int) -> None:
     open_part(page, "All settings")
     open_part(page, "Optimising")
     set_number(page, "steps", steps)
+    set_number(page, "later_steps", 5)
     set_number(page, "start_size", 96)
     set_number(page, "size", 96)
     open_part(page, "All settings")
