@@ -1,6 +1,7 @@
 """What the tests of painting share: a tiny chance network, small pictures, settings that a test spells out."""
 
 import math
+import signal
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -84,6 +85,15 @@ def make_objective(network: Network, settings: Settings, photo: Source, painting
     return Objective(
         network, settings, photo, [Region(blend_styles(styles, [painting.share for painting in paintings]))]
     )
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_they_were() -> Iterator[None]:
+    """A command that was interrupted ignores further signals, and processes started later would inherit that."""
+    before = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for name, handler in before.items():
+        signal.signal(name, handler)
 
 
 @pytest.fixture(scope="session")

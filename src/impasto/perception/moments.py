@@ -110,7 +110,7 @@ def _sum_up(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     parts = max(1, min(PARTS, len(f) // (2 * f.shape[1])))
     whole = len(f) // parts * parts
     by_part, weighed_by_part, weights_by_part = (
-        of[:whole].view(parts, whole // parts, -1) for of in (f, weighed, weights)
+        of[:whole].view(parts, whole // parts, of.shape[1]) for of in (f, weighed, weights)
     )
     total = torch.bmm(weights_by_part.mT, by_part).to(precise).sum(0)[0] + weighed[whole:].to(precise).sum(0)
     outer = torch.bmm(weighed_by_part.mT, by_part).to(precise).sum(0)
