@@ -69,6 +69,9 @@ class Studio:
         self.on_step(self.done)
         return step(self.done, scale=1 + (self.done > 2), width=64 if self.done <= 2 else 128, seconds=self.done)
 
+    def foresee(self) -> Any:
+        return self.plan
+
     def prepare(self) -> None:
         """Nothing is planned here."""
 

@@ -20,7 +20,7 @@ from impasto.painting.ledger import Ledger, count_bytes
 from impasto.painting.manner import LEAST_SIDE, Manner
 from impasto.painting.objective import Objective
 from impasto.painting.painter import Painter
-from impasto.painting.plan import MARGIN, RECOMPUTING, TILED, WHOLE, Plan, estimate
+from impasto.painting.plan import MARGIN, RECOMPUTING, TILED, WHOLE, Plan, estimate, estimate_small
 from impasto.painting.style import Source
 from impasto.painting.tiled_objective import TiledObjective
 
@@ -143,6 +143,14 @@ def test_the_ledger_counts_what_lives_at_once() -> None:
     with Ledger() as ledger:
         kept = [torch.zeros(10) for _ in range(3)]
     assert ledger.peak == sum(it.nbytes for it in kept)
+
+
+def test_of_a_small_picture_it_is_foreseen_sooner_what_it_takes() -> None:
+    painter = make_painter(96, 72, size=96, start_size=96)
+    sooner, later = estimate_small(painter), estimate(painter)
+    assert sooner.fits
+    assert sooner.chosen.manners == later.chosen.manners
+    assert sooner.chosen.bytes == pytest.approx(later.chosen.bytes, rel=0.1)
 
 
 def test_measuring_changes_nothing() -> None:

@@ -14,7 +14,7 @@ from impasto.errors import UsageError
 from impasto.keeping import Keeper, choose_path, is_left, read_step, write_step
 from impasto.painting.checkpoint import Checkpoint
 from impasto.painting.painter import Painter, Step
-from impasto.painting.plan import Plan, estimate, is_small
+from impasto.painting.plan import Plan, estimate, estimate_small, is_small
 from impasto.painting.resuming import restore_state, take_state
 from impasto.painting.style import Source
 from impasto.pictures import files
@@ -133,6 +133,16 @@ class Run:
             self._plan = estimate(self._painter, parse_bytes(self._painter.settings.memory))
         return self._plan
 
+    def foresee(self) -> Plan:
+        """Return `plan`, or of a small picture, which is painted whole in any case, that way alone: half a second."""
+        if self._plan is None and self._is_small:
+            return estimate_small(self._painter)
+        return self.plan
+
+    @property
+    def _is_small(self) -> bool:
+        return self._painter.settings.memory == "auto" and is_small(self._painter)
+
     def prepare(self, limit: int | None = None) -> None:
         """Settle how it is painted and where it is kept: the first step does so too, where nobody has before.
 
@@ -143,7 +153,7 @@ class Run:
             return
         if limit is not None:
             self._plan = estimate(self._painter, limit)
-        if self._plan or self._painter.settings.memory != "auto" or not is_small(self._painter):
+        if self._plan or not self._is_small:
             self.plan.apply(self._painter)
         self._prepared = True
         if (job := self._job) is None:

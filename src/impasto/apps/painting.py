@@ -114,7 +114,7 @@ def paint_run(
 
 def announce(run: "Run", shown: Reporter) -> None:
     """Settle how a run is painted, and say it, and where it is kept."""
-    words = run.plan.describe()
+    words = run.foresee().describe()
     run.prepare()
     shown.note(words)
     if run.keeper:

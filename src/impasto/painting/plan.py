@@ -128,8 +128,20 @@ def estimate(painter: Painter, limit: int | None = None) -> Plan:
         ways[RECOMPUTING] = _estimate(painter, costs, [Manner(side=SIDES[0])] * len(scales))
         ways[TILED] = _estimate(painter, costs, [_find_least(painter, costs, scale) for scale in scales])
     chosen = _estimate(painter, costs, [_choose(painter, costs, scale, limit) for scale in scales])
-    untileable = "" if painter.can_tile else f"it can't be tiled: {why_untileable(painter.settings)}".rstrip(".")
-    return Plan(tuple(painter.sizes), painter.total, chosen, ways, limit, because, untileable)
+    return Plan(tuple(painter.sizes), painter.total, chosen, ways, limit, because, _say_untileable(painter))
+
+
+def estimate_small(painter: Painter) -> Plan:
+    """Measure what a painter of a small picture takes that is painted whole anyway: sooner, and of that way alone."""
+    costs = measure_costs(painter, whole_only=True)
+    free = free_memory(painter.device)
+    whole = _estimate(painter, costs, [Manner()] * len(painter.sizes))
+    limit, because = costs.base + free, f"{say_bytes(free)} are free"
+    return Plan(tuple(painter.sizes), painter.total, whole, {WHOLE: whole}, limit, because, _say_untileable(painter))
+
+
+def _say_untileable(painter: Painter) -> str:
+    return "" if painter.can_tile else f"it can't be tiled: {why_untileable(painter.settings)}".rstrip(".")
 
 
 def is_small(painter: Painter) -> bool:
