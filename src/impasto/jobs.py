@@ -184,8 +184,9 @@ class Run:
 
     def take_up(self, checkpoint: Checkpoint) -> None:
         """Be where an earlier run of the same job was, kept nowhere; errors: CheckpointError."""
+        last = read_step(checkpoint)
         restore_state(self._painter, checkpoint)
-        self.last, self._previewed = read_step(checkpoint), True
+        self.last, self._previewed = last, True
 
     def state(self, *, memory: bool = True) -> Checkpoint:
         """Return where it is, for `take_up`, to be written before the next step; `memory` is the optimiser's."""

@@ -96,5 +96,8 @@ def write_step(step: Step) -> dict[str, str]:
 
 
 def read_step(checkpoint: Checkpoint) -> Step:
-    """Return the step that a checkpoint was written after."""
-    return Step(**json.loads(checkpoint.texts["step"]))
+    """Return the step that a checkpoint was written after. Raises CheckpointError where it does not say."""
+    try:
+        return Step(**json.loads(checkpoint.texts["step"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"The checkpoint does not say after which step it was written ({error})") from error

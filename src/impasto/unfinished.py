@@ -109,7 +109,7 @@ def read_unfinished(path: Path) -> Unfinished:
         raise CheckpointError(
             f"{path} was written by a batch, which goes on by itself when it is given again: repeat its command"
         ) from None
-    except (ValidationError, ValueError, TypeError, RecipeError) as error:
+    except (ValidationError, ValueError, TypeError, RecipeError, CheckpointError) as error:
         said = str(error).partition("\n")[0]
         raise CheckpointError(f"{path} is not understood ({said}): it takes the impasto that wrote it") from None
     return Unfinished(path, checkpoint, job, recipe, step)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from impasto.apps.progress import Silence, SteadyConsole, losses_of
+from impasto.apps.progress import Silence, SteadyConsole, losses_of, say_left
 from impasto.apps.terminal import say
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class FilmBar(FilmSilence):
             total=step.frames * step.turns,
             frame=frame_of(step),
             losses=losses_of(step),
-            left="" if left is None else f"{left // 60:.0f}:{left % 60:02.0f} left",
+            left=say_left(left),
         )
         return super().step(step, total)
 

@@ -141,7 +141,7 @@ class Bar(Silence):
             total=total,
             scale=scale_of(step),
             losses=losses_of(step),
-            left="" if left is None else f"{left // 60:.0f}:{left % 60:02.0f} left",
+            left=say_left(left),
         )
 
     def note(self, text: str) -> None:
@@ -196,6 +196,11 @@ def _announce(name: str, quiet: bool) -> Callable[[int, int], None]:
 def scale_of(step: "Step") -> str:
     """Name a step's scale and canvas: `scale 2/5, 181 x 136`."""
     return f"scale {step.scale}/{step.scales}, {step.width} x {step.height}"
+
+
+def say_left(seconds: float | None) -> str:
+    """Say how long it will take yet: `3:07 left`; nothing where that is not known."""
+    return "" if seconds is None else f"{seconds // 60:.0f}:{seconds % 60:02.0f} left"
 
 
 def losses_of(step: "Step") -> str:

@@ -8,7 +8,7 @@ from typing import Protocol, Self
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from impasto.apps.progress import SteadyConsole
+from impasto.apps.progress import SteadyConsole, say_left
 from impasto.apps.terminal import say
 
 
@@ -112,7 +112,7 @@ class Bar(Blank):
             completed=share,
             count=f"{self._done}/{self._total}",
             now=f"{len(self._shares)} being painted",
-            left="" if left is None else f"{left // 60:.0f}:{left % 60:02.0f} left",
+            left=say_left(left),
         )
 
     def __enter__(self) -> Self:

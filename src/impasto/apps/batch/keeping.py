@@ -6,7 +6,6 @@ from pathlib import Path
 from impasto.errors import CheckpointError, PictureError
 from impasto.jobs import Run
 from impasto.painting.checkpoint import read_checkpoint, write_checkpoint
-from impasto.painting.resuming import restore_state, take_state
 
 LARGEST_SHARE = 0.05  # of the time, for writing checkpoints
 
@@ -24,7 +23,7 @@ class Keeper:
         if not self._path.exists():
             return 0
         try:
-            restore_state(self._run.painter, read_checkpoint(self._path))
+            self._run.take_up(read_checkpoint(self._path))
         except CheckpointError as error:
             self.notes.append(f"painted from the start, as its checkpoint does not serve: {error}")
             return 0
@@ -40,7 +39,7 @@ class Keeper:
         """Write the checkpoint; a disk that refuses is no reason to stop painting."""
         started = time.perf_counter()
         try:
-            write_checkpoint(self._path, take_state(self._run.painter, {}))
+            write_checkpoint(self._path, self._run.state())
         except PictureError as error:
             self.notes.append(f"painted without a checkpoint: {error}")
             self._every = 0
