@@ -95,7 +95,7 @@
     nameDrops();
     ready = news.ready;
     drawEasel();
-    if (news.changed.length || gallery?.dataset.order !== order.join()) drawGallery(news.changed);
+    drawGallery(news.changed);
   }
 
   // Gradio calls every place for files the same.
@@ -380,12 +380,18 @@
 
   function drawGallery(changed) {
     if (!gallery) return;
+    let redrawn = gallery.dataset.order !== order.join();
+    const draw = (it, key) => {
+      cards.set(it.identity, { key, card: drawCard(it) });
+      redrawn = true;
+    };
     for (const it of changed) {
       const key = [it.stage, it.pictures.join(), it.progress.version > 0 && it.stage !== "painting"].join();
-      if (cards.get(it.identity)?.key !== key) cards.set(it.identity, { key, card: drawCard(it) });
+      if (cards.get(it.identity)?.key !== key) draw(it, key);
     }
-    for (const it of known.values()) if (!cards.has(it.identity)) cards.set(it.identity, { key: "", card: drawCard(it) });
+    for (const it of known.values()) if (!cards.has(it.identity)) draw(it, "");
     for (const identity of [...cards.keys()]) if (!known.has(identity)) cards.delete(identity);
+    if (!redrawn) return;
     gallery.dataset.order = order.join();
     const listed = order.filter((identity) => cards.has(identity)).map((identity) => cards.get(identity).card);
     gallery.hidden = listed.length < 1;
