@@ -14,7 +14,7 @@ from impasto.apps.studio.more import More
 TITLE = "impasto studio"
 HEAD = (
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    '<link rel="stylesheet" href="studio/studio.css"><script src="studio/studio.js" defer></script>'
+    '<link rel="stylesheet" href="studio/studio.css">'
 )
 IDENTITY = "(...values) => [...values.slice(0, -1), window.impasto ? window.impasto.current() : '']"
 

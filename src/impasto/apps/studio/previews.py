@@ -13,7 +13,7 @@ LONGEST = 1200  # pixels
 QUALITY = 85
 FIRST = (2, 4, 8)  # steps after the beginning, or after a knob was moved, that are shown at once
 SHARE = 0.03  # of the time may go into previews
-PAUSE = 0.5  # seconds between two of them at least
+PAUSE = 1.0  # seconds between two of them at least
 
 
 class Previews:

@@ -16,7 +16,7 @@ from impasto.apps.studio.words import in_page_words
 from impasto.errors import ImpastoError, UsageError
 
 LONGEST_WAIT = 10.0  # seconds that a question for changes is kept open
-GLANCE = 0.03  # seconds between two looks whether something has changed
+GLANCE = 0.015  # seconds between two looks whether something has changed
 OWN_FILES = {"studio.js": "text/javascript", "studio.css": "text/css"}
 
 

@@ -20,6 +20,8 @@ OFF = {
     "HF_HUB_OFFLINE": "1",
 }
 
+QUEUE_PAUSE = 0.02  # seconds; by default Gradio's queue looks a thousand times a second whether something is to be done
+
 
 def prepare(shelf: Shelf) -> None:
     """Tell Gradio, before it is imported, to ask nobody outside and to keep its files in the studio's folder."""
@@ -54,6 +56,7 @@ def make_application(shelf: Shelf, workshop: Any, hosts: frozenset[str], passwor
     from impasto.apps.studio.guard import Guard
     from impasto.apps.studio.page import HEAD, build
     from impasto.apps.studio.routes import add_routes
+    from impasto.apps.studio.script_first import ScriptFirst
 
     desk = Desk(shelf, workshop)
     page = build(desk)
@@ -69,6 +72,7 @@ def make_application(shelf: Shelf, workshop: Any, hosts: frozenset[str], passwor
         font_mono=("ui-monospace", "monospace"),
     )
     page.queue(max_size=50)
+    page._queue.sleep_when_free = QUEUE_PAUSE
     gr.mount_gradio_app(
         inner,
         page,
@@ -89,7 +93,7 @@ def make_application(shelf: Shelf, workshop: Any, hosts: frozenset[str], passwor
     def check_room(length: int) -> None:
         shelf.make_room(length, workshop.get_all())
 
-    return Guard(inner, uploads=shelf.uploads, hosts=hosts, password=password, check_room=check_room)
+    return Guard(ScriptFirst(inner), uploads=shelf.uploads, hosts=hosts, password=password, check_room=check_room)
 
 
 def serve(

@@ -2,6 +2,8 @@
 (() => {
   "use strict";
 
+  calmFrames();
+
   const known = new Map(); // commissions by identity
   let order = [], revision = 0, session = "", shown = null, expecting = 0, lost = false, ready = false;
   let easel = null, gallery = null, tellEasel = null, tellGallery = null;
@@ -113,6 +115,32 @@
     document.body.classList.toggle("studio-lost", lost);
     if (lost) say("The studio does not answer. Trying again …");
     else drawEasel();
+  }
+
+  // Gradio's clock of how long the page has been loading asks for each of the screen's frames and never stops, which is a
+  // tenth of a core that the painter could have. Unless somebody does something, frames come once a second.
+  function calmFrames() {
+    const LIVELY = 1500, PAUSE = 1000; // milliseconds
+    const [ask, forget] = [window.requestAnimationFrame.bind(window), window.cancelAnimationFrame.bind(window)];
+    const put_off = new Map(); // timers by the numbers that their askers know
+    let touched = performance.now() + LIVELY; // the page moves while it is built
+    for (const kind of ["pointerdown", "pointermove", "keydown", "wheel", "touchmove", "drop"]) {
+      window.addEventListener(kind, () => (touched = performance.now()), { capture: true, passive: true });
+    }
+    window.requestAnimationFrame = (draw) => {
+      if (performance.now() - touched < LIVELY) return ask(draw);
+      const timer = setTimeout(() => {
+        put_off.delete(-timer);
+        ask(draw);
+      }, PAUSE);
+      put_off.set(-timer, timer);
+      return -timer; // no frame has a number below 0
+    };
+    window.cancelAnimationFrame = (number) => {
+      clearTimeout(put_off.get(number));
+      put_off.delete(number);
+      forget(number);
+    };
   }
 
   // The easel
