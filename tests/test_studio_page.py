@@ -356,6 +356,30 @@ def test_everything_has_a_name_and_is_reached_by_the_keyboard(page):
     assert {"paint", "knob-balance", "photo-examples"} <= reached
 
 
+def test_a_page_at_rest_asks_for_hardly_any_frames(context, studio):
+    page = context.new_page()
+    page.add_init_script(
+        "const ask = requestAnimationFrame; window.asked = 0;"
+        "window.requestAnimationFrame = (draw) => { window.asked += 1; return ask.call(window, draw); };"
+    )
+    visit(page, studio)
+    time.sleep(5)
+    before = page.evaluate("asked")
+    time.sleep(2)
+    assert page.evaluate("asked") - before <= 10  # of 120
+    come = """async () => {
+      let [came, left] = [0, 0];
+      requestAnimationFrame(() => { came += 1; });
+      cancelAnimationFrame(requestAnimationFrame(() => { left += 1; }));
+      await new Promise((done) => setTimeout(done, 3000));
+      return [came, left];
+    }"""
+    assert page.evaluate(come) == [1, 0]  # what is put off comes all the same, unless it is called off
+    page.mouse.move(200, 200)
+    assert page.evaluate(come.replace("3000", "500")) == [1, 0]  # and at once, where somebody does something
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_s_screen_shows_all_of_it(browser, studio, scheme):
     context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
