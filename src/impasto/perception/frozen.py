@@ -213,7 +213,8 @@ def _where_positive(bits: Tensor, g: Tensor) -> Tensor:
 
     What is returned stands where `bits` stood: they are not asked for again, and large maps are dear.
     """
-    return bits.clamp_max_(1).mul_(g.view(bits.dtype)).view(g.dtype)
+    kept: Tensor = torch.ops.aten.threshold_backward.grad_input(g.view(bits.dtype), bits, 0, grad_input=bits)
+    return kept.view(g.dtype)
 
 
 def _send_to_larger(bits: Tensor, first: Tensor, second: Tensor) -> None:
