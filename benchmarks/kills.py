@@ -64,6 +64,8 @@ def _paint_with_kills(begin: list[str], output: Path, chance: random.Random, cou
         if count.kills < kills and _kill_it(process, kept, chance):
             count.kills += 1
             count.resumed_from += kept.exists()
+            if output.exists() and not kept.exists():  # it was finished, and about to end
+                return
             continue
         _, said = process.communicate()
         if process.returncode:

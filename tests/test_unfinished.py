@@ -150,11 +150,12 @@ def test_what_an_unfinished_run_has_left_is_replaced_and_nothing_else(easel: Eas
     assert go_on(easel.kept, overwrite=True) == easel.finish(save_every=2, recipe_file=easel.folder / "whole.toml")
 
 
-def test_a_finished_picture_is_not_replaced(easel: Easel) -> None:
+def test_killed_between_writing_the_picture_and_removing_the_checkpoint_it_goes_on(easel: Easel) -> None:
     easel.leave(3)
-    easel.output.write_bytes(easel.finish())
-    with pytest.raises(PictureError, match="already exists"):
-        impasto.resume(easel.kept)
+    finished = easel.finish()
+    easel.output.write_bytes(finished)
+    assert go_on(easel.kept) == finished
+    assert not easel.kept.exists()
 
 
 @pytest.mark.parametrize("which", ["photo", "painting", "mask", "network"])

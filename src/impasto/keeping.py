@@ -81,13 +81,14 @@ def path_beside(output: Path) -> Path:
 
 
 def is_left(path: Path, recipe: Recipe) -> bool:
-    """Is a file an unfinished picture of a recipe, or that recipe in a file, which the finished one may replace?"""
+    """Is a file a picture of a recipe, or that recipe in a file, which the same picture may replace when it is resumed?
+
+    A finished one is as well: a run may be killed when its picture is written and its checkpoint not yet removed.
+    """
     try:
-        there = read_recipe(path)
+        return identify(read_recipe(path)) == identify(recipe)
     except ImpastoError:
         return False
-    unfinished = there.result is not None and there.result.step < there.result.steps
-    return unfinished and identify(there) == identify(recipe)
 
 
 def write_step(step: Step) -> dict[str, str]:
