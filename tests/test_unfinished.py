@@ -150,6 +150,25 @@ def test_what_an_unfinished_run_has_left_is_replaced_and_nothing_else(easel: Eas
     assert go_on(easel.kept, overwrite=True) == easel.finish(save_every=2, recipe_file=easel.folder / "whole.toml")
 
 
+def test_two_runs_of_one_checkpoint_do_not_take_it_from_each_other(easel: Easel) -> None:
+    other = impasto.start_job(easel.job(output=easel.folder / "other.png"))
+    next(other)
+    easel.leave(3)
+    kept = easel.kept.read_bytes()
+    assert not other.keep()
+    assert "another run's" in other.notes[-1]
+    for _ in other:
+        pass
+    other.write()
+    assert easel.kept.read_bytes() == kept
+    assert go_on(easel.kept) == easel.finish()
+
+
+def test_a_checkpoint_is_not_the_output(easel: Easel) -> None:
+    with pytest.raises(UsageError, match="where the picture goes"):
+        next(impasto.start_job(easel.job(checkpoint=str(easel.output))))
+
+
 def test_killed_between_writing_the_picture_and_removing_the_checkpoint_it_goes_on(easel: Easel) -> None:
     easel.leave(3)
     finished = easel.finish()
@@ -433,7 +452,7 @@ def test_on_a_full_disk_the_finished_picture_is_kept_to_be_written(easel: Easel)
 @pytest.mark.parametrize(
     ("name", "data", "code", "said"),
     [
-        ("nowhere.png", None, 2, "nothing was begun there"),
+        ("nowhere.png", None, 1, "does not exist"),
         ("a.checkpoint", b"", 1, "cut short"),
         ("a.checkpoint", b"\xff" * 100, 1, "is no checkpoint, or is damaged"),
         ("photo.png", None, 2, "nothing was begun there"),

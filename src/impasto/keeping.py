@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from impasto.errors import CheckpointError, ImpastoError, PictureError
+from impasto.errors import CheckpointError, ImpastoError, PictureError, UsageError
 from impasto.painting.checkpoint import Checkpoint, is_checkpoint, write_checkpoint
 from impasto.painting.painter import Painter, Step
 from impasto.painting.resuming import take_state
@@ -29,6 +29,7 @@ class Keeper:
         self.path, self.texts = path, texts
         self.written: Step | None = None  # that the file is of
         self._last, self._took, self._scale = time.monotonic(), 0.0, 0
+        self._there = _look_at(path)
 
     def is_due(self, step: Step) -> bool:
         """Is it time: at a new scale, and every few minutes?"""
@@ -40,17 +41,21 @@ class Keeper:
         started = time.monotonic()
         self._last = started  # a full disk is not tried again at once
         try:
+            if _look_at(self.path) not in (self._there, None):
+                self.written = None
+                raise CheckpointError(f"{self.path} is another run's by now: give each a --checkpoint of its own")
             write_checkpoint(self.path, take_state(painter, {**self.texts, **write_step(step)}))
-        except PictureError as error:
+        except (CheckpointError, PictureError) as error:
             before = f"step {self.written.step} is kept" if self.written else "none is kept"
             return f"The checkpoint was not written: {error}. The painting goes on; {before}."
+        self._there = _look_at(self.path)
         self.written, self._last = step, time.monotonic()
         self._took = self._last - started
         return ""
 
     def discard(self) -> None:
         """Remove the checkpoint of what is finished."""
-        if self.written:
+        if self.written and _look_at(self.path) == self._there:
             self.path.unlink(missing_ok=True)
 
 
@@ -59,11 +64,13 @@ def choose_path(
 ) -> Path | None:
     """Say where a painting that is planned to take so long is kept, by what was asked for; None: nowhere.
 
-    Raises CheckpointError where something is there already.
+    Raises CheckpointError where something is there already, UsageError where it is the output.
     """
     if checkpoint == "none" or (checkpoint == "auto" and seconds < LONG):
         return None
     path = path_beside(output) if checkpoint == "auto" else Path(checkpoint)
+    if path.absolute() == output.absolute():
+        raise UsageError(f"--checkpoint {path}: that is where the picture goes, name another file")
     if os.path.lexists(path) and not is_checkpoint(path):
         raise CheckpointError(f"{path} is there already and is no checkpoint: name another file with --checkpoint")
     if os.path.lexists(path) and not overwrite:
@@ -73,6 +80,15 @@ def choose_path(
         )
     check_place(path, inputs=inputs, overwrite=True)
     return path
+
+
+def _look_at(path: Path) -> tuple[int, int] | None:
+    """Tell one file of a name from the next; None: there is none."""
+    try:
+        there = path.stat()
+    except OSError:
+        return None
+    return there.st_ino, there.st_mtime_ns
 
 
 def path_beside(output: Path) -> Path:

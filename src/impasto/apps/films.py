@@ -128,7 +128,7 @@ def is_film(file: Path) -> bool:
 
     try:
         find_folder(file)
-    except UsageError:
+    except (UsageError, OSError):  # there is nothing, or nothing can have such a name
         return False
     return True
 

@@ -1,5 +1,6 @@
 """Where a picture may be written or read, known before hours of painting; and writing it whole or not at all."""
 
+import errno
 import os
 import secrets
 import stat
@@ -51,7 +52,8 @@ def check_place(
         raise PictureError(f"{path} can't be written, the folder {path.parent} does not exist: make it first") from None
     except OSError as error:
         reason = error.strerror or error
-        raise PictureError(f"{path} can't be written, {reason}: choose a folder that you may write to") from None
+        advice = "a shorter name" if error.errno == errno.ENAMETOOLONG else "a folder that you may write to"
+        raise PictureError(f"{path} can't be written, {reason}: choose {advice}") from None
 
 
 def check_source(path: Path) -> None:
@@ -105,7 +107,7 @@ def _check_format(path: Path, alpha: bool, bits: int, size: int) -> None:
 
 def _check_absent(path: Path, overwrite: bool) -> None:
     if not overwrite and os.path.lexists(path):
-        raise PictureError(f"{path} already exists: choose another name, or allow it with --overwrite")
+        raise PictureError(f"{path} already exists: choose another name, move it away, or allow it with --overwrite")
 
 
 def _beside(path: Path) -> Path:
