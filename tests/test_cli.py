@@ -241,7 +241,7 @@ def test_an_output_that_exists_is_replaced_only_when_told(
 ) -> None:
     (tmp_path / "out.png").write_text("precious")
     assert main(["a.jpg", "b.jpg", "-o", "out.png"]) == 1
-    assert "out.png already exists: choose another name, or allow it with --overwrite" in capsys.readouterr().err
+    assert "out.png already exists: choose another name, move it away, or allow it" in capsys.readouterr().err
     assert (tmp_path / "out.png").read_text() == "precious"
     assert main(["a.jpg", "b.jpg", "-o", "out.png", "--overwrite"]) == 0
     assert studio.job.overwrite

@@ -523,9 +523,7 @@ class TestTarget:
 
     def test_existing(self, tmp_path):
         (tmp_path / "a.png").write_text("old")
-        self.refused(
-            PictureError, "already exists: choose another name, or allow it with --overwrite", tmp_path / "a.png"
-        )
+        self.refused(PictureError, "already exists: choose another name, move it away, or allow it", tmp_path / "a.png")
         check_target(tmp_path / "a.png", overwrite=True)
         assert (tmp_path / "a.png").read_text() == "old"
 

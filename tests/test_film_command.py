@@ -85,8 +85,8 @@ def test_what_is_wrong_is_said(
 
 def test_there_has_to_be_something_to_resume(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert words
-    assert main(["resume", "a.mp4"]) == 1
-    assert "a.mp4 does not exist" in capsys.readouterr().err
+    assert main(["resume", "a.mp4"]) == 2
+    assert "nothing was begun there" in capsys.readouterr().err
     assert main(["resume", "."]) == 2
     assert "is a folder" in capsys.readouterr().err
     assert main(["resume", "x" * 300]) == 1
