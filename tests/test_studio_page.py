@@ -77,22 +77,28 @@ def choose_examples(page: Any, *paintings: str) -> None:
 
 def open_part(page: Any, name: str) -> None:
     page.locator("button.label-wrap", has_text=name).click()
+    page.wait_for_timeout(300)  # Gradio sets what is in a part once more just after it is opened
 
 
-def set_number(page: Any, name: str, value: float) -> None:
-    field = page.locator(f"#knob-{name} input")
-    field.fill(str(value))
-    field.press("Tab")
+def set_numbers(page: Any, **values: float) -> None:
+    """Fill fields, until they stay so: what Gradio sets at its own time may be later than that."""
+    wanted = {name: str(value) for name, value in values.items()}
+    found: dict[str, str] = {}
+    until = time.monotonic() + PATIENCE
+    while found != wanted:
+        assert time.monotonic() < until, found
+        for name in [name for name, value in wanted.items() if found.get(name) != value]:
+            page.locator(f"#knob-{name} input").fill(wanted[name])
+            page.locator(f"#knob-{name} input").press("Tab")
+        page.wait_for_timeout(300)
+        found = {name: page.locator(f"#knob-{name} input").input_value() for name in wanted}
 
 
 def make_small(page: Any, steps: int) -> None:
     """Small and for so many steps, as the settings of a picture are changed by hand."""
     open_part(page, "All settings")
     open_part(page, "Optimising")
-    set_number(page, "steps", steps)
-    set_number(page, "later_steps", 5)
-    set_number(page, "start_size", 96)
-    set_number(page, "size", 96)
+    set_numbers(page, steps=steps, later_steps=5, start_size=96, size=96)
     open_part(page, "All settings")
 
 

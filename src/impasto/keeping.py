@@ -11,7 +11,7 @@ from impasto.errors import CheckpointError, ImpastoError, PictureError, UsageErr
 from impasto.painting.checkpoint import Checkpoint, is_checkpoint, write_checkpoint
 from impasto.painting.painter import Painter, Step
 from impasto.painting.resuming import take_state
-from impasto.pictures.targets import check_place
+from impasto.pictures.targets import check_place, stamp
 from impasto.recipes.identity import identify
 from impasto.recipes.recipe import Recipe
 from impasto.recipes.storage import read_recipe
@@ -29,7 +29,7 @@ class Keeper:
         self.path, self.texts = path, texts
         self.written: Step | None = None  # that the file is of
         self._last, self._took, self._scale = time.monotonic(), 0.0, 0
-        self._there = _look_at(path)
+        self._there = stamp(path)
 
     def is_due(self, step: Step) -> bool:
         """Is it time: at a new scale, and every few minutes?"""
@@ -40,22 +40,25 @@ class Keeper:
         """Write a checkpoint, between two steps; returns what went wrong, as the painting can go on without."""
         started = time.monotonic()
         self._last = started  # a full disk is not tried again at once
+        if stamp(self.path) not in (self._there, None):
+            self.written = None
+            return self._excuse(f"{self.path} is another run's by now: give each a --checkpoint of its own")
         try:
-            if _look_at(self.path) not in (self._there, None):
-                self.written = None
-                raise CheckpointError(f"{self.path} is another run's by now: give each a --checkpoint of its own")
             write_checkpoint(self.path, take_state(painter, {**self.texts, **write_step(step)}))
-        except (CheckpointError, PictureError) as error:
-            before = f"step {self.written.step} is kept" if self.written else "none is kept"
-            return f"The checkpoint was not written: {error}. The painting goes on; {before}."
-        self._there = _look_at(self.path)
+        except PictureError as error:
+            return self._excuse(str(error))
+        self._there = stamp(self.path)
         self.written, self._last = step, time.monotonic()
         self._took = self._last - started
         return ""
 
+    def _excuse(self, reason: str) -> str:
+        before = f"step {self.written.step} is kept" if self.written else "none is kept"
+        return f"The checkpoint was not written: {reason}. The painting goes on; {before}."
+
     def discard(self) -> None:
         """Remove the checkpoint of what is finished."""
-        if self.written and _look_at(self.path) == self._there:
+        if self.written and stamp(self.path) == self._there:
             self.path.unlink(missing_ok=True)
 
 
@@ -80,15 +83,6 @@ def choose_path(
         )
     check_place(path, inputs=inputs, overwrite=True)
     return path
-
-
-def _look_at(path: Path) -> tuple[int, int] | None:
-    """Tell one file of a name from the next; None: there is none."""
-    try:
-        there = path.stat()
-    except OSError:
-        return None
-    return there.st_ino, there.st_mtime_ns
 
 
 def path_beside(output: Path) -> Path:

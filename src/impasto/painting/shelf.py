@@ -14,6 +14,7 @@ from impasto.perception.fetch import Progress
 from impasto.perception.network import Network
 from impasto.pictures import files
 from impasto.pictures.files import Picture
+from impasto.pictures.targets import stamp
 from impasto.settings import Settings
 
 NETWORKS = 2  # kept at one time
@@ -56,7 +57,7 @@ class Shelf:
 
         pooled = (settings.pooling, settings.pooling_rounding, settings.pooling_gain)
         how = (settings.layout, cut, *pooled, settings.input_scaling, settings.padding, device, precision)
-        file = None if settings.network in weights.REGISTRY else _state(Path(settings.network).expanduser())
+        file = None if settings.network in weights.REGISTRY else stamp(Path(settings.network).expanduser())
         network = _keep(self._networks, (settings.network, file, *how), load)
         while len(self._networks) > NETWORKS:
             self._networks.popitem(last=False)
@@ -65,7 +66,7 @@ class Shelf:
     def read_painting(self, path: Path, max_pixels: int = files.MAX_PIXELS) -> Picture:
         """Return a painting as it was read; at least the last one is kept. Errors: as files.read."""
         picture = _keep(
-            self._pictures, (path, _state(path), max_pixels), lambda: files.read(path, max_pixels=max_pixels)
+            self._pictures, (path, stamp(path), max_pixels), lambda: files.read(path, max_pixels=max_pixels)
         )
         while len(self._pictures) > 1 and sum(it.rgb.nbytes for it in self._pictures.values()) > PICTURE_BYTES:
             self._pictures.popitem(last=False)
@@ -77,12 +78,3 @@ def _keep(kept: OrderedDict[Any, Kept], key: Any, make: Callable[[], Kept]) -> K
     found = kept.pop(key) if key in kept else make()
     kept[key] = found
     return found
-
-
-def _state(path: Path) -> tuple[int, int] | None:
-    """Return what changes when a file does; None where there is none, which its reader complains about."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns

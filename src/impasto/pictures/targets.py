@@ -56,6 +56,15 @@ def check_place(
         raise PictureError(f"{path} can't be written, {reason}: choose {advice}") from None
 
 
+def stamp(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes when a file does, or another one takes its name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def check_source(path: Path) -> None:
     """Raise PictureError where a path that is to be read is a pipe or a device, which might never answer.
 

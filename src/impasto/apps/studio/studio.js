@@ -122,7 +122,7 @@
   function calmFrames() {
     const LIVELY = 1500, PAUSE = 1000; // milliseconds
     const [ask, forget] = [window.requestAnimationFrame.bind(window), window.cancelAnimationFrame.bind(window)];
-    const put_off = new Map(); // timers by the numbers that their askers know
+    const putOff = new Map(); // timers by the numbers that their askers know
     let touched = performance.now() + LIVELY; // the page moves while it is built
     for (const kind of ["pointerdown", "pointermove", "keydown", "wheel", "touchmove", "drop"]) {
       window.addEventListener(kind, () => (touched = performance.now()), { capture: true, passive: true });
@@ -130,15 +130,15 @@
     window.requestAnimationFrame = (draw) => {
       if (performance.now() - touched < LIVELY) return ask(draw);
       const timer = setTimeout(() => {
-        put_off.delete(-timer);
+        putOff.delete(-timer);
         ask(draw);
       }, PAUSE);
-      put_off.set(-timer, timer);
+      putOff.set(-timer, timer);
       return -timer; // no frame has a number below 0
     };
     window.cancelAnimationFrame = (number) => {
-      clearTimeout(put_off.get(number));
-      put_off.delete(number);
+      clearTimeout(putOff.get(number));
+      putOff.delete(number);
       forget(number);
     };
   }
