@@ -380,7 +380,22 @@ def test_wrong_usage_names_the_option(
     assert not studio.jobs
 
 
+def test_a_file_whose_name_begins_with_a_dash(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-dash.jpg").touch()
+    assert main(["-dash.jpg", "b.jpg"]) == 2
+    assert "the file is named by ./-dash.jpg" in capsys.readouterr().err
+
+
 # What fails
+
+
+def test_a_mistyped_command_is_no_photo(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plann", "a.jpg", "b.jpg"]) == 1
+    shown = capsys.readouterr().err
+    assert shown == "impasto: plann does not exist: check the name and the folder\ndid you mean the command plan?\n"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ import pytest
 from conftest import SPELT_OUT, make_picture
 from film_clips import make_pan, write_clip
 
+import impasto
+from impasto import UsageError
 from impasto.apps import films as command
 from impasto.apps.cli import main
 from impasto.pictures import files
@@ -89,6 +91,9 @@ def test_there_has_to_be_something_to_resume(words: list[str], capsys: pytest.Ca
     assert "nothing was begun there" in capsys.readouterr().err
     assert main(["resume", "."]) == 2
     assert "is a folder" in capsys.readouterr().err
+    for name in (".", "x" * 300):
+        with pytest.raises(UsageError, match="no film was begun there"):
+            impasto.resume_film(name)
     assert main(["resume", "x" * 300]) == 1
     assert "does not exist" in capsys.readouterr().err
 

@@ -476,6 +476,12 @@ def test_what_can_t_be_resumed_is_said(
     assert name in shown
 
 
+@pytest.mark.parametrize("name", [".", "/", "photo.png"])
+def test_what_can_t_be_resumed_is_said_to_programs_too(easel: Easel, name: str) -> None:
+    with pytest.raises(UsageError, match="name a checkpoint"):
+        impasto.resume(easel.folder / name if name == "photo.png" else name)
+
+
 def test_a_truncated_checkpoint_is_said(easel: Easel, capsys: pytest.CaptureFixture[str]) -> None:
     easel.leave(3)
     easel.kept.write_bytes(easel.kept.read_bytes()[:-100])
@@ -492,7 +498,9 @@ def test_the_plan_is_said_before_anything_is_painted(easel: Easel, capsys: pytes
     assert main(["plan", *words(easel, "--json", "--memory", "20GiB")]) == 0
     assert '"fits": true' in capsys.readouterr().out
     assert main(["plan", *words(easel, "--memory", "100MB")]) == 1
-    assert "95 MiB may be used: nothing fits." in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "\nsmallest " in shown
+    assert "95 MiB may be used: nothing fits." in shown
     assert main([*words(easel, "--memory", "100MB", "-o", "out.png")]) == 2
     assert "allow more with --memory" in capsys.readouterr().err
     assert main(["plan", *words(easel, "--memory", "much")]) == 2

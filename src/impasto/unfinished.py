@@ -8,9 +8,9 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from impasto.api import FetchProgress, start_job
-from impasto.errors import CheckpointError, RecipeError
+from impasto.errors import CheckpointError, RecipeError, UsageError
 from impasto.jobs import Job, Run
-from impasto.keeping import is_left, path_beside, read_step
+from impasto.keeping import SUFFIX, is_left, path_beside, read_step
 from impasto.painting.checkpoint import Checkpoint, is_checkpoint, read_checkpoint
 from impasto.painting.painter import Step
 from impasto.recipes.identity import identify
@@ -30,7 +30,7 @@ def resume(
     with `overwrite`. `Run.write()` writes the picture where its job says, and removes the checkpoint.
 
     Errors: CheckpointError where there is no checkpoint, it is damaged, or a file that it was painted from has changed;
-    the others as for `paint`.
+    UsageError where something else is there; the others as for `paint`.
 
     Example:
         run = impasto.resume("picture.png.checkpoint")
@@ -98,8 +98,8 @@ def _compare(file: Path, recipe: Recipe, checkpoint: Path) -> None:
 
 
 def read_unfinished(path: Path) -> Unfinished:
-    """Read a checkpoint of a picture, by its own name or the output's. Raises CheckpointError where there is none."""
-    path = find_checkpoint(path) or path
+    """Read a checkpoint of a picture, by its own name or the output's. Errors as for `resume`."""
+    path = _find_checkpoint(path)
     checkpoint = read_checkpoint(path)
     try:
         job = Job.model_validate_json(checkpoint.texts["job"])
@@ -115,9 +115,18 @@ def read_unfinished(path: Path) -> Unfinished:
     return Unfinished(path, checkpoint, job, recipe, step)
 
 
-def find_checkpoint(path: Path) -> Path | None:
+def _find_checkpoint(path: Path) -> Path:
     """Find the checkpoint that a name means: the file itself, or what is beside the output of that name."""
+    if not path.name:
+        raise UsageError(f"{path} is a folder: name a checkpoint, or a picture that was not finished")
     beside = path_beside(path)
-    if is_checkpoint(path):
-        return path
-    return beside if beside.is_file() else None
+    if not is_checkpoint(path) and os.path.lexists(beside):
+        return beside
+    if not os.path.lexists(path):
+        raise CheckpointError(f"{path} does not exist, and neither does {beside}: name a checkpoint")
+    if not is_checkpoint(path) and (path.suffix != SUFFIX or not path.is_file()):
+        raise UsageError(
+            f"{path}: nothing was begun there that can be gone on with, and it is no checkpoint, or one cut short; "
+            "name a checkpoint, or a picture or film that was not finished"
+        )
+    return path

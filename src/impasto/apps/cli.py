@@ -123,20 +123,27 @@ def explain(error: BaseException, tokens: list[str]) -> tuple[int, str]:
     if isinstance(error, CycloptsError):
         error.verbose = False  # no class names and no file names of ours
         hint = "impasto --help shows the options"
-        near = difflib.get_close_matches(tokens[0], [*app], 1) if tokens else []
-        if near and near[0] != tokens[0] and isinstance(error, MissingArgumentError):
-            hint = f"did you mean the command {near[0]}? {hint}"
+        if isinstance(error, MissingArgumentError):
+            hint = _near_command(tokens) + hint
+        if dashed := next((it for it in tokens if it.startswith("-") and os.path.lexists(it)), ""):
+            hint = f"the file is named by ./{dashed}; {hint}"
         return WRONG_USAGE, f"{error}\n{hint}"
     if isinstance(error, UsageError):
         return WRONG_USAGE, str(error)
     if isinstance(error, ImpastoError):
-        return FAILED, str(error)
+        mistyped = str(error).startswith(f"{tokens[0]} does not exist") if tokens else False  # a command, as a photo
+        return FAILED, f"{error}\n{_near_command(tokens)}".rstrip() if mistyped else str(error)
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, "interrupted"
     if _out_of_memory(error):
         return FAILED, "not enough memory; a smaller --size, a lighter --network or --optimizer adam needs less"
     where = "" if os.environ.get("IMPASTO_TRACEBACK") else "; IMPASTO_TRACEBACK=1 shows where"
     return FAILED, f"this is a bug in impasto: {type(error).__name__}: {error}{where}"
+
+
+def _near_command(tokens: list[str]) -> str:
+    near = difflib.get_close_matches(tokens[0], [*app], 1) if tokens else []
+    return f"did you mean the command {near[0]}? " if near and near[0] != tokens[0] else ""
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -128,7 +128,7 @@ def is_film(file: Path) -> bool:
 
     try:
         find_folder(file)
-    except (UsageError, OSError):  # there is nothing, or nothing can have such a name
+    except UsageError:
         return False
     return True
 

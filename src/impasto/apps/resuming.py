@@ -1,6 +1,5 @@
 """`impasto resume`: a picture or a film that was not finished is gone on with, whatever ended it."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from impasto.apps.interrupts import Interrupts
 from impasto.apps.options import Quiet
 from impasto.apps.painting import NOTICE, paint_run
 from impasto.apps.terminal import say
-from impasto.errors import CheckpointError, UsageError
+from impasto.errors import UsageError
 
 RESUMING = Group("Resuming", sort_key=1)
 
@@ -34,23 +33,13 @@ def resume(
     frame for frame. A picture's checkpoint is OUTPUT.checkpoint or what --checkpoint named, a film's
     folder OUTPUT.film; the output's own name serves too.
     """
-    if not file.name:
-        raise UsageError(f"{file} is a folder: name a checkpoint, or a picture or film that was not finished")
     if is_film(file):
         if overwrite:
             raise UsageError("--overwrite is for pictures: a film that was not finished replaces what is there of it")
         return go_on_with_film(file, quiet)
     with Interrupts("" if quiet else NOTICE) as interrupts:
-        from impasto.keeping import SUFFIX, path_beside
-        from impasto.unfinished import find_checkpoint, read_unfinished
+        from impasto.unfinished import read_unfinished
 
-        if not os.path.lexists(file) and not os.path.lexists(path_beside(file)):
-            raise CheckpointError(f"{file} does not exist, and neither does {path_beside(file)}: name a checkpoint")
-        if not find_checkpoint(file) and (file.suffix != SUFFIX or not file.is_file()):
-            raise UsageError(
-                f"{file}: nothing was begun there that can be gone on with, and it is no checkpoint, or one cut short; "
-                "name a checkpoint, or a picture or film that was not finished"
-            )
         unfinished = read_unfinished(file)
         step, job = unfinished.step, unfinished.job
         if not quiet:

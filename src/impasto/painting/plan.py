@@ -68,11 +68,11 @@ class Plan:
         return f"{line}; {self.untileable}" if self.untileable else line
 
     def table(self) -> Iterator[str]:
-        """Yield the lines that say what each way takes, which was chosen, and why."""
+        """Yield the lines that say what each way takes, which was chosen (the smallest if none fits), and why."""
         width, height = self.sizes[-1]
         yield f"{width} x {height} pixels, {count(len(self.sizes), 'scale')}, {count(self.steps, 'step')}"
         yield ""
-        rows = [*self.ways.items(), ("chosen", self.chosen)]
+        rows = [*self.ways.items(), ("chosen" if self.fits else "smallest", self.chosen)]
         for name, way in rows:
             manner = way.manners[-1].describe()
             yield f"{name:<12}{say_bytes(way.bytes):>10}{say_seconds(way.seconds):>9}  {manner}"
@@ -83,7 +83,7 @@ class Plan:
 
     def _explain(self) -> str:
         if not self.fits:
-            return "nothing fits."
+            return "nothing fits. A smaller --size or a lighter --network takes less, --memory allows more."
         if self.chosen.manners == self.ways[WHOLE].manners:
             return "it is painted whole, with all features of a step kept until its gradient has come back."
         if len({*self.chosen.manners}) == 1:
