@@ -350,6 +350,7 @@ def test_nobody_listening_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyP
         (["a.jpg", "b.jpg", "--content-weight", "nan"], "--content-weight: takes a number"),
         (["a.jpg", "b.jpg", "--style-blend", "1,x"], "--style-blend: takes numbers with commas between them"),
         (["a.jpg", "b.jpg", "--optimizer", "adams"], 'Did you mean "adam"?'),
+        (["texture", "b.jpg", "--aspect", "wide"], "--aspect: takes two whole numbers, such as 3:2; not 'wide'"),
         (["a.jpg", "b.jpg", "--preset", "x"], 'Choose from: "default", "draft", "fine", '),
         (
             ["a.jpg", "b.jpg", "--content-taps", "relu9_9"],
@@ -378,6 +379,12 @@ def test_wrong_usage_names_the_option(
     assert shown.err.startswith("impasto: ")
     assert shown.out == ""
     assert not studio.jobs
+
+
+def test_a_name_in_brackets_is_a_file(studio: Studio, tmp_path: Path) -> None:
+    assert main(["[0].jpg", "[1].jpg", '["a"]', "-o", str(tmp_path / "out.png")]) == 0
+    (job,) = studio.jobs
+    assert [path.name for path in (job.photo, *job.paintings)] == ["[0].jpg", "[1].jpg", '["a"]']
 
 
 def test_a_file_whose_name_begins_with_a_dash(

@@ -244,6 +244,9 @@ def test_what_is_wrong_is_said_on_the_page(page, tmp_path):
     page.click("#paint")
     page.wait_for_function("document.querySelector('#message').textContent.includes('“Style taps”')")
     page.locator("#knob-style_taps input, #knob-style_taps textarea").fill("")
+    page.locator("#knob-size input").fill("0")
+    page.click("#paint")
+    page.wait_for_function("document.querySelector('#message').textContent.includes('“Size”: takes a whole number, 16')")
     page.locator("#knob-size input").fill("")  # an empty field counts as not given
     page.click("#paint")
     page.wait_for_function("document.querySelector('#message').textContent.includes('letter.png')")
@@ -271,6 +274,9 @@ def test_two_tabs_a_sheet_and_a_cell_of_it(page, browser, studio):
     assert float(it["settings"]["style_weight"]) == 3
     # and the same at print size, with its plan
     open_part(page, "Print size")
+    page.get_by_label("Longer side in centimetres").fill("0")
+    page.get_by_role("button", name="Show the plan").click()
+    page.wait_for_function("document.querySelector('#plan').textContent.includes('longer side of a print is 1 to 300')")
     page.get_by_label("Longer side in centimetres").fill("2")
     page.get_by_role("button", name="Show the plan").click()
     page.wait_for_function("document.querySelector('#plan').textContent.includes('157 x')")

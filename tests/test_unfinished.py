@@ -500,7 +500,7 @@ def test_the_plan_is_said_before_anything_is_painted(easel: Easel, capsys: pytes
     assert main(["plan", *words(easel, "--memory", "100MB")]) == 1
     shown = capsys.readouterr().out
     assert "\nsmallest " in shown
-    assert "95 MiB may be used: nothing fits." in shown
+    assert "95 MiB may be used: nothing fits, it takes at least " in shown
     assert main([*words(easel, "--memory", "100MB", "-o", "out.png")]) == 2
     assert "allow more with --memory" in capsys.readouterr().err
     assert main(["plan", *words(easel, "--memory", "much")]) == 2

@@ -60,7 +60,7 @@ app = App(
     usage="Usage: impasto [paint] PHOTO PAINTING... [OPTIONS]\n       impasto COMMAND ...",
     version=_version,
     help_format="plaintext",
-    default_parameter=Parameter(negative_iterable=()),
+    default_parameter=Parameter(negative_iterable=(), json_list=False),  # a file may be called [1].jpg
     print_error=False,
     exit_on_error=False,
     suppress_keyboard_interrupt=False,

@@ -183,6 +183,7 @@ def _complain(name: str, schema: Mapping[str, Any], words: Mapping[str, Any], fa
             takes = f"any of {', '.join(names)}, with weights, such as {names[0]}:1"
         else:
             kind = "files with commas between them" if _is_files(name) else KINDS[schema["type"]]
+            kind = "two whole numbers, such as 3:2" if "pattern" in schema else kind
             takes = f"one of {', '.join(schema['enum'])}" if "enum" in schema else kind
         said = f"takes {takes}{', ' + span if span else ''}; not {words.get(name)!r}"
     return f"{flag(name)}: {said}" if name else said

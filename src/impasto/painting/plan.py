@@ -83,7 +83,10 @@ class Plan:
 
     def _explain(self) -> str:
         if not self.fits:
-            return "nothing fits. A smaller --size or a lighter --network takes less, --memory allows more."
+            return (
+                f"nothing fits, it takes at least {self._say_least()}. Choose a smaller --size or a lighter --network, "
+                "or allow more with --memory."
+            )
         if self.chosen.manners == self.ways[WHOLE].manners:
             return "it is painted whole, with all features of a step kept until its gradient has come back."
         if len({*self.chosen.manners}) == 1:
@@ -95,6 +98,9 @@ class Plan:
             else ("this is the fastest way that fits; its first scales in other ways.")
         )
 
+    def _say_least(self) -> str:
+        return say_bytes(ceil(self.chosen.bytes / MARGIN))
+
     def apply(self, painter: Painter) -> None:
         """Have a painter paint so, from the next scale on if it has begun.
 
@@ -103,9 +109,9 @@ class Plan:
         if not self.fits:
             width, height = self.sizes[-1]
             raise UsageError(
-                f"A picture of {width} x {height} takes at least {say_bytes(ceil(self.chosen.bytes / MARGIN))} of "
-                f"memory, and {self.because}: choose a smaller --size or a lighter --network, or allow more with "
-                f"--memory. {why_untileable(painter.settings)}".rstrip()
+                f"A picture of {width} x {height} takes at least {self._say_least()} of memory, and {self.because}: "
+                "choose a smaller --size or a lighter --network, or allow more with --memory. "
+                f"{why_untileable(painter.settings)}".rstrip()
             )
         begun = painter.place.scale if painter.has_begun else 0
         painter.manners[begun:] = self.chosen.manners[begun:]

@@ -117,7 +117,10 @@ class Desk:
         films = {path for path in paths if uploads.is_film(path)}
         for path in paths:
             if path not in films:
-                self.look(str(path))
+                try:
+                    self.look(str(path))
+                except ImpastoError as error:
+                    raise UsageError(f"{error}\nNone of the {len(paths)} is in the queue.") from None
         for done, path in enumerate(paths):
             try:
                 if path in films:

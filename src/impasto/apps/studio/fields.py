@@ -106,7 +106,7 @@ def make_field(knob: Knob, value: Any) -> Any:
     if knob.kind in ("weights", "text"):
         return gr.Textbox(value, max_lines=3, **words)
     whole: dict[str, Any] = {"precision": 0} if knob.kind == "whole" else {}
-    return gr.Number(value, minimum=knob.lowest, maximum=knob.highest, **whole, **words)
+    return gr.Number(value, **whole, **words)  # without bounds, which Gradio keeps without a word about them
 
 
 def _find_slider(knob: Knob, value: Any) -> tuple[float, float, float] | None:

@@ -11,6 +11,7 @@ from impasto.apps.studio.materials import ACCEPTED, Materials
 from impasto.apps.studio.messages import QUIET, SHOW_NEW, html_part, said, tell, visitor
 from impasto.errors import UsageError
 
+CENTIMETRES, DENSITIES = (1, 300), (50, 600)  # of prints; pixels per inch
 VARY = "style_weight=0.3,1,3\nstyle_size=0.5,1"
 
 
@@ -28,8 +29,8 @@ class More:
             )
             self.sheet = gr.Button("Paint small pictures", elem_id="sheet")
         with gr.Accordion("Print size", open=False, elem_id="print-size"):
-            self.width = gr.Number(30, minimum=1, maximum=300, label="Longer side in centimetres")
-            self.density = gr.Number(200, minimum=50, maximum=600, precision=0, label="Pixels per inch")
+            self.width = gr.Number(30, label="Longer side in centimetres")
+            self.density = gr.Number(200, precision=0, label="Pixels per inch")
             self.plan = html_part("", elem_id="plan")
             with gr.Row():
                 self.look = gr.Button("Show the plan", elem_id="show-plan")
@@ -63,8 +64,9 @@ class More:
         def enlarge(width: Any, density: Any, photo: Any, paintings: Any, *rest: Any) -> dict[str, Any]:
             if not photo or not paintings:
                 raise UsageError("Choose a photo and a painting first.")
-            if not width or not density:
-                raise UsageError("Say how large it shall be.")
+            for value, (low, high), what in ((width, CENTIMETRES, "longer side"), (density, DENSITIES, "density")):
+                if not low <= float(value or 0) <= high:
+                    raise UsageError(f"The {what} of a print is {low} to {high}.")
             size = round(float(width) / 2.54 * float(density))
             return {**form.read(rest, len(paintings)), "size": size}
 
