@@ -246,7 +246,9 @@ def test_what_is_wrong_is_said_on_the_page(page, tmp_path):
     page.locator("#knob-style_taps input, #knob-style_taps textarea").fill("")
     page.locator("#knob-size input").fill("0")
     page.click("#paint")
-    page.wait_for_function("document.querySelector('#message').textContent.includes('“Size”: takes a whole number, 16')")
+    page.wait_for_function(
+        "document.querySelector('#message').textContent.includes('“Size”: takes a whole number, 16')"
+    )
     page.locator("#knob-size input").fill("")  # an empty field counts as not given
     page.click("#paint")
     page.wait_for_function("document.querySelector('#message').textContent.includes('letter.png')")
