@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from impasto.apps.batch.commissions import Commission
 from impasto.apps.batch.report import GENERATOR, Line, check_report, write_report
 from impasto.apps.batch.stock import Standing, find_finished, take_stock
 from impasto.apps.batch.tasks import Failed, Finished, Task
+from impasto.apps.batch.worker import Worker
 from impasto.apps.cli import main
 from impasto.errors import PictureError
 from impasto.jobs import Job
@@ -380,6 +381,35 @@ def test_a_worker_that_is_killed_has_its_picture_painted_by_another(disturbed, u
     assert "the worker was lost (its process was ended by SIGKILL); another one goes on with it" in said
     assert_same_pictures(disturbed, undisturbed)
     assert sorted(row["tries"] for row in disturbed.rows().values()) == ["1", "1", "1", "2"]
+
+
+def test_a_picture_that_a_lost_worker_has_written_is_kept(tmp_path, weights_file):
+    place = Place(tmp_path, weights_file)
+    job = Job(
+        photo=place.picture("photo.png"),
+        paintings=(place.picture("style.png", 9),),
+        output=tmp_path / "out.png",
+        settings=place.settings(size=48, steps=3),
+        checkpoint="none",
+    )
+    task = Task(0, job, 0, 1, tmp_path / "out.checkpoint", {}, tmp_path)
+    threads = torch.get_num_threads()
+    try:
+        (first,) = Worker().paint(task, lambda: False)
+        written = job.output.stat()
+        (kept,) = Worker().paint(replace(task, again=True), lambda: False)
+        assert isinstance(first, Finished)
+        assert isinstance(kept, Finished)
+        assert kept.losses == first.losses
+        assert job.output.stat().st_mtime_ns == written.st_mtime_ns
+        (refused,) = Worker().paint(task, lambda: False)
+        assert "already exists" in refused.reason
+        job.output.write_bytes(job.photo.read_bytes())  # another's
+        *_, refused = Worker().paint(replace(task, again=True), lambda: False)
+        assert "already exists" in refused.reason
+        assert job.output.read_bytes() == job.photo.read_bytes()
+    finally:
+        torch.set_num_threads(threads)
 
 
 @needs_proc

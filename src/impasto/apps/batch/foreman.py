@@ -4,7 +4,7 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from impasto.apps.batch.tasks import Arrived, Died, Event, Failed, Finished, Stopped, Task
@@ -125,7 +125,7 @@ class Foreman:
         self._deaths[task.number] += not death.blameless
         self._tell(Died(task.number, worker=death.worker, reason=death.reason))
         if self._deaths[task.number] < TRIES:
-            self._waiting.appendleft(task)
+            self._waiting.appendleft(replace(task, again=True))
         else:
             self._tell(Failed(task.number, reason=_blame(death.reason, TRIES)))
 

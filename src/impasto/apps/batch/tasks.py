@@ -27,7 +27,8 @@ class Task:
     It may take `bytes` of memory and `threads` threads, and is kept in its checkpoint about every `save_every` seconds;
     0: only when it is stopped. It tells how far it is every `tell_every` seconds. Where `limit` is given, it takes a
     plan to keep within so many bytes. `digests` has the sha256 of each file that it reads. `token` is a file beside the
-    outputs: a worker that sees it can write there itself.
+    outputs: a worker that sees it can write there itself. It is given out `again` where a worker died of it, perhaps
+    when its picture was written.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Task:
     save_every: float = 0.0
     limit: int | None = None
     tell_every: float = 0.5
+    again: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,8 +12,12 @@ from impasto.api import start_job
 from impasto.apps.batch.keeping import Keeper
 from impasto.apps.batch.tasks import Event, Failed, Finished, Progressed, Saved, Shot, Stopped, Task
 from impasto.errors import ImpastoError
+from impasto.jobs import Run
+from impasto.keeping import is_left
 from impasto.painting.hardware import is_out_of_memory
 from impasto.painting.shelf import Shelf
+from impasto.recipes.recipe import Recipe
+from impasto.recipes.storage import read_recipe
 
 if TYPE_CHECKING:
     from impasto.video.sequence import FrameStep
@@ -65,7 +69,10 @@ class Worker:
     def _paint_picture(self, task: Task, stopping: Callable[[], bool]) -> Iterator[Event]:
         assert not isinstance(task.job, Shot)
         started = told = time.perf_counter()
-        run = start_job(task.job, shelf=self._shelf)
+        run = start_job(task.job, shelf=self._shelf, may_replace=lambda _: task.again)
+        if _is_written(task, run):
+            yield self._finish(task, read_recipe(task.job.output), started)
+            return
         if task.limit is not None:
             run.prepare(task.limit)
             run.notes.append(run.plan.describe())
@@ -81,20 +88,28 @@ class Worker:
             if time.perf_counter() - told > task.tell_every:
                 told = time.perf_counter()
                 yield Progressed(task.number, self.name, step=step.step, steps=run.total)
-        run.write()
+        if not _is_written(task, run):  # by one that was thought to be dead
+            run.write()
+        yield self._finish(task, run.recipe(), started, resumed_at=resumed_at, notes=(*keeper.notes, *run.notes))
+
+    def _finish(self, task: Task, recipe: Recipe, started: float, **more: Any) -> Finished:
         task.checkpoint.unlink(missing_ok=True)
-        result = run.recipe().result
+        result = recipe.result
         assert result is not None
-        yield Finished(
+        return Finished(
             task.number,
             self.name,
             width=result.width,
             height=result.height,
             losses=result.losses,
             seconds=time.perf_counter() - started,
-            resumed_at=resumed_at,
-            notes=(*keeper.notes, *run.notes),
+            **more,
         )
+
+
+def _is_written(task: Task, run: Run) -> bool:
+    assert not isinstance(task.job, Shot)
+    return task.again and is_left(task.job.output, run.recipe())
 
 
 def explain(error: Exception) -> str:
