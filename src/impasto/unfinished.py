@@ -119,12 +119,14 @@ def _find_checkpoint(path: Path) -> Path:
     """Find the checkpoint that a name means: the file itself, or what is beside the output of that name."""
     if not path.name:
         raise UsageError(f"{path} is a folder: name a checkpoint, or a picture that was not finished")
+    if is_checkpoint(path):
+        return path
     beside = path_beside(path)
-    if not is_checkpoint(path) and os.path.lexists(beside):
+    if os.path.lexists(beside):
         return beside
     if not os.path.lexists(path):
         raise CheckpointError(f"{path} does not exist, and neither does {beside}: name a checkpoint")
-    if not is_checkpoint(path) and (path.suffix != SUFFIX or not path.is_file()):
+    if path.suffix != SUFFIX or not path.is_file():
         raise UsageError(
             f"{path}: nothing was begun there that can be gone on with, and it is no checkpoint, or one cut short; "
             "name a checkpoint, or a picture or film that was not finished"

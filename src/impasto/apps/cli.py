@@ -131,8 +131,8 @@ def explain(error: BaseException, tokens: list[str]) -> tuple[int, str]:
     if isinstance(error, UsageError):
         return WRONG_USAGE, str(error)
     if isinstance(error, ImpastoError):
-        mistyped = str(error).startswith(f"{tokens[0]} does not exist") if tokens else False  # a command, as a photo
-        return FAILED, f"{error}\n{_near_command(tokens)}".rstrip() if mistyped else str(error)
+        of_photo = bool(tokens) and str(error).startswith(f"{tokens[0]} does not exist")  # perhaps a command, mistyped
+        return FAILED, f"{error}\n{_near_command(tokens) if of_photo else ''}".rstrip()
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, "interrupted"
     if _out_of_memory(error):

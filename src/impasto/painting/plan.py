@@ -20,6 +20,7 @@ TILES_SLOWER, DISK_SLOWER, COMPACT_SLOWER = 1.4, 0.02, 1.02
 # a network's maps take, and in tiles the others, measured at 4 and 16 megapixels.
 LOOSE_MAPS, LOOSE = 1.8, 1.08
 MARGIN = 0.93  # of the limit that may be planned with
+ADVICE = "choose a smaller --size or a lighter --network, or allow more with --memory"
 CANVAS = 12  # bytes of a pixel in float32
 LARGEST = 4000  # bytes that a pixel of VGG-19 takes in float32, and more
 SHORT = 40_000_000  # pixels looked at, over all steps: minutes in VGG-19 on one old core
@@ -83,10 +84,7 @@ class Plan:
 
     def _explain(self) -> str:
         if not self.fits:
-            return (
-                f"nothing fits, it takes at least {self._say_least()}. Choose a smaller --size or a lighter --network, "
-                "or allow more with --memory."
-            )
+            return f"nothing fits, it takes at least {self._say_least()}: {ADVICE}."
         if self.chosen.manners == self.ways[WHOLE].manners:
             return "it is painted whole, with all features of a step kept until its gradient has come back."
         if len({*self.chosen.manners}) == 1:
@@ -110,8 +108,7 @@ class Plan:
             width, height = self.sizes[-1]
             raise UsageError(
                 f"A picture of {width} x {height} takes at least {self._say_least()} of memory, and {self.because}: "
-                "choose a smaller --size or a lighter --network, or allow more with --memory. "
-                f"{why_untileable(painter.settings)}".rstrip()
+                f"{ADVICE}. {why_untileable(painter.settings)}".rstrip()
             )
         begun = painter.place.scale if painter.has_begun else 0
         painter.manners[begun:] = self.chosen.manners[begun:]

@@ -24,7 +24,7 @@ PLAN, LOG, LOCK, SO_FAR = "film.json", "log.jsonl", "lock", "so_far.mp4"
 
 def find_folder(path: Path) -> Path:
     """Find the folder of a film by the folder's own name or the film's. Raises UsageError where there is none."""
-    for folder in (path, *([folder_of(path)] if path.name else [])):
+    for folder in [path, folder_of(path)] if path.name else [path]:
         if os.path.lexists(folder / PLAN):
             return folder
     raise UsageError(f"{path}: no film was begun there; name a film that was not finished, or its {SUFFIX} folder")
