@@ -30,10 +30,10 @@ from torch import Tensor
 
 import impasto
 import machine
-from impasto.pictures import files
-from impasto.pictures.sizes import fit, resize
-from impasto.video.flow import follow
-from impasto.video.folders import open_reader
+from impasto.films.flow import estimate_motion
+from impasto.films.image_sequence import open_reader
+from impasto.images import files
+from impasto.images.sizes import fit_size, resize
 
 LOOKED_AT = 5  # steps between the looks at a picture painted on its own, for its style distance so far
 
@@ -94,12 +94,12 @@ class Look:
 def paint_alone(photo: Tensor, painting: Path, size: int) -> list[Look]:
     """Paint one frame as a picture; looks at it are not counted in its seconds."""
     looks, seconds = [], 0.0
-    run = impasto.start(files.to_image(photo), painting, size=size)
+    run = impasto.start(files.to_pil(photo), painting, size=size)
     at = time.perf_counter()
     for step in run:
         seconds += time.perf_counter() - at
-        if step.step % LOOKED_AT == 0 or step.step == run.total:
-            looks.append(Look(resize(files.read(run.picture()).rgb, photo.shape[3], photo.shape[2]), seconds))
+        if step.step % LOOKED_AT == 0 or step.step == run.total_steps:
+            looks.append(Look(resize(files.read_image(run.picture()).rgb, photo.shape[3], photo.shape[2]), seconds))
         at = time.perf_counter()
     return looks
 
@@ -111,7 +111,7 @@ def seconds_to(looks: list[Look], photo: Tensor, distance: float, judge: Judge) 
 
 def temporal_error(photos: list[Tensor], pictures: list[Tensor]) -> float:
     """Mean squared difference of the second picture and the first, carried along, where the motion is trusted."""
-    motion = follow(photos[1], photos[0])
+    motion = estimate_motion(photos[1], photos[0])
     difference = (motion.warp(pictures[0]) - pictures[1]).square().mean(1, keepdim=True)
     return float((difference * motion.trust).sum() / motion.trust.sum())
 
@@ -125,7 +125,7 @@ def read_frames(film: Path, frames: int, size: int) -> list[Tensor]:
     """Read the first frames of a film, at the size at which they are painted."""
     read = []
     for frame, _ in zip(open_reader(film, 25), range(frames), strict=False):
-        width, height = fit(frame.rgb.shape[3], frame.rgb.shape[2], size)
+        width, height = fit_size(frame.rgb.shape[3], frame.rgb.shape[2], size)
         read.append(resize(frame.rgb, width, height).clamp(0, 1))
     return read
 
@@ -140,7 +140,7 @@ def load_judge(path: Path, weights: Path, painting: Path, folder: Path) -> Judge
 
     def judge(picture: Tensor, photo: Tensor) -> float:
         for rgb, name in ((picture, "picture.png"), (photo, "photo.png")):
-            files.write(rgb, folder / name, overwrite=True)
+            files.write_image(rgb, folder / name, overwrite=True)
         return float(module.judge(folder / "picture.png", folder / "photo.png", [painting], weights)["style"])
 
     return judge

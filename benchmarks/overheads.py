@@ -21,18 +21,18 @@ from typing import Any
 import ray
 import torch
 
-from impasto.apps.batch.cluster import RayCrew, connect
-from impasto.apps.batch.commissions import Commission
-from impasto.apps.batch.foreman import Crew, Foreman
-from impasto.apps.batch.local import LocalCrew
-from impasto.apps.batch.naming import name_outputs
-from impasto.apps.batch.stock import take_stock
-from impasto.apps.batch.tasks import Arrived, Event, Failed, Task
-from impasto.jobs import Job
-from impasto.pictures import files
-from impasto.recipes.recipe import Result
-from impasto.recipes.writing import weigh_source, write_down
-from impasto.settings import Settings
+from impasto.batch.commissions import Commission
+from impasto.batch.items import resolve_items
+from impasto.batch.naming import name_outputs
+from impasto.images import files
+from impasto.recipes.build import build_recipe, fingerprint_picture
+from impasto.recipes.recipe import RecipeResult
+from impasto.runs.job import Job
+from impasto.settings.model import Settings
+from impasto.workers.messages import Event, Task, TaskFailed, WorkerReady
+from impasto.workers.process_pool import ProcessPool
+from impasto.workers.ray_pool import RayPool, connect
+from impasto.workers.scheduler import Scheduler, WorkerPool
 from machine import describe
 
 MEGABYTES = 64
@@ -42,7 +42,7 @@ MOMENTS = sum(width * width + width + 1 for width in (64, 128, 256, 512, 512))  
 def make_commissions(folder: Path, count: int) -> list[Commission]:
     """Make so many pictures to paint, of one photo and one painting, that differ in their seeds."""
     for name in ("photo.png", "painting.png"):
-        files.write(torch.rand(1, 3, 64, 64), folder / name)
+        files.write_image(torch.rand(1, 3, 64, 64), folder / name)
     return [
         Commission(folder / "photo.png", (folder / "painting.png",), Settings(seed=seed, size=64))
         for seed in range(count)
@@ -51,11 +51,11 @@ def make_commissions(folder: Path, count: int) -> list[Commission]:
 
 def finish(commission: Commission, path: Path) -> None:
     """Write a picture that counts as finished."""
-    photo = weigh_source(commission.photo)
-    recipe = write_down(commission.settings, photo, commission.paintings, torch.device("cpu"), torch.float32)
-    result = Result(width=64, height=64, bits=8, quality=95, step=1, steps=1, losses={"total": 1.0})
+    photo = fingerprint_picture(commission.photo)
+    recipe = build_recipe(commission.settings, photo, commission.paintings, torch.device("cpu"), torch.float32)
+    result = RecipeResult(width=64, height=64, bits=8, quality=95, step=1, steps=1, losses={"total": 1.0})
     text = recipe.model_copy(update={"result": result}).to_json()
-    files.write(torch.rand(1, 3, 64, 64), path, inscription=text)
+    files.write_image(torch.rand(1, 3, 64, 64), path, embedded_text=text)
 
 
 def time_stock(folder: Path, count: int) -> dict[str, float]:
@@ -65,14 +65,14 @@ def time_stock(folder: Path, count: int) -> dict[str, float]:
     out = folder / "out"
     out.mkdir()
     before, started = held_memory(), time.perf_counter()
-    standings = take_stock(commissions, names, out, overwrite=False)
+    standings = resolve_items(commissions, names, out, overwrite=False)
     planned = time.perf_counter() - started
     assert all(standing.job for standing in standings)
     taken = held_memory() - before
     for commission, name in zip(commissions, names, strict=True):
         finish(commission, out / name)
     started = time.perf_counter()
-    assert all(standing.finished for standing in take_stock(commissions, names, out, overwrite=False))
+    assert all(standing.finished for standing in resolve_items(commissions, names, out, overwrite=False))
     found = time.perf_counter() - started
     return {
         "plan_s": planned / count,
@@ -86,7 +86,7 @@ def held_memory() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def time_tasks(crew: Crew, folder: Path, count: int) -> float:
+def time_tasks(crew: WorkerPool, folder: Path, count: int) -> float:
     """Time the handing out of tasks that fail at once, as their photo is not there; seconds for each."""
     job = Job(
         photo=folder / "gone.png", paintings=(folder / "painting.png",), output=folder / "picture.png", quality=95
@@ -95,10 +95,10 @@ def time_tasks(crew: Crew, folder: Path, count: int) -> float:
     moments: list[float] = []
 
     def hear(event: Event) -> None:
-        assert isinstance(event, Arrived | Failed), event
+        assert isinstance(event, WorkerReady | TaskFailed), event
         moments.append(time.perf_counter())
 
-    Foreman(crew, hear).work(tasks, lambda: False)
+    Scheduler(crew, hear).run(tasks, lambda: False)
     rest = moments[count // 4 :]  # the workers have started
     return (rest[-1] - rest[0]) / (len(rest) - 1)
 
@@ -166,12 +166,12 @@ def measure(folder: Path, count: int, sides: Sequence[str]) -> dict[str, float]:
     """Measure all of it."""
     figures = time_stock(folder, count)
     if "local" in sides:
-        local = LocalCrew(2, 1)
+        local = ProcessPool(2, 1)
         figures["local_task_s"] = time_tasks(local, folder, 4 * count)
         local.close()
     if "ray" in sides:
         with connect(None, 2):
-            crew = RayCrew(1, 1, "shared", 2, on_gpu=False)
+            crew = RayPool(1, 1, "shared", 2, on_gpu=False)
             figures["ray_task_s"] = time_tasks(crew, folder, 4 * count)
             crew.close()
             figures["ray_put_s_per_mb"] = time_store()

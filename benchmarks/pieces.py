@@ -22,9 +22,9 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 import impasto
-from impasto.painting.hardware import choose_dtype
-from impasto.pictures import files
-from impasto.pictures.sizes import fit, resize
+from impasto.images import files
+from impasto.images.sizes import fit_size, resize
+from impasto.painting.device import choose_dtype
 from reference import CONTENT_TAP, CONTENT_WEIGHT, DEPTHS, HISTORY, STYLE_TAPS, STYLE_WEIGHT, TV_WEIGHT, Reference
 
 # The reference's objective in impasto's words.
@@ -77,11 +77,11 @@ class Scene:
         return Reference(weights, self._read(self.photo), self._read(self.painting))
 
     def _read(self, path: str) -> Tensor:
-        picture = files.read(path)
+        picture = files.read_image(path)
         if picture.alpha is not None:
             raise ValueError(f"{path} is transparent somewhere: the reference has no masks.")
         height, width = picture.rgb.shape[2:]
-        return resize(picture.rgb, *fit(width, height, self.size)).clamp(0, 1).to(self.device)
+        return resize(picture.rgb, *fit_size(width, height, self.size)).clamp(0, 1).to(self.device)
 
     def start(self, **settings: Any) -> impasto.Run:
         """Start impasto on the same pictures at the same size; its clock starts with its first step."""
@@ -145,7 +145,7 @@ def impasto_curve(scene: Scene, precision: str, ladder: Mapping[str, Any]) -> Fi
     kept = [
         (step.seconds, look_at(run))
         for step in run
-        if step.scale == step.scales and (step.step % 2 == 0 or step.step == run.total)
+        if step.scale == step.scales and (step.step % 2 == 0 or step.step == run.total_steps)
     ]
     return {**draw_curve(scene.set_up(), kept), "notes": run.notes}
 
@@ -165,7 +165,7 @@ def default_picture(scene: Scene) -> Figures:
         pass
     run.picture()
     seconds = time.perf_counter() - begun
-    return {"seconds": seconds, "steps": run.total, **evaluate(scene.set_up(), look_at(run))}
+    return {"seconds": seconds, "steps": run.total_steps, **evaluate(scene.set_up(), look_at(run))}
 
 
 def bound(scene: Scene) -> Figures:
@@ -201,8 +201,8 @@ def bare_calls(x: Tensor, kernel: Tensor, gradient: Tensor) -> tuple[Callable[[]
 def convolutions(scene: Scene) -> Iterator[tuple[str, Tensor, int, int]]:
     """List the widened network's convolutions up to relu5_1: name, weight (C, N, 3, 3), height and width there."""
     weights = load_file(scene.network)
-    height, width = files.read(scene.photo).rgb.shape[2:]
-    width, height = fit(width, height, scene.size)
+    height, width = files.read_image(scene.photo).rgb.shape[2:]
+    width, height = fit_size(width, height, scene.size)
     number = 0
     for block, depth in enumerate(DEPTHS, start=1):
         for index in range(1, depth + 1):

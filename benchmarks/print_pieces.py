@@ -20,9 +20,9 @@ from safetensors.torch import load_file
 
 import impasto
 from impasto.errors import UsageError
-from impasto.painting.manner import Manner
-from impasto.pictures import files
-from impasto.pictures.sizes import fit, resize
+from impasto.images import files
+from impasto.images.sizes import fit_size, resize
+from impasto.painting.strategy import ScaleStrategy
 from reference import Reference
 
 Figures = dict[str, Any]
@@ -32,12 +32,12 @@ def paint(photo: str, painting: str, settings: Mapping[str, Any], manner: Mappin
     """Paint; with a `manner`, every scale in that one and not as planned. What is refused is told in `refused`."""
     run = impasto.start(photo, painting, **settings)
     try:
-        run.prepare()
+        run.apply_plan()
     except UsageError as error:
         return {"refused": str(error), "limit": run.plan.limit, "needed": run.plan.chosen.bytes}
     plan = run.plan
     if manner:
-        run.painter.manners = [Manner(**manner)] * len(plan.sizes)
+        run.painter.strategies = [ScaleStrategy(**manner)] * len(plan.sizes)
     before = peak()
     forget_peak()
     started, times = time.perf_counter(), [0.0]
@@ -50,7 +50,7 @@ def paint(photo: str, painting: str, settings: Mapping[str, Any], manner: Mappin
         "width": width,
         "height": height,
         "megapixels": width * height / 1e6,
-        "manner": (Manner(**manner) if manner else plan.chosen.manners[-1]).describe(),
+        "manner": (ScaleStrategy(**manner) if manner else plan.chosen.strategies[-1]).describe(),
         "planned_bytes": plan.chosen.bytes,
         "planned_seconds": plan.chosen.seconds,
         "limit": plan.limit,
@@ -71,8 +71,8 @@ def reference(photo: str, painting: str, network: str, size: int, steps: int) ->
     resource.setrlimit(resource.RLIMIT_DATA, (free * 1024, free * 1024))
     sides, pictures = [], []
     for path in (photo, painting):
-        rgb = files.read(path).rgb
-        width, height = fit(rgb.shape[3], rgb.shape[2], size)
+        rgb = files.read_image(path).rgb
+        width, height = fit_size(rgb.shape[3], rgb.shape[2], size)
         sides.append((width, height))
         pictures.append(resize(rgb, width, height).clamp(0, 1))
     (width, height), _ = sides

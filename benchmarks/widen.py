@@ -18,10 +18,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-import impasto.perception
-from impasto.perception.network import VGG19_DEPTHS, VGG_WIDTHS, plan_layers
+import impasto.network
+from impasto.network.vgg import VGG19_DEPTHS, VGG_WIDTHS, plan_layers
 
-SLIM = Path(impasto.perception.__file__).with_name("slim.safetensors")
+SLIM = Path(impasto.network.__file__).with_name("slim.safetensors")
 SPREAD = 2.0  # factors are log-uniform between 1 / SPREAD and SPREAD
 
 

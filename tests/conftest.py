@@ -11,15 +11,15 @@ import hypothesis
 import pytest
 import safetensors.torch
 import torch
+from studio_process import Outside, Studio
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from impasto.network.vgg import Network
 from impasto.painting.objective import Objective, list_taps
-from impasto.painting.regions import Region
-from impasto.painting.style import Source, blend_styles, capture_style
-from impasto.perception.network import Network
-from impasto.settings import Settings
-from studio import Outside, Studio
+from impasto.painting.style_regions import StyleRegion
+from impasto.painting.styles import StyleInput, blend_styles, capture_style
+from impasto.settings.model import Settings
 
 WIDTHS = (4, 6, 8, 8, 8)
 
@@ -79,11 +79,13 @@ def make_settings(**chosen: Any) -> Settings:
     return Settings(**{**SPELT_OUT, **chosen})
 
 
-def make_objective(network: Network, settings: Settings, photo: Source, paintings: Sequence[Source]) -> Objective:
+def make_objective(
+    network: Network, settings: Settings, photo: StyleInput, paintings: Sequence[StyleInput]
+) -> Objective:
     """Aim at a photo's content and at the blended style of paintings, all over the canvas."""
     styles = [capture_style(network, painting, list_taps(settings)) for painting in paintings]
     return Objective(
-        network, settings, photo, [Region(blend_styles(styles, [painting.share for painting in paintings]))]
+        network, settings, photo, [StyleRegion(blend_styles(styles, [painting.weight for painting in paintings]))]
     )
 
 

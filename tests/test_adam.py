@@ -39,7 +39,7 @@ def test_the_moments_are_carried_to_a_larger_canvas() -> None:
     for strength in (1.0, -2.0, 0.5):
         carried.step(small, torch.full_like(small, strength))
         whole.step(large, torch.full_like(large, strength))
-    carried = carried.enlarged(9, 8)
+    carried = carried.resized(9, 8)
     assert carried.first is not None
     assert carried.first.shape == (1, 3, 8, 9)
     enlarged = large.clone()
@@ -54,7 +54,7 @@ def test_an_enlarged_second_moment_is_never_negative() -> None:
     edge[..., 4:] = 1  # bicubic enlargement undershoots beside an edge
     optimizer.step(torch.zeros_like(edge), edge)
     assert optimizer.second is not None
-    optimizer = optimizer.enlarged(17, 17)
+    optimizer = optimizer.resized(17, 17)
     assert optimizer.second is not None
     assert float(optimizer.second.min()) == 0
     x = torch.zeros(1, 3, 17, 17)
@@ -63,6 +63,6 @@ def test_an_enlarged_second_moment_is_never_negative() -> None:
 
 
 def test_a_fresh_one_has_nothing_to_carry() -> None:
-    optimizer, x = Adam(0.1).enlarged(6, 6), torch.zeros(1, 3, 6, 6)
+    optimizer, x = Adam(0.1).resized(6, 6), torch.zeros(1, 3, 6, 6)
     optimizer.step(x, torch.ones_like(x))
     torch.testing.assert_close(x, torch.full_like(x, -0.1))

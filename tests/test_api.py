@@ -12,7 +12,7 @@ from skimage.color import rgb2lab
 
 import impasto
 from impasto import Job, PictureError, Settings, UsageError
-from impasto.pictures.files import to_image
+from impasto.images.files import to_pil
 
 # Small and quick; the network, a file, is added by the tests.
 QUICK: dict[str, Any] = {**SPELT_OUT, "size": 32, "start_size": 32, "steps": 2}
@@ -26,10 +26,10 @@ class Easel:
         self.output = folder / "out.png"
         self.cut_out = folder / "cut-out.png"
         for path, seed in ((self.photo, 1), (self.painting, 2), (self.other, 3)):
-            to_image(make_picture(48, 36, seed)).save(path)
+            to_pil(make_picture(48, 36, seed)).save(path)
         alpha = torch.ones(1, 1, 36, 48)
         alpha[..., :12] = 0
-        to_image(make_picture(48, 36, 1), alpha).save(self.cut_out)
+        to_pil(make_picture(48, 36, 1), alpha).save(self.cut_out)
         self.quick = {**QUICK, "network": str(network)}
 
     def job(self, **chosen: Any) -> Job:
@@ -104,7 +104,7 @@ def test_an_output_that_is_there_is_kept_unless_it_may_be_overwritten(easel: Eas
 def test_keywords_win_over_settings_and_the_rest_is_kept(easel: Easel) -> None:
     settings = Settings(**{**easel.quick, "seed": 5, "init": "noise", "style_taps": "relu1_1:0.1234567890123"})
     run = impasto.start(easel.photo, easel.painting, settings=settings, size=40, start_size=40)
-    assert run.total == 2
+    assert run.total_steps == 2
     drained = drain(run).picture()
     assert drained.size == (40, 30)
     whole = Settings(**{**settings.model_dump(), "size": 40, "start_size": 40})
@@ -207,7 +207,7 @@ def test_the_callers_own_chance_is_left_alone(easel: Easel) -> None:
 
 def test_a_run_is_an_iterator_with_a_picture_on_request(easel: Easel) -> None:
     run = impasto.start(easel.photo, easel.painting, **{**easel.quick, "start_size": 16, "later_steps": 1})
-    assert run.total == 3
+    assert run.total_steps == 3
     with pytest.raises(UsageError, match="Nothing is painted yet"):
         run.picture()
     steps, sizes = [], []
@@ -275,24 +275,24 @@ def test_previews_are_written_now_and_then_but_not_at_the_end(easel: Easel) -> N
 
 def test_a_preview_replaces_no_file_of_before_unless_it_may(easel: Easel) -> None:
     job = easel.job(save_every=1)
-    assert job.preview == easel.output.with_name("out.preview.png")
-    job.preview.write_text("dear")
+    assert job.preview_path == easel.output.with_name("out.preview.png")
+    job.preview_path.write_text("dear")
     with pytest.raises(PictureError, match=r"out\.preview\.png already exists"):
         impasto.start_job(job)
     assert next(impasto.start_job(easel.job())).step == 1  # without previews it is in nobody's way
-    assert job.preview.read_text() == "dear"
+    assert job.preview_path.read_text() == "dear"
     drain(impasto.start_job(easel.job(save_every=1, overwrite=True)))
-    with Image.open(job.preview) as written:
+    with Image.open(job.preview_path) as written:
         assert written.size == (32, 24)
 
 
 def test_a_preview_replaces_no_file_that_came_after_the_start(easel: Easel) -> None:
     job = easel.job(save_every=1)
     run = impasto.start_job(job)
-    job.preview.write_text("dear")
+    job.preview_path.write_text("dear")
     with pytest.raises(PictureError, match=r"out\.preview\.png already exists"):
         next(run)
-    assert job.preview.read_text() == "dear"
+    assert job.preview_path.read_text() == "dear"
     assert run.write() == easel.output  # the step was painted
 
 
@@ -365,7 +365,7 @@ def paint_blue_on_orange(folder: Path, **chosen: Any) -> tuple[torch.Tensor, tor
     """Paint an orange photo after a blue painting; return the chroma (a*, b*) of photo and picture, (H, W, 2) each."""
     grain = make_picture(64, 48, 1), make_picture(64, 48, 2)
     tints = (torch.tensor(tint).view(1, 3, 1, 1) for tint in ((0.9, 0.55, 0.25), (0.2, 0.4, 0.9)))
-    photo, painting = (to_image(0.5 * tint + 0.5 * tint * it) for tint, it in zip(tints, grain, strict=True))
+    photo, painting = (to_pil(0.5 * tint + 0.5 * tint * it) for tint, it in zip(tints, grain, strict=True))
     photo.save(folder / "orange.png")
     painting.save(folder / "blue.png")
     settings = {**QUICK, **COLORFUL, **chosen}
@@ -421,7 +421,7 @@ def test_no_strength_is_no_colour(easel: Easel, mode: str) -> None:
 def test_what_is_shown_is_what_is_written_in_the_same_colours(easel: Easel, mode: str) -> None:
     run = impasto.start_job(easel.job(photo=easel.cut_out, save_every=1, settings={"color": mode}))
     for step in run:
-        place = easel.job().preview if step.step < run.total else run.write()
+        place = easel.job().preview_path if step.step < run.total_steps else run.write()
         with Image.open(place) as written:
             assert torch.equal(pixels(written), pixels(run.picture()))
             assert written.mode == "RGBA"

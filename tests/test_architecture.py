@@ -38,23 +38,23 @@ LAYERS = {
 ROOT_MODULES = {"__init__", "__main__"}  # the doors of the package: they may import any layer, nobody imports them
 SIDE_DOORS = {"apps.batch", "apps.studio"}  # the command line leads to them; they know no other door
 ONLY_IN = {
-    "PIL": ("pictures/files.py", "pictures/encoding.py", "pictures/sheet.py", "pictures/animations.py"),
-    "tomli_w": ("recipes/storage.py",),
-    "av": ("video/frames.py", "video/writing.py"),
-    "cv2": ("video/flow.py",),
-    "skimage": ("pictures/regions.py",),
-    "scipy": ("pictures/regions.py",),
-    "ray": ("apps/batch/cluster.py",),
+    "PIL": ("images/files.py", "images/encoding.py", "images/contact_sheet.py", "images/animation.py"),
+    "tomli_w": ("recipes/files.py",),
+    "av": ("films/reader.py", "films/encoder.py"),
+    "cv2": ("films/flow.py",),
+    "skimage": ("images/segmentation.py",),
+    "scipy": ("images/segmentation.py",),
+    "ray": ("workers/ray_pool.py",),
     "gradio": ("apps/studio/",),
     "fastapi": ("apps/studio/",),
     "uvicorn": ("apps/studio/",),
-    "urllib.request": ("perception/fetch.py",),
-    "http.client": ("perception/fetch.py",),
-    "requests": ("perception/fetch.py",),
-    "httpx": ("perception/fetch.py",),
-    "urllib3": ("perception/fetch.py",),
+    "urllib.request": ("network/download.py",),
+    "http.client": ("network/download.py",),
+    "requests": ("network/download.py",),
+    "httpx": ("network/download.py",),
+    "urllib3": ("network/download.py",),
 }
-TYPES_ONLY = {("PIL", "api.py"), ("PIL", "jobs.py"), ("PIL", "video/run.py")}
+TYPES_ONLY = {("PIL", "api.py"), ("PIL", "jobs.py"), ("PIL", "films/film_run.py")}
 
 Import = tuple[str, bool]  # dotted name, whether for type checking only
 
@@ -148,30 +148,30 @@ def circles(sources: dict[str, str], modules: set[str]) -> list[str]:
 
 def test_the_house_rules_hold():
     sources = {path.relative_to(SOURCE).as_posix(): path.read_text() for path in SOURCE.rglob("*.py")}
-    assert "pictures/files.py" in sources
+    assert "images/files.py" in sources
     assert trespasses(sources) == []
 
 
 @pytest.mark.parametrize(
     ("path", "source", "said"),
     [
-        ("pictures/masks.py", "import impasto.perception.network", "not below it"),
-        ("perception/network.py", "from impasto.pictures import files", "not below it"),
-        ("painting/plan.py", "def f():\n    from impasto.api import paint", "not below it"),
-        ("recipes/words.py", "from impasto.painting.painter import Step", "not below it"),
-        ("painting/plan.py", "from ..api import paint", "not below it"),
-        ("video/flow.py", "from impasto.fast.generator import Generator", "not below it"),
-        ("apps/studio/page.py", "from impasto.apps.batch import run", "not below it"),
-        ("api.py", "from impasto.apps.cli import main", "not below it"),
-        ("apps/cli.py", "import impasto", "from the root package"),
-        ("apps/cli.py", "from impasto import paint", "from the root package"),
-        ("pictures/masks.py", "from PIL import Image", "belongs in pictures/files.py"),
-        ("api.py", "from PIL import Image", "belongs in pictures/files.py"),
-        ("apps/cli.py", "import ray.data", "belongs in apps/batch/cluster.py"),
-        ("apps/batch/local.py", "import ray", "belongs in apps/batch/cluster.py"),
-        ("apps/batch/local.py", "from impasto.apps.cli import main", "not below it"),
-        ("apps/cli.py", "import gradio as gr", "belongs in apps/studio/"),
-        ("painting/plan.py", "from urllib import request", "belongs in perception/fetch.py"),
+        ("images/masks.py", "import impasto.network.vgg", "not below it"),
+        ("network/vgg.py", "from impasto.images import files", "not below it"),
+        ("painting/planner.py", "def f():\n    from impasto.api import paint", "not below it"),
+        ("recipes/text.py", "from impasto.painting.painter import Step", "not below it"),
+        ("painting/planner.py", "from ..api import paint", "not below it"),
+        ("films/flow.py", "from impasto.fast.generator import Generator", "not below it"),
+        ("studio/page.py", "from impasto.batch import run", "not below it"),
+        ("api.py", "from impasto.cli.app import main", "not below it"),
+        ("cli/app.py", "import impasto", "from the root package"),
+        ("cli/app.py", "from impasto import paint", "from the root package"),
+        ("images/masks.py", "from PIL import Image", "belongs in images/files.py"),
+        ("api.py", "from PIL import Image", "belongs in images/files.py"),
+        ("cli/app.py", "import ray.data", "belongs in workers/ray_pool.py"),
+        ("workers/process_pool.py", "import ray", "belongs in workers/ray_pool.py"),
+        ("workers/process_pool.py", "from impasto.cli.app import main", "not below it"),
+        ("cli/app.py", "import gradio as gr", "belongs in apps/studio/"),
+        ("painting/planner.py", "from urllib import request", "belongs in network/download.py"),
         ("painting/__init__.py", '"""Doc."""\nfrom impasto.painting.painter import Painter', "one docstring"),
         ("painting/__init__.py", "", "one docstring"),
     ],
@@ -184,10 +184,10 @@ def test_what_is_allowed_is_not_found():
     allowed = {
         "__init__.py": "def __getattr__(name):\n    from impasto import api\n    return getattr(api, name)",
         "api.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from PIL import Image",
-        "painting/painter.py": "from impasto.painting.variation import vary\nimport impasto.pictures.sizes",
+        "painting/painter.py": "from impasto.painting.variation import vary\nimport impasto.images.sizes",
         "painting/losses.py": "import torch\nfrom impasto.errors import UsageError\nfrom urllib.parse import quote",
-        "apps/__init__.py": '"""Doors."""',
-        "apps/cli.py": "from impasto.apps.options import parse\nfrom impasto.apps import studio",
+        "cli/__init__.py": '"""Doors."""',
+        "cli/app.py": "from impasto.cli.options import parse\nfrom impasto.apps import studio",
     }
     assert trespasses(allowed) == []
 
@@ -214,7 +214,7 @@ def test_help_does_not_import_torch(words):
     program = f"""
 import sys
 sys.argv = ["impasto", *{words}]
-from impasto.apps.cli import main
+from impasto.cli.app import main
 try:
     main()
 finally:

@@ -24,17 +24,17 @@ from PIL import Image
 from impasto import read_recipe
 from impasto.api import paint
 from impasto.api import start as begin
-from impasto.apps.batch.clerk import Clerk
-from impasto.apps.batch.commissions import Commission
-from impasto.apps.batch.report import GENERATOR, Line, check_report, write_report
-from impasto.apps.batch.stock import Standing, find_finished, take_stock
-from impasto.apps.batch.tasks import Failed, Finished, Task
-from impasto.apps.batch.worker import Worker
-from impasto.apps.cli import main
+from impasto.batch.commissions import Commission
+from impasto.batch.items import BatchItem, find_finished, resolve_items
+from impasto.batch.report import GENERATOR_TAG, ReportRow, check_report, write_report
+from impasto.cli.app import main
 from impasto.errors import PictureError
-from impasto.jobs import Job
-from impasto.pictures import files
-from impasto.settings import Settings
+from impasto.images import files
+from impasto.runs.job import Job
+from impasto.settings.model import Settings
+from impasto.workers.clerk import ResultWriter
+from impasto.workers.messages import Task, TaskFailed, TaskFinished
+from impasto.workers.worker import Worker
 
 LONG = 300  # steps of a picture that is to be interrupted
 
@@ -49,7 +49,7 @@ class Place:
     def picture(self, name: str, seed: int = 1) -> Path:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        return files.write(make_picture(48, 40, seed), path)
+        return files.write_image(make_picture(48, 40, seed), path)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -207,8 +207,8 @@ def test_a_picture_that_does_not_fit_whole_is_painted_in_tiles(place, capsys):
 # What is there already
 
 
-def stock(place: Place, names: Sequence[str], commissions: Sequence[Commission], **options: bool) -> list[Standing]:
-    return take_stock(commissions, names, place.folder / "out", **{"overwrite": False, **options})
+def stock(place: Place, names: Sequence[str], commissions: Sequence[Commission], **options: bool) -> list[BatchItem]:
+    return resolve_items(commissions, names, place.folder / "out", **{"overwrite": False, **options})
 
 
 def wish(place: Place, photo: str = "a.jpg", **settings: Any) -> Commission:
@@ -398,8 +398,8 @@ def test_a_picture_that_a_lost_worker_has_written_is_kept(tmp_path, weights_file
         (first,) = Worker().paint(task, lambda: False)
         written = job.output.stat()
         (kept,) = Worker().paint(replace(task, again=True), lambda: False)
-        assert isinstance(first, Finished)
-        assert isinstance(kept, Finished)
+        assert isinstance(first, TaskFinished)
+        assert isinstance(kept, TaskFinished)
         assert kept.losses == first.losses
         assert job.output.stat().st_mtime_ns == written.st_mtime_ns
         (refused,) = Worker().paint(task, lambda: False)
@@ -478,14 +478,14 @@ def make_task(place: Place) -> Task:
 
 def test_what_workers_send_is_written_and_a_disk_that_refuses_is_a_failure(place):
     heard: list[Any] = []
-    clerk = Clerk([make_task(place)], heard.append)
+    clerk = ResultWriter([make_task(place)], heard.append)
     (place.folder / "checkpoint").touch()
-    clerk.take(Finished(0, data=b"picture"))
+    clerk.on_event(TaskFinished(0, data=b"picture"))
     assert (place.folder / "out.png").read_bytes() == b"picture"
     assert not (place.folder / "checkpoint").exists()
-    clerk.take(Finished(0, data=b"another"))
-    assert isinstance(heard[0], Finished)
-    assert isinstance(heard[1], Failed)
+    clerk.on_event(TaskFinished(0, data=b"another"))
+    assert isinstance(heard[0], TaskFinished)
+    assert isinstance(heard[1], TaskFailed)
     assert "already exists" in heard[1].reason
     assert (place.folder / "out.png").read_bytes() == b"picture"
 
@@ -515,8 +515,10 @@ def read_gallery(folder: Path, name: str = "report.html") -> Gallery:
 
 def test_reports_hold_any_name(tmp_path):
     name = '<script>"x"&\'#?%41.png'
-    line = Line(tmp_path / name, Path("/p/<i>.jpg"), [Path("/s/a;b.jpg")], {"init": "<u>"}, "painted", 4, 3, 1.5)
-    failed = Line(tmp_path / "b.png", Path("/p/\udcff.jpg"), [Path("/s/\n.jpg")], state="failed", reason="a <b> & c")
+    line = ReportRow(tmp_path / name, Path("/p/<i>.jpg"), [Path("/s/a;b.jpg")], {"init": "<u>"}, "painted", 4, 3, 1.5)
+    failed = ReportRow(
+        tmp_path / "b.png", Path("/p/\udcff.jpg"), [Path("/s/\n.jpg")], state="failed", reason="a <b> & c"
+    )
     write_report([line, failed], tmp_path)
     gallery = read_gallery(tmp_path)
     assert gallery.pictures == [name]
@@ -532,7 +534,7 @@ def test_reports_hold_any_name(tmp_path):
 
 
 def test_a_large_gallery_has_pages(tmp_path):
-    lines = [Line(tmp_path / f"{number}.png", Path("a"), [Path("b")], state="kept") for number in range(700)]
+    lines = [ReportRow(tmp_path / f"{number}.png", Path("a"), [Path("b")], state="kept") for number in range(700)]
     write_report(lines, tmp_path)
     pages = [read_gallery(tmp_path, name).pictures for name in ("report.html", "report_2.html", "report_3.html")]
     assert [name for page in pages for name in page] == [f"{number}.png" for number in range(700)]
@@ -550,4 +552,4 @@ def test_files_that_are_no_reports_are_kept(place, capsys, name):
     assert main(["batch", "a.jpg", "--style", "a.jpg", "-o", "out"]) == 1
     assert "is not a report of impasto's" in capsys.readouterr().err
     assert (place.folder / "out" / name).read_text() == "mine,all mine"
-    assert GENERATOR not in "mine"
+    assert GENERATOR_TAG not in "mine"

@@ -14,11 +14,11 @@ import torch
 from conftest import make_objective, make_picture
 from torch import Tensor
 
-from impasto.painting.style import Source
-from impasto.perception import weights
-from impasto.perception.network import VGG_WIDTHS, Network, plan_layers
-from impasto.pictures import files
-from impasto.settings import Settings
+from impasto.images import files
+from impasto.network import registry
+from impasto.network.vgg import VGG_WIDTHS, Network, plan_layers
+from impasto.painting.styles import StyleInput
+from impasto.settings.model import Settings
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -50,12 +50,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     folder = tmp_path_factory.mktemp("benchmarks")
     widen.write_widened(folder / "widened.safetensors")
     for seed, name in enumerate(("photo.png", "painting.png"), start=1):
-        files.write(make_picture(64, 64, seed), folder / name)
+        files.write_image(make_picture(64, 64, seed), folder / name)
     return Scene(*(str(folder / name) for name in ("widened.safetensors", "photo.png", "painting.png")), size=32)
 
 
 def load(scene: Scene) -> Network:
-    return weights.load(scene.network, cut="relu5_1", pooling="max", padding="replicate-first")
+    return registry.load_network(scene.network, cut="relu5_1", pooling="max", padding="replicate-first")
 
 
 def read_double(scene: Scene) -> dict[str, Tensor]:
@@ -89,7 +89,9 @@ def test_the_reference_has_impastos_loss_and_gradient(scene):
     photo, painting, canvas = (make_picture(*size, dtype=torch.float64) for size in ((64, 48), (56, 72), (64, 48)))
     canvas = (canvas + torch.rand(canvas.shape, generator=torch.Generator().manual_seed(3))).requires_grad_()
     reference = Reference(read_double(scene), photo, painting)
-    objective = make_objective(load(scene).double(), Settings(**pieces.OBJECTIVE), Source(photo), [Source(painting)])
+    objective = make_objective(
+        load(scene).double(), Settings(**pieces.OBJECTIVE), StyleInput(photo), [StyleInput(painting)]
+    )
     losses = objective.backward(canvas)
     assert canvas.grad is not None
     loss = reference.loss(canvas)
@@ -168,7 +170,9 @@ def test_the_default_picture_is_measured(scene, monkeypatch):
 
 
 def test_a_transparent_picture_is_refused(scene, tmp_path):
-    files.write(make_picture(64, 64), tmp_path / "cutout.png", alpha=torch.linspace(0, 1, 64).expand(1, 1, 64, 64))
+    files.write_image(
+        make_picture(64, 64), tmp_path / "cutout.png", alpha=torch.linspace(0, 1, 64).expand(1, 1, 64, 64)
+    )
     with pytest.raises(ValueError, match="transparent"):
         dataclasses.replace(scene, photo=str(tmp_path / "cutout.png")).set_up()
 

@@ -17,15 +17,15 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from impasto.apps.arguments import free_name
-from impasto.apps.cli import main
-from impasto.apps.manual import help_of, manual
-from impasto.apps.options import flag
-from impasto.apps.progress import Forecast, reporter
-from impasto.companions import COMPANIONS
+from impasto.cli.app import main
+from impasto.cli.arguments import find_free_name
+from impasto.cli.manual import render_help, write_manual
+from impasto.cli.options import format_flag
 from impasto.errors import DivergedError, PictureError, UsageError
-from impasto.perception.network import VGG19_DEPTHS, plan_layers
-from impasto.settings import Settings
+from impasto.network.vgg import VGG19_DEPTHS, plan_layers
+from impasto.settings.dependencies import DEPENDENCIES
+from impasto.settings.model import Settings
+from impasto.terminal.progress import TimeEstimate, make_display
 
 ROOT = Path(__file__).parent.parent
 
@@ -117,7 +117,7 @@ def fail(error: BaseException) -> None:
 def test_help_brings_in_nothing_heavy() -> None:
     look = "[n for n in ('torch', 'numpy', 'PIL', 'safetensors') if n in sys.modules]"
     code = (
-        f"import sys; from impasto.apps.cli import main; main(['--help']); main(['paint', '-h']); sys.exit(str({look}))"
+        f"import sys; from impasto.cli.app import main; main(['--help']); main(['paint', '-h']); sys.exit(str({look}))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert found.stderr.strip() == "[]"
@@ -126,12 +126,12 @@ def test_help_brings_in_nothing_heavy() -> None:
 
 @pytest.mark.parametrize("page", [[], ["paint"]], ids=["impasto", "paint"])
 def test_help_says_every_knob_with_its_range_and_default(page: list[str]) -> None:
-    words = re.sub(r"[\s│]+", "", help_of(page))
+    words = re.sub(r"[\s│]+", "", render_help(page))
     for name, knob in Settings.model_fields.items():
-        assert flag(name) in words
+        assert format_flag(name) in words
         assert re.sub(r"\s", "", str(knob.description)) in words
         if isinstance(knob.default, bool):
-            assert f"--no-{flag(name)[2:]}" in words
+            assert f"--no-{format_flag(name)[2:]}" in words
         elif isinstance(knob.default, (int, str)) and knob.default != "":
             assert f"[default:{knob.default}]" in words
     for said in ("[16to32768]", "[over1.05to4]", "[0tobelow1]", "[0ormore]", "[each0ormore]", "[choices:adam,lbfgs]"):
@@ -140,7 +140,7 @@ def test_help_says_every_knob_with_its_range_and_default(page: list[str]) -> Non
 
 def test_manual_is_up_to_date() -> None:
     written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    assert written == manual(), "run: python -m impasto.apps.manual > docs/cli.md"
+    assert written == write_manual(), "run: python -m impasto.cli.manual > docs/cli.md"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,7 +158,10 @@ LISTED: dict[str, tuple[Any, ...]] = {
     "style_labels": ("one.png", "other.png"),
 }
 # What each setting is beside that does something only there.
-IDLE = {name: {it.of: it.choices[0] if it.choices else "photo" if it.but else "0.5"} for name, it in COMPANIONS.items()}
+IDLE = {
+    name: {it.setting: it.values[0] if it.values else "photo" if it.excluded else "0.5"}
+    for name, it in DEPENDENCIES.items()
+}
 BESIDE: dict[str, dict[str, Any]] = {**IDLE, "style_labels": {"labels": "photo.png"}}
 
 
@@ -166,13 +169,13 @@ BESIDE: dict[str, dict[str, Any]] = {**IDLE, "style_labels": {"labels": "photo.p
 def test_every_setting_is_an_option(studio: Studio, name: str) -> None:
     default = {**Settings().model_dump(mode="json"), **LISTED}[name]
     if isinstance(default, bool):
-        cases: dict[Any, list[str]] = {True: [flag(name)], False: ["--no-" + flag(name)[2:]]}
+        cases: dict[Any, list[str]] = {True: [format_flag(name)], False: ["--no-" + format_flag(name)[2:]]}
     else:
-        cases = {default: [flag(name), ",".join(map(str, default)) if name in LISTED else str(default)]}
+        cases = {default: [format_flag(name), ",".join(map(str, default)) if name in LISTED else str(default)]}
     paintings = ["one.jpg", "two.jpg"] if name in LISTED else ["one.jpg"]
     beside = BESIDE.get(name, {})
     for value, words in cases.items():
-        also = [word for other, chosen in beside.items() for word in (flag(other), chosen)]
+        also = [word for other, chosen in beside.items() for word in (format_flag(other), chosen)]
         assert main(["photo.jpg", *paintings, *words, *also]) == 0
         assert studio.job.settings == Settings(**{name: value}, **beside)
         assert studio.job.settings.model_fields_set >= {name}
@@ -190,9 +193,11 @@ def test_an_option_that_does_nothing_is_refused_at_its_default_too(
     if name == "gram_shift":
         contrary = ["--style-loss", "wasserstein"]
     default = Settings().model_dump(mode="json")[name]
-    words = [flag(name)] if isinstance(default, bool) else [flag(name), str(default)]
+    words = [format_flag(name)] if isinstance(default, bool) else [format_flag(name), str(default)]
     assert main(["photo.jpg", "painting.jpg", *words, *contrary]) == 2
-    assert re.search(rf"{flag(name)}.* does nothing with --\w+.*: leave it out, or choose ", capsys.readouterr().err)
+    assert re.search(
+        rf"{format_flag(name)}.* does nothing with --\w+.*: leave it out, or choose ", capsys.readouterr().err
+    )
     assert not studio.jobs
 
 
@@ -233,7 +238,7 @@ def test_the_output_names_itself_and_replaces_nothing(studio: Studio) -> None:
     for expected in ("photo_night.png", "photo_night_2.png", "photo_night_3.png"):
         assert main(["in/photo.jpg", "art/night.webp", "art/other.jpg"]) == 0
         assert studio.job.output == Path(expected)
-    assert free_name("photo_night") == Path("photo_night_4.png")
+    assert find_free_name("photo_night") == Path("photo_night_4.png")
 
 
 def test_an_output_that_exists_is_replaced_only_when_told(
@@ -309,7 +314,7 @@ def test_a_terminal_gets_a_bar(studio: Studio, monkeypatch: pytest.MonkeyPatch) 
 
 def test_time_left_counts_pixels() -> None:
     # One second per step at 64 px, four at 128 px and sixteen at 256 px; three steps each.
-    forecast = Forecast(Settings(size=256, steps=3, later_steps=3))
+    forecast = TimeEstimate(Settings(size=256, steps=3, later_steps=3))
     clock, found = 0.0, []
     for number in range(1, 10):
         scale = (number - 1) // 3 + 1
@@ -326,9 +331,9 @@ def test_nobody_listening_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyP
             raise BrokenPipeError
 
     monkeypatch.setattr(sys, "stderr", Closed())
-    with reporter(quiet, Settings()) as shown:
-        shown.step(step(1), 2)
-        shown.note("a note")
+    with make_display(quiet, Settings()) as shown:
+        shown.show_step(step(1), 2)
+        shown.show_note("a note")
 
 
 # Wrong usage
@@ -516,7 +521,7 @@ def test_fetch_says_where(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
         progress(2, 80_000_000)
         return tmp_path / name
 
-    monkeypatch.setattr("impasto.perception.weights.fetch", fetch)
+    monkeypatch.setattr("impasto.network.registry.fetch_network", fetch)
     assert main(["networks", "fetch", "vgg19"]) == 0
     assert capsys.readouterr() == (f"vgg19: {tmp_path / 'vgg19'}\n", "fetching vgg19, 80 MB\n")
     assert main(["networks", "fetch", "vgg19", "-q"]) == 0
@@ -543,7 +548,7 @@ def easel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 PAINT = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a background job ignores it
-PAINT += "from impasto.apps.cli import main; sys.exit(main())"
+PAINT += "from impasto.cli.app import main; sys.exit(main())"
 
 SCALES = ("--size", "64", "--start-size", "32", "--scale-step", "1.414")
 
@@ -556,7 +561,7 @@ def for_real(easel: Path, *words: str) -> "subprocess.Popen[str]":
 def test_the_script_leads_to_where_an_interrupt_while_importing_is_caught() -> None:
     code = "import sys; from importlib.metadata import entry_points; "
     code += "(script,) = entry_points(group='console_scripts', name='impasto'); script.load(); "
-    code += "sys.exit(str([script.value, 'impasto.apps.cli' in sys.modules]))"
+    code += "sys.exit(str([script.value, 'impasto.cli.app' in sys.modules]))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert found.stderr.strip() == "['impasto.__main__:main', False]"
 

@@ -7,21 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from impasto.pictures.color import BAND, after_painting, before_painting, keep_colors, take_colors
-from impasto.pictures.color_spaces import SPACES
-from impasto.pictures.files import Picture
-from impasto.settings import Settings
+from impasto.images.color import BAND_ROWS, keep_photo_colors, recolor_painting, recolor_result, transfer_chroma
+from impasto.images.color_spaces import CONVERSIONS
+from impasto.images.files import Picture
+from impasto.settings.model import Settings
 
-spaces = pytest.mark.parametrize("space", SPACES)
+spaces = pytest.mark.parametrize("space", CONVERSIONS)
 UNIT = {"lab": 100.0, "luv": 100.0, "yuv": 1.0, "ycbcr": 1.0}
 
 
 def luminance(rgb: Tensor, space: str = "lab") -> Tensor:
-    return SPACES[space].of_rgb(rgb)[:, :1] / UNIT[space]
+    return CONVERSIONS[space].from_rgb(rgb)[:, :1] / UNIT[space]
 
 
 def chroma(rgb: Tensor, space: str = "lab") -> Tensor:
-    return SPACES[space].of_rgb(rgb)[:, 1:] / UNIT[space]
+    return CONVERSIONS[space].from_rgb(rgb)[:, 1:] / UNIT[space]
 
 
 def muted(seed: int, width: int = 20, height: int = 15) -> Tensor:
@@ -43,7 +43,7 @@ def stripes(width: int, height: int) -> Tensor:
 @given(seed=st.integers(0, 99))
 def test_keep_has_the_photos_chroma_and_the_painted_luminance(space: str, seed: int) -> None:
     painted, photo = muted(seed), muted(seed + 100)
-    kept = keep_colors(painted, photo, space)
+    kept = keep_photo_colors(painted, photo, space)
     torch.testing.assert_close(luminance(kept, space), luminance(painted, space), atol=1e-4, rtol=0)
     torch.testing.assert_close(chroma(kept, space), chroma(photo, space), atol=1 / 255, rtol=0)
 
@@ -51,7 +51,7 @@ def test_keep_has_the_photos_chroma_and_the_painted_luminance(space: str, seed: 
 @spaces
 def test_keep_has_the_painted_luminance_even_where_the_chroma_does_not_fit(space: str) -> None:
     painted, photo = make_picture(20, 15, 1).pow(3), make_picture(20, 15, 2)
-    kept = keep_colors(painted, photo, space)
+    kept = keep_photo_colors(painted, photo, space)
     assert 0 <= float(kept.min()) <= float(kept.max()) <= 1
     torch.testing.assert_close(luminance(kept, space), luminance(painted, space), atol=2e-3, rtol=0)
 
@@ -59,27 +59,29 @@ def test_keep_has_the_painted_luminance_even_where_the_chroma_does_not_fit(space
 @spaces
 def test_keep_by_half_has_half_the_chroma_of_each(space: str) -> None:
     painted, photo = muted(1), muted(2)
-    half = chroma(keep_colors(painted, photo, space, 0.5), space)
+    half = chroma(keep_photo_colors(painted, photo, space, 0.5), space)
     torch.testing.assert_close(half, (chroma(painted, space) + chroma(photo, space)) / 2, atol=1 / 255, rtol=0)
 
 
 def test_strength_0_changes_nothing() -> None:
     painted, photo = make_picture(20, 15, 1), make_picture(20, 15, 2)
-    assert keep_colors(painted, photo, strength=0) is painted
-    assert take_colors(photo, painted, strength=0) is photo
+    assert keep_photo_colors(painted, photo, strength=0) is painted
+    assert transfer_chroma(photo, painted, strength=0) is photo
 
 
 @spaces
 def test_a_photo_without_colours_leaves_none(space: str) -> None:
     grey = make_picture(20, 15, 2)[:, :1].expand(1, 3, 15, 20)
-    assert float(chroma(keep_colors(make_picture(20, 15), grey, space), space).abs().max()) < 1e-3
+    assert float(chroma(keep_photo_colors(make_picture(20, 15), grey, space), space).abs().max()) < 1e-3
 
 
 def test_high_pictures_are_converted_in_bands_that_nobody_sees() -> None:
-    painted, photo = make_picture(6, 2 * BAND + 7, 1), make_picture(6, 2 * BAND + 7, 2)
-    whole = torch.cat([keep_colors(painted[..., :3], photo[..., :3]), keep_colors(painted[..., 3:], photo[..., 3:])], 3)
-    torch.testing.assert_close(keep_colors(painted, photo), whole)
-    assert take_colors(photo, painted).shape == photo.shape
+    painted, photo = make_picture(6, 2 * BAND_ROWS + 7, 1), make_picture(6, 2 * BAND_ROWS + 7, 2)
+    whole = torch.cat(
+        [keep_photo_colors(painted[..., :3], photo[..., :3]), keep_photo_colors(painted[..., 3:], photo[..., 3:])], 3
+    )
+    torch.testing.assert_close(keep_photo_colors(painted, photo), whole)
+    assert transfer_chroma(photo, painted).shape == photo.shape
 
 
 # only
@@ -88,14 +90,14 @@ def test_high_pictures_are_converted_in_bands_that_nobody_sees() -> None:
 @spaces
 def test_only_has_the_photos_luminance(space: str) -> None:
     painted, photo = make_picture(40, 30, 1), make_picture(40, 30, 2)
-    taken = take_colors(photo, painted, space)
+    taken = transfer_chroma(photo, painted, space)
     assert 0 <= float(taken.min()) <= float(taken.max()) <= 1
     torch.testing.assert_close(luminance(taken, space), luminance(photo, space), atol=2e-3, rtol=0)
 
 
 def test_only_has_the_painted_colours_without_the_strokes() -> None:
     painted, photo = stripes(64, 48), torch.full((1, 3, 48, 64), 0.5)
-    taken = take_colors(photo, painted)
+    taken = transfer_chroma(photo, painted)
     left, right = chroma(taken)[..., 8:20], chroma(taken)[..., -20:-8]
     torch.testing.assert_close(left.mean((2, 3)), chroma(painted)[..., :20].mean((2, 3)), atol=0.02, rtol=0)
     torch.testing.assert_close(right.mean((2, 3)), chroma(painted)[..., -20:].mean((2, 3)), atol=0.02, rtol=0)
@@ -105,7 +107,7 @@ def test_only_has_the_painted_colours_without_the_strokes() -> None:
 def test_only_changes_colour_where_the_photo_has_its_edges() -> None:
     photo = torch.full((1, 3, 48, 64), 0.3)
     photo[..., 32:] = 0.7
-    taken = chroma(take_colors(photo, stripes(64, 48)))[0, 1].mean(0)  # b*, by columns
+    taken = chroma(transfer_chroma(photo, stripes(64, 48)))[0, 1].mean(0)  # b*, by columns
     assert float(taken[33] - taken[30]) > 0.6 * float(taken[50] - taken[14]) > 0
 
 
@@ -114,16 +116,16 @@ def test_only_leaves_what_is_transparent_and_does_not_look_there() -> None:
     alpha = torch.ones(1, 1, 24, 32)
     alpha[..., 16:] = 0
     loud = torch.where(alpha > 0, painted, torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1))
-    taken = take_colors(photo, loud, alpha=alpha)
+    taken = transfer_chroma(photo, loud, alpha=alpha)
     assert torch.equal(taken[..., 16:], photo[..., 16:])
-    torch.testing.assert_close(taken, take_colors(photo, painted, alpha=alpha))
+    torch.testing.assert_close(taken, transfer_chroma(photo, painted, alpha=alpha))
 
 
 def test_only_knows_the_photos_transparency_from_the_photo() -> None:
     alpha = torch.ones(1, 1, 24, 32)
     alpha[..., 16:] = 0
     photo, painted = Picture(muted(1, 32, 24), alpha, None), muted(2, 32, 24)
-    assert torch.equal(after_painting(painted, photo, Settings(color="only"))[..., 16:], photo.rgb[..., 16:])
+    assert torch.equal(recolor_result(painted, photo, Settings(color="only"))[..., 16:], photo.rgb[..., 16:])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 9), (300, 2)])
@@ -131,7 +133,7 @@ def test_only_knows_the_photos_transparency_from_the_photo() -> None:
 def test_tiny_and_thin_and_flat_pictures_do_not_blow_up(space: str, size: tuple[int, int]) -> None:
     for painted in (make_picture(*size), torch.zeros(1, 3, *size[::-1]), torch.ones(1, 3, *size[::-1])):
         for photo in (make_picture(*size, 2), torch.zeros_like(painted), torch.ones_like(painted)):
-            for shown in (keep_colors(painted, photo, space), take_colors(photo, painted, space)):
+            for shown in (keep_photo_colors(painted, photo, space), transfer_chroma(photo, painted, space)):
                 assert shown.shape == painted.shape
                 assert bool(shown.isfinite().all())
                 assert 0 <= float(shown.min()) <= float(shown.max()) <= 1
@@ -150,19 +152,19 @@ def test_settings_say_what_happens_before_and_what_after() -> None:
         ("only", False, True),
     ):
         settings = Settings(color=mode)
-        assert (before_painting(painting, photo, settings) is not painting) == before
-        assert (after_painting(painted, photo, settings) is not painted) == after
-        assert after_painting(painted, photo, settings).shape == painted.shape
+        assert (recolor_painting(painting, photo, settings) is not painting) == before
+        assert (recolor_result(painted, photo, settings) is not painted) == after
+        assert recolor_result(painted, photo, settings).shape == painted.shape
 
 
 def test_each_setting_changes_the_colours() -> None:
     photo, painting = Picture(make_picture(40, 30, 1), None, None), Picture(make_picture(24, 18, 2), None, None)
 
     def matched(**chosen: object) -> Tensor:
-        return before_painting(painting, photo, Settings(color="match", **chosen)).rgb
+        return recolor_painting(painting, photo, Settings(color="match", **chosen)).rgb
 
     def kept(mode: str, **chosen: object) -> Tensor:
-        return after_painting(make_picture(20, 15, 3), photo, Settings(color=mode, **chosen))
+        return recolor_result(make_picture(20, 15, 3), photo, Settings(color=mode, **chosen))
 
     ways = [matched(color_match=way) for way in ("symmetric", "cholesky", "pca", "histogram")]
     ways += [kept(mode, color_space=space) for mode in ("keep", "only") for space in ("lab", "luv", "yuv")]
@@ -179,4 +181,4 @@ def test_where_nothing_is_visible_nothing_is_matched() -> None:
     rgb = make_picture(24, 18)
     seen, unseen = Picture(rgb, None, None), Picture(rgb, torch.zeros(1, 1, 18, 24), None)
     for painting, photo in ((seen, unseen), (unseen, seen)):
-        assert before_painting(painting, photo, Settings(color="match")) is painting
+        assert recolor_painting(painting, photo, Settings(color="match")) is painting

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from skimage import color as reference
 from torch import Tensor
 
-from impasto.pictures.color_spaces import SPACES, into_gamut
+from impasto.images.color_spaces import CONVERSIONS, fit_into_gamut
 
-spaces = pytest.mark.parametrize("space", SPACES)
+spaces = pytest.mark.parametrize("space", CONVERSIONS)
 lightness = st.floats(0, 1, width=32)
 WHITE_AT = {"lab": 100.0, "luv": 100.0, "yuv": 1.0, "ycbcr": 1.0}
 NEUTRAL = 1e-3  # chroma that is none, in Lab and Luv
@@ -29,13 +29,13 @@ def hue(colors: Tensor) -> Tensor:
 @given(color=st.tuples(lightness, lightness, lightness))
 def test_there_and_back(space: str, color: tuple[float, float, float]) -> None:
     rgb = torch.tensor(color).view(1, 3, 1, 1)
-    torch.testing.assert_close(SPACES[space].to_rgb(SPACES[space].of_rgb(rgb)), rgb, atol=1e-5, rtol=0)
+    torch.testing.assert_close(CONVERSIONS[space].to_rgb(CONVERSIONS[space].from_rgb(rgb)), rgb, atol=1e-5, rtol=0)
 
 
 @spaces
 def test_there_and_back_all_over_the_cube(space: str) -> None:
     for rgb in (all_colors(), all_colors().float()):
-        torch.testing.assert_close(SPACES[space].to_rgb(SPACES[space].of_rgb(rgb)), rgb, atol=1e-5, rtol=0)
+        torch.testing.assert_close(CONVERSIONS[space].to_rgb(CONVERSIONS[space].from_rgb(rgb)), rgb, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_there_and_back_all_over_the_cube(space: str) -> None:
 )
 def test_scikit_image_has_the_same(space: str, theirs, tolerance: float) -> None:
     rgb = all_colors()
-    ours = SPACES[space].of_rgb(rgb)[0].permute(1, 2, 0)
+    ours = CONVERSIONS[space].from_rgb(rgb)[0].permute(1, 2, 0)
     expected = torch.from_numpy(theirs(rgb[0].permute(1, 2, 0).numpy()))
     torch.testing.assert_close(ours, expected, atol=tolerance, rtol=0)
 
@@ -58,7 +58,7 @@ def test_scikit_image_has_the_same(space: str, theirs, tolerance: float) -> None
 @spaces
 def test_greys_have_no_chroma(space: str) -> None:
     greys = torch.linspace(0, 1, 256).expand(1, 3, 1, 256)
-    colors = SPACES[space].of_rgb(greys)
+    colors = CONVERSIONS[space].from_rgb(greys)
     assert float(colors[:, 1:].abs().max()) < NEUTRAL
     assert float(colors[0, 0, 0, 0]) == pytest.approx(0, abs=1e-4)
     assert float(colors[0, 0, 0, -1]) == pytest.approx(WHITE_AT[space], rel=1e-5)
@@ -73,7 +73,7 @@ def test_planted_red_has_its_published_values(space: str) -> None:
         "yuv": (0.299, -0.147, 0.615),
         "ycbcr": (0.299, -0.168736, 0.5),
     }
-    red = SPACES[space].of_rgb(torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1)).flatten()
+    red = CONVERSIONS[space].from_rgb(torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1)).flatten()
     torch.testing.assert_close(red, torch.tensor(published[space]), atol=0.01, rtol=1e-3)
 
 
@@ -83,7 +83,9 @@ def test_planted_red_has_its_published_values(space: str) -> None:
 @spaces
 def test_what_srgb_has_stays_what_it_is(space: str) -> None:
     rgb = all_colors().float()
-    torch.testing.assert_close(into_gamut(SPACES[space].of_rgb(rgb), SPACES[space]), rgb, atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        fit_into_gamut(CONVERSIONS[space].from_rgb(rgb), CONVERSIONS[space]), rgb, atol=1e-4, rtol=0
+    )
 
 
 @spaces
@@ -92,25 +94,25 @@ def test_any_luminance_with_any_chroma_is_shown(
     space: str, first: tuple[float, ...], second: tuple[float, ...]
 ) -> None:
     luminance_of, chroma_of = (
-        SPACES[space].of_rgb(torch.tensor(it).double().view(1, 3, 1, 1)) for it in (first, second)
+        CONVERSIONS[space].from_rgb(torch.tensor(it).double().view(1, 3, 1, 1)) for it in (first, second)
     )
     wanted = torch.cat([luminance_of[:, :1], chroma_of[:, 1:]], 1)
-    rgb = into_gamut(wanted, SPACES[space])
+    rgb = fit_into_gamut(wanted, CONVERSIONS[space])
     assert bool(rgb.isfinite().all())
     assert 0 <= float(rgb.min()) <= float(rgb.max()) <= 1
-    shown = SPACES[space].of_rgb(rgb)
+    shown = CONVERSIONS[space].from_rgb(rgb)
     assert abs(float(shown[0, 0] - wanted[0, 0])) < 0.005 * WHITE_AT[space]
     assert float(shown[:, 1:].norm()) <= float(wanted[:, 1:].norm()) + 0.005 * WHITE_AT[space]
 
 
 @spaces
 def test_less_chroma_but_not_less_than_needed_and_in_the_same_hue(space: str) -> None:
-    way = SPACES[space]
-    red = way.of_rgb(torch.tensor([0.8, 0.1, 0.2]).double().view(1, 3, 1, 1))
+    way = CONVERSIONS[space]
+    red = way.from_rgb(torch.tensor([0.8, 0.1, 0.2]).double().view(1, 3, 1, 1))
     wanted = red.repeat(1, 1, 1, 9)
     wanted[:, 0] *= torch.linspace(0.3, 1.8, 9)
-    rgb = into_gamut(wanted, way)
-    shown = way.of_rgb(rgb)
+    rgb = fit_into_gamut(wanted, way)
+    shown = way.from_rgb(rgb)
     torch.testing.assert_close(shown[:, 0], wanted[:, 0], atol=1e-3 * WHITE_AT[space], rtol=0)
     torch.testing.assert_close(hue(shown), hue(wanted), atol=0.02, rtol=0)
     less = shown[:, 1:].norm(dim=1) < 0.99 * wanted[:, 1:].norm(dim=1)
@@ -121,7 +123,7 @@ def test_less_chroma_but_not_less_than_needed_and_in_the_same_hue(space: str) ->
 
 @spaces
 def test_black_and_white_take_no_chroma(space: str) -> None:
-    colors = SPACES[space].of_rgb(torch.tensor([[0.9, 0.9], [0.1, 0.1], [0.5, 0.5]]).view(1, 3, 1, 2))
+    colors = CONVERSIONS[space].from_rgb(torch.tensor([[0.9, 0.9], [0.1, 0.1], [0.5, 0.5]]).view(1, 3, 1, 2))
     colors[0, 0, 0] = torch.tensor([0.0, WHITE_AT[space]])
     expected = torch.tensor([0.0, 1.0]).expand(1, 3, 1, 2)
-    torch.testing.assert_close(into_gamut(colors, SPACES[space]), expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(fit_into_gamut(colors, CONVERSIONS[space]), expected, atol=1e-3, rtol=0)

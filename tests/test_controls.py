@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from impasto.apps.cli import app
-from impasto.apps.manual import help_of
-from impasto.apps.options import read_settings
-from impasto.settings import Settings
+from impasto.cli.app import app
+from impasto.cli.manual import render_help
+from impasto.cli.options import parse_settings
+from impasto.settings.model import Settings
 
 PAGE = (Path(__file__).parent.parent / "docs" / "controls.md").read_text(encoding="utf-8")
 ARGUMENTS = {"PHOTO", "PAINTING"}
@@ -83,7 +83,7 @@ def check(words: list[str]) -> None:
             assert page[0] in COMING
             return
         words = words[1 + len(page) :]
-    known = set(re.findall(r"(?<!\S)--?[a-z][a-z0-9-]*", help_of(page)))
+    known = set(re.findall(r"(?<!\S)--?[a-z][a-z0-9-]*", render_help(page)))
     if not words:
         return
     assert words[0] in known, words
@@ -95,9 +95,9 @@ def check(words: list[str]) -> None:
         if name.startswith("color_"):
             beside = {"color": "match" if name == "color_match" else "keep"}
         if name in Settings.model_fields:
-            read_settings({**beside, name: words[1]})
+            parse_settings({**beside, name: words[1]})
         else:
-            assert words[1] in help_of(page)
+            assert words[1] in render_help(page)
 
 
 def test_a_row_that_names_nothing_of_ours_is_found() -> None:

@@ -10,14 +10,14 @@ import torch
 from conftest import make_picture
 
 from impasto import api
-from impasto.apps.cli import app
-from impasto.apps.manual import manual
-from impasto.apps.options import read_settings
-from impasto.apps.sheets import read_choices
+from impasto.cli.app import app
+from impasto.cli.manual import write_manual
+from impasto.cli.options import parse_settings
+from impasto.cli.sheet import parse_variations
+from impasto.images import files
 from impasto.painting.painter import Painter
-from impasto.pictures import files
-from impasto.settings import Settings
-from impasto.textures import TEXTURE, merge_size
+from impasto.settings.model import Settings
+from impasto.settings.texture import TEXTURE_DEFAULTS, merge_texture_size
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
@@ -82,11 +82,11 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder with the pictures that the snippets speak of."""
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate(("photo.jpg", "painting.jpg", "one.jpg", "another.jpg", "scan.tif"), start=1):
-        files.write(make_picture(60, 45, seed), name)
+        files.write_image(make_picture(60, 45, seed), name)
     sky = torch.linspace(1, 0, 45).view(1, 1, 45, 1).expand(1, 3, 45, 60)
     for name in ("sky.png", "face.png"):
-        files.write(sky, name)
-    files.write(make_picture(60, 45), "cutout.png", alpha=torch.linspace(0, 1, 60).expand(1, 1, 45, 60))
+        files.write_image(sky, name)
+    files.write_image(make_picture(60, 45), "cutout.png", alpha=torch.linspace(0, 1, 60).expand(1, 1, 45, 60))
     return tmp_path
 
 
@@ -101,7 +101,7 @@ def test_python_snippets_run(snippet, pictures, monkeypatch):
         return Painter(network, settings.model_copy(update=CHEAP), *sources)
 
     pictures.joinpath("monets").mkdir()
-    files.write(make_picture(60, 45, 6), "monets/monet.jpg")
+    files.write_image(make_picture(60, 45, 6), "monets/monet.jpg")
 
     monkeypatch.setattr(api, "Painter", paint_cheaply)
     before = set(pictures.iterdir())
@@ -110,7 +110,7 @@ def test_python_snippets_run(snippet, pictures, monkeypatch):
     for name in re.findall(r'(?:save|write|output=)\(?"([^"]+)"', snippet):
         assert pictures / name in made
     for path in made:
-        assert max(files.read(path).rgb.shape) == CHEAP["size"]
+        assert max(files.read_image(path).rgb.shape) == CHEAP["size"]
 
 
 def test_the_pages_show_something():
@@ -124,12 +124,12 @@ def test_impasto_command_lines_are_understood(words):
     command, bound, *_ = app.parse_args(words, exit_on_error=False, print_error=False)
     given = {name: value for name, value in bound.arguments.items() if name in Settings.model_fields}
     texture = command.__name__ == "texture"
-    settings = read_settings(merge_size(given), TEXTURE) if texture else read_settings(given)
+    settings = parse_settings(merge_texture_size(given), TEXTURE_DEFAULTS) if texture else parse_settings(given)
     if command.__name__ == "paint":
         assert len(settings.style_blend) in (0, len(bound.arguments["paintings"]))
     if command.__name__ == "sheet":
-        for choice in read_choices(bound.arguments["vary"], given):
-            read_settings({**given, **choice})
+        for choice in parse_variations(bound.arguments["vary"], given):
+            parse_settings({**given, **choice})
 
 
 @pytest.mark.parametrize("words", named(find_commands("python")))
@@ -146,7 +146,7 @@ def test_scripts_that_are_shown_can_be_run(command):
 
 
 def test_options_named_in_running_text_exist():
-    known = set(re.findall(r"--[a-z][a-z-]+", manual()))
+    known = set(re.findall(r"--[a-z][a-z-]+", write_manual()))
     for page in ("README.md", "docs/guide.md", "docs/presets.md"):
         mentioned = set(re.findall(r"`(--[a-z][a-z-]+)", FENCE.sub("", read_page(page))))
         assert mentioned

@@ -19,13 +19,13 @@ from torch import Tensor
 
 import impasto
 from impasto.errors import PictureError, UsageError
-from impasto.pictures import files
-from impasto.pictures.sizes import resize
-from impasto.video import storage
-from impasto.video.flow import follow
-from impasto.video.folders import open_reader
-from impasto.video.frames import Film
-from impasto.video.job import read_film_recipe
+from impasto.films import work_folder
+from impasto.films.film_job import read_film_recipe
+from impasto.films.flow import estimate_motion
+from impasto.films.image_sequence import open_reader
+from impasto.films.reader import FilmReader
+from impasto.images import files
+from impasto.images.sizes import resize
 
 CHEAP = {"size": 64, "start_size": 64, "steps": 8, "frame_steps": 5, "optimizer": "lbfgs"}
 
@@ -33,7 +33,7 @@ CHEAP = {"size": 64, "start_size": 64, "steps": 8, "frame_steps": 5, "optimizer"
 @pytest.fixture
 def inputs(tmp_path: Path, weights_file: Path) -> dict[str, Any]:
     """A painting and what is to be spelt out, and the current folder's files."""
-    painting = files.write(make_picture(60, 60, 7), tmp_path / "painting.png")
+    painting = files.write_image(make_picture(60, 60, 7), tmp_path / "painting.png")
     return {"paintings": painting, **SPELT_OUT, "network": str(weights_file), **CHEAP}
 
 
@@ -49,7 +49,7 @@ def test_a_film_keeps_its_frames_times_and_sound(tmp_path: Path, inputs: dict[st
     ticks = [0, 512, 2048, 2560, 5120, 5632]
     source = write_clip(tmp_path / "a.mp4", make_pan(6, 96, 64), ticks=ticks, sound="aac")
     steps = paint(source, tmp_path / "b.mp4", inputs)
-    frames = list(Film(tmp_path / "b.mp4"))
+    frames = list(FilmReader(tmp_path / "b.mp4"))
     assert [frame.time * 12800 for frame in frames] == ticks
     assert frames[0].rgb.shape == (1, 3, 42, 64)
     before, after = (list_packets(path, "audio") for path in (source, tmp_path / "b.mp4"))
@@ -68,7 +68,7 @@ def test_a_film_keeps_its_frames_times_and_sound(tmp_path: Path, inputs: dict[st
 def test_a_part_of_a_film_keeps_the_sound_of_that_part(tmp_path: Path, inputs: dict[str, Any]) -> None:
     source = write_clip(tmp_path / "a.mp4", make_pan(12), sound="aac")
     paint(source, tmp_path / "b.mp4", inputs, start="0.08", end="10f", every=2, frame_steps=1, steps=1)
-    frames = list(Film(tmp_path / "b.mp4"))
+    frames = list(FilmReader(tmp_path / "b.mp4"))
     assert [frame.time for frame in frames] == [0, Fraction(2, 25), Fraction(4, 25), Fraction(6, 25)]
     assert sum(frame.duration for frame in frames) == Fraction(8, 25)
     times = [float(time) for time, _ in list_packets(tmp_path / "b.mp4", "audio")]
@@ -99,7 +99,7 @@ def test_the_texture_moves_with_the_scene(tmp_path: Path, inputs: dict[str, Any]
         apart += read(tmp_path / f"p{frame}.mkv")
     paint(source, tmp_path / "b.mkv", inputs, codec="lossless", steps=25, init="noise")
     together = read(tmp_path / "b.mkv")
-    motion = follow(scene[1], scene[0])
+    motion = estimate_motion(scene[1], scene[0])
 
     def error(before: Tensor, after: Tensor) -> float:
         return float(((motion.warp(before) - after).square() * motion.trust).mean())
@@ -142,12 +142,12 @@ def test_going_over_a_film_again_brings_its_frames_together(tmp_path: Path, inpu
     errors = []
     for passes in (1, 3):
         steps = paint(source, tmp_path / f"{passes}.mkv", inputs, passes=passes, codec="lossless", temporal_weight=5)
-        assert {step.turn for step in steps} == set(range(1, passes + 1))
+        assert {step.pass_number for step in steps} == set(range(1, passes + 1))
         frames = read(tmp_path / f"{passes}.mkv")
         errors.append(sum(float((a[..., 3:] - b[..., :-3]).square().mean()) for a, b in itertools.pairwise(frames)))
     assert errors[1] < errors[0]
-    assert [step.frame for step in steps if step.turn == 2] == sorted(
-        (step.frame for step in steps if step.turn == 2), reverse=True
+    assert [step.frame for step in steps if step.pass_number == 2] == sorted(
+        (step.frame for step in steps if step.pass_number == 2), reverse=True
     )
 
 
@@ -171,11 +171,11 @@ def test_sizes_go_by_the_rule_and_paintings_come_in_folders(tmp_path: Path, inpu
     source = write_clip(tmp_path / "a.mp4", make_pan(2, 96, 64))
     (tmp_path / "paintings").mkdir()
     for seed in (1, 2):
-        files.write(make_picture(60, 60, seed), tmp_path / "paintings" / f"{seed}.png")
+        files.write_image(make_picture(60, 60, seed), tmp_path / "paintings" / f"{seed}.png")
     inputs["paintings"] = tmp_path / "paintings"
     for rule, size in (("shortest", (96, 64)), ("area", (78, 52)), ("shrink", (64, 42)), ("height", (96, 64))):
         paint(source, tmp_path / f"{rule}.mkv", inputs, fit=rule, frame_steps=1, steps=1)
-        assert next(iter(Film(tmp_path / f"{rule}.mkv"))).rgb.shape[2:] == size[::-1]
+        assert next(iter(FilmReader(tmp_path / f"{rule}.mkv"))).rgb.shape[2:] == size[::-1]
 
 
 @pytest.mark.parametrize("name", ["b.gif", "b.webp", "b.png", "b", "b_%02d.jpg", "b.mkv", "b.mov"])
@@ -197,9 +197,9 @@ def test_folders_and_transparency_go_in_and_out(tmp_path: Path, inputs: dict[str
     alpha[..., :20] = 0
     (tmp_path / "a").mkdir()
     for index, frame in enumerate(make_pan(3)):
-        files.write(frame, tmp_path / "a" / f"{index}.png", alpha=alpha if index else None)
+        files.write_image(frame, tmp_path / "a" / f"{index}.png", alpha=alpha if index else None)
     paint(tmp_path / "a", tmp_path / "b", inputs)
-    painted = [files.read(path) for path in sorted((tmp_path / "b").iterdir())]
+    painted = [files.read_image(path) for path in sorted((tmp_path / "b").iterdir())]
     assert [picture.alpha is not None for picture in painted] == [False, True, True]
     for picture in painted[1:]:
         assert picture.alpha is not None
@@ -212,7 +212,7 @@ def test_a_frame_that_is_all_transparent_is_left_so(tmp_path: Path, inputs: dict
     (tmp_path / "a").mkdir()
     for index, frame in enumerate(make_still(3)):
         hidden = torch.zeros(1, 1, 48, 64) if index == 1 else None
-        files.write(frame, tmp_path / "a" / f"{index}.png", alpha=hidden)
+        files.write_image(frame, tmp_path / "a" / f"{index}.png", alpha=hidden)
     paint(tmp_path / "a", tmp_path / "b", inputs)
     assert len(read(tmp_path / "b")) == 3
 
@@ -226,7 +226,7 @@ def test_inputs_and_what_is_there_are_kept(tmp_path: Path, inputs: dict[str, Any
     with pytest.raises(PictureError, match="already exists"):
         paint(source, tmp_path / "b.mp4", inputs)
     (tmp_path / "f").mkdir()
-    files.write(make_picture(8, 8), tmp_path / "f" / "frame_000002.png")
+    files.write_image(make_picture(8, 8), tmp_path / "f" / "frame_000002.png")
     with pytest.raises(PictureError, match=r"frame_000002\.png already exists"):
         paint(source, tmp_path / "f", inputs)
     with pytest.raises(UsageError, match="the folder that the frames come from"):
@@ -340,7 +340,7 @@ def test_killed_at_any_moment_it_is_resumed(tmp_path: Path, inputs: dict[str, An
 def test_after_a_full_disk_it_goes_on(tmp_path: Path, inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_clip(tmp_path / "a.mp4", make_pan(5))
     paint(source, tmp_path / "whole.mp4", inputs, codec="lossless")
-    write = storage.files.write
+    write = work_folder.files.write_image
 
     def fill(rgb: Tensor, path: Path, **options: Any) -> Path:
         if path.name == "000003.png":
@@ -348,11 +348,11 @@ def test_after_a_full_disk_it_goes_on(tmp_path: Path, inputs: dict[str, Any], mo
         return write(rgb, path, **options)
 
     with monkeypatch.context() as full:
-        full.setattr(storage.files, "write", fill)
+        full.setattr(work_folder.files, "write_image", fill)
         run = impasto.film(source, output=tmp_path / "b.mp4", **inputs, codec="lossless")
         with pytest.raises(PictureError, match="no space left"):
             list(run)
-        assert run.done == 2
+        assert run.painted_frames == 2
         run.close()
     for _ in impasto.resume_film(tmp_path / "b.mp4"):
         pass
@@ -372,19 +372,19 @@ def test_a_preview_is_written_on_request(tmp_path: Path, inputs: dict[str, Any])
     run = impasto.start_film(job)
     for step in run:
         assert (tmp_path / "b.preview.png").exists() or step.frame <= 4
-    assert files.read(tmp_path / "b.preview.png").rgb.shape == (1, 3, 48, 64)
+    assert files.read_image(tmp_path / "b.preview.png").rgb.shape == (1, 3, 48, 64)
     assert run.picture().size == (64, 48)
 
 
 def test_the_first_frame_is_painted_as_a_picture_is(tmp_path: Path, inputs: dict[str, Any]) -> None:
-    frame = files.write(make_pan(1)[0], tmp_path / "frame.png")
+    frame = files.write_image(make_pan(1)[0], tmp_path / "frame.png")
     (tmp_path / "a").mkdir()
-    files.write(files.read(frame).rgb, tmp_path / "a" / "1.png")
+    files.write_image(files.read_image(frame).rgb, tmp_path / "a" / "1.png")
     paint(tmp_path / "a", tmp_path / "b", inputs)
     settings = {name: it for name, it in inputs.items() if name in impasto.Settings.model_fields}
     picture = impasto.paint(frame, inputs["paintings"], **settings)
-    painted = files.read(tmp_path / "b" / "frame_000001.png").rgb
-    assert float((painted - resize(files.read(picture).rgb, 64, 48)).abs().max()) < 1.01 / 255
+    painted = files.read_image(tmp_path / "b" / "frame_000001.png").rgb
+    assert float((painted - resize(files.read_image(picture).rgb, 64, 48)).abs().max()) < 1.01 / 255
 
 
 # Masks
@@ -392,8 +392,12 @@ def test_the_first_frame_is_painted_as_a_picture_is(tmp_path: Path, inputs: dict
 
 @pytest.mark.parametrize("passes", [1, 3])
 def test_a_painting_stays_in_its_mask_as_that_moves(tmp_path: Path, inputs: dict[str, Any], passes: int) -> None:
-    files.write(torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 60, 60).contiguous(), tmp_path / "red.png")
-    files.write(torch.tensor([0, 0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 60, 60).contiguous(), tmp_path / "blue.png")
+    files.write_image(
+        torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 60, 60).contiguous(), tmp_path / "red.png"
+    )
+    files.write_image(
+        torch.tensor([0, 0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 60, 60).contiguous(), tmp_path / "blue.png"
+    )
     masks = []
     for frame in range(4):
         mask = torch.zeros(1, 3, 48, 64)
@@ -401,7 +405,7 @@ def test_a_painting_stays_in_its_mask_as_that_moves(tmp_path: Path, inputs: dict
         masks.append(mask)
     (tmp_path / "masks").mkdir()
     for frame, mask in enumerate(masks):
-        files.write(mask, tmp_path / "masks" / f"{frame}.png")
+        files.write_image(mask, tmp_path / "masks" / f"{frame}.png")
     source = write_clip(tmp_path / "a.mkv", make_still(4), codec="ffv1")
     chosen = {
         **inputs,
@@ -428,9 +432,9 @@ def test_what_a_mask_keeps_stays_as_it_is(tmp_path: Path, inputs: dict[str, Any]
     keep = torch.zeros(1, 3, 48, 64)
     keep[..., 32:] = 1
     write_clip(tmp_path / "keep.mkv", [keep] * 3, codec="ffv1", pixels="bgr0")
-    files.write(keep, tmp_path / "keep.png")
+    files.write_image(keep, tmp_path / "keep.png")
     for mask in ("keep.mkv", "keep.png"):
-        paint(source, tmp_path / f"{mask}.mkv", inputs, keep_mask=str(tmp_path / mask), codec="lossless")
+        paint(source, tmp_path / f"{mask}.mkv", inputs, preserve_mask=str(tmp_path / mask), codec="lossless")
         for painted, photo in zip(read(tmp_path / f"{mask}.mkv"), scene, strict=True):
             assert float((painted - photo)[..., 34:].abs().max()) < 0.01
             assert float((painted - photo)[..., :30].abs().mean()) > 0.003

@@ -7,7 +7,7 @@ import torch
 from conftest import make_picture
 from film_clips import make_pan
 
-from impasto.video.flow import Motion, crisp, follow, warp, weigh
+from impasto.films.flow import Motion, estimate_motion, flow_confidence, restore_detail, warp
 
 
 def test_a_warp_by_whole_pixels_is_exact() -> None:
@@ -29,7 +29,7 @@ def test_a_warp_between_pixels_is_right_on_a_wave() -> None:
 @pytest.mark.parametrize("step", [1, 3])
 def test_a_known_motion_is_found_and_trusted(step: int) -> None:
     frames = make_pan(2, 96, 64, step)
-    motion = follow(frames[1], frames[0])
+    motion = estimate_motion(frames[1], frames[0])
     inner = motion.flow[..., 12:-12, 12:-12]
     assert float((inner[:, 0] - step).abs().mean()) < 0.1
     assert float(inner[:, 1].abs().mean()) < 0.1
@@ -40,7 +40,7 @@ def test_a_known_motion_is_found_and_trusted(step: int) -> None:
 
 def test_no_motion_is_none() -> None:
     frame = make_picture(64, 48)
-    motion = follow(frame, frame.clone())
+    motion = estimate_motion(frame, frame.clone())
     assert not motion.flow.any()
     assert torch.equal(motion.trust, torch.ones(1, 1, 48, 64))
     assert torch.equal(motion.carry(frame), frame)
@@ -50,7 +50,7 @@ def test_what_was_covered_is_not_trusted() -> None:
     scene, patch = make_picture(128, 96, 1), make_picture(40, 40, 2).flip(1)
     here, there = scene.clone(), scene.clone()
     here[..., 28:68, 60:100], there[..., 28:68, 44:84] = patch, patch
-    motion = follow(here, there)
+    motion = estimate_motion(here, there)
     assert float(motion.trust.min()) >= 0
     assert float(motion.trust.max()) <= 1
     uncovered = motion.trust[..., 32:64, 46:58]  # scene that the patch has left
@@ -64,7 +64,7 @@ def test_weights_are_soft() -> None:
     flow = torch.zeros(1, 2, 20, 30)
     back = torch.zeros(1, 2, 20, 30)
     back[:, 0] = torch.linspace(0, 2, 30)
-    trust = weigh(flow, back)
+    trust = flow_confidence(flow, back)
     assert ((trust > 0.1) & (trust < 0.9)).any()
     assert (trust.diff(dim=3) <= 1e-6).all()
 
@@ -72,14 +72,14 @@ def test_weights_are_soft() -> None:
 def test_what_points_outside_is_not_trusted() -> None:
     flow = torch.zeros(1, 2, 20, 30)
     flow[:, 0] = 5
-    trust = weigh(flow, -flow)
+    trust = flow_confidence(flow, -flow)
     assert float(trust[..., -4:].max()) == 0
     assert float(trust[..., :24].min()) > 0.99
 
 
 def test_what_comes_in_at_the_border_is_not_carried_but_new() -> None:
     frames = make_pan(2, 96, 64, 3)
-    motion = follow(frames[1], frames[0])
+    motion = estimate_motion(frames[1], frames[0])
     assert float(torch.maximum(motion.trust, motion.likeness)[..., -2:].max()) < 0.05
     assert float(motion.likeness[..., :-6].mean()) > 0.9
 
@@ -92,10 +92,10 @@ def test_carried_strokes_keep_their_energy() -> None:
     restored = Motion(flow, torch.ones(1, 1, 64, 64), torch.ones(1, 1, 64, 64)).carry(picture)
     assert float(blurred.var()) < 0.8 * float(picture.var())
     assert float(restored.var()) > 0.85 * float(picture.var())
-    assert float(crisp(picture, picture).sub(picture).abs().max()) < 1e-5
+    assert float(restore_detail(picture, picture).sub(picture).abs().max()) < 1e-5
 
 
 def test_tiny_frames_have_a_motion() -> None:
-    motion = follow(make_picture(7, 5, 1), make_picture(7, 5, 2))
+    motion = estimate_motion(make_picture(7, 5, 1), make_picture(7, 5, 2))
     assert motion.flow.shape == (1, 2, 5, 7)
     assert torch.isfinite(motion.flow).all()

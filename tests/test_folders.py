@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from impasto.errors import PictureError, UsageError
-from impasto.pictures.folders import list_pictures, unfold
-from impasto.settings import Settings
+from impasto.images.folders import expand_folders, list_pictures
+from impasto.settings.model import Settings
 
 
 @pytest.fixture
@@ -45,11 +45,11 @@ def test_a_folder_that_is_closed_is_an_error_that_names_it(folder: Path) -> None
 
 def test_what_is_no_folder_stays_as_it_is() -> None:
     paintings, settings = ["a.jpg", object()], Settings(style_blend=(2, 1), style_size=(1, "400px"))
-    assert unfold(paintings, settings) == (paintings, settings)
+    assert expand_folders(paintings, settings) == (paintings, settings)
 
 
 def test_a_folder_counts_as_one_painting(folder: Path) -> None:
-    every, settings = unfold(["one.jpg", folder], Settings())
+    every, settings = expand_folders(["one.jpg", folder], Settings())
     assert [Path(it).name for it in every] == ["one.jpg", "a.jpg", "b.tiff", "c.PNG"]
     assert settings.style_blend == pytest.approx((1, 1 / 3, 1 / 3, 1 / 3))
     assert settings.style_size == Settings().style_size
@@ -57,13 +57,13 @@ def test_a_folder_counts_as_one_painting(folder: Path) -> None:
 
 
 def test_its_pictures_share_its_weight_and_have_its_size(folder: Path) -> None:
-    _, settings = unfold([str(folder), "one.jpg"], Settings(style_blend=(6, 1), style_size="0.5,400px"))
+    _, settings = expand_folders([str(folder), "one.jpg"], Settings(style_blend=(6, 1), style_size="0.5,400px"))
     assert settings.style_blend == pytest.approx((2, 2, 2, 1))
     assert settings == Settings(style_blend=(2, 2, 2, 1), style_size="0.5,0.5,0.5,400px")
 
 
 def test_a_folder_alone_changes_no_setting(folder: Path) -> None:
-    assert unfold([folder], Settings(style_size=0.5))[1] == Settings(style_size=0.5)
+    assert expand_folders([folder], Settings(style_size=0.5))[1] == Settings(style_size=0.5)
 
 
 @pytest.mark.parametrize(
@@ -77,5 +77,5 @@ def test_a_folder_alone_changes_no_setting(folder: Path) -> None:
 )
 def test_wrong_counts_are_errors_by_what_was_given(folder: Path, settings: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError) as refused:
-        unfold([folder, "one.jpg"], Settings(**settings))
+        expand_folders([folder, "one.jpg"], Settings(**settings))
     assert str(refused.value) == message

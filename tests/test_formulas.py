@@ -9,17 +9,17 @@ from conftest import make_network, make_objective, make_picture, make_settings
 from torch import Tensor
 
 from impasto.errors import UsageError
+from impasto.images.masks import shrink_mask
+from impasto.network.moments import measure_moments
+from impasto.network.vgg import CAFFE, IMAGENET, rescale_normalization
 from impasto.painting import losses, variation
-from impasto.painting.histograms import blend, gather, style_histogram
+from impasto.painting.histograms import blend_histograms, collect_histogram, style_histogram
 from impasto.painting.objective import Objective, Sums, needs_features
-from impasto.painting.painter import PATIENCE, Painter
-from impasto.painting.regions import Region
-from impasto.painting.style import Source, capture_style, capture_values
-from impasto.perception.moments import measure
-from impasto.perception.network import CAFFE, IMAGENET, rescale
-from impasto.pictures.masks import shrink_mask
-from impasto.settings import Settings
-from impasto.values import ContentLoss, StyleLoss, Variation
+from impasto.painting.painter import PLATEAU_STEPS, Painter
+from impasto.painting.style_regions import StyleRegion
+from impasto.painting.styles import StyleInput, capture_histograms, capture_style
+from impasto.settings.model import Settings
+from impasto.settings.types import ContentLoss, StyleLoss, Variation
 
 DOUBLE = torch.float64
 PHOTO, PAINTING, CANVAS = (make_picture(24, 20, seed, DOUBLE) for seed in (1, 2, 3))
@@ -29,11 +29,11 @@ def aim(**chosen: Any) -> Objective:
     settings = make_settings(**chosen)
     network = make_network(DOUBLE)
     if not needs_features(settings):
-        return make_objective(network, settings, Source(PHOTO), [Source(PAINTING)])
+        return make_objective(network, settings, StyleInput(PHOTO), [StyleInput(PAINTING)])
     taps = [*settings.style_taps, *settings.content_taps]
-    style = capture_style(network, Source(PAINTING), taps)
-    values = capture_values(network, Source(PAINTING), settings.style_taps)
-    return Objective(network, settings, Source(PHOTO), [Region(style, values=values)])
+    style = capture_style(network, StyleInput(PAINTING), taps)
+    values = capture_histograms(network, StyleInput(PAINTING), settings.style_taps)
+    return Objective(network, settings, StyleInput(PHOTO), [StyleRegion(style, histograms=values)])
 
 
 def gradient_of(objective: Objective) -> Tensor:
@@ -55,9 +55,9 @@ def test_a_style_loss_is_the_function_of_its_name(kind: StyleLoss, shift: float)
     network = make_network(DOUBLE)
     ours, theirs = (network(of, ["relu2_1"])["relu2_1"] for of in (CANVAS, PAINTING))
     if kind == "histogram":
-        expected = style_histogram(ours, gather(theirs))
+        expected = style_histogram(ours, collect_histogram(theirs))
     else:
-        expected = losses.STYLE_LOSSES[kind](measure(ours + shift), measure(theirs + shift))
+        expected = losses.STYLE_LOSSES[kind](measure_moments(ours + shift), measure_moments(theirs + shift))
     assert objective.evaluate(CANVAS)["style"] == pytest.approx(2 * 3 * float(expected), rel=1e-9)
 
 
@@ -66,14 +66,14 @@ def test_a_content_loss_is_the_function_of_its_name(kind: ContentLoss) -> None:
     objective = aim(content_loss=kind, content_taps="relu2_1:2", style_weight=0)
     network = make_network(DOUBLE)
     ours, photos = (network(of, ["relu2_1"])["relu2_1"] for of in (CANVAS, PHOTO))
-    expected = losses.squared_distance(ours, photos) / losses.content_whole(kind, photos)
+    expected = losses.squared_distance(ours, photos) / losses.content_scale(kind, photos)
     assert objective.evaluate(CANVAS)["content"] == pytest.approx(2 * float(expected), rel=1e-9)
 
 
 @pytest.mark.parametrize("form", get_args(Variation))
 def test_total_variation_is_the_form_of_its_name(form: Variation) -> None:
     objective = aim(tv_weight=2.0, tv_loss=form, tv_exponent=1.5)
-    assert objective.evaluate(CANVAS)["tv"] == pytest.approx(2 * float(variation.vary(CANVAS, form, 1.5)))
+    assert objective.evaluate(CANVAS)["tv"] == pytest.approx(2 * float(variation.measure_variation(CANVAS, form, 1.5)))
 
 
 def test_every_style_loss_needs_either_moments_or_features() -> None:
@@ -113,19 +113,19 @@ def test_what_is_transparent_is_in_no_histogram() -> None:
     alpha = torch.ones(1, 1, 20, 24, dtype=DOUBLE)
     alpha[..., 16:] = 0
     network = make_network(DOUBLE)
-    values = capture_values(network, Source(PAINTING, alpha), ["relu1_1"])["relu1_1"]
+    values = capture_histograms(network, StyleInput(PAINTING, alpha), ["relu1_1"])["relu1_1"]
     assert values.values.shape == (4, 20 * 16)
 
 
 def test_the_painter_pours_histograms_of_paintings_together() -> None:
     settings = make_settings(style_loss="histogram", size=24, steps=1)
-    paintings = [Source(PAINTING, share=3.0), Source(CANVAS, share=1.0)]
+    paintings = [StyleInput(PAINTING, weight=3.0), StyleInput(CANVAS, weight=1.0)]
     network = make_network(DOUBLE)
-    (step,) = Painter(network, settings.model_copy(update={"start_size": 24}), Source(PHOTO), paintings)
+    (step,) = Painter(network, settings.model_copy(update={"start_size": 24}), StyleInput(PHOTO), paintings)
     expected = 0.0
     for tap in settings.style_taps:
-        seen = [gather(network(painting.rgb, [tap])[tap]) for painting in paintings]
-        expected += float(style_histogram(network(PHOTO, [tap])[tap], blend(seen, [0.75, 0.25])))
+        seen = [collect_histogram(network(painting.rgb, [tap])[tap]) for painting in paintings]
+        expected += float(style_histogram(network(PHOTO, [tap])[tap], blend_histograms(seen, [0.75, 0.25])))
     assert step.losses["style"] == pytest.approx(expected)
 
 
@@ -185,10 +185,10 @@ def test_a_mask_has_the_grid_of_pooling_that_rounds_up(stride: int) -> None:
 def test_a_cut_out_photo_is_painted_where_pooling_rounds_up() -> None:
     alpha = torch.ones(1, 1, 21, 27)
     alpha[..., :9] = 0
-    photo = Source(make_picture(27, 21), alpha)
+    photo = StyleInput(make_picture(27, 21), alpha)
     settings = make_settings(size=27, start_size=27, steps=2, style_loss="gram,histogram")
     network = make_network(rounding="up")
-    painter = Painter(network, settings, photo, [Source(make_picture(25, 23, 2), alpha[..., :23].mT[..., :25].mT)])
+    painter = Painter(network, settings, photo, [StyleInput(make_picture(25, 23, 2), alpha[..., :23].mT[..., :25].mT)])
     for _ in painter:
         pass
     assert torch.equal(painter.picture()[..., :9], photo.rgb[..., :9])
@@ -196,13 +196,13 @@ def test_a_cut_out_photo_is_painted_where_pooling_rounds_up() -> None:
 
 def test_input_is_scaled_as_programs_scale_it() -> None:
     rgb = make_picture(9, 7, 1, DOUBLE)
-    for scaling, normalisation, expected in (
+    for scaling, normalization, expected in (
         ("own", CAFFE, 255 * rgb - torch.tensor((123.68, 116.779, 103.939), dtype=DOUBLE).view(3, 1, 1)),
         ("256", CAFFE, 256 * rgb - torch.tensor((123.68, 116.779, 103.939), dtype=DOUBLE).view(3, 1, 1)),
         ("255", IMAGENET, 255 * rgb - torch.tensor((123.675, 116.28, 103.53), dtype=DOUBLE).view(3, 1, 1)),
     ):
-        scaled = rescale(normalisation, scaling)  # type: ignore[arg-type]
-        found = make_network(DOUBLE, normalisation=scaled)._normalise(rgb)
+        scaled = rescale_normalization(normalization, scaling)  # type: ignore[arg-type]
+        found = make_network(DOUBLE, normalization=scaled)._normalise(rgb)
         torch.testing.assert_close(found.flip(1) if scaled.bgr else found, expected)
 
 
@@ -211,16 +211,18 @@ def test_input_is_scaled_as_programs_scale_it() -> None:
 
 def paint(**chosen: Any) -> Painter:
     settings = make_settings(**{"size": 24, "start_size": 24, **chosen})
-    return Painter(make_network(), settings, Source(PHOTO.float()), [Source((PAINTING > 0.5).float())])
+    return Painter(make_network(), settings, StyleInput(PHOTO.float()), [StyleInput((PAINTING > 0.5).float())])
 
 
 def test_a_scale_ends_where_little_is_gained() -> None:
     long = paint(steps=200, min_improvement=0.02)
     totals = [step.losses["total"] for step in long]
-    assert PATIENCE < len(totals) < 200
-    assert long.total == len(totals)
-    assert min(totals[:-PATIENCE]) - min(totals[-PATIENCE:]) < 0.02 * min(totals[:-PATIENCE])
-    assert min(totals[: -PATIENCE - 1]) - min(totals[-PATIENCE - 1 : -1]) >= 0.02 * min(totals[: -PATIENCE - 1])
+    assert PLATEAU_STEPS < len(totals) < 200
+    assert long.total_steps == len(totals)
+    assert min(totals[:-PLATEAU_STEPS]) - min(totals[-PLATEAU_STEPS:]) < 0.02 * min(totals[:-PLATEAU_STEPS])
+    assert min(totals[: -PLATEAU_STEPS - 1]) - min(totals[-PLATEAU_STEPS - 1 : -1]) >= 0.02 * min(
+        totals[: -PLATEAU_STEPS - 1]
+    )
     assert "early" in long.notes[0]
     assert len(list(paint(steps=30))) == 30
 
@@ -228,8 +230,8 @@ def test_a_scale_ends_where_little_is_gained() -> None:
 def test_each_scale_may_end_early() -> None:
     painter = paint(steps=60, later_steps=60, start_size=17, scale_step=1.5, min_improvement=0.9)
     steps = list(painter)
-    assert [step.scale for step in steps] == [1] * (PATIENCE + 1) + [2] * (PATIENCE + 1)
-    assert painter.total == len(steps) == steps[-1].step
+    assert [step.scale for step in steps] == [1] * (PLATEAU_STEPS + 1) + [2] * (PLATEAU_STEPS + 1)
+    assert painter.total_steps == len(steps) == steps[-1].step
 
 
 @pytest.mark.parametrize(
@@ -249,9 +251,9 @@ def test_the_canvas_is_held_within_its_limits(optimizer: str, limits: str, *, he
     "chosen",
     [
         {"optimizer": "lbfgs", "lbfgs_history": 2},
-        {"optimizer": "lbfgs", "lbfgs_longest": 0.01},
+        {"optimizer": "lbfgs", "lbfgs_max_step": 0.01},
         {"optimizer": "lbfgs", "lbfgs_range": 255},
-        {"optimizer": "lbfgs", "lbfgs_low_first": False, "start_size": 17, "scale_step": 1.5},
+        {"optimizer": "lbfgs", "lbfgs_preconditioner": False, "start_size": 17, "scale_step": 1.5},
         {"optimizer": "adam", "adam_beta1": 0.5},
         {"optimizer": "adam", "adam_beta2": 0.5},
         {"optimizer": "adam", "adam_epsilon": 0.1},
@@ -274,8 +276,8 @@ def test_the_ladder_follows_the_rule(fit: str) -> None:
     painter = Painter(
         make_network(),
         make_settings(size=64, start_size=32, scale_step=2.0, fit=fit),
-        Source(make_picture(96, 48)),
-        [Source(make_picture(50, 90, 2))],
+        StyleInput(make_picture(96, 48)),
+        [StyleInput(make_picture(50, 90, 2))],
     )
     expected = {
         "longest": [(32, 16), (64, 32)],
@@ -292,12 +294,12 @@ def test_a_small_photo_is_not_enlarged_by_shrink() -> None:
     painter = Painter(
         make_network(),
         make_settings(size=640, start_size=20, scale_step=2.0, fit="shrink"),
-        Source(make_picture(40, 32)),
-        [Source(make_picture(20, 20, 2))],
+        StyleInput(make_picture(40, 32)),
+        [StyleInput(make_picture(20, 20, 2))],
     )
     assert painter.sizes == [(20, 16), (40, 32)]
 
 
 def test_a_size_that_a_rule_makes_too_small_is_refused() -> None:
     with pytest.raises(UsageError, match="larger --size"):
-        Painter(make_network(), Settings(fit="width", size=16), Source(make_picture(300, 20)), [Source(PHOTO)])
+        Painter(make_network(), Settings(fit="width", size=16), StyleInput(make_picture(300, 20)), [StyleInput(PHOTO)])

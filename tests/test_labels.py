@@ -8,10 +8,19 @@ from conftest import make_picture
 from torch import Tensor
 
 from impasto.errors import UsageError
-from impasto.pictures import files
-from impasto.pictures.files import Picture
-from impasto.pictures.labels import COLORS, NEAR, Labels, draw_labels, list_idle, match_labels, read_labels, show
-from impasto.pictures.sizes import resize
+from impasto.images import files
+from impasto.images.files import Picture
+from impasto.images.labels import (
+    LABEL_COLORS,
+    MAX_SAME_COLOR_DISTANCE,
+    LabelMap,
+    draw_labels,
+    format_color,
+    list_unused_colors,
+    match_label_colors,
+    read_labels,
+)
+from impasto.images.sizes import resize
 
 RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 
@@ -26,16 +35,16 @@ def stripes(*colors: tuple[float, ...]) -> Tensor:
     return torch.cat([torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, 60, 80 // len(colors)) for color in colors], 3)
 
 
-def read(picture: Tensor, name: str = "labels.png", **options: int) -> Labels:
-    files.write(picture, name, overwrite=True, **options)
+def read(picture: Tensor, name: str = "labels.png", **options: int) -> LabelMap:
+    files.write_image(picture, name, overwrite=True, **options)
     return read_labels(name, "--labels", Picture(make_picture(80, 60), None, None), "photo")
 
 
 def test_each_plain_colour_is_a_region() -> None:
     labels = read(stripes(RED, GREEN, BLUE, GREEN))
-    assert {show(color) for color in labels.colors} == {"#ff0000", "#00ff00", "#0000ff"}
-    green = labels.find(torch.tensor([0, 255, 0]))
-    mask = labels.mask(green)
+    assert {format_color(color) for color in labels.colors} == {"#ff0000", "#00ff00", "#0000ff"}
+    green = labels.find_label(torch.tensor([0, 255, 0]))
+    mask = labels.make_mask(green)
     assert mask.shape == (1, 1, 60, 80)
     torch.testing.assert_close(mask[0, 0, 0, [10, 30, 50, 70]], torch.tensor([0.0, 1.0, 0.0, 1.0]))
 
@@ -53,26 +62,29 @@ def test_a_photograph_is_no_label_picture() -> None:
 
 def test_colours_find_their_likes() -> None:
     photo, one, other = read(stripes(RED, GREEN)), read(stripes(GREEN, BLUE)), read(stripes((0.9, 0.05, 0.0), BLUE))
-    found = {show(color): match for color, match in zip(photo.colors, match_labels(photo, [one, other]), strict=True)}
-    assert found["#ff0000"] == [None, other.find(torch.tensor([255, 0, 0]))]
-    assert found["#00ff00"] == [one.find(torch.tensor([0, 255, 0])), None]
-    assert list_idle(photo, one) == ["#0000ff"]
-    assert list_idle(photo, photo) == []
+    found = {
+        format_color(color): match
+        for color, match in zip(photo.colors, match_label_colors(photo, [one, other]), strict=True)
+    }
+    assert found["#ff0000"] == [None, other.find_label(torch.tensor([255, 0, 0]))]
+    assert found["#00ff00"] == [one.find_label(torch.tensor([0, 255, 0])), None]
+    assert list_unused_colors(photo, one) == ["#0000ff"]
+    assert list_unused_colors(photo, photo) == []
 
 
 def test_a_colour_that_no_painting_has_is_named() -> None:
     photo, painting = read(stripes(RED, GREEN), "photo.png"), read(stripes(GREEN, BLUE), "painting.png")
     with pytest.raises(UsageError) as refused:
-        match_labels(photo, [painting])
+        match_label_colors(photo, [painting])
     assert "--labels photo.png has the colour #ff0000, which --style-labels painting.png" in str(refused.value)
     assert "#00ff00" in str(refused.value)
     assert "#0000ff" in str(refused.value)
 
 
 def test_our_own_colours_are_told_apart() -> None:
-    rows = torch.tensor([list(bytes.fromhex(color)) for color in COLORS])
+    rows = torch.tensor([list(bytes.fromhex(color)) for color in LABEL_COLORS])
     distances = (rows[:, None] - rows[None]).abs().amax(2) + 1000 * torch.eye(len(rows))
-    assert int(distances.min()) > NEAR
+    assert int(distances.min()) > MAX_SAME_COLOR_DISTANCE
 
 
 def test_drawn_labels_are_read_as_the_regions_that_they_were() -> None:
@@ -82,5 +94,5 @@ def test_drawn_labels_are_read_as_the_regions_that_they_were() -> None:
     labels = read(draw_labels(masks))
     assert len(labels.colors) == 3
     for number in range(3):
-        color = torch.tensor(list(bytes.fromhex(COLORS[number])))
-        assert torch.equal(labels.numbers == labels.find(color), (masks.argmax(0) == number)[0])
+        color = torch.tensor(list(bytes.fromhex(LABEL_COLORS[number])))
+        assert torch.equal(labels.numbers == labels.find_label(color), (masks.argmax(0) == number)[0])

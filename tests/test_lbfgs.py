@@ -74,7 +74,7 @@ def test_a_pair_without_curvature_is_left_out(bend: float) -> None:
     assert optimizer.last_move is not None
     gradient = slope + bend * optimizer.last_move.view(SHAPE)  # s . y = bend |s|^2
     optimizer.step(moved, gradient)
-    assert optimizer.kept == []
+    assert optimizer.rows == []
     torch.testing.assert_close(moved - x, -gradient)
 
 
@@ -82,7 +82,7 @@ def test_no_more_pairs_are_kept_than_asked_for() -> None:
     x, optimizer = draw(), LBFGS(history=3)
     for count in range(8):
         optimizer.step(x, gradient_of(valley, x))
-        assert len(optimizer.kept) == min(count, 3)
+        assert len(optimizer.rows) == min(count, 3)
     assert optimizer.moves is not None
     assert optimizer.moves.shape == (3, 60)
 
@@ -97,7 +97,7 @@ def test_a_flat_place_is_stayed_at() -> None:
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["plain", "channels_last"])
 def test_in_a_basis_it_walks_as_it_would_walk_for_the_coordinates_there(layout: torch.memory_format) -> None:
     weights = torch.linspace(0.2, 2, 60, dtype=torch.float64).view(SHAPE)  # a diagonal map, and so a symmetric one
-    x, optimizer = draw().contiguous(memory_format=layout), LBFGS(basis=lambda of: weights * of)
+    x, optimizer = draw().contiguous(memory_format=layout), LBFGS(preconditioner=lambda of: weights * of)
     u, plain = x / weights, LBFGS()
     for _ in range(15):
         optimizer.step(x, gradient_of(valley, x))
@@ -112,7 +112,7 @@ def test_within_limits_it_finds_the_best_that_they_hold(layout: torch.memory_for
     goal = draw(1)  # much of it lies outside
     x, optimizer = (
         torch.full_like(goal, 0.5).contiguous(memory_format=layout),
-        LBFGS(basis=lambda of: of / wide, limits=(0.0, 1.0)),
+        LBFGS(preconditioner=lambda of: of / wide, limits=(0.0, 1.0)),
     )
     for _ in range(150):
         optimizer.step(x, scales * (x - goal))
@@ -123,14 +123,14 @@ def test_within_limits_it_finds_the_best_that_they_hold(layout: torch.memory_for
 
 @pytest.mark.parametrize("basis", [None, lambda of: of / 255], ids=["plain", "in bytes"])
 def test_the_first_step_moves_by_the_least_on_average(basis: Callable[[Tensor], Tensor] | None) -> None:
-    x, optimizer = draw(), LBFGS(basis=basis, least=0.25)
+    x, optimizer = draw(), LBFGS(preconditioner=basis, min_first_move=0.25)
     slope = draw(1)
     optimizer.step(moved := x.clone(), slope)
     torch.testing.assert_close((moved - x) / 0.25, -slope / slope.abs().mean())
     far = x.clone()
-    LBFGS(basis=basis, least=1e-9).step(far, slope)
+    LBFGS(preconditioner=basis, min_first_move=1e-9).step(far, slope)
     short = x.clone()
-    LBFGS(basis=basis).step(short, slope)
+    LBFGS(preconditioner=basis).step(short, slope)
     assert torch.equal(far, short)
     optimizer.step(again := moved.clone(), gradient_of(valley, moved))
     assert not torch.equal(again, moved)
@@ -147,7 +147,7 @@ def test_limits_that_are_not_reached_change_nothing() -> None:
 
 @pytest.mark.parametrize("basis", [None, lambda of: 100 * of], ids=["plain", "in a basis"])
 def test_no_value_moves_farther_than_the_longest_step(basis: Callable[[Tensor], Tensor] | None) -> None:
-    x, optimizer = torch.zeros(3, dtype=torch.float64), LBFGS(longest=0.5, basis=basis)
+    x, optimizer = torch.zeros(3, dtype=torch.float64), LBFGS(max_step=0.5, preconditioner=basis)
     for scale in (1e-3, 1.0, 1e3):  # a gradient that hardly changes: its curvature asks for ever longer steps
         before = x.clone()
         optimizer.step(x, torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64) * (1 - 1e-9 * scale))
@@ -158,7 +158,7 @@ def test_no_value_moves_farther_than_the_longest_step(basis: Callable[[Tensor], 
 def test_a_step_cut_short_counts_as_what_was_left_of_it() -> None:
     cut, optimizer, other, plain = draw(), LBFGS(), draw(), LBFGS(rate=0.5)
     optimizer.step(cut, gradient_of(valley, cut))
-    optimizer.shorten(0.5)
+    optimizer.shorten_last_step(0.5)
     cut.lerp_(draw(), 0.5)
     plain.step(other, gradient_of(valley, other))
     torch.testing.assert_close(cut, other)

@@ -11,9 +11,9 @@ from scipy.linalg import sqrtm
 from torch import Tensor
 from torch.autograd import gradcheck
 
+from impasto.network.moments import Moments, measure_moments
 from impasto.painting import losses
-from impasto.perception.moments import Moments, measure
-from impasto.values import ContentLoss
+from impasto.settings.types import ContentLoss
 
 # One channel, 2 x 2: F - P = 1, 0, 2, -1
 SEEN = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]], dtype=torch.float64)
@@ -38,7 +38,7 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 
 def content(kind: ContentLoss, seen: Tensor, photo: Tensor, mask: Tensor | None = None) -> Tensor:
-    return losses.squared_distance(seen, photo, mask) / losses.content_whole(kind, photo, mask)
+    return losses.squared_distance(seen, photo, mask) / losses.content_scale(kind, photo, mask)
 
 
 def features(rows: list[list[float]]) -> Tensor:
@@ -107,8 +107,8 @@ def test_a_photo_flatter_than_that_counts_as_if_it_had_the_least_variance(mask: 
 def test_where_nothing_at_all_is_seen_differences_are_taken_as_they_are() -> None:
     nothing = torch.zeros_like(SEEN)
     assert float(content("relative", SEEN, nothing)) == 1 + 4 + 9 + 16
-    assert float(losses.style_gram(measure(SEEN), measure(nothing))) == (30 / 4) ** 2
-    assert float(losses.style_wasserstein(measure(SEEN), measure(nothing))) == pytest.approx(30 / 4)
+    assert float(losses.style_gram(measure_moments(SEEN), measure_moments(nothing))) == (30 / 4) ** 2
+    assert float(losses.style_wasserstein(measure_moments(SEEN), measure_moments(nothing))) == pytest.approx(30 / 4)
 
 
 # Style
@@ -121,46 +121,56 @@ PAINTING = features([[1, 0], [0, 1]])
 def test_style_is_the_papers_on_raw_gram_sums() -> None:
     # G - A = [[4, 5], [5, 9]], squares 16 + 25 + 25 + 81; N = M = 2
     expected = 147 / (4 * 2**2 * 2**2)
-    assert float(losses.style_sum(measure(CANVAS), measure(PAINTING))) == pytest.approx(expected, rel=1e-12)
+    assert float(losses.style_sum(measure_moments(CANVAS), measure_moments(PAINTING))) == pytest.approx(
+        expected, rel=1e-12
+    )
 
 
 def test_each_gram_matrix_is_taken_per_position() -> None:
     # One position, (2, 0): A = [[4, 0], [0, 0]]; G / 2 - A = [[-1.5, 2.5], [2.5, 5]]
-    single = measure(features([[2], [0]]))
+    single = measure_moments(features([[2], [0]]))
     expected = (2.25 + 6.25 + 6.25 + 25) / (4 * 2**2)
-    assert float(losses.style_sum(measure(CANVAS), single)) == pytest.approx(expected, rel=1e-12)
+    assert float(losses.style_sum(measure_moments(CANVAS), single)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_relative_style_is_a_share_of_the_paintings_gram_matrix() -> None:
     # |G - A|^2 / 2^2 over |A|^2 / 2^2
-    assert float(losses.style_gram(measure(CANVAS), measure(PAINTING))) == pytest.approx(147 / 2, rel=1e-12)
-    scaled = losses.style_gram(measure(3 * CANVAS), measure(3 * PAINTING))
+    assert float(losses.style_gram(measure_moments(CANVAS), measure_moments(PAINTING))) == pytest.approx(
+        147 / 2, rel=1e-12
+    )
+    scaled = losses.style_gram(measure_moments(3 * CANVAS), measure_moments(3 * PAINTING))
     assert float(scaled) == pytest.approx(147 / 2, rel=1e-12)
 
 
 def test_mean_style_counts_a_deep_tap_less() -> None:
     # sum (G - A)^2 = 147 over raw sums, (147 / 2^2) / 2^4 for two channels and two positions
-    assert float(losses.style_mean(measure(CANVAS), measure(PAINTING))) == pytest.approx(147 / 2**2 / 2**4, rel=1e-12)
+    assert float(losses.style_mean(measure_moments(CANVAS), measure_moments(PAINTING))) == pytest.approx(
+        147 / 2**2 / 2**4, rel=1e-12
+    )
 
 
 def test_covariance_style_is_a_share_of_the_paintings_covariance() -> None:
     # K = [[2.5, 2.5], [2.5, 5]] - (1.5, 2) (1.5, 2)^T = [[.25, -.5], [-.5, 1]]; D = [[.25, -.25], [-.25, .25]]
     expected = (0.25**2 * 2 + 0.75**2) / (4 * 0.25**2)
-    assert float(losses.style_covariance(measure(CANVAS), measure(PAINTING))) == pytest.approx(expected, rel=1e-9)
-    shifted = losses.style_covariance(measure(CANVAS + 1), measure(PAINTING))
+    assert float(losses.style_covariance(measure_moments(CANVAS), measure_moments(PAINTING))) == pytest.approx(
+        expected, rel=1e-9
+    )
+    shifted = losses.style_covariance(measure_moments(CANVAS + 1), measure_moments(PAINTING))
     assert float(shifted) == pytest.approx(expected, rel=1e-9)
 
 
 def test_means_and_deviations_as_a_share_of_the_paintings_energy() -> None:
     # Means 1.5, 2 against .5, .5; deviations .5, 1 against .5, .5; the painting's energy is 1.
-    found = losses.style_mean_std(measure(CANVAS), measure(PAINTING))
+    found = losses.style_mean_std(measure_moments(CANVAS), measure_moments(PAINTING))
     assert float(found) == pytest.approx(1 + 2.25 + 0 + 0.25, rel=1e-9)
 
 
 def test_deviations_see_no_correlation_and_covariances_no_mean() -> None:
     straight, across = features([[1, -1, 1, -1], [1, -1, 1, -1]]), features([[1, -1, 1, -1], [1, -1, -1, 1]])
-    assert float(losses.style_mean_std(measure(straight), measure(across))) == pytest.approx(0, abs=1e-12)
-    assert float(losses.style_covariance(measure(straight), measure(across))) == pytest.approx(1)
+    assert float(losses.style_mean_std(measure_moments(straight), measure_moments(across))) == pytest.approx(
+        0, abs=1e-12
+    )
+    assert float(losses.style_covariance(measure_moments(straight), measure_moments(across))) == pytest.approx(1)
 
 
 def test_the_channels_mean_of_wasserstein_worked_out_by_hand() -> None:
@@ -175,7 +185,7 @@ def test_the_channels_mean_of_wasserstein_worked_out_by_hand() -> None:
 @given(st.floats(-3, 3))
 def test_a_shift_of_moments_is_a_shift_of_features(shift: float) -> None:
     canvas = draw(1, 3, 4, 5)
-    found, expected = measure(canvas).shifted(shift), measure(canvas + shift)
+    found, expected = measure_moments(canvas).shifted(shift), measure_moments(canvas + shift)
     torch.testing.assert_close(found.outer, expected.outer)
     torch.testing.assert_close(found.total, expected.total)
     assert found.count == expected.count
@@ -205,18 +215,20 @@ def test_the_deviation_squares_to_the_covariance_and_is_computed_once() -> None:
     factor = draw(6, 4)
     singular = factor @ factor.T  # two eigenvalues are 0
     moments = gaussian(torch.zeros(6, dtype=singular.dtype), singular)
-    root = moments.deviation
+    root = moments.covariance_sqrt
     torch.testing.assert_close(root, root.T)
     torch.testing.assert_close(root @ root, singular)
-    assert moments.deviation is root
+    assert moments.covariance_sqrt is root
 
 
 @pytest.mark.parametrize("style", STYLES)
 def test_a_style_is_no_distance_from_itself_at_any_size_but_some_from_another(style: StyleLoss) -> None:
     painting, other = draw(1, 3, 6, 5), draw(1, 3, 6, 5, seed=1) + 1
-    assert float(style(measure(painting), measure(painting))) == pytest.approx(0, abs=1e-9)
-    assert float(style(measure(painting.tile(1, 1, 2, 3)), measure(painting))) == pytest.approx(0, abs=1e-9)
-    assert float(style(measure(other), measure(painting))) > 0.1 / SMALL.get(style, 1)
+    assert float(style(measure_moments(painting), measure_moments(painting))) == pytest.approx(0, abs=1e-9)
+    assert float(style(measure_moments(painting.tile(1, 1, 2, 3)), measure_moments(painting))) == pytest.approx(
+        0, abs=1e-9
+    )
+    assert float(style(measure_moments(other), measure_moments(painting))) > 0.1 / SMALL.get(style, 1)
 
 
 def test_wasserstein_sees_a_faint_channel_beside_a_strong_one() -> None:
@@ -231,7 +243,7 @@ def test_wasserstein_sees_a_faint_channel_beside_a_strong_one() -> None:
 def test_a_style_of_fewer_positions_than_channels_has_a_finite_gradient(style: StyleLoss) -> None:
     canvas = draw(1, 8, 1, 3).float().requires_grad_()
     painting = torch.zeros(1, 8, 2, 2)
-    style(measure(canvas), measure(painting + draw(1, 8, 1, 1).float())).backward()
+    style(measure_moments(canvas), measure_moments(painting + draw(1, 8, 1, 1).float())).backward()
     assert canvas.grad is not None
     assert bool(canvas.grad.isfinite().all())
     assert bool(canvas.grad.any())
@@ -240,10 +252,10 @@ def test_a_style_of_fewer_positions_than_channels_has_a_finite_gradient(style: S
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("colour", [1.0, 0.0], ids=["flat", "nothing"])
 def test_a_flat_painting_has_a_finite_loss_and_gradient(style: StyleLoss, colour: float) -> None:
-    painting = measure(torch.full((1, 8, 4, 4), colour))
+    painting = measure_moments(torch.full((1, 8, 4, 4), colour))
     for canvas in (draw(1, 8, 4, 4).float(), torch.full((1, 8, 4, 4), 0.9)):
         canvas.requires_grad_()
-        loss = style(measure(canvas), painting)
+        loss = style(measure_moments(canvas), painting)
         loss.backward()
         assert 0 < float(loss.detach()) < 1e3
         assert canvas.grad is not None
@@ -265,8 +277,8 @@ def test_gradients_of_contents(mask: Tensor | None) -> None:
 @pytest.mark.parametrize("mask", [None, MASK[..., :1].tile(1, 1, 2, 5)], ids=["whole", "masked"])
 @pytest.mark.parametrize("style", STYLES)
 def test_gradients_of_styles_through_their_moments(style: StyleLoss, mask: Tensor | None) -> None:
-    canvas, painting = draw(1, 3, 4, 5).requires_grad_(), measure(draw(1, 3, 5, 6, seed=1))
-    assert gradcheck(lambda x: style(measure(x, mask), painting), canvas)
+    canvas, painting = draw(1, 3, 4, 5).requires_grad_(), measure_moments(draw(1, 3, 5, 6, seed=1))
+    assert gradcheck(lambda x: style(measure_moments(x, mask), painting), canvas)
 
 
 def test_out_of_range_is_the_mean_squared_excess() -> None:

@@ -8,9 +8,9 @@ from conftest import make_network, make_picture
 from torch import Tensor
 
 from impasto.errors import PictureError, UsageError
-from impasto.pictures import files
-from impasto.pictures.files import Picture
-from impasto.pictures.masks import divide, propagate, read_mask, soften
+from impasto.images import files
+from impasto.images.files import Picture
+from impasto.images.masks import divide_canvas, propagate_mask, read_mask, soften_masks
 
 PHOTO = Picture(make_picture(40, 30), None, None)
 
@@ -21,7 +21,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_grey(name: str, grey: Tensor, alpha: Tensor | None = None) -> None:
-    files.write(grey.expand(1, 3, *grey.shape[-2:]), name, alpha=alpha)
+    files.write_image(grey.expand(1, 3, *grey.shape[-2:]), name, alpha=alpha)
 
 
 def columns(*values: float, height: int = 4) -> Tensor:
@@ -61,8 +61,8 @@ def test_what_is_no_mask_for_the_photo_is_refused(picture: Tensor, said: str) ->
 
 
 def test_a_missing_file_is_named_with_its_option() -> None:
-    with pytest.raises(PictureError, match=r"--keep-mask gone\.png does not exist"):
-        read_mask("gone.png", "--keep-mask", PHOTO, "photo")
+    with pytest.raises(PictureError, match=r"--preserve-mask gone\.png does not exist"):
+        read_mask("gone.png", "--preserve-mask", PHOTO, "photo")
 
 
 # Dividing and softening
@@ -70,7 +70,7 @@ def test_a_missing_file_is_named_with_its_option() -> None:
 
 def test_masks_share_where_they_meet_and_the_rest_is_what_they_leave() -> None:
     one, other = columns(1.0, 1.0, 0.4, 0.0), columns(0.0, 1.0, 0.2, 0.0)
-    first, rest, second = divide([one, None, other])
+    first, rest, second = divide_canvas([one, None, other])
     torch.testing.assert_close(first, columns(1.0, 0.5, 0.4, 0.0))
     torch.testing.assert_close(second, columns(0.0, 0.5, 0.2, 0.0))
     torch.testing.assert_close(rest, columns(0.0, 0.0, 0.4, 1.0))
@@ -79,7 +79,7 @@ def test_masks_share_where_they_meet_and_the_rest_is_what_they_leave() -> None:
 def test_soft_edges_sum_to_what_hard_ones_did() -> None:
     hard = torch.zeros(2, 1, 30, 400)
     hard[0, ..., :150], hard[1, ..., 150:] = 1, 1
-    soft = soften(hard)
+    soft = soften_masks(hard)
     torch.testing.assert_close(soft.sum(0), torch.ones(1, 30, 400))
     assert bool((soft[0, ..., :145] > 0.999).all())
     assert bool((soft[0, 0, 0].diff() <= 1e-6).all())
@@ -100,23 +100,25 @@ def test_soft_edges_sum_to_what_hard_ones_did() -> None:
 )
 def test_the_cells_of_a_region_counted_by_hand(how: str, expected: tuple[float, ...]) -> None:
     mask = columns(*[1.0] * 8, 0.3, 0.3, *[0.0] * 6, height=8)
-    torch.testing.assert_close(propagate(mask, None, how, 2, 2), columns(*expected))
-    rows = propagate(mask.mT.contiguous(), None, how, 2, 2)
+    torch.testing.assert_close(propagate_mask(mask, None, how, 2, 2), columns(*expected))
+    rows = propagate_mask(mask.mT.contiguous(), None, how, 2, 2)
     torch.testing.assert_close(rows.mT.contiguous(), columns(*expected))
 
 
 def test_where_no_cell_is_inside_they_count_by_their_own_pixels() -> None:
     narrow = columns(*[0.0] * 6, 1.0, 1.0, 1.0, *[0.0] * 7)
-    torch.testing.assert_close(propagate(narrow, None, "inside", 2, 2), propagate(narrow, None, "simple", 2, 2))
+    torch.testing.assert_close(
+        propagate_mask(narrow, None, "inside", 2, 2), propagate_mask(narrow, None, "simple", 2, 2)
+    )
 
 
 def test_what_is_not_visible_counts_nowhere() -> None:
     mask, visible = columns(*[1.0] * 8, *[0.0] * 8), columns(*[0.0] * 4, *[1.0] * 12)
     for how in ("simple", "inside", "all"):
-        cells = propagate(mask, visible, how, 2, 2)
+        cells = propagate_mask(mask, visible, how, 2, 2)
         assert not cells[..., :2].any()
         assert bool((cells[..., 2] == 1).all())
-    torch.testing.assert_close(propagate(None, visible, "inside", 2, 2), columns(0.0, 0.0, *[1.0] * 6, height=2))
+    torch.testing.assert_close(propagate_mask(None, visible, "inside", 2, 2), columns(0.0, 0.0, *[1.0] * 6, height=2))
 
 
 @pytest.mark.parametrize("tap", ["relu1_1", "relu2_2", "relu3_1"])
@@ -131,7 +133,9 @@ def test_cells_inside_see_nothing_else_and_all_who_see_it_are_counted(tap: str) 
         before, after = (network(rgb, [tap])[tap] for rgb in (picture, torch.where(where > 0, other, picture)))
         return (before - after).abs().amax(1, keepdim=True) > 1e-7
 
-    inside, every = (propagate(mask, None, how, network.stride[tap], network.reach[tap]) for how in ("inside", "all"))
+    inside, every = (
+        propagate_mask(mask, None, how, network.stride[tap], network.reach[tap]) for how in ("inside", "all")
+    )
     assert inside.shape == every.shape == changed(mask).shape
     assert inside.any()
     assert not (changed(1 - mask) & (inside > 0)).any()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from impasto.perception.moments import Moments, measure
+from impasto.network.moments import Moments, measure_moments
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -21,7 +21,7 @@ def assert_same(found: Moments, expected: Moments) -> None:
 
 
 def test_the_sums_of_a_planted_map() -> None:
-    moments = measure(torch.tensor([[[[1.0, 2.0]], [[3.0, 1.0]]]]))
+    moments = measure_moments(torch.tensor([[[[1.0, 2.0]], [[3.0, 1.0]]]]))
     assert moments.count.item() == 2
     assert moments.total.tolist() == [3, 4]
     assert moments.outer.tolist() == [[5, 5], [5, 10]]
@@ -33,7 +33,7 @@ def test_the_sums_of_a_planted_map() -> None:
 def test_the_covariance_is_numpys() -> None:
     features = draw(1, 4, 5, 6)
     expected = np.cov(features.flatten(2)[0].numpy(), bias=True)
-    np.testing.assert_allclose(measure(features).covariance.numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(measure_moments(features).covariance.numpy(), expected, rtol=1e-12)
 
 
 @given(
@@ -44,37 +44,41 @@ def test_the_covariance_is_numpys() -> None:
 )
 def test_parts_sum_to_the_whole(channels: int, height: int, widths: list[int], seed: int) -> None:
     whole = draw(1, channels, height, sum(widths), seed=seed)
-    first, *others = (measure(part) for part in whole.split(widths, dim=3))
-    assert_same(sum(others, start=first), measure(whole))
+    first, *others = (measure_moments(part) for part in whole.split(widths, dim=3))
+    assert_same(sum(others, start=first), measure_moments(whole))
 
 
 @given(chosen=st.lists(st.booleans(), min_size=12, max_size=12), seed=st.integers(0, 99))
 def test_a_mask_chooses_positions(chosen: list[bool], seed: int) -> None:
     features, choice = draw(1, 3, 3, 4, seed=seed), torch.tensor(chosen).view(3, 4)
-    assert_same(measure(features, choice[None, None].float()), measure(features[..., choice].unsqueeze(2)))
+    assert_same(
+        measure_moments(features, choice[None, None].float()), measure_moments(features[..., choice].unsqueeze(2))
+    )
 
 
 @given(weight=st.floats(0.125, 8))
 def test_a_soft_mask_is_a_scaled_part(weight: float) -> None:
     features = draw(1, 3, 2, 4)
     mask = torch.full((1, 1, 2, 4), weight, dtype=torch.float64)
-    assert_same(measure(features, mask), measure(features).scaled(weight))
-    torch.testing.assert_close(measure(features).scaled(weight).covariance, measure(features).covariance)
+    assert_same(measure_moments(features, mask), measure_moments(features).scaled(weight))
+    torch.testing.assert_close(
+        measure_moments(features).scaled(weight).covariance, measure_moments(features).covariance
+    )
 
 
 def test_sums_are_float32_at_least() -> None:
     features = torch.ones(1, 1, 65, 65, dtype=torch.bfloat16)  # bfloat16 itself rounds 4225 to 4224
-    for moments in (measure(features), measure(features, torch.ones(1, 1, 65, 65))):
+    for moments in (measure_moments(features), measure_moments(features, torch.ones(1, 1, 65, 65))):
         for value in (moments.count, moments.total, moments.outer):
             assert value.dtype is torch.float32
             assert value.item() == 4225
-    assert measure(features.double()).outer.dtype is torch.float64
+    assert measure_moments(features.double()).outer.dtype is torch.float64
 
 
 @pytest.mark.parametrize("mask", [None, torch.ones(1, 1, 2, 2)], ids=["whole", "masked"])
 def test_the_sums_carry_a_gradient(mask: Tensor | None) -> None:
     features = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]], requires_grad=True)
-    measure(features, mask).outer.sum().backward()
+    measure_moments(features, mask).outer.sum().backward()
     assert features.grad is not None
     assert features.grad.flatten().tolist() == [2, 4, 6, 8]
 
@@ -83,12 +87,12 @@ def test_a_mask_of_some_rows_and_one_of_none() -> None:
     features = draw(1, 3, 8, 6)
     mask = torch.zeros(1, 1, 8, 6, dtype=torch.float64)
     mask[..., 2:5, 1:4] = torch.rand(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    found = measure(features, mask)
+    found = measure_moments(features, mask)
     f, weights = features[0].flatten(1), mask.flatten()
     assert_same(found, Moments(weights.sum(), f @ weights, (f * weights) @ f.T))
-    nothing = measure(features, torch.zeros_like(mask))
+    nothing = measure_moments(features, torch.zeros_like(mask))
     assert not nothing.count
     assert not nothing.total.any()
     assert not nothing.outer.any()
-    half = measure(features.bfloat16(), torch.zeros(1, 1, 8, 6))
+    half = measure_moments(features.bfloat16(), torch.zeros(1, 1, 8, 6))
     assert not half.outer.any()

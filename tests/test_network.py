@@ -8,20 +8,20 @@ import torch
 from torch import Tensor
 
 from impasto.errors import UsageError
-from impasto.perception.moments import measure
-from impasto.perception.network import (
+from impasto.network.moments import measure_moments
+from impasto.network.vgg import (
     CAFFE,
     VGG16_DEPTHS,
     VGG19_DEPTHS,
     VGG_WIDTHS,
     Network,
-    Normalisation,
+    Normalization,
     Padding,
     Pooling,
     plan_layers,
 )
 
-PLAIN = Normalisation(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))  # the network sees the numbers themselves
+PLAIN = Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))  # the network sees the numbers themselves
 WIDTHS = (2, 2, 2, 2, 2)
 
 
@@ -37,7 +37,7 @@ def make_network(widths: tuple[int, ...] = WIDTHS, depths: tuple[int, ...] = VGG
 
 def plant(values: list[list[float]], **options: Any) -> Network:
     """Build one block with two convolutions, each 3x3 kernel being `values` on the first channel alone."""
-    network = Network((1,), (2,), normalisation=PLAIN, **options).double()
+    network = Network((1,), (2,), normalization=PLAIN, **options).double()
     with torch.no_grad():
         for conv in network.convs.values():
             conv.weight.zero_()
@@ -269,14 +269,14 @@ def test_a_map_of_a_single_cell_is_padded(padding: Padding) -> None:
 
 def test_a_network_lends_its_weights_to_one_of_another_padding() -> None:
     network = make_network(padding="circular")
-    other = network.padded("replicate")
-    assert other is network.padded("replicate")
-    assert network.padded("circular") is network
+    other = network.with_padding("replicate")
+    assert other is network.with_padding("replicate")
+    assert network.with_padding("circular") is network
     assert torch.equal(
         other(picture(8, 8), ["relu2_1"])["relu2_1"],
         make_network(padding="replicate")(picture(8, 8), ["relu2_1"])["relu2_1"],
     )
-    half = network.half().padded("replicate")
+    half = network.half().with_padding("replicate")
     assert half(picture(8, 8).half(), ["relu2_1"])["relu2_1"].dtype == torch.float16
 
 
@@ -296,7 +296,7 @@ def test_the_network_owns_its_normalisation() -> None:
 
 
 def test_caffe_input_is_blue_first_in_255_steps_from_the_mean() -> None:
-    network = Network((3,), (1,), normalisation=CAFFE)
+    network = Network((3,), (1,), normalization=CAFFE)
     with torch.no_grad():
         network.convs["conv1_1"].weight.zero_()
         network.convs["conv1_1"].weight[range(3), range(3), 1, 1] = 1.0
@@ -378,7 +378,7 @@ def test_a_rectifier_of_its_own_changes_neither_answers_nor_gradients() -> None:
 def test_the_picture_is_not_altered() -> None:
     seen = picture(16, 16)
     before = seen.clone()
-    make_network(normalisation=PLAIN)(seen, ["relu2_1"])
+    make_network(normalization=PLAIN)(seen, ["relu2_1"])
     assert torch.equal(seen, before)
 
 
@@ -425,11 +425,11 @@ def test_several_masks_at_a_tap_are_read_in_one_look() -> None:
     left = torch.zeros(1, 1, 8, 8)
     left[..., :5] = torch.rand(5)
     canvas = picture(16, 16).requires_grad_()
-    features, moments = network.look(canvas, ["relu2_1"], {"relu2_1": [left, None, 1 - left], "relu2_2": [left]})
+    features, moments = network.extract(canvas, ["relu2_1"], {"relu2_1": [left, None, 1 - left], "relu2_2": [left]})
     direct = network(canvas, ["relu2_1", "relu2_2"])
     torch.testing.assert_close(features["relu2_1"], direct["relu2_1"])
     masks = {"relu2_1": [left, None, 1 - left], "relu2_2": [left]}
-    expected = {tap: [measure(direct[tap], mask) for mask in its] for tap, its in masks.items()}
+    expected = {tap: [measure_moments(direct[tap], mask) for mask in its] for tap, its in masks.items()}
     losses = []
     for found in (moments, expected):
         weighed = [

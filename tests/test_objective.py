@@ -8,14 +8,14 @@ from conftest import make_network, make_objective, make_picture, make_settings
 from torch import Tensor
 from torch.nn import functional
 
+from impasto.images.masks import shrink_mask
+from impasto.network.moments import Moments, measure_moments
+from impasto.network.vgg import Network, plan_layers
 from impasto.painting import losses, variation
 from impasto.painting.objective import Objective
-from impasto.painting.regions import Region
-from impasto.painting.style import Source, capture_style
-from impasto.perception.moments import Moments, measure
-from impasto.perception.network import Network, plan_layers
-from impasto.pictures.masks import shrink_mask
-from impasto.settings import Settings
+from impasto.painting.style_regions import StyleRegion
+from impasto.painting.styles import StyleInput, capture_style
+from impasto.settings.model import Settings
 
 DOUBLE = torch.float64
 TAPS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")
@@ -70,7 +70,7 @@ def test_gatys2015_is_the_papers_loss_and_gradient() -> None:
         DOUBLE, pooling=settings.pooling, padding=settings.padding, keep_activation_size=settings.pooling_gain
     )
     canvas, photo, painting = (make_picture(40, 33, seed, DOUBLE) for seed in (1, 2, 3))
-    values, gradient = look(make_objective(network, settings, Source(photo), [Source(painting)]), canvas)
+    values, gradient = look(make_objective(network, settings, StyleInput(photo), [StyleInput(painting)]), canvas)
 
     canvas.requires_grad_()
     expected = paper_loss(network, canvas, photo, painting, settings.content_weight, settings.style_weight)
@@ -84,12 +84,15 @@ def test_the_terms_are_weighed_and_sum_to_the_total() -> None:
     canvas = make_picture(24, 20, 1, DOUBLE)
     taps = {"content_taps": {"relu2_1": 2.0, "relu3_1": 0.5}, "style_taps": {"relu1_1": 3.0, "relu2_2": 0.25}}
     settings = make_settings(content_weight=5.0, style_weight=7.0, tv_weight=11.0, **taps)
-    values, _ = look(make_objective(network, settings, Source(photo), [Source(painting)]), canvas)
+    values, _ = look(make_objective(network, settings, StyleInput(photo), [StyleInput(painting)]), canvas)
 
     ours, photos = (network(rgb, ["relu1_1", "relu2_1", "relu2_2", "relu3_1"]) for rgb in (canvas, photo))
     theirs = network(painting, ["relu1_1", "relu2_2"])
     content = {tap: share_lost(ours[tap], photos[tap]) for tap in ("relu2_1", "relu3_1")}
-    style = {tap: losses.style_gram(measure(ours[tap]), measure(theirs[tap])) for tap in ("relu1_1", "relu2_2")}
+    style = {
+        tap: losses.style_gram(measure_moments(ours[tap]), measure_moments(theirs[tap]))
+        for tap in ("relu1_1", "relu2_2")
+    }
     assert values["content"] == pytest.approx(5 * float(2 * content["relu2_1"] + 0.5 * content["relu3_1"]))
     assert values["style"] == pytest.approx(7 * float(3 * style["relu1_1"] + 0.25 * style["relu2_2"]))
     assert values["tv"] == pytest.approx(11 * float(variation.total_variation(canvas)))
@@ -97,7 +100,7 @@ def test_the_terms_are_weighed_and_sum_to_the_total() -> None:
 
 
 def test_total_variation_is_no_term_without_a_weight() -> None:
-    picture = Source(make_picture(16, 16))
+    picture = StyleInput(make_picture(16, 16))
     values, _ = look(make_objective(make_network(), make_settings(), picture, [picture]), picture.rgb)
     assert set(values) == {"content", "style", "total"}
 
@@ -106,7 +109,7 @@ def test_total_variation_is_no_term_without_a_weight() -> None:
 @pytest.mark.parametrize("content_loss", ["sum", "relative"])
 def test_the_gradient_is_of_the_total_and_fills_anew(style_loss: str, content_loss: str) -> None:
     settings = make_settings(style_loss=style_loss, content_loss=content_loss, tv_weight=1.0)
-    photo, painting = (Source(make_picture(20, 16, seed, DOUBLE)) for seed in (2, 3))
+    photo, painting = (StyleInput(make_picture(20, 16, seed, DOUBLE)) for seed in (2, 3))
     objective = make_objective(make_network(DOUBLE), settings, photo, [painting])
     canvas = make_picture(20, 16, 1, DOUBLE).requires_grad_()
     objective.backward(canvas)
@@ -120,7 +123,7 @@ def test_the_gradient_is_of_the_total_and_fills_anew(style_loss: str, content_lo
 
 
 def test_the_photo_itself_has_no_content_loss_and_the_painting_no_style_loss() -> None:
-    photo, painting = (Source(make_picture(24, 24, seed, DOUBLE)) for seed in (1, 2))
+    photo, painting = (StyleInput(make_picture(24, 24, seed, DOUBLE)) for seed in (1, 2))
     objective = make_objective(make_network(DOUBLE), make_settings(), photo, [painting])
     assert look(objective, photo.rgb)[0]["content"] == 0
     assert look(objective, photo.rgb)[0]["style"] > 0.01
@@ -129,7 +132,7 @@ def test_the_photo_itself_has_no_content_loss_and_the_painting_no_style_loss() -
 
 
 def test_a_canvas_is_evaluated_without_a_gradient() -> None:
-    photo, painting = (Source(make_picture(24, 24, seed)) for seed in (1, 2))
+    photo, painting = (StyleInput(make_picture(24, 24, seed)) for seed in (1, 2))
     objective = make_objective(make_network(), make_settings(tv_weight=1.0), photo, [painting])
     canvas = make_picture(24, 24, 3).requires_grad_()
     values = objective.evaluate(canvas)
@@ -142,7 +145,7 @@ def test_flat_pictures_weigh_with_bounds(style_loss: str) -> None:
     network, settings = make_network(padding="replicate"), make_settings(style_loss=style_loss)
     flat, varied = torch.full((1, 3, 20, 24), 0.5), make_picture(24, 20, 2)
     for photo, painting in ((flat, varied), (varied, flat), (flat, flat)):
-        values, gradient = look(make_objective(network, settings, Source(photo), [Source(painting)]), varied)
+        values, gradient = look(make_objective(network, settings, StyleInput(photo), [StyleInput(painting)]), varied)
         assert values["total"] < 1e5
         assert bool(gradient.isfinite().all())
 
@@ -155,7 +158,7 @@ def test_a_blend_mixes_the_gram_matrices() -> None:
     photo, canvas = make_picture(24, 20, 1, DOUBLE), make_picture(24, 20, 4, DOUBLE)
     first, second = make_picture(24, 20, 2, DOUBLE), make_picture(16, 32, 3, DOUBLE)
     objective = make_objective(
-        network, settings, Source(photo), [Source(first, share=0.25), Source(second, share=0.75)]
+        network, settings, StyleInput(photo), [StyleInput(first, weight=0.25), StyleInput(second, weight=0.75)]
     )
     found, _ = look(objective, canvas)
 
@@ -176,12 +179,12 @@ def assert_moments_close(found: Mapping[str, Moments], expected: Mapping[str, Mo
 
 
 def test_a_painting_blended_with_itself_or_with_nothing_is_the_painting() -> None:
-    network, settings, photo = make_network(), style_only(), Source(make_picture(16, 16))
+    network, settings, photo = make_network(), style_only(), StyleInput(make_picture(16, 16))
     painting, other = make_picture(20, 20, 2), make_picture(20, 20, 3)
-    alone = make_objective(network, settings, photo, [Source(painting)]).regions[0].style
+    alone = make_objective(network, settings, photo, [StyleInput(painting)]).regions[0].style
     for blend in (
-        [Source(painting, share=0.5), Source(painting, share=0.5)],
-        [Source(other, share=0.0), Source(painting, share=1.0)],
+        [StyleInput(painting, weight=0.5), StyleInput(painting, weight=0.5)],
+        [StyleInput(other, weight=0.0), StyleInput(painting, weight=1.0)],
     ):
         assert_moments_close(make_objective(network, settings, photo, blend).regions[0].style, alone)
 
@@ -196,10 +199,10 @@ def halves(stride: int) -> list[Tensor]:
     return [left, 1 - left]
 
 
-def make_regions(network: Network, taps: Mapping[str, float], shares: tuple[float, float]) -> list[Region]:
+def make_regions(network: Network, taps: Mapping[str, float], shares: tuple[float, float]) -> list[StyleRegion]:
     return [
-        Region(
-            capture_style(network, Source(make_picture(24, 24, 7 + number, DOUBLE)), list(taps)),
+        StyleRegion(
+            capture_style(network, StyleInput(make_picture(24, 24, 7 + number, DOUBLE)), list(taps)),
             {tap: halves(network.stride[tap])[number] for tap in taps},
             share,
         )
@@ -212,21 +215,21 @@ REGIONAL = {"content_taps": {"relu1_1": 1.0}, "style_taps": {"relu1_1": 1.0, "re
 
 def test_each_region_is_compared_with_its_own_style_by_its_share() -> None:
     network, settings = make_network(DOUBLE), style_only(style_loss="wasserstein", **REGIONAL)
-    photo, canvas = Source(make_picture(48, 16, 1, DOUBLE)), make_picture(48, 16, 2, DOUBLE)
+    photo, canvas = StyleInput(make_picture(48, 16, 1, DOUBLE)), make_picture(48, 16, 2, DOUBLE)
     regions = make_regions(network, REGIONAL["style_taps"], (0.25, 0.75))
     found = Objective(network, settings, photo, regions).evaluate(canvas)
 
     seen, expected = network(canvas, ["relu1_1", "relu2_1"]), 0.0
     for number, region in enumerate(regions):
         for tap, weight in REGIONAL["style_taps"].items():
-            ours = measure(seen[tap], halves(network.stride[tap])[number])
-            expected += region.share * weight * float(losses.style_wasserstein(ours, region.style[tap]))
+            ours = measure_moments(seen[tap], halves(network.stride[tap])[number])
+            expected += region.weight * weight * float(losses.style_wasserstein(ours, region.style[tap]))
     assert found["style"] == pytest.approx(expected, rel=1e-9)
 
 
 def test_a_region_without_a_share_is_no_term() -> None:
     network, settings = make_network(DOUBLE), style_only(**REGIONAL)
-    photo, canvas = Source(make_picture(48, 16, 1, DOUBLE)), make_picture(48, 16, 2, DOUBLE)
+    photo, canvas = StyleInput(make_picture(48, 16, 1, DOUBLE)), make_picture(48, 16, 2, DOUBLE)
     regions = make_regions(network, REGIONAL["style_taps"], (0.5, 0.0))
     both, one = (Objective(network, settings, photo, its) for its in (regions, regions[:1]))
     assert look(both, canvas)[0] == look(one, canvas)[0]
@@ -237,22 +240,24 @@ def test_the_sums_of_windows_add_up_to_those_of_the_canvas() -> None:
     network, settings = make_network(DOUBLE), make_settings(style_loss="wasserstein", **REGIONAL)
     photo, canvas = make_picture(48, 16, 1, DOUBLE), make_picture(48, 16, 2, DOUBLE)
     regions = make_regions(network, REGIONAL["style_taps"], (0.25, 0.75))
-    objective = Objective(network, settings, Source(photo), regions)
-    whole = objective.measure(canvas)
+    objective = Objective(network, settings, StyleInput(photo), regions)
+    whole = objective.measure_features(canvas)
     parts = []
     for mask in halves(1):  # each window sees all of the canvas, and counts its half
         inside = [
-            Region(region.style, {tap: region.masks[tap] * _shrunk(network, mask, tap) for tap in region.masks}, 1.0)
+            StyleRegion(
+                region.style, {tap: region.masks[tap] * _shrunk(network, mask, tap) for tap in region.masks}, 1.0
+            )
             for region in regions
             if region.masks
         ]
-        parts.append(Objective(network, settings, Source(photo, mask), inside).measure(canvas))
+        parts.append(Objective(network, settings, StyleInput(photo, mask), inside).measure_features(canvas))
     added = parts[0] + parts[1]
     for tap, distance in whole.content.items():
         torch.testing.assert_close(added.content[tap], distance)
     for its, own in zip(added.style, whole.style, strict=True):
         assert_moments_close(its, own)
-    torch.testing.assert_close(objective.compare(added), objective.compare(whole))
+    torch.testing.assert_close(objective.compare_features(added), objective.compare_features(whole))
 
 
 def _shrunk(network: Network, mask: Tensor, tap: str) -> Tensor:
@@ -284,19 +289,19 @@ SHALLOW = {"content_taps": {"relu2_1": 1.0}, "style_taps": {"relu1_1": 1.0, "rel
 @pytest.mark.parametrize("content_loss", ["sum", "relative"])
 def test_what_is_transparent_in_the_photo_has_no_effect(content_loss: str) -> None:
     network, settings = make_network(), make_settings(content_loss=content_loss, **SHALLOW)
-    photo, canvas, painting = make_picture(40, 16), make_picture(40, 16, 2), Source(make_picture(24, 24, 3))
-    objective = make_objective(network, settings, Source(photo, half(40, 16)), [painting])
+    photo, canvas, painting = make_picture(40, 16), make_picture(40, 16, 2), StyleInput(make_picture(24, 24, 3))
+    objective = make_objective(network, settings, StyleInput(photo, half(40, 16)), [painting])
     values, gradient = look(objective, canvas)
     assert not gradient[..., 28:].any()
     assert gradient[..., :20].any()
 
-    elsewhere = make_objective(network, settings, Source(beyond_reach(photo), half(40, 16)), [painting])
+    elsewhere = make_objective(network, settings, StyleInput(beyond_reach(photo), half(40, 16)), [painting])
     assert look(elsewhere, canvas)[0] == pytest.approx(values, rel=1e-6)
     repainted, its_gradient = look(objective, beyond_reach(canvas))
     assert repainted == pytest.approx(values, rel=1e-6)
     torch.testing.assert_close(its_gradient, gradient)
 
-    opaque = make_objective(network, settings, Source(photo), [painting])
+    opaque = make_objective(network, settings, StyleInput(photo), [painting])
     assert look(opaque, beyond_reach(canvas))[0] != pytest.approx(look(opaque, canvas)[0], rel=1e-3)
 
 
@@ -310,10 +315,10 @@ def test_a_cells_share_of_a_mask_counts_the_rim_that_pooling_crops() -> None:
 
 @pytest.mark.parametrize("number", [0, 1], ids=["photo", "painting"])
 def test_what_is_visible_in_the_cropped_rim_alone_is_seen(number: int) -> None:
-    sources = [Source(make_picture(27, 19, seed)) for seed in (1, 2)]
+    sources = [StyleInput(make_picture(27, 19, seed)) for seed in (1, 2)]
     rim = torch.zeros(1, 1, 19, 27)
     rim[..., 24:] = 1  # relu3_1 has cells of 4 x 4 pixels
-    sources[number] = Source(sources[number].rgb, rim)
+    sources[number] = StyleInput(sources[number].rgb, rim)
     values, gradient = look(
         make_objective(make_network(), make_settings(), sources[0], sources[1:]), make_picture(27, 19, 3)
     )
@@ -325,18 +330,18 @@ def test_what_is_visible_in_the_cropped_rim_alone_is_seen(number: int) -> None:
 def test_total_variation_leaves_out_the_transparent() -> None:
     settings = make_settings(content_weight=0.0, style_weight=0.0, tv_weight=1.0)
     picture = make_picture(24, 16)
-    objective = make_objective(make_network(), settings, Source(picture, half(24, 16)), [Source(picture)])
+    objective = make_objective(make_network(), settings, StyleInput(picture, half(24, 16)), [StyleInput(picture)])
     _, gradient = look(objective, picture)
     assert not gradient[..., 12:].any()
     assert gradient[..., :12].any()
 
 
 def test_what_is_transparent_in_a_painting_has_no_effect() -> None:
-    network, settings, photo = make_network(), style_only(**SHALLOW), Source(make_picture(16, 16))
+    network, settings, photo = make_network(), style_only(**SHALLOW), StyleInput(make_picture(16, 16))
     painting = make_picture(40, 24, 2)
 
     def style(rgb: Tensor, alpha: Tensor | None) -> dict[str, Moments]:
-        return make_objective(network, settings, photo, [Source(rgb, alpha)]).regions[0].style
+        return make_objective(network, settings, photo, [StyleInput(rgb, alpha)]).regions[0].style
 
     assert_moments_close(style(beyond_reach(painting), half(40, 24)), style(painting, half(40, 24)))
     with pytest.raises(AssertionError):
@@ -347,9 +352,9 @@ def test_an_opaque_alpha_changes_nothing() -> None:
     network, settings = make_network(DOUBLE), make_settings(tv_weight=1.0)
     photo, painting, canvas = (make_picture(24, 20, seed, DOUBLE) for seed in (1, 2, 3))
     ones = torch.ones(1, 1, 20, 24, dtype=DOUBLE)
-    plain, plain_gradient = look(make_objective(network, settings, Source(photo), [Source(painting)]), canvas)
+    plain, plain_gradient = look(make_objective(network, settings, StyleInput(photo), [StyleInput(painting)]), canvas)
     masked, masked_gradient = look(
-        make_objective(network, settings, Source(photo, ones), [Source(painting, ones)]), canvas
+        make_objective(network, settings, StyleInput(photo, ones), [StyleInput(painting, ones)]), canvas
     )
     assert masked == pytest.approx(plain, rel=1e-12)
     torch.testing.assert_close(masked_gradient, plain_gradient)
@@ -358,9 +363,9 @@ def test_an_opaque_alpha_changes_nothing() -> None:
 def test_a_bfloat16_network_sees_nearly_the_same_and_fills_a_float32_gradient() -> None:
     photo, painting, canvas = (make_picture(24, 20, seed) for seed in (1, 2, 3))
     settings = make_settings()
-    exact, slope = look(make_objective(make_network(), settings, Source(photo), [Source(painting)]), canvas)
+    exact, slope = look(make_objective(make_network(), settings, StyleInput(photo), [StyleInput(painting)]), canvas)
     rough, rough_slope = look(
-        make_objective(make_network(torch.bfloat16), settings, Source(photo), [Source(painting)]), canvas
+        make_objective(make_network(torch.bfloat16), settings, StyleInput(photo), [StyleInput(painting)]), canvas
     )
     assert rough == pytest.approx(exact, rel=0.05)
     assert rough_slope.dtype is torch.float32
@@ -371,6 +376,6 @@ def test_what_a_bfloat16_network_sees_is_compared_as_in_float32() -> None:
     network, settings = make_network(torch.bfloat16), content_only()
     photo, canvas = make_picture(24, 20, 1), make_picture(24, 20, 2)
     seen, target = (network(rgb, ["relu3_1"])["relu3_1"].float() for rgb in (canvas, photo))
-    found = make_objective(network, settings, Source(photo), [Source(photo)]).evaluate(canvas)["content"]
+    found = make_objective(network, settings, StyleInput(photo), [StyleInput(photo)]).evaluate(canvas)["content"]
     # Differences are rounded once more, their squares and sums are not.
     assert found == pytest.approx(float(share_lost(seen, target)), rel=1e-3)

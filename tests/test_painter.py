@@ -12,27 +12,27 @@ from conftest import make_network, make_objective, make_picture, make_settings
 from torch import Tensor
 
 from impasto.errors import DivergedError, UsageError
+from impasto.images.sizes import resize
+from impasto.network.vgg import Network
 from impasto.painting import painter as painter_module
-from impasto.painting import style as style_module
+from impasto.painting import styles as style_module
 from impasto.painting.adam import Adam
 from impasto.painting.lbfgs import LBFGS
 from impasto.painting.objective import Objective
-from impasto.painting.painter import Average, Painter, Step
-from impasto.painting.style import Palette, Source, Style, capture_style
-from impasto.perception.network import Network
-from impasto.pictures.sizes import resize
+from impasto.painting.painter import CanvasAverage, Painter, Step
+from impasto.painting.styles import Style, StyleCache, StyleInput, capture_style
 
 PHOTO, PAINTING = make_picture(40, 32, 1), make_picture(36, 36, 2)
 NETWORK = make_network()
 
 
 def make_painter(
-    photo: Tensor | Source = PHOTO,
-    paintings: Sequence[Tensor | Source] = (PAINTING,),
+    photo: Tensor | StyleInput = PHOTO,
+    paintings: Sequence[Tensor | StyleInput] = (PAINTING,),
     begin: Tensor | None = None,
     **chosen: Any,
 ) -> Painter:
-    sources = [item if isinstance(item, Source) else Source(item) for item in (photo, *paintings)]
+    sources = [item if isinstance(item, StyleInput) else StyleInput(item) for item in (photo, *paintings)]
     return Painter(NETWORK, make_settings(**chosen), sources[0], sources[1:], begin)
 
 
@@ -52,7 +52,7 @@ def first_canvas(*arguments: Any, **chosen: Any) -> Tensor:
 
 def test_steps_are_plain_numbers_up_the_ladder() -> None:
     painter = make_painter(start_size=20, steps=3, later_steps=2)
-    assert painter.total == 5
+    assert painter.total_steps == 5
     steps = list(painter)
     assert [(step.scale, step.step, step.width, step.height) for step in steps] == [
         (1, 1, 20, 16),
@@ -77,7 +77,7 @@ def test_the_ladder_starts_where_the_deepest_tap_has_a_cell() -> None:
     for tap, sizes in (("relu4_1", [(20, 10), (40, 20)]), ("relu5_1", [(40, 20)])):
         painter = make_painter(photo, start_size=16, steps=1, later_steps=1, style_taps={tap: 1.0})
         assert [(step.width, step.height) for step in painter] == sizes
-        assert painter.total == len(sizes)
+        assert painter.total_steps == len(sizes)
 
 
 def test_the_losses_are_those_of_the_picture() -> None:
@@ -85,7 +85,7 @@ def test_the_losses_are_those_of_the_picture() -> None:
     for step in painter:
         canvas = painter.picture().requires_grad_()
         objective = make_objective(
-            NETWORK, painter.settings, Source(PHOTO), [Source(resize(PAINTING, 40, 40).clamp(0, 1))]
+            NETWORK, painter.settings, StyleInput(PHOTO), [StyleInput(resize(PAINTING, 40, 40).clamp(0, 1))]
         )
         assert objective.backward(canvas) == pytest.approx(step.losses, rel=1e-3)
 
@@ -152,7 +152,7 @@ def test_to_stop_is_not_to_ask_for_the_next_step(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_average_of_canvases_is_unbiased() -> None:
-    average = Average(0.5)
+    average = CanvasAverage(0.5)
     for value in (1.0, 4.0, 10.0):
         average.update(torch.tensor([value]))
     # weights 1/4, 1/2, 1 over their sum
@@ -164,7 +164,7 @@ def test_the_picture_is_the_average_of_the_last_scale() -> None:
     plain = make_painter(average=0.0)
     for _ in plain:
         canvases.append(plain.picture())
-    expected = Average(0.9)
+    expected = CanvasAverage(0.9)
     for canvas in canvases:
         expected.update(canvas)
     torch.testing.assert_close(paint(average=0.9), expected.value)
@@ -209,7 +209,11 @@ def test_the_canvas_starts_as_the_middle_of_the_painting_or_of_any_picture(init:
 
 
 def test_the_canvas_starts_as_the_first_painting_that_has_a_share() -> None:
-    sources = [Source(make_picture(40, 32, 5), share=0.0), Source(make_picture(40, 32, 6)), Source(PAINTING)]
+    sources = [
+        StyleInput(make_picture(40, 32, 5), weight=0.0),
+        StyleInput(make_picture(40, 32, 6)),
+        StyleInput(PAINTING),
+    ]
     torch.testing.assert_close(first_canvas(PHOTO, sources, init="painting"), sources[1].rgb)
 
 
@@ -217,7 +221,7 @@ def test_what_is_transparent_in_the_painting_is_its_mean_visible_colour_in_the_c
     painting, alpha = make_picture(40, 32, 5), torch.ones(1, 1, 32, 40)
     alpha[..., 10:], alpha[..., 5:10] = 0, 0.5
     mean = (painting[..., :5].sum((2, 3)) + painting[..., 5:10].sum((2, 3)) / 2)[..., None, None] / (32 * 7.5)
-    begun = first_canvas(PHOTO, [Source(painting, alpha)], init="painting")
+    begun = first_canvas(PHOTO, [StyleInput(painting, alpha)], init="painting")
     torch.testing.assert_close(begun[..., :5], painting[..., :5])
     torch.testing.assert_close(begun[..., 5:10], (painting[..., 5:10] + mean) / 2)
     torch.testing.assert_close(begun[..., 10:], mean.expand(1, 3, 32, 30))
@@ -242,10 +246,10 @@ def test_a_beginning_that_was_not_given_is_missed() -> None:
 def test_paintings_keep_their_aspect_at_their_size_beside_the_canvas(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, int]] = []
 
-    class Watched(Palette):
-        def ask(self, network: Network, painting: Source, width: int, height: int, *rest: Any) -> Style:
+    class Watched(StyleCache):
+        def ask(self, network: Network, painting: StyleInput, width: int, height: int, *rest: Any) -> Style:
             asked.append((width, height))
-            return super().ask(network, painting, width, height, *rest)
+            return super().get(network, painting, width, height, *rest)
 
     monkeypatch.setattr(painter_module, "Palette", Watched)
     paintings = [make_picture(60, 30, 1), make_picture(10, 20, 2)]
@@ -256,24 +260,24 @@ def test_paintings_keep_their_aspect_at_their_size_beside_the_canvas(monkeypatch
 
 def test_only_the_proportions_of_shares_count() -> None:
     one, four = (
-        paint(PHOTO, [Source(PAINTING, share=0.5 * whole), Source(PHOTO, share=1.5 * whole)], steps=3)
+        paint(PHOTO, [StyleInput(PAINTING, weight=0.5 * whole), StyleInput(PHOTO, weight=1.5 * whole)], steps=3)
         for whole in (1.0, 4.0)
     )
     assert torch.equal(one, four)
 
 
 def test_paintings_are_looked_at_once_for_a_palette(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[Source] = []
+    looks: list[StyleInput] = []
 
-    def watched(network: Network, painting: Source, *rest: Any) -> Style:
+    def watched(network: Network, painting: StyleInput, *rest: Any) -> Style:
         looks.append(painting)
         return capture_style(network, painting, *rest)
 
     monkeypatch.setattr(style_module, "capture_style", watched)
-    palette, pictures = Palette(), []
+    palette, pictures = StyleCache(), []
     for share in (0.5, 0.5, 0.9):
-        sources = [Source(PAINTING, share=share), Source(PHOTO.flip(3), share=1 - share)]
-        painter = Painter(NETWORK, make_settings(start_size=20), Source(PHOTO), sources, palette=palette)
+        sources = [StyleInput(PAINTING, weight=share), StyleInput(PHOTO.flip(3), weight=1 - share)]
+        painter = Painter(NETWORK, make_settings(start_size=20), StyleInput(PHOTO), sources, style_cache=palette)
         for _ in painter:
             pass
         pictures.append(painter.picture())
@@ -286,7 +290,7 @@ def test_shares_decide_which_painting_the_picture_takes_after() -> None:
     dark, light = (0.2 * make_picture(36, 36, 3), 0.8 + 0.2 * make_picture(36, 36, 4))
     chosen = {"content_weight": 0.0, "style_taps": {"relu1_1": 1.0}, "steps": 30, "learning_rate": 0.05}
     brightness = [
-        float(paint(PHOTO, [Source(dark, share=first), Source(light, share=second)], **chosen).mean())
+        float(paint(PHOTO, [StyleInput(dark, weight=first), StyleInput(light, weight=second)], **chosen).mean())
         for first, second in ((1, 0), (3, 1), (1, 3), (0, 1))
     ]
     assert brightness == sorted(brightness)
@@ -314,8 +318,8 @@ def test_a_painting_too_small_for_the_deepest_tap_is_refused() -> None:
 
 @pytest.mark.parametrize(("hidden", "name"), [(0, "photo"), (1, "painting 1"), (2, "painting 2")])
 def test_a_wholly_transparent_picture_is_refused(hidden: int, name: str) -> None:
-    sources = [Source(picture, torch.ones_like(picture[:, :1])) for picture in (PHOTO, PAINTING, PAINTING)]
-    sources[hidden] = Source(sources[hidden].rgb, torch.zeros_like(sources[hidden].rgb[:, :1]))
+    sources = [StyleInput(picture, torch.ones_like(picture[:, :1])) for picture in (PHOTO, PAINTING, PAINTING)]
+    sources[hidden] = StyleInput(sources[hidden].rgb, torch.zeros_like(sources[hidden].rgb[:, :1]))
     with pytest.raises(UsageError, match=f"The {name} is wholly transparent"):
         make_painter(sources[0], sources[1:])
 
@@ -329,7 +333,7 @@ def test_the_transparent_is_never_painted(optimizer: str, init: str, average: fl
     alpha[..., 22:] = 0
     alpha[..., 20:22] = 0.5
     chosen = {"optimizer": optimizer, "init": init, "average": average, "start_size": 40 // scales, "tv_weight": 1.0}
-    picture = paint(Source(PHOTO, alpha), [PAINTING], **chosen)
+    picture = paint(StyleInput(PHOTO, alpha), [PAINTING], **chosen)
     hidden = (alpha == 0).expand_as(PHOTO)
     assert torch.equal(picture[hidden], PHOTO[hidden])
     assert float((picture - PHOTO)[~hidden].abs().mean()) > 0.01
@@ -347,7 +351,7 @@ def test_the_optimiser_never_hears_of_the_transparent(monkeypatch: pytest.Monkey
     monkeypatch.setattr(optimizer, "step", overheard)
     alpha = torch.ones(1, 1, 32, 40)
     alpha[..., 20:] = 0
-    paint(Source(PHOTO, alpha), [PAINTING], optimizer=optimizer.__name__.lower())
+    paint(StyleInput(PHOTO, alpha), [PAINTING], optimizer=optimizer.__name__.lower())
     assert heard
     for gradient in heard:
         assert not gradient[..., 20:].any()
@@ -469,7 +473,7 @@ def test_one_that_diverges_after_every_return_fails_too(monkeypatch: pytest.Monk
     painter = make_painter(steps=100)
     with pytest.raises(DivergedError):
         list(painter)
-    assert len(painter.notes) == painter_module.RECOVERIES
+    assert len(painter.notes) == painter_module.MAX_RECOVERIES
 
 
 @pytest.mark.parametrize(
@@ -522,7 +526,7 @@ def test_notes_and_the_failure_say_what_was_wrong(monkeypatch: pytest.MonkeyPatc
     painter = make_painter()
     with pytest.raises(DivergedError, match=said[1:].removesuffix(": back")):
         list(painter)
-    assert len(painter.notes) == painter_module.RECOVERIES
+    assert len(painter.notes) == painter_module.MAX_RECOVERIES
     for note in painter.notes:
         assert re.match(said, note)
 

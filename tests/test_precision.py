@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 import impasto
-from impasto.painting.style import Source
-from impasto.perception.moments import measure
-from impasto.perception.network import Network
-from impasto.perception.weights import load
+from impasto.network.moments import measure_moments
+from impasto.network.registry import load_network
+from impasto.network.vgg import Network
+from impasto.painting.styles import StyleInput
 
 SHARED = Path(__file__).parents[2] / "shared"
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -38,9 +38,9 @@ def see(network: Network, picture: Image.Image | Path) -> dict[str, Tensor]:
 
 def judge(picture: Image.Image) -> tuple[float, float]:
     """Return mean relative Gram error and relative content distance, by the embedded network in float32."""
-    network = load("slim", cut="relu5_1", pooling="max", padding="reflect")
+    network = load_network("slim", cut="relu5_1", pooling="max", padding="reflect")
     ours, photo, painting = (see(network, of) for of in (picture, PHOTO, PAINTING))
-    grams = [[measure(of[tap]).second_moment for tap in STYLE_TAPS] for of in (ours, painting)]
+    grams = [[measure_moments(of[tap]).second_moment for tap in STYLE_TAPS] for of in (ours, painting)]
     style = [float((a - b).norm() / b.norm()) for a, b in zip(*grams, strict=True)]
     target = photo["relu4_1"]
     content = (ours["relu4_1"] - target).norm() / (target - target.mean((2, 3), keepdim=True)).norm()
@@ -85,7 +85,7 @@ def test_cuda_finds_the_losses_and_the_gradient_of_the_processor(style_loss: str
         network = make_network().float().to(device, memory_format=torch.channels_last)
         photo, painting, canvas = (make_picture(48, 40, seed).float().to(device) for seed in (1, 2, 3))
         objective = make_objective(
-            network, make_settings(style_loss={style_loss: 1.0}), Source(photo), [Source(painting)]
+            network, make_settings(style_loss={style_loss: 1.0}), StyleInput(photo), [StyleInput(painting)]
         )
         canvas.requires_grad_()
         losses = objective.backward(canvas)

@@ -21,12 +21,12 @@ from programs import (
 from torch import Tensor
 
 import impasto
+from impasto.images import files
+from impasto.network.vgg import CAFFE, IMAGENET, Network, rescale_normalization
 from impasto.painting.painter import Painter
-from impasto.painting.style import Source
-from impasto.perception.network import CAFFE, IMAGENET, Network, rescale
-from impasto.pictures import files
-from impasto.presets import PRESETS
-from impasto.settings import Settings
+from impasto.painting.styles import StyleInput
+from impasto.settings.model import Settings
+from impasto.settings.presets import PRESETS
 
 DOUBLE = torch.float64
 OURS = {"default", "draft", "fine"}
@@ -40,9 +40,9 @@ def build(settings: Settings) -> Network:
     trained = IMAGENET if settings.preset in ON_TORCHVISION else CAFFE
     return make_network(
         DOUBLE,
-        normalisation=rescale(trained, settings.input_scaling),
+        normalization=rescale_normalization(trained, settings.input_scaling),
         pooling=settings.pooling,
-        rounding=settings.pooling_rounding,
+        rounding=settings.pooling_ceil_mode,
         padding=settings.padding,
         keep_activation_size=settings.pooling_gain,
     )
@@ -56,7 +56,7 @@ def compare(settings: Settings, program: Program, *, rel: float = 1e-9) -> None:
     # The programs that take raw sums for Gram matrices have paintings of the photo's size.
     pictures = SAME if settings.preset in ("gatys2015", "gatys2016", "neural-style-tf") else LARGER
     network = build(settings)
-    objective = make_objective(network, settings, Source(pictures.photo), [Source(pictures.painting)])
+    objective = make_objective(network, settings, StyleInput(pictures.photo), [StyleInput(pictures.painting)])
     canvas = CANVAS.clone().requires_grad_()
     values = objective.backward(canvas)
 
@@ -113,7 +113,7 @@ def walk(preset: str, count: int, **chosen: Any) -> tuple[list[float], Tensor]:
     side = {"shortest": HEIGHT, "height": HEIGHT, "area": round((WIDTH * HEIGHT) ** 0.5)}
     settings = Settings(preset=preset, network="its_own.pth", init="canvas.png", steps=count, **chosen)
     settings = settings.model_copy(update={"size": side.get(settings.fit, WIDTH), "start_size": 32768, "average": 0.0})
-    painter = Painter(build(settings), settings, Source(PHOTO), [Source(SAME.painting)], CANVAS)
+    painter = Painter(build(settings), settings, StyleInput(PHOTO), [StyleInput(SAME.painting)], CANVAS)
     losses = []
     for step in painter:
         assert (step.width, step.height) == (WIDTH, HEIGHT)
@@ -184,7 +184,7 @@ def test_of_a_line_search_the_first_direction_is_reproduced_and_not_how_far() ->
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_each_paints_with_the_embedded_network(preset: str) -> None:
-    photo, painting = (files.to_image(make_picture(50, 40, seed)) for seed in (1, 2))
+    photo, painting = (files.to_pil(make_picture(50, 40, seed)) for seed in (1, 2))
     run = impasto.start(photo, painting, preset=preset, size=48, steps=12)
     losses = [step.losses["total"] for step in run]
     assert min(losses) < losses[0]
@@ -210,14 +210,14 @@ def test_each_program_measures_size_in_its_own_way(
     preset: str, photo: tuple[int, int], expected: tuple[int, int]
 ) -> None:
     settings = Settings(preset=preset, network="its_own.pth")
-    picture = Source(torch.zeros(1, 3, photo[1], photo[0]))
+    picture = StyleInput(torch.zeros(1, 3, photo[1], photo[0]))
     assert Painter(make_network(), settings, picture, [picture]).sizes == [expected]
 
 
 def test_style_transfer_pytorch_climbs_from_128_pixels() -> None:
-    picture = Source(torch.zeros(1, 3, 90, 120))
+    picture = StyleInput(torch.zeros(1, 3, 90, 120))
     painter = Painter(
         make_network(), Settings(network="its_own.pth", preset="style-transfer-pytorch"), picture, [picture]
     )
     assert [max(size) for size in painter.sizes] == [128, 181, 256, 362, 512]
-    assert painter.total == 1000 + 4 * 500
+    assert painter.total_steps == 1000 + 4 * 500

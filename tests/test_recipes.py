@@ -10,14 +10,14 @@ import pytest
 import tomli_w
 
 from impasto.errors import PictureError, RecipeError, UsageError
-from impasto.perception import weights
-from impasto.recipes.inputs import Found, find, weigh
-from impasto.recipes.recipe import Ingredient, Recipe, Result, Workshop, parse_recipe, plain_name
-from impasto.recipes.storage import check_recipe_file, read_recipe, write_recipe
-from impasto.recipes.words import command, describe, differences
-from impasto.settings import Settings
+from impasto.network import registry
+from impasto.recipes.files import check_recipe_file, read_recipe, write_recipe
+from impasto.recipes.locate import LocatedFiles, fingerprint_file, locate_files
+from impasto.recipes.recipe import Environment, FileRef, Recipe, RecipeResult, parse_recipe, plain_name
+from impasto.recipes.text import describe_recipe, format_command, list_differences
+from impasto.settings.model import Settings
 
-WORKSHOP = Workshop(
+WORKSHOP = Environment(
     impasto="0.1.0",
     torch="2.13.0",
     python="3.12.1",
@@ -26,18 +26,20 @@ WORKSHOP = Workshop(
     precision="float32",
     threads=2,
 )
-RESULT = Result(width=64, height=48, bits=16, quality=90, step=3, steps=3, losses={"content": 0.1, "total": 1 / 3})
+RESULT = RecipeResult(
+    width=64, height=48, bits=16, quality=90, step=3, steps=3, losses={"content": 0.1, "total": 1 / 3}
+)
 
 
-def ingredient(name: str, digit: str) -> Ingredient:
-    return Ingredient(name=name, bytes=10, sha256=digit * 64)
+def ingredient(name: str, digit: str) -> FileRef:
+    return FileRef(name=name, bytes=10, sha256=digit * 64)
 
 
 def make_recipe(**chosen: Any) -> Recipe:
     parts: dict[str, Any] = {
         "photo": ingredient("photo.jpg", "1"),
         "paintings": (ingredient("night.jpg", "2"), ingredient("wave.jpg", "3")),
-        "network": Ingredient(name="slim", sha256=weights.digest("slim")),
+        "network": FileRef(name="slim", sha256=registry.get_digest("slim")),
         "settings": Settings(size=64, style_blend=(2, 1), style_taps="relu1_1:0.1234567890123"),
         "given": ("size", "style_blend", "style_taps"),
         "overridden": {"size": 32},
@@ -49,7 +51,7 @@ def make_recipe(**chosen: Any) -> Recipe:
 
 def planted(**changes: Any) -> dict[str, Any]:
     """A recipe's plain data; `photo__name=x` changes what is deeper."""
-    data = make_recipe().dump()
+    data = make_recipe().to_dict()
     for place, value in changes.items():
         *path, last = place.split("__")
         inner = data
@@ -71,7 +73,7 @@ def refusal(data: Any) -> str:
 
 
 @pytest.mark.parametrize("suffix", [".toml", ".json"])
-@pytest.mark.parametrize("recipe", [make_recipe(), make_recipe(photo=Ingredient(), result=None, overridden={})])
+@pytest.mark.parametrize("recipe", [make_recipe(), make_recipe(photo=FileRef(), result=None, overridden={})])
 def test_a_recipe_file_gives_back_what_was_written(tmp_path, suffix, recipe):
     path = write_recipe(recipe, tmp_path / f"recipe{suffix}")
     again = read_recipe(path)
@@ -107,7 +109,7 @@ def test_names_have_no_folders_and_can_be_printed():
 
 
 def weigh_name(path: str) -> str:
-    return Ingredient(name=plain_name(path), bytes=1, sha256="0" * 64).model_dump_json()
+    return FileRef(name=plain_name(path), bytes=1, sha256="0" * 64).model_dump_json()
 
 
 # Strangers' recipes
@@ -212,16 +214,20 @@ class Shelf:
         for name in ("photo.jpg", "one.jpg", "other.jpg", "tiny.safetensors", "begun.png"):
             (folder / name).write_bytes(f"this is {name:<20}".encode())
         self.recipe = make_recipe(
-            photo=weigh(folder / "photo.jpg"),
-            paintings=(weigh(folder / "one.jpg"), weigh(folder / "other.jpg"), weigh(folder / "one.jpg")),
-            network=weigh(folder / "tiny.safetensors"),
-            init=weigh(folder / "begun.png"),
+            photo=fingerprint_file(folder / "photo.jpg"),
+            paintings=(
+                fingerprint_file(folder / "one.jpg"),
+                fingerprint_file(folder / "other.jpg"),
+                fingerprint_file(folder / "one.jpg"),
+            ),
+            network=fingerprint_file(folder / "tiny.safetensors"),
+            init=fingerprint_file(folder / "begun.png"),
             settings=Settings(network="tiny.safetensors", init="begun.png", size=64, preset="gatys2015"),
             given=("preset", "size", "init", "network"),
         )
 
-    def find(self, *beside: Path, **chosen: Any) -> Found:
-        return find(self.recipe, beside=beside or [self.folder], **chosen)
+    def find(self, *beside: Path, **chosen: Any) -> LocatedFiles:
+        return locate_files(self.recipe, folders=beside or [self.folder], **chosen)
 
 
 @pytest.fixture
@@ -262,14 +268,14 @@ def test_folders_to_search_are_looked_through_and_others_not(shelf, tmp_path):
 @pytest.mark.parametrize("name", ["photo.jpg", "other.jpg", "tiny.safetensors", "begun.png"])
 def test_a_file_with_one_byte_changed_is_refused(shelf, name):
     path = shelf.folder / name
-    before = weigh(path).sha256
+    before = fingerprint_file(path).sha256
     data = bytearray(path.read_bytes())
     data[3] ^= 1
     path.write_bytes(data)
     with pytest.raises(RecipeError) as refused:
         shelf.find()
     assert f"{path} is not the " in str(refused.value)
-    assert f"its sha256 is {weigh(path).sha256}, the recipe's is {before}" in str(refused.value)
+    assert f"its sha256 is {fingerprint_file(path).sha256}, the recipe's is {before}" in str(refused.value)
 
 
 def test_all_that_is_missing_is_said_at_once(shelf):
@@ -305,27 +311,27 @@ def test_a_recipe_opens_nothing_that_is_not_named(shelf, tmp_path):
 
 def test_a_registered_network_must_be_the_same():
     for name, said in (("slim", "The network slim is another one here: its sha256 is"), ("vgg99", "is not known here")):
-        network = Ingredient(name=name, sha256="0" * 64)
+        network = FileRef(name=name, sha256="0" * 64)
         recipe = make_recipe(network=network, settings=Settings(network=name))
         with pytest.raises(RecipeError, match=said):
-            find(recipe, beside=[])
+            locate_files(recipe, folders=[])
 
 
 def test_an_image_in_memory_cant_be_found_again():
     with pytest.raises(RecipeError, match="The photo was an image in memory"):
-        find(make_recipe(photo=Ingredient()), beside=[])
+        locate_files(make_recipe(photo=FileRef()), folders=[])
 
 
 # In words
 
 
 def test_no_difference_is_nothing_to_say():
-    assert list(differences(make_recipe(), make_recipe())) == []
+    assert list(list_differences(make_recipe(), make_recipe())) == []
 
 
 def test_a_files_name_is_no_difference():
     renamed = make_recipe(photo=ingredient("elsewhere.jpg", "1"))
-    assert list(differences(make_recipe(), renamed)) == []
+    assert list(list_differences(make_recipe(), renamed)) == []
 
 
 @pytest.mark.parametrize(
@@ -362,11 +368,11 @@ def test_a_files_name_is_no_difference():
     ],
 )
 def test_differences_are_said_with_both_values(changes, said):
-    assert list(differences(make_recipe(), make_recipe(**changes))) == said
+    assert list(list_differences(make_recipe(), make_recipe(**changes))) == said
 
 
 def test_a_recipe_in_words_has_every_setting_and_digest():
-    words = "\n".join(describe(make_recipe()))
+    words = "\n".join(describe_recipe(make_recipe()))
     for name in Settings.model_fields:
         assert f"  {name} " in words
     for it in (*make_recipe().paintings, make_recipe().photo, make_recipe().network):
@@ -379,4 +385,4 @@ def test_the_command_is_one_that_paints_it():
     settings = Settings(size=64, style_blend=(2, 1), pooling="l2", pooling_gain=False)
     recipe = make_recipe(settings=settings, given=("size", "style_blend", "pooling", "pooling_gain"))
     wanted = "impasto photo.jpg night.jpg wave.jpg --size 64 --style-blend 2,1 --pooling l2 --no-pooling-gain"
-    assert command(recipe) == wanted
+    assert format_command(recipe) == wanted

@@ -12,9 +12,9 @@ from conftest import SPELT_OUT, make_picture
 
 import impasto
 from impasto import Job, PictureError, RecipeError, Settings, UsageError, read_recipe
-from impasto.apps.cli import main
-from impasto.pictures import files
-from impasto.pictures.inscriptions import read_inscription
+from impasto.cli.app import main
+from impasto.images import files
+from impasto.images.metadata import read_embedded_text
 
 FORMS = [("a.png", 8), ("a.png", 16), ("a.tif", 8), ("a.tif", 16), ("a.jpg", 8), ("a.webp", 8)]
 QUICK: dict[str, Any] = {**SPELT_OUT, "size": 32, "start_size": 16, "steps": 2, "later_steps": 2}
@@ -27,7 +27,7 @@ class Easel:
         self.folder = folder
         self.network = Path(shutil.copy(network, folder / "tiny.safetensors"))
         for seed, name in enumerate(("photo.png", "painting.png", "other.png"), start=1):
-            files.write(make_picture(48, 36, seed), name)
+            files.write_image(make_picture(48, 36, seed), name)
         self.quick = {**QUICK, "network": "tiny.safetensors"}
 
     def paint(self, output: str = "a.png", bits: int = 8, **chosen: Any) -> Path:
@@ -91,7 +91,7 @@ def test_no_path_is_written_down(easel, tmp_path):
         shutil.copy(name, inside / name)
     chosen = {**easel.quick, "network": str(inside / "tiny.safetensors"), "init": str(inside / "other.png")}
     impasto.paint(inside / "photo.png", inside / "photo.png", output="a.png", **chosen)
-    text = read_inscription("a.png")
+    text = read_embedded_text("a.png")
     assert "private" not in text
     assert str(tmp_path) not in text
     assert read_recipe("a.png").settings.init == "other.png"
@@ -114,7 +114,7 @@ def test_recipe_none_from_python_and_on_the_command_line(easel):
     run.write("c.png")
     assert main(["photo.png", "painting.png", *easel.words(), "--recipe", "none", "-o", "d.png", "-q"]) == 0
     for name in ("a.png", "b.png", "d.png"):
-        assert read_inscription(name) is None
+        assert read_embedded_text(name) is None
     assert read_recipe("c.png").result.step == 1
 
 
@@ -141,13 +141,13 @@ def test_a_preview_says_how_far_it_is(easel):
 
 def test_a_recipe_too_long_for_a_jpeg_is_refused_before_painting(easel, monkeypatch):
     monkeypatch.setattr(impasto.Run, "__next__", lambda _: pytest.fail("painted in vain"))
-    monkeypatch.setattr("impasto.pictures.inscriptions.LONGEST_IN_JPEG", 3000)
+    monkeypatch.setattr("impasto.images.metadata.MAX_JPEG_TEXT_BYTES", 3000)
     job = Job(photo="photo.png", paintings=("painting.png",), output="a.jpg", settings=Settings(**easel.quick))
     with pytest.raises(UsageError, match=r"a\.jpg can't hold a recipe of"):
         impasto.start_job(job)
     with pytest.raises(UsageError, match=r"a\.jpg can't hold a recipe of"):
         impasto.paint("photo.png", "painting.png", output="a.jpg", **easel.quick)
-    assert impasto.start_job(job.model_copy(update={"recipe": "none"})).total == 4
+    assert impasto.start_job(job.model_copy(update={"recipe": "none"})).total_steps == 4
 
 
 # Recipe files
@@ -203,7 +203,7 @@ def test_inputs_that_moved_are_found_in_the_folders_named(easel, capsys):
     again = read_recipe("a_rerun.png")
     assert again.photo.name == "holiday.png"
     assert again.settings.network == "net.safetensors"
-    assert torch.equal(files.read("a_rerun.png").rgb, files.read("a.png").rgb)
+    assert torch.equal(files.read_image("a_rerun.png").rgb, files.read_image("a.png").rgb)
     assert Path("a.png").read_bytes() == first
     assert main(["rerun", "a.png", "--search", "nowhere"]) == 2
 
@@ -249,7 +249,7 @@ def test_the_larger_picture_begins_as_the_small_one_was(easel):
     )
     run = impasto.start_job(job)
     small = [run.picture() for step in run if step.scale == 1][-1]
-    assert torch.equal(files.read(small).rgb, files.read("a.png").rgb)
+    assert torch.equal(files.read_image(small).rgb, files.read_image("a.png").rgb)
 
 
 def test_nothing_is_overwritten_unless_told(easel, capsys):
@@ -285,7 +285,7 @@ def test_another_workshop_is_said(easel, capsys):
 
 
 def test_images_in_memory_have_no_digest_and_are_said_so(easel):
-    run = impasto.start(files.to_image(make_picture(48, 36)), "painting.png", **easel.quick)
+    run = impasto.start(files.to_pil(make_picture(48, 36)), "painting.png", **easel.quick)
     next(run)
     run.write("a.png")
     with pytest.raises(RecipeError, match="The photo was an image in memory, not a file"):
@@ -308,7 +308,7 @@ def test_recipe_prints_for_people_and_machines(easel, capsys):
     assert main(["recipe", "a.png"]) == 0
     assert "photo.png" in capsys.readouterr().out
     assert main(["recipe", "a.png", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == read_recipe("a.png").dump()
+    assert json.loads(capsys.readouterr().out) == read_recipe("a.png").to_dict()
 
 
 def test_diff_says_what_differs_and_exits_with_it(easel, capsys):

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from impasto.perception.network import VGG19_DEPTHS, plan_layers
-from impasto.presets import ON_SLIM, PRESETS
-from impasto.settings import Settings
-from impasto.values import Preset
-from impasto.weighed import parse_weights, write_weights
+from impasto.network.vgg import VGG19_DEPTHS, plan_layers
+from impasto.settings.model import Settings
+from impasto.settings.presets import ON_SLIM, PRESETS
+from impasto.settings.types import Preset
+from impasto.settings.weights_text import format_weights, parse_weights
 
 TAPS = [layer for layer in plan_layers(VGG19_DEPTHS) if not layer.startswith("pool")]
 tap_weights = st.dictionaries(st.sampled_from(TAPS), st.floats(0, allow_infinity=False), min_size=1).filter(
@@ -80,12 +80,12 @@ def test_an_unknown_preset_is_refused(preset: object) -> None:
 
 @given(tap_weights)
 def test_taps_are_read_as_they_are_written(taps: dict[str, float]) -> None:
-    assert parse_weights(write_weights(taps)) == taps
+    assert parse_weights(format_weights(taps)) == taps
 
 
 def test_taps_as_a_person_writes_them() -> None:
     assert parse_weights("relu4_2:1, relu3_1:0.5 ,conv1_1") == {"relu4_2": 1, "relu3_1": 0.5, "conv1_1": 1}
-    assert write_weights({"relu4_2": 1.0, "relu3_1": 0.5}) == "relu4_2:1,relu3_1:0.5"
+    assert format_weights({"relu4_2": 1.0, "relu3_1": 0.5}) == "relu4_2:1,relu3_1:0.5"
     assert Settings(style_taps="relu1_1:2,relu2_1").style_taps == {"relu1_1": 2, "relu2_1": 1}
 
 
@@ -130,7 +130,11 @@ def test_settings_round_trip_as_json_and_as_a_dictionary(
     ("preset", "chosen", "dropped"),
     [
         ("anishathalye", {"optimizer": "lbfgs"}, ("learning_rate", "adam_beta2", "adam_epsilon")),
-        ("neural-style", {"optimizer": "adam"}, ("lbfgs_history", "lbfgs_longest", "lbfgs_range", "lbfgs_low_first")),
+        (
+            "neural-style",
+            {"optimizer": "adam"},
+            ("lbfgs_history", "lbfgs_max_step", "lbfgs_range", "lbfgs_preconditioner"),
+        ),
         ("neural-style-pt", {"tv_weight": "0.0"}, ("tv_loss", "tv_exponent")),
         ("gatys2015", {"pooling": "max"}, ("pooling_gain",)),
     ],
@@ -158,7 +162,7 @@ def test_on_the_embedded_network_a_preset_has_weights_for_that(preset: str) -> N
         "tv_loss",
         "tv_exponent",
         "pooling",
-        "pooling_rounding",
+        "pooling_ceil_mode",
         "padding",
         "init",
     )
@@ -200,14 +204,14 @@ def test_an_unknown_setting_is_refused() -> None:
         ("tv_exponent", 0.9),
         ("gram_shift", float("nan")),
         ("normalize_gradients", "maybe"),
-        ("pooling_rounding", "ceil"),
+        ("pooling_ceil_mode", "ceil"),
         ("input_scaling", "1"),
         ("limits", "box"),
         ("adam_beta1", 1),
         ("adam_beta2", -0.1),
         ("adam_epsilon", 0),
         ("lbfgs_history", 0),
-        ("lbfgs_longest", -1),
+        ("lbfgs_max_step", -1),
         ("lbfgs_range", 0),
         ("min_improvement", 1),
         ("precision", "float16"),
@@ -251,7 +255,10 @@ def test_a_colon_wants_a_weight() -> None:
     [
         ({"learning_rate": 0.1}, "--learning-rate 0.1 does nothing with --optimizer lbfgs: .* --optimizer adam"),
         ({"optimizer": "adam", "lbfgs_history": 9}, "--lbfgs-history 9 does nothing with --optimizer adam: .* lbfgs"),
-        ({"optimizer": "adam", "lbfgs_low_first": False}, "--no-lbfgs-low-first does nothing with --optimizer adam"),
+        (
+            {"optimizer": "adam", "lbfgs_preconditioner": False},
+            "--no-lbfgs-low-first does nothing with --optimizer adam",
+        ),
         ({"pooling_gain": False}, "--no-pooling-gain does nothing with --pooling max: .* --pooling average or l2"),
         ({"tv_weight": 0, "tv_loss": "sum"}, "--tv-loss sum does nothing with --tv-weight 0: .* --tv-weight over 0"),
         ({"tv_weight": "0", "tv_exponent": 1}, "--tv-exponent 1 does nothing with --tv-weight 0"),

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.errors import UsageError
-from impasto.pictures.sizes import fit, ladder, measure_side, resize, resize_around
+from impasto.images.sizes import fit_size, list_scale_sizes, measure_side, resize, resize_wrapped
 
 side = st.integers(1, 10_000)
 
 
 @given(side, side, side)
 def test_fit_keeps_the_aspect_and_the_longer_side(width, height, longer):
-    fitted_width, fitted_height = fit(width, height, longer)
+    fitted_width, fitted_height = fit_size(width, height, longer)
     assert max(fitted_width, fitted_height) == longer
     scale = longer / max(width, height)
     assert abs(fitted_width - max(1, width * scale)) <= 0.5
@@ -22,9 +22,9 @@ def test_fit_keeps_the_aspect_and_the_longer_side(width, height, longer):
 
 
 def test_fit_of_a_planted_photo_and_of_a_thread():
-    assert fit(4000, 3000, 512) == (512, 384)
-    assert fit(3000, 4000, 512) == (384, 512)
-    assert fit(10_000, 1, 100) == (100, 1)
+    assert fit_size(4000, 3000, 512) == (512, 384)
+    assert fit_size(3000, 4000, 512) == (384, 512)
+    assert fit_size(10_000, 1, 100) == (100, 1)
 
 
 @pytest.mark.parametrize(
@@ -39,15 +39,15 @@ def test_fit_of_a_planted_photo_and_of_a_thread():
     ],
 )
 def test_fit_by_each_rule(rule, landscape, portrait):
-    assert fit(2000, 1200, 500, rule) == landscape
-    assert fit(1200, 2000, 500, rule) == portrait
+    assert fit_size(2000, 1200, 500, rule) == landscape
+    assert fit_size(1200, 2000, 500, rule) == portrait
     small = (200, 120)
-    assert fit(*small, 500, rule) == (small if rule == "shrink" else landscape)
+    assert fit_size(*small, 500, rule) == (small if rule == "shrink" else landscape)
 
 
 @given(side, side, side, st.sampled_from(["longest", "shortest", "width", "height", "area"]))
 def test_fit_gives_the_side_that_the_rule_goes_by_and_keeps_the_aspect(width, height, side, rule):
-    fitted = fit(width, height, side, rule)
+    fitted = fit_size(width, height, side, rule)
     assert min(fitted) >= 1
     if min(fitted) > 100:
         assert measure_side(*fitted, rule) == pytest.approx(side, abs=3 if rule == "area" else 0)
@@ -55,12 +55,12 @@ def test_fit_gives_the_side_that_the_rule_goes_by_and_keeps_the_aspect(width, he
 
 
 def test_ladder_of_the_default_settings():
-    assert ladder(512, 128, 2**0.5) == [128, 181, 256, 362, 512]
+    assert list_scale_sizes(512, 128, 2**0.5) == [128, 181, 256, 362, 512]
 
 
 @given(side, side, st.floats(1.05, 4))
 def test_ladder_grows_evenly_to_the_size_from_near_the_start(size, start, step):
-    sides = ladder(size, start, step)
+    sides = list_scale_sizes(size, start, step)
     assert sides[-1] == size
     assert all(below < above for below, above in itertools.pairwise(sides))
     assert min(sides) >= 1
@@ -76,11 +76,11 @@ def test_ladder_grows_evenly_to_the_size_from_near_the_start(size, start, step):
 @pytest.mark.parametrize("step", [1, 0.5, math.inf, math.nan])
 def test_ladder_refuses_a_step_that_does_not_grow(step):
     with pytest.raises(UsageError, match=r"can't grow by .*: give a number above 1"):
-        ladder(512, 128, step)
+        list_scale_sizes(512, 128, step)
 
 
 @pytest.mark.parametrize(
-    "call", [lambda: fit(0, 5, 9), lambda: ladder(0, 1, 2), lambda: resize(torch.ones(1, 1, 2, 2), 0, 1)]
+    "call", [lambda: fit_size(0, 5, 9), lambda: list_scale_sizes(0, 1, 2), lambda: resize(torch.ones(1, 1, 2, 2), 0, 1)]
 )
 def test_a_side_below_one_is_refused(call):
     with pytest.raises(UsageError, match="a side of 0 pixels is no size"):
@@ -123,6 +123,6 @@ def test_what_tiles_still_does_when_it_is_resized(width, height):
     x = torch.rand(1, 2, 16, 24, generator=torch.Generator().manual_seed(1))
     nine = resize(x.repeat(1, 1, 3, 3), 3 * width, 3 * height)
     middle = nine[..., height : 2 * height, width : 2 * width]
-    found = resize_around(x, width, height)
+    found = resize_wrapped(x, width, height)
     torch.testing.assert_close(found, middle, rtol=1e-4, atol=1e-5)
     assert (found - resize(x, width, height)).abs().max() > 0.01 or (width, height) == (24, 16)

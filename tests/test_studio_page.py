@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from conftest import make_picture
 from PIL import Image
+from studio_process import PATIENCE, Studio
 
 from impasto import read_recipe
-from impasto.pictures import files
-from studio import PATIENCE, Studio
+from impasto.images import files
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
 
@@ -235,7 +235,7 @@ def test_what_is_wrong_is_said_on_the_page(page, tmp_path):
     page.wait_for_function("document.querySelector('#photo-seen').textContent.includes('letter.png is not a picture')")
     assert page.locator("#photo-seen [role=alert]").count() == 1
     long = tmp_path / f"{'long_' * 40}name.png"
-    files.write(make_picture(60, 40), long)
+    files.write_image(make_picture(60, 40), long)
     page.locator("#paintings input[type=file]").set_input_files(long)
     page.wait_for_selector("#paintings-seen img")
     open_part(page, "All settings")
@@ -316,9 +316,9 @@ def test_a_killed_painter_is_told_and_the_page_goes_on(page, studio):
 
 
 def test_many_photos_and_a_film_at_once(page, studio, tmp_path):
-    clips = pytest.importorskip("film_clips", reason="needs PyAV: pip install 'impasto[video]'")
+    clips = pytest.importorskip("film_clips", reason="needs PyAV: pip install 'impasto[film]'")
     for number in range(2):
-        files.write(make_picture(60, 40, number), tmp_path / f"holiday_{number}.png")
+        files.write_image(make_picture(60, 40, number), tmp_path / f"holiday_{number}.png")
     clip = clips.write_clip(tmp_path / "walk.mp4", clips.make_pan(4))
     choose_examples(page)
     make_small(page, 3)
@@ -438,7 +438,7 @@ def test_a_brushed_mask_keeps_the_photo_there(page, studio):
     change = np.abs(np.asarray(Image.open(folder / "picture.png").convert("RGB"), dtype=float) - photo).mean(2)
     assert change[keep > 0.95].mean() < 8
     assert change[keep < 0.05].mean() > 3 * change[keep > 0.95].mean()
-    assert read_recipe(folder / "picture.png").settings.keep_mask == "keep.png"
+    assert read_recipe(folder / "picture.png").settings.preserve_mask == "keep.png"
     # the settings, with what was brushed, in the form again
     page.reload()
     page.wait_for_selector(".card")

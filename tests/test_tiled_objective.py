@@ -10,12 +10,12 @@ from hypothesis import settings as trials
 from hypothesis import strategies as st
 from torch import Tensor
 
+from impasto.images.masks import shrink_mask
 from impasto.painting.objective import Objective, list_taps
-from impasto.painting.regions import Region
-from impasto.painting.style import Source, blend_styles, capture_style
-from impasto.painting.tiled_objective import TiledObjective, tiles_for
-from impasto.pictures.masks import shrink_mask
-from impasto.settings import Settings
+from impasto.painting.style_regions import StyleRegion
+from impasto.painting.styles import StyleInput, blend_styles, capture_style
+from impasto.painting.tiled_objective import TiledObjective, cut_tiles_for
+from impasto.settings.model import Settings
 
 DOUBLE = torch.float64
 STYLE_LOSSES = (
@@ -145,25 +145,25 @@ def test_tiles_are_the_whole(
         range_weight=2.0,
     )
     alpha = make_alpha(width, height, 7) if has_alpha else None
-    photo = Source(make_picture(width, height, 2, DOUBLE), alpha)
+    photo = StyleInput(make_picture(width, height, 2, DOUBLE), alpha)
     areas = make_regions(network, settings, width, height, regions)
     canvas = make_picture(width, height, 1, DOUBLE) * 1.5 - 0.25
     whole = Objective(network, settings, photo, areas)
-    tiles = tiles_for(network, settings, width, height, side)
+    tiles = cut_tiles_for(network, settings, width, height, side)
     tiled = TiledObjective(network, settings, photo, areas, tiles, on_disk=on_disk)
     assert_same(whole, tiled, canvas)
 
 
-def make_regions(network: Any, settings: Settings, width: int, height: int, count: int) -> list[Region]:
+def make_regions(network: Any, settings: Settings, width: int, height: int, count: int) -> list[StyleRegion]:
     """One region of two blended paintings, one of them transparent in places; or several, with a style each."""
     paintings = [
-        Source(make_picture(70, 50, 3, DOUBLE), make_alpha(70, 50, 4)),
-        Source(make_picture(64, 48, 5, DOUBLE)),
-        Source(make_picture(33, 71, 6, DOUBLE)),
+        StyleInput(make_picture(70, 50, 3, DOUBLE), make_alpha(70, 50, 4)),
+        StyleInput(make_picture(64, 48, 5, DOUBLE)),
+        StyleInput(make_picture(33, 71, 6, DOUBLE)),
     ][: max(2, count)]
     styles = [capture_style(network, painting, list_taps(settings)) for painting in paintings]
     if count == 1:
-        return [Region(blend_styles(styles, [0.3, 0.7]))]
+        return [StyleRegion(blend_styles(styles, [0.3, 0.7]))]
     masks = [
         {
             tap: shrink_mask(make_alpha(width, height, seed), network.stride[tap], network.rounding)
@@ -172,14 +172,14 @@ def make_regions(network: Any, settings: Settings, width: int, height: int, coun
         for seed in range(8, 8 + count)
     ]
     shares = (0.4, 0.6, 0.2)
-    return [Region(style, mask, share) for style, mask, share in zip(styles, masks, shares, strict=False)]
+    return [StyleRegion(style, mask, share) for style, mask, share in zip(styles, masks, shares, strict=False)]
 
 
 def test_a_painting_is_captured_by_tiles_as_whole() -> None:
     network, settings = make_network(DOUBLE), make_settings(style_taps={"relu1_2": 1.0, "relu5_1": 1.0})
-    painting = Source(make_picture(139, 97, 3, DOUBLE), make_alpha(139, 97, 4))
+    painting = StyleInput(make_picture(139, 97, 3, DOUBLE), make_alpha(139, 97, 4))
     taps = list_taps(settings)
-    tiles = tiles_for(network, settings, 139, 97, 48)
+    tiles = cut_tiles_for(network, settings, 139, 97, 48)
     assert len(tiles) == 9
     whole, tiled = capture_style(network, painting, taps), capture_style(network, painting, taps, tiles=tiles)
     for tap, moments in whole.items():
@@ -190,10 +190,10 @@ def test_a_painting_is_captured_by_tiles_as_whole() -> None:
 def test_bfloat16_tiles_are_the_whole_but_for_rounding() -> None:
     network = make_network(torch.bfloat16)
     settings = make_settings(style_taps={"relu1_1": 1.0, "relu4_1": 1.0}, tv_weight=1.0, range_weight=1.0)
-    photo, canvas = Source(make_picture(140, 100, 2)), make_picture(140, 100, 1)
-    regions = [Region(capture_style(network, Source(make_picture(64, 64, 3)), list_taps(settings)))]
+    photo, canvas = StyleInput(make_picture(140, 100, 2)), make_picture(140, 100, 1)
+    regions = [StyleRegion(capture_style(network, StyleInput(make_picture(64, 64, 3)), list_taps(settings)))]
     values, gradient = look(Objective(network, settings, photo, regions), canvas)
-    tiles = tiles_for(network, settings, 140, 100, 48)
+    tiles = cut_tiles_for(network, settings, 140, 100, 48)
     found, slope = look(TiledObjective(network, settings, photo, regions, tiles), canvas)
     assert found == pytest.approx(values, rel=2e-3)
     assert float((slope - gradient).norm()) <= 0.02 * float(gradient.norm())

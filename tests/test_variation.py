@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from impasto.painting.variation import total_variation, vary
-from impasto.values import Variation
+from impasto.painting.variation import measure_variation, total_variation
+from impasto.settings.types import Variation
 
 FORMS = get_args(Variation)
 
@@ -41,13 +41,13 @@ def draw(height: int = 5, width: int = 6, seed: int = 0) -> Tensor:
     ],
 )
 def test_worked_out_by_hand(form: Variation, exponent: float, expected: float) -> None:
-    assert float(vary(PICTURE, form, exponent)) == pytest.approx(expected, rel=1e-12)
+    assert float(measure_variation(PICTURE, form, exponent)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_default_is_the_mean_with_exponent_2() -> None:
     x = draw()
-    assert torch.equal(vary(x, "mean", 2), total_variation(x))
-    torch.testing.assert_close(vary(x, "mean", 2 + 1e-12), total_variation(x))
+    assert torch.equal(measure_variation(x, "mean", 2), total_variation(x))
+    torch.testing.assert_close(measure_variation(x, "mean", 2 + 1e-12), total_variation(x))
 
 
 @given(st.integers(2, 9), st.integers(2, 9), st.floats(-1, 1), st.floats(-1, 1), st.floats(1, 4))
@@ -65,7 +65,7 @@ def test_a_mean_weighs_a_slope_alike_at_every_size_and_a_sum_by_its_area(
         "isotropic_sum": together * steps[2],
     }
     for form, value in expected.items():
-        assert float(vary(x, form, exponent)) == pytest.approx(value, rel=1e-6, abs=1e-9)
+        assert float(measure_variation(x, form, exponent)) == pytest.approx(value, rel=1e-6, abs=1e-9)
 
 
 @given(st.sampled_from(FORMS), st.floats(1, 4), st.integers(1, 6), st.integers(1, 6), st.integers(0, 99))
@@ -73,12 +73,12 @@ def test_it_is_0_where_flat_and_turns_with_the_picture(
     form: Variation, exponent: float, height: int, width: int, seed: int
 ) -> None:
     x = draw(height, width, seed)
-    assert float(vary(torch.full_like(x, 0.3), form, exponent)) == 0
-    value = float(vary(x, form, exponent))
+    assert float(measure_variation(torch.full_like(x, 0.3), form, exponent)) == 0
+    value = float(measure_variation(x, form, exponent))
     assert value >= 0
-    assert float(vary(x.mT, form, exponent)) == pytest.approx(value)
-    assert float(vary(x + 0.1, form, exponent)) == pytest.approx(value)
-    assert float(vary(2 * x, form, exponent)) == pytest.approx(2**exponent * value)
+    assert float(measure_variation(x.mT, form, exponent)) == pytest.approx(value)
+    assert float(measure_variation(x + 0.1, form, exponent)) == pytest.approx(value)
+    assert float(measure_variation(2 * x, form, exponent)) == pytest.approx(2**exponent * value)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -86,14 +86,14 @@ def test_it_is_0_where_flat_and_turns_with_the_picture(
 @pytest.mark.parametrize("masked", [False, True])
 def test_gradients(form: Variation, exponent: float, *, masked: bool) -> None:
     mask = draw(seed=1)[:, :1].round(decimals=1) if masked else None
-    assert gradcheck(lambda x: vary(x, form, exponent, mask), draw().requires_grad_())
+    assert gradcheck(lambda x: measure_variation(x, form, exponent, mask), draw().requires_grad_())
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("exponent", [1, 1.5, 2])
 def test_a_flat_picture_has_no_slope_and_a_finite_one(form: Variation, exponent: float) -> None:
     x = torch.full((1, 3, 4, 4), 0.5, requires_grad=True)
-    vary(x, form, exponent).backward()
+    measure_variation(x, form, exponent).backward()
     assert x.grad is not None
     assert not bool(x.grad.any())
 
@@ -104,14 +104,18 @@ def test_what_is_not_seen_does_not_count(form: Variation) -> None:
     mask[..., 3:] = 0
     x, other = draw(), draw(seed=1)
     mixed = torch.where(mask > 0, x, other)
-    assert float(vary(mixed, form, 1.5, mask)) == pytest.approx(float(vary(x, form, 1.5, mask)))
-    assert float(vary(mixed, form, 1.5)) != pytest.approx(float(vary(x, form, 1.5)))
+    assert float(measure_variation(mixed, form, 1.5, mask)) == pytest.approx(
+        float(measure_variation(x, form, 1.5, mask))
+    )
+    assert float(measure_variation(mixed, form, 1.5)) != pytest.approx(float(measure_variation(x, form, 1.5)))
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_mask_of_ones_changes_nothing(form: Variation) -> None:
     x = draw()
-    torch.testing.assert_close(vary(x, form, 1.3, torch.ones_like(x[:, :1])), vary(x, form, 1.3))
+    torch.testing.assert_close(
+        measure_variation(x, form, 1.3, torch.ones_like(x[:, :1])), measure_variation(x, form, 1.3)
+    )
 
 
 def test_total_variation_is_the_mean_squared_step_down_plus_right() -> None:

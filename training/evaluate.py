@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-import impasto.perception
+import impasto.network
 from data import HELD_OUT_EVERY, list_pictures, read_picture
 from student import Student, compare
 from teacher import TAPS, Teacher
 
-SHIPPED = Path(impasto.perception.__file__).with_name("slim.safetensors")
+SHIPPED = Path(impasto.network.__file__).with_name("slim.safetensors")
 
 
 def main() -> None:

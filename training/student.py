@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from impasto.perception.network import Network
+from impasto.network.vgg import Network
 from teacher import TAP_WIDTHS, TAPS
 
 

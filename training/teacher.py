@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from impasto.perception.network import Network, Normalisation, Padding
+from impasto.network.vgg import Network, Normalization, Padding
 
 TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 TAP_WIDTHS = (64, 128, 256, 512, 512)
-RAW = Normalisation(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+RAW = Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
 
 class Teacher(nn.Module):
@@ -38,7 +38,7 @@ class Teacher(nn.Module):
             answered.update(taps)
             front = "preprocess.weight" in weights
             likeness = any("_to_vgg19" in name for name in weights)
-            options = {"normalisation": RAW} if front else {}
+            options = {"normalization": RAW} if front else {}
             eye = Network.from_weights(own, cut=taps[-1], padding="reflect" if likeness else padding, **options)
             eye.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
             self.eyes.append(eye)

@@ -17,17 +17,17 @@ if TYPE_CHECKING:
         RecipeError,
         UsageError,
     )
-    from impasto.films import film, resume_film, start_film
-    from impasto.jobs import Job, Run
+    from impasto.films.film_job import FilmJob
+    from impasto.films.film_options import FilmOptions
+    from impasto.films.film_run import FilmRun
+    from impasto.films.sequence import FrameStep
+    from impasto.films.start import film, resume_film, start_film
     from impasto.painting.painter import Step
+    from impasto.recipes.files import read_recipe, write_recipe
     from impasto.recipes.recipe import Recipe
-    from impasto.recipes.storage import read_recipe, write_recipe
-    from impasto.settings import Settings
-    from impasto.unfinished import resume
-    from impasto.video.job import FilmJob
-    from impasto.video.options import FilmOptions
-    from impasto.video.run import FilmRun
-    from impasto.video.sequence import FrameStep
+    from impasto.runs.job import Job, Run
+    from impasto.runs.resume import resume
+    from impasto.settings.model import Settings
 
 __all__ = [
     "CheckpointError",
@@ -70,17 +70,17 @@ _HOMES = {
         "RecipeError",
         "UsageError",
     ),
-    "films": ("film", "resume_film", "start_film"),
-    "jobs": ("Job", "Run"),
+    "films.start": ("film", "resume_film", "start_film"),
+    "runs.job": ("Job", "Run"),
     "painting.painter": ("Step",),
     "recipes.recipe": ("Recipe",),
-    "recipes.storage": ("read_recipe", "write_recipe"),
-    "settings": ("Settings",),
-    "unfinished": ("resume",),
-    "video.job": ("FilmJob",),
-    "video.options": ("FilmOptions",),
-    "video.run": ("FilmRun",),
-    "video.sequence": ("FrameStep",),
+    "recipes.files": ("read_recipe", "write_recipe"),
+    "settings.model": ("Settings",),
+    "runs.resume": ("resume",),
+    "films.film_job": ("FilmJob",),
+    "films.film_options": ("FilmOptions",),
+    "films.film_run": ("FilmRun",),
+    "films.sequence": ("FrameStep",),
 }
 
 

@@ -6,7 +6,7 @@ import sys
 def main() -> int:
     """Run the command line; Ctrl-C while it is still being imported ends as quietly as later."""
     try:
-        from impasto.apps.cli import main as run
+        from impasto.cli.app import main as run
     except KeyboardInterrupt:
         return 130
     return run()

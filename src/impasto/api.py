@@ -7,34 +7,41 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from impasto.errors import UsageError
-from impasto.jobs import Job, Keeping, Run, check_keeping
-from impasto.painting.hardware import choose_device, choose_dtype
+from impasto.images import files
+from impasto.images.assignments import mask_out, plan_assignments, read_keep_mask
+from impasto.images.files import Picture
+from impasto.images.folders import expand_folders
+from impasto.images.metadata import check_text_length
+from impasto.network.vgg import VGG19_DEPTHS, plan_layers
+from impasto.painting.device import choose_device, choose_dtype
+from impasto.painting.model_cache import ModelCache
 from impasto.painting.painter import Painter
-from impasto.painting.shelf import Shelf
-from impasto.painting.style import Source
-from impasto.perception.network import VGG19_DEPTHS, plan_layers
-from impasto.pictures import files
-from impasto.pictures.files import Picture
-from impasto.pictures.folders import unfold
-from impasto.pictures.inscriptions import check_length
-from impasto.pictures.placing import plan_parts, read_keep, without
-from impasto.recipes.inputs import find
+from impasto.painting.styles import StyleInput
+from impasto.recipes.build import build_recipe, compare_environments, fingerprint_picture
+from impasto.recipes.files import check_recipe_file, read_recipe
+from impasto.recipes.locate import locate_files
 from impasto.recipes.recipe import Recipe
-from impasto.recipes.storage import check_recipe_file, read_recipe
-from impasto.recipes.writing import compare_workshops, weigh_source, write_down
-from impasto.settings import Settings
-from impasto.sources import check_visible, measure_canvas, place_paintings, read_beginning, read_paintings, to_source
-from impasto.steering import merge_settings
-from impasto.textures import TEXTURE, check_texture, forget_defaults, merge_size
-from impasto.values import BEGINNINGS
+from impasto.runs.inputs import (
+    build_style_inputs,
+    check_visible,
+    measure_canvas,
+    read_initial_picture,
+    read_paintings,
+    to_style_input,
+)
+from impasto.runs.job import Job, RecipeMode, Run, check_recipe_mode
+from impasto.settings.changes import merge_settings
+from impasto.settings.model import Settings
+from impasto.settings.texture import TEXTURE_DEFAULTS, check_texture, merge_texture_size, unmark_defaults
+from impasto.settings.types import INIT_CHOICES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     PictureLike: TypeAlias = str | os.PathLike[str] | Image
-FetchProgress: TypeAlias = Callable[[int, int], None]
+DownloadProgress: TypeAlias = Callable[[int, int], None]
 
-ROOM_FOR_RESULT = 2000  # bytes of a recipe's text, for what it does not say before painting
+RESERVED_RESULT_BYTES = 2000  # bytes of a recipe's text, for what it does not say before painting
 
 
 def paint(
@@ -43,7 +50,7 @@ def paint(
     *,
     output: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    recipe: Keeping = "embed",
+    recipe: RecipeMode = "embed",
     checkpoint: str | os.PathLike[str] = "auto",
     settings: Settings | None = None,
     **overrides: Any,
@@ -59,7 +66,7 @@ def paint(
 
     Example: impasto.paint("photo.jpg", "painting.jpg", size=400, seed=7).show()
     """
-    chosen = _settle(settings, overrides)
+    chosen = _resolve_settings(settings, overrides)
     return _paint(photo, _as_list(paintings), chosen, output, overwrite, recipe, os.fspath(checkpoint))
 
 
@@ -68,7 +75,7 @@ def texture(
     *,
     output: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    recipe: Keeping = "embed",
+    recipe: RecipeMode = "embed",
     checkpoint: str | os.PathLike[str] = "auto",
     settings: Settings | None = None,
     **overrides: Any,
@@ -82,7 +89,7 @@ def texture(
 
     Example: impasto.texture("painting.jpg", size="1024x512", output="texture.png")
     """
-    chosen = _settle_texture(settings, overrides)
+    chosen = _resolve_texture_settings(settings, overrides)
     return _paint(None, _as_list(paintings), chosen, output, overwrite, recipe, os.fspath(checkpoint))
 
 
@@ -92,11 +99,11 @@ def _paint(
     settings: Settings,
     output: str | os.PathLike[str] | None,
     overwrite: bool,
-    recipe: Keeping,
+    recipe: RecipeMode,
     checkpoint: str,
 ) -> "Image":
-    check_keeping(recipe)
-    every, settings = unfold(paintings, settings)
+    check_recipe_mode(recipe)
+    every, settings = expand_folders(paintings, settings)
     files_alone = [Path(it) for it in (photo, *every) if isinstance(it, str | os.PathLike)]
     if output is not None and len(files_alone) == len(every) + (photo is not None):
         job = Job(
@@ -109,25 +116,25 @@ def _paint(
             recipe=recipe,
             checkpoint=checkpoint,
         )
-        return _finish(start_job(job))
+        return _finish_run(start_job(job))
     if checkpoint not in ("auto", "none"):
         raise UsageError(f"checkpoint: {checkpoint} takes an output, and a photo and paintings that are files.")
-    picture = None if photo is None else files.read(photo, max_pixels=settings.max_pixels)
+    picture = None if photo is None else files.read_image(photo, max_pixels=settings.max_pixels)
     if output is not None:
         inputs = _list_inputs(settings, photo, *every)
         alpha, size = picture is not None and picture.alpha is not None, max(measure_canvas(settings, picture))
-        files.check_target(output, inputs=inputs, overwrite=overwrite, alpha=alpha, size=size)
-    run = _begin(settings, picture, read_paintings(every, settings, picture))
+        files.check_output(output, inputs=inputs, overwrite=overwrite, alpha=alpha, size=size)
+    run = _start_run(settings, picture, read_paintings(every, settings, picture))
     if output is not None and recipe == "embed":
-        _check_room(run, output)
+        _check_recipe_fits(run, output)
     for _ in run:
         pass
     if output is not None:
-        run.write_to(Path(output), recipe, overwrite=overwrite)
+        run.write_picture(Path(output), recipe, overwrite=overwrite)
     return run.picture()
 
 
-def _finish(run: Run) -> "Image":
+def _finish_run(run: Run) -> "Image":
     for _ in run:
         pass
     run.write()
@@ -139,7 +146,7 @@ def rerun(
     *,
     output: str | os.PathLike[str] | None = None,
     overwrite: bool = False,
-    recipe: Keeping = "embed",
+    recipe: RecipeMode = "embed",
     checkpoint: str | os.PathLike[str] = "auto",
     search: Sequence[str | os.PathLike[str]] = (),
     **overrides: Any,
@@ -154,14 +161,14 @@ def rerun(
 
     Example: impasto.rerun("picture.png", output="large.png", size=2000)
     """
-    check_keeping(recipe)
+    check_recipe_mode(recipe)
     first = source if isinstance(source, Recipe) else read_recipe(source)
     beside = [*([] if isinstance(source, Recipe) else [Path(source).parent]), Path()]
-    found = find(first, beside=beside, search=search, replaced=overrides)
-    settings = _settle(None, overrides, found.values)
+    found = locate_files(first, folders=beside, search=search, replaced=overrides)
+    settings = _resolve_settings(None, overrides, found.values)
     if output is None:
         return _paint(found.photo, found.paintings, settings, None, overwrite, recipe, os.fspath(checkpoint))
-    bits, quality = first.written_as(output)
+    bits, quality = first.get_output_quality(output)
     job = Job(
         photo=found.photo,
         paintings=found.paintings,
@@ -174,7 +181,7 @@ def rerun(
         checkpoint=os.fspath(checkpoint),
         first=first,
     )
-    return _finish(start_job(job))
+    return _finish_run(start_job(job))
 
 
 def start(
@@ -182,7 +189,7 @@ def start(
     paintings: "PictureLike | Sequence[PictureLike]",
     *,
     settings: Settings | None = None,
-    fetch_progress: FetchProgress | None = None,
+    fetch_progress: DownloadProgress | None = None,
     **overrides: Any,
 ) -> Run:
     """Read the pictures, load the network, and return a Run: an iterator of Steps with a picture on request.
@@ -196,18 +203,18 @@ def start(
         run.picture().save("picture.png")
     """
     if photo is None:
-        chosen, picture = _settle_texture(settings, overrides), None
+        chosen, picture = _resolve_texture_settings(settings, overrides), None
     else:
-        chosen = _settle(settings, overrides)
-        picture = files.read(photo, max_pixels=chosen.max_pixels)
-    every, chosen = unfold(_as_list(paintings), chosen)
-    return _begin(chosen, picture, read_paintings(every, chosen, picture), fetch_progress=fetch_progress)
+        chosen = _resolve_settings(settings, overrides)
+        picture = files.read_image(photo, max_pixels=chosen.max_pixels)
+    every, chosen = expand_folders(_as_list(paintings), chosen)
+    return _start_run(chosen, picture, read_paintings(every, chosen, picture), fetch_progress=fetch_progress)
 
 
 def start_job(
     job: Job,
-    fetch_progress: FetchProgress | None = None,
-    shelf: Shelf | None = None,
+    fetch_progress: DownloadProgress | None = None,
+    cache: ModelCache | None = None,
     may_replace: Callable[[Path], bool] = lambda _: False,
 ) -> Run:
     """Check that the job's output can be written, read its pictures, load its network, and return its Run.
@@ -216,12 +223,12 @@ def start_job(
     the paintings' styles for the next job. `may_replace` tells of a file that stands where the job writes whether it
     may be replaced though the job does not say so. Errors as for `paint`.
     """
-    shelf = shelf or Shelf()
-    paintings, settings = unfold(job.paintings, job.settings)
-    photo = None if job.photo is None else files.read(job.photo, max_pixels=settings.max_pixels)
+    cache = cache or ModelCache()
+    paintings, settings = expand_folders(job.paintings, job.settings)
+    photo = None if job.photo is None else files.read_image(job.photo, max_pixels=settings.max_pixels)
     inputs = _list_inputs(settings, job.photo, *paintings)
-    for target in (job.output, job.preview) if job.save_every else (job.output,):
-        files.check_target(
+    for target in (job.output, job.preview_path) if job.save_every else (job.output,):
+        files.check_output(
             target,
             inputs=inputs,
             overwrite=job.overwrite or may_replace(target),
@@ -232,45 +239,47 @@ def start_job(
     if job.recipe_file:
         replaced = job.overwrite or may_replace(job.recipe_file)
         check_recipe_file(job.recipe_file, inputs=inputs, overwrite=replaced)
-    read = read_paintings(paintings, settings, photo, shelf.read_painting)
-    run = _begin(settings, photo, read, job, fetch_progress, shelf)
+    read = read_paintings(paintings, settings, photo, cache.read_painting)
+    run = _start_run(settings, photo, read, job, fetch_progress, cache)
     if job.recipe == "embed":
-        _check_room(run, job.output)
+        _check_recipe_fits(run, job.output)
     return run
 
 
-def _begin(
+def _start_run(
     settings: Settings,
     photo: Picture | None,
     paintings: Sequence[Picture],
     job: Job | None = None,
-    fetch_progress: FetchProgress | None = None,
-    shelf: Shelf | None = None,
+    fetch_progress: DownloadProgress | None = None,
+    cache: ModelCache | None = None,
 ) -> Run:
-    shelf = shelf or Shelf()
+    cache = cache or ModelCache()
     _check_settings(settings, photo)
-    plan, taps = plan_layers(VGG19_DEPTHS), {**settings.content_seen, **settings.style_taps}
+    plan, taps = plan_layers(VGG19_DEPTHS), {**settings.active_content_taps, **settings.style_taps}
     for tap in taps:
         if tap not in plan:
             raise UsageError(f"There is no tap {tap!r}: VGG-19 has two layers in blocks 1 and 2, four in 3 to 5.")
     device = choose_device(settings.device)
     precision = choose_dtype(settings.precision, device)
-    network = shelf.load_network(settings, max(taps, key=plan.index), device, precision, fetch_progress)
-    begin = None if settings.init in BEGINNINGS else read_beginning(settings.init, settings.max_pixels)
-    keep = read_keep(settings, photo) if photo else None
-    seen = without(photo, keep) if photo else None
-    parts, notes = plan_parts(settings, seen, paintings)
+    network = cache.load_network(settings, max(taps, key=plan.index), device, precision, fetch_progress)
+    begin = None if settings.init in INIT_CHOICES else read_initial_picture(settings.init, settings.max_pixels)
+    keep = read_keep_mask(settings, photo) if photo else None
+    seen = mask_out(photo, keep) if photo else None
+    parts, notes = plan_assignments(settings, seen, paintings)
 
-    def mix(settings: Settings) -> list[Source]:
-        return place_paintings(settings, seen, paintings, parts, device)
+    def mix(settings: Settings) -> list[StyleInput]:
+        return build_style_inputs(settings, seen, paintings, parts, device)
 
-    canvas = to_source(seen, device) if seen else None
-    painter = Painter(network, settings, canvas, mix(settings), begin, shelf.palette)
+    canvas = to_style_input(seen, device) if seen else None
+    painter = Painter(network, settings, canvas, mix(settings), begin, cache.styles)
     painter.notes += notes
     first = job.first if job else None
     paths = [painting.source for painting in paintings]
-    recipe = write_down(settings, weigh_source(photo.source) if photo else None, paths, device, precision, first)
-    if first and (difference := compare_workshops(recipe, first)):
+    recipe = build_recipe(
+        settings, fingerprint_picture(photo.source) if photo else None, paths, device, precision, first
+    )
+    if first and (difference := compare_environments(recipe, first)):
         painter.notes.append(difference)
     return Run(painter, photo, recipe, job, keep, mix)
 
@@ -287,15 +296,15 @@ def _check_settings(settings: Settings, photo: Picture | None) -> None:
         raise UsageError("--content-weight and --style-weight are both 0: there is nothing to paint.")
 
 
-def _check_room(run: Run, output: str | os.PathLike[str]) -> None:
+def _check_recipe_fits(run: Run, output: str | os.PathLike[str]) -> None:
     """Raise now where the output's format will not hold the recipe."""
-    check_length(output, len(run.recipe().to_json().encode()) + ROOM_FOR_RESULT)
+    check_text_length(output, len(run.recipe().to_json().encode()) + RESERVED_RESULT_BYTES)
 
 
 def _list_inputs(settings: Settings, *pictures: "PictureLike | None") -> list[Path]:
     """List the picture files that are read."""
     inputs = [Path(picture) for picture in pictures if isinstance(picture, str | os.PathLike)]
-    return [*inputs, *(Path(file) for _, _, file in settings.files())]
+    return [*inputs, *(Path(file) for _, _, file in settings.iterate_files())]
 
 
 def _as_list(paintings: "PictureLike | Sequence[PictureLike]") -> "list[PictureLike]":
@@ -305,7 +314,7 @@ def _as_list(paintings: "PictureLike | Sequence[PictureLike]") -> "list[PictureL
     return listed
 
 
-def _settle(
+def _resolve_settings(
     settings: Settings | None, asked: Mapping[str, Any], before: Mapping[str, Any] = MappingProxyType({})
 ) -> Settings:
     """Build the settings of what is `asked`, over those of `settings`, over what was `before`."""
@@ -314,8 +323,8 @@ def _settle(
     return merge_settings(settings, asked, before)
 
 
-def _settle_texture(settings: Settings | None, overrides: Mapping[str, Any]) -> Settings:
-    asked = merge_size(overrides)
-    chosen = _settle(settings, asked, TEXTURE)
+def _resolve_texture_settings(settings: Settings | None, overrides: Mapping[str, Any]) -> Settings:
+    asked = merge_texture_size(overrides)
+    chosen = _resolve_settings(settings, asked, TEXTURE_DEFAULTS)
     check_texture(chosen, asked)
-    return forget_defaults(chosen, [*(settings.model_fields_set if settings else ()), *asked])
+    return unmark_defaults(chosen, [*(settings.model_fields_set if settings else ()), *asked])

@@ -1,4 +1,7 @@
-"""What can go wrong, said to a person: every message names what was wrong, where, and what to do."""
+"""What can go wrong. Every message is for a person: it says what was wrong, with which file or setting, what to do."""
+
+import re
+from collections.abc import Callable
 
 
 class ImpastoError(Exception):
@@ -6,7 +9,17 @@ class ImpastoError(Exception):
 
 
 class UsageError(ImpastoError, ValueError):
-    """A setting or argument is wrong; the command line exits with 2."""
+    """A setting or argument is wrong; the command line exits with 2.
+
+    `setting` is the name of the setting at fault, as in Settings, or "" where none is. Names of settings stand in
+    backticks in the message ("`style_size` is too large"), and each door writes them its own way, see `rename_settings`.
+
+    Example: raise UsageError("`size` must be at least 16 pixels.", setting="size")
+    """
+
+    def __init__(self, message: str, *, setting: str = "") -> None:
+        super().__init__(message)
+        self.setting = setting
 
 
 class PictureError(ImpastoError):
@@ -31,3 +44,11 @@ class DivergedError(ImpastoError):
     def __init__(self, message: str, picture: object = None) -> None:
         super().__init__(message)
         self.picture = picture
+
+
+def rename_settings(message: str, rename: Callable[[str], str]) -> str:
+    """Return a message with each name in backticks replaced by what `rename` makes of it.
+
+    Example: rename_settings("`style_size` is too large", lambda name: "--" + name.replace("_", "-"))
+    """
+    return re.sub(r"`([a-z][a-z0-9_]*)`", lambda found: rename(found[1]), message)

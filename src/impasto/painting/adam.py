@@ -6,7 +6,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from impasto.pictures.sizes import resize
+from impasto.images.sizes import resize
 
 
 class Adam:
@@ -15,8 +15,8 @@ class Adam:
     Source: Kingma and Ba 2015; the moments' rescaling between scales is Crowson's, style-transfer-pytorch.
     """
 
-    def __init__(self, rate: float, beta1: float = 0.9, beta2: float = 0.99, epsilon: float = 1e-8) -> None:
-        self.rate, self.beta1, self.beta2, self.epsilon = rate, beta1, beta2, epsilon
+    def __init__(self, learning_rate: float, beta1: float = 0.9, beta2: float = 0.99, epsilon: float = 1e-8) -> None:
+        self.learning_rate, self.beta1, self.beta2, self.epsilon = learning_rate, beta1, beta2, epsilon
         self.steps = 0
         self.first: Tensor | None = None
         self.second: Tensor | None = None
@@ -30,9 +30,9 @@ class Adam:
         self.first.lerp_(gradient, 1 - self.beta1)
         self.second.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
         spread = (self.second / (1 - self.beta2**self.steps)).sqrt_().add_(self.epsilon)
-        x.addcdiv_(self.first, spread, value=-self.rate / (1 - self.beta1**self.steps))
+        x.addcdiv_(self.first, spread, value=-self.learning_rate / (1 - self.beta1**self.steps))
 
-    def enlarged(self, width: int, height: int, resize: Callable[[Tensor, int, int], Tensor] = resize) -> Self:
+    def resized(self, width: int, height: int, resize: Callable[[Tensor, int, int], Tensor] = resize) -> Self:
         """Carry the moments to a canvas of another size, resized as the canvas is."""
         if self.first is not None and self.second is not None:
             self.first = resize(self.first, width, height).contiguous(memory_format=torch.channels_last)

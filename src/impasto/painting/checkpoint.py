@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import CheckpointError, PictureError
-from impasto.pictures.targets import check_source, written_whole
+from impasto.images.output import atomic_write, check_regular_file
 
 FORMAT = "1"
 KIND = "impasto checkpoint"
@@ -58,7 +58,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     notes = {"kind": KIND, "format": FORMAT, "numbers": numbers, **checkpoint.texts}
     text = json.dumps({"__metadata__": notes, **header}).encode()
     text += b" " * (-len(text) % 8)
-    with written_whole(path, overwrite=True, temporary=path.with_name(f".{path.name}.part")) as file:
+    with atomic_write(path, overwrite=True, temporary=path.with_name(f".{path.name}.part")) as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for tensor in rows.values():
             _write(file, tensor)
@@ -79,7 +79,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Its tensors are copies in memory, not maps of the file: that may be replaced by the next one meanwhile.
     """
     try:
-        check_source(path)
+        check_regular_file(path)
         with path.open("rb") as file:
             header = _read_header(file)
             notes = header.pop("__metadata__", {})

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from impasto.painting.lbfgs import in_order_of, weigh_history
+from impasto.painting.lbfgs import flatten_like, two_loop_coefficients
 
-PIECE = 2**20  # values that are worked on at once
+CHUNK_VALUES = 2**20  # values that are worked on at once
 
 
 class CompactLBFGS:
@@ -18,8 +18,8 @@ class CompactLBFGS:
     differences in full precision, rounded afterwards. Beside the history it keeps the last gradient.
     """
 
-    def __init__(self, history: int, rate: float = 1.0, longest: float = math.inf) -> None:
-        self.history, self.rate, self.longest = history, rate, longest
+    def __init__(self, history: int, rate: float = 1.0, max_step: float = math.inf) -> None:
+        self.history, self.rate, self.max_step = history, rate, max_step
         self.moves: list[Tensor] = []  # (n,), oldest first; one more than changes: that of the last step
         self.changes: list[Tensor] = []
         self.across = torch.zeros(0, 0, dtype=torch.float64)  # S Y^T
@@ -29,31 +29,31 @@ class CompactLBFGS:
     @torch.no_grad()
     def step(self, x: Tensor, gradient: Tensor) -> None:
         """Move `x` (1, C, H, W) in place, given the gradient there."""
-        flat, g = in_order_of(x, x), in_order_of(x, gradient)
+        flat, g = flatten_like(x, x), flatten_like(x, gradient)
         scale, shares, free = 1.0, list[tuple[Tensor, float]](), None
         if self.last_gradient is None:
             self.last_gradient = g.clone()
-            scale = 1 / max(1.0, sum(float(g[piece].abs().sum()) for piece in _pieces(g)))
+            scale = 1 / max(1.0, sum(float(g[piece].abs().sum()) for piece in _split_chunks(g)))
         else:
-            slopes, free = self._remember(g, self.last_gradient)
+            slopes, free = self._add_pair(g, self.last_gradient)
             if self.changes:
-                scale, along_moves, along_changes = weigh_history(self.across, self.within, slopes)
+                scale, along_moves, along_changes = two_loop_coefficients(self.across, self.within, slopes)
                 shares += zip(self.moves, along_moves.tolist(), strict=True)
                 shares += zip(self.changes, along_changes.tolist(), strict=True)
-        self._move(flat, g, scale, shares, torch.empty_like(g, dtype=torch.bfloat16) if free is None else free)
+        self._take_step(flat, g, scale, shares, torch.empty_like(g, dtype=torch.bfloat16) if free is None else free)
 
-    def shorten(self, share: float) -> None:
+    def shorten_last_step(self, share: float) -> None:
         """Take it that the last step went only a `share` of its way, as its caller has seen to; a power of 2."""
         if self.moves:
             self.moves[-1].mul_(share)
 
-    def _remember(self, g: Tensor, last: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _add_pair(self, g: Tensor, last: Tensor) -> tuple[Tensor, Tensor | None]:
         """Complete the pair of the last step; returns S g and Y g (2, m), and a row that is free for the next move."""
         free, change = self._drop_oldest() if len(self.changes) == self.history else (None, None)
         if change is None:
             change = torch.empty_like(g, dtype=torch.bfloat16)
         products = torch.zeros(5, len(self.moves), dtype=torch.float64)  # S y, Y y, Y s, S g, Y g
-        for piece in _pieces(g):
+        for piece in _split_chunks(g):
             here = g[piece]
             change[piece] = here - last[piece]
             last[piece] = here
@@ -66,35 +66,37 @@ class CompactLBFGS:
         if float(products[0, -1]) <= 1e-10:  # too little curvature
             return products[3:, :-1], self.moves.pop()
         self.changes.append(change)
-        self.across = _bordered(self.across, products[0], products[2])
-        self.within = _bordered(self.within, products[1], products[1])
+        self.across = _append_border(self.across, products[0], products[2])
+        self.within = _append_border(self.within, products[1], products[1])
         return products[3:], free
 
     def _drop_oldest(self) -> tuple[Tensor, Tensor]:
         self.across, self.within = self.across[1:, 1:], self.within[1:, 1:]
         return self.moves.pop(0), self.changes.pop(0)
 
-    def _move(self, x: Tensor, g: Tensor, scale: float, shares: Sequence[tuple[Tensor, float]], row: Tensor) -> None:
+    def _take_step(
+        self, x: Tensor, g: Tensor, scale: float, shares: Sequence[tuple[Tensor, float]], row: Tensor
+    ) -> None:
         """Move `x` (n,) by -scale g and shares of the history, times the rate; `row` becomes the move."""
         farthest = 0.0
-        for piece in _pieces(g):
+        for piece in _split_chunks(g):
             move = g[piece] * (-scale * self.rate)
             for held, share in shares:
                 move.add_(held[piece], alpha=share * self.rate)
             row[piece] = move
             farthest = max(farthest, float(row[piece].abs().max()))
-        for piece in _pieces(g):
-            if farthest > self.longest:
-                row[piece] *= self.longest / farthest
+        for piece in _split_chunks(g):
+            if farthest > self.max_step:
+                row[piece] *= self.max_step / farthest
             x[piece] += row[piece]
         self.moves.append(row)
 
 
-def _pieces(flat: Tensor) -> Iterator[slice]:
-    for first in range(0, len(flat), PIECE):
-        yield slice(first, first + PIECE)
+def _split_chunks(flat: Tensor) -> Iterator[slice]:
+    for first in range(0, len(flat), CHUNK_VALUES):
+        yield slice(first, first + CHUNK_VALUES)
 
 
-def _bordered(matrix: Tensor, column: Tensor, row: Tensor) -> Tensor:
+def _append_border(matrix: Tensor, column: Tensor, row: Tensor) -> Tensor:
     """Give a matrix (m, m) one more column and row; both (m + 1,) hold the corner."""
     return torch.cat([torch.cat([matrix, column[:-1, None]], 1), row[None]])

@@ -28,7 +28,7 @@ class Histogram:
     @cached_property
     def _sorted(self) -> tuple[Tensor, Tensor]:
         values, order = self.values.sort(dim=1)
-        return values, _rank(self.weights[order])
+        return values, _rank_weights(self.weights[order])
 
     def quantiles(self, ranks: Tensor) -> Tensor:
         """Return the values (C, M) that lie at `ranks` (C, M) in [0, 1], rising, between two of them in proportion."""
@@ -40,7 +40,7 @@ class Histogram:
         share = ((ranks - low) / (high - low).clamp_min(1e-30)).clamp_(0, 1)
         return torch.lerp(values.gather(1, above - 1), values.gather(1, above), share)
 
-    def evenly(self, count: int) -> Tensor:
+    def at_even_ranks(self, count: int) -> Tensor:
         """Return the values (C, count) at `count` ranks that lie evenly."""
         if count not in self._last:
             self._last.clear()
@@ -49,7 +49,7 @@ class Histogram:
         return self._last[count]
 
 
-def gather(features: Tensor, mask: Tensor | None = None) -> Histogram:
+def collect_histogram(features: Tensor, mask: Tensor | None = None) -> Histogram:
     """Take all values of a feature map (1, C, h, w); `mask` (1, 1, h, w) says how much each position counts."""
     values = _list_values(features)
     if mask is None:
@@ -59,7 +59,7 @@ def gather(features: Tensor, mask: Tensor | None = None) -> Histogram:
     return Histogram(values[:, seen], weights[seen])
 
 
-def blend(histograms: Sequence[Histogram], shares: Sequence[float]) -> Histogram:
+def blend_histograms(histograms: Sequence[Histogram], shares: Sequence[float]) -> Histogram:
     """Pour several together, each counting its share however many positions it has."""
     weights = [share * it.weights / it.weights.sum() for it, share in zip(histograms, shares, strict=True)]
     return Histogram(torch.cat([it.values for it in histograms], 1), torch.cat(weights))
@@ -74,10 +74,10 @@ def style_histogram(features: Tensor, painting: Histogram, mask: Tensor | None =
     """
     values, order = _list_values(features).sort(dim=1)
     if mask is None:
-        distance = (values - painting.evenly(values.shape[1])).square().sum() / values.shape[1]
+        distance = (values - painting.at_even_ranks(values.shape[1])).square().sum() / values.shape[1]
     else:
         weights = mask.flatten().to(values)[order]
-        target = painting.quantiles(_rank(weights))
+        target = painting.quantiles(_rank_weights(weights))
         distance = ((values - target).square() * weights).sum() / mask.sum()
     energy = painting.energy
     share: Tensor = distance / torch.where(energy > 0, energy, 1.0)
@@ -88,7 +88,7 @@ def _list_values(features: Tensor) -> Tensor:
     return features.flatten(2)[0].to(torch.promote_types(features.dtype, torch.float32))
 
 
-def _rank(weights: Tensor) -> Tensor:
+def _rank_weights(weights: Tensor) -> Tensor:
     """Return where each of what is sorted lies (C, K), in [0, 1], given how much each counts."""
     exact = weights.cpu().double()  # which not every device has
     reached = exact.cumsum(1)

@@ -25,14 +25,14 @@ class LBFGS:
         self,
         history: int = 10,
         rate: float = 1.0,
-        longest: float = math.inf,
-        basis: Callable[[Tensor], Tensor] | None = None,
+        max_step: float = math.inf,
+        preconditioner: Callable[[Tensor], Tensor] | None = None,
         limits: tuple[float, float] | None = None,
-        least: float = 0.0,
+        min_first_move: float = 0.0,
     ) -> None:
-        self.history, self.rate, self.longest, self.basis = history, rate, longest, basis
-        self.limits, self.least = limits, least
-        self.kept: list[int] = []  # rows of the history in use, oldest first
+        self.history, self.rate, self.max_step, self.preconditioner = history, rate, max_step, preconditioner
+        self.limits, self.min_first_move = limits, min_first_move
+        self.rows: list[int] = []  # rows of the history in use, oldest first
         self.moves = self.changes = torch.empty(0)  # S and Y, (history, n) from the first pair on
         self.across = torch.zeros(history, history, dtype=torch.float64)  # S Y^T
         self.within = torch.zeros_like(self.across)  # Y Y^T
@@ -44,21 +44,21 @@ class LBFGS:
     @torch.no_grad()
     def step(self, x: Tensor, gradient: Tensor) -> None:
         """Move `x` in place, given the gradient there."""
-        g = in_order_of(x, self.basis(gradient) if self.basis else gradient)
-        slopes = self._slopes(g)
+        g = flatten_like(x, self.preconditioner(gradient) if self.preconditioner else gradient)
+        slopes = self._project_gradient(g)
         if self.last_gradient is not None and self.last_move is not None:
-            self._remember(self.last_move, g - self.last_gradient, g, slopes)
-            move = self._direction(g, slopes).mul_(self.rate)
+            self._add_pair(self.last_move, g - self.last_gradient, g, slopes)
+            move = self._find_direction(g, slopes).mul_(self.rate)
         else:
             move = g * (-self.rate * (self.scale or 1 / max(1.0, float(g.abs().sum()))))
-        moved = in_order_of(x, self.basis(_back_in_order_of(x, move))) if self.basis else move
-        if self.last_move is None and 0 < (mean := float(moved.abs().mean())) < self.least:
-            move, moved = (of * (self.least / mean) for of in (move, moved))
+        moved = flatten_like(x, self.preconditioner(_unflatten_like(x, move))) if self.preconditioner else move
+        if self.last_move is None and 0 < (mean := float(moved.abs().mean())) < self.min_first_move:
+            move, moved = (of * (self.min_first_move / mean) for of in (move, moved))
         farthest = max(map(abs, torch.stack(torch.aminmax(moved)).tolist()))
-        if farthest > self.longest:
-            move, moved = (of * (self.longest / farthest) for of in (move, moved))
+        if farthest > self.max_step:
+            move, moved = (of * (self.max_step / farthest) for of in (move, moved))
         self.last_gradient, self.last_move, self.last_slopes = g.clone(), move, slopes
-        flat = in_order_of(x, x)
+        flat = flatten_like(x, x)
         if self.limits is None:
             flat.add_(moved)
             return
@@ -67,25 +67,25 @@ class LBFGS:
         kept = torch.where(moved != 0, (flat - before) / moved, 1.0)  # the share of each move that was left of it
         self.last_move = move * kept
 
-    def shorten(self, share: float) -> None:
+    def shorten_last_step(self, share: float) -> None:
         """Take it that the last step went only a `share` of its way, as its caller has seen to."""
         if self.last_move is not None:
             self.last_move *= share
 
-    def _slopes(self, g: Tensor) -> Tensor:
+    def _project_gradient(self, g: Tensor) -> Tensor:
         """Return S g and Y g, (2, history)."""
-        if not self.kept:
+        if not self.rows:
             return torch.zeros_like(self.last_slopes)
         return torch.stack([self.moves @ g, self.changes @ g]).cpu().double()
 
-    def _remember(self, move: Tensor, change: Tensor, g: Tensor, slopes: Tensor) -> None:
+    def _add_pair(self, move: Tensor, change: Tensor, g: Tensor, slopes: Tensor) -> None:
         """Keep one more pair, and its products with all others: y is a difference of gradients, S y of slopes."""
         if float(change.dot(move)) <= 1e-10:
             return
-        if not self.kept:
+        if not self.rows:
             self.moves, self.changes = (g.new_zeros(self.history, g.numel()) for _ in range(2))
-        row = len(self.kept) if len(self.kept) < self.history else self.kept.pop(0)
-        self.kept.append(row)
+        row = len(self.rows) if len(self.rows) < self.history else self.rows.pop(0)
+        self.rows.append(row)
         self.moves[row], self.changes[row] = move, change
         self.across[:, row], self.within[:, row] = slopes - self.last_slopes
         self.across[row] = (self.changes @ move).cpu().double()
@@ -93,20 +93,20 @@ class LBFGS:
         self.within[row] = self.within[:, row]
         slopes[:, row] = torch.stack([move.dot(g), change.dot(g)])
 
-    def _direction(self, g: Tensor, slopes: Tensor) -> Tensor:
+    def _find_direction(self, g: Tensor, slopes: Tensor) -> Tensor:
         """Return minus the inverse Hessian's estimate times `g`."""
-        if not self.kept:
+        if not self.rows:
             return -g
-        rows = torch.tensor(self.kept)
+        rows = torch.tensor(self.rows)
         across, within = (of[rows][:, rows] for of in (self.across, self.within))
-        scale, along_moves, along_changes = weigh_history(across, within, slopes[:, rows])
+        scale, along_moves, along_changes = two_loop_coefficients(across, within, slopes[:, rows])
         self.scale = scale
         shares = g.new_zeros(2, self.history)
         shares[:, rows.to(g.device)] = torch.stack([along_moves, along_changes]).to(g)
         return torch.addmv(g, self.moves.T, shares[0], beta=-scale).addmv_(self.changes.T, shares[1])
 
 
-def weigh_history(across: Tensor, within: Tensor, slopes: Tensor) -> tuple[float, Tensor, Tensor]:
+def two_loop_coefficients(across: Tensor, within: Tensor, slopes: Tensor) -> tuple[float, Tensor, Tensor]:
     """Say how a direction is made: -scale g + S^T u + Y^T v; returns scale, u (m,) and v (m,).
 
     `across` S Y^T and `within` Y Y^T are (m, m), pairs oldest first; `slopes` S g and Y g are (2, m).
@@ -121,14 +121,14 @@ def weigh_history(across: Tensor, within: Tensor, slopes: Tensor) -> tuple[float
     return scale, -b, scale * a
 
 
-def in_order_of(like: Tensor, x: Tensor) -> Tensor:
+def flatten_like(like: Tensor, x: Tensor) -> Tensor:
     """Flatten `x` in the order in which `like` lies in memory: a view where both lie alike."""
     if like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last):
         return x.permute(0, 2, 3, 1).flatten()
     return x.flatten()
 
 
-def _back_in_order_of(like: Tensor, flat: Tensor) -> Tensor:
+def _unflatten_like(like: Tensor, flat: Tensor) -> Tensor:
     """Give what `in_order_of` has flattened its shape back."""
     if like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last):
         return flat.view(like.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from impasto.perception.moments import Moments
-from impasto.values import ContentLoss, StyleLoss
+from impasto.network.moments import Moments
+from impasto.settings.types import ContentLoss, StyleLoss
 
 
-def content_whole(kind: ContentLoss, target: Tensor, mask: Tensor | None = None, least: float = 0.0) -> Tensor | float:
+def content_scale(kind: ContentLoss, target: Tensor, mask: Tensor | None = None, least: float = 0.0) -> Tensor | float:
     """Return what the `squared_distance` from a target (1, N, h, w) over M positions is divided by, as content loss.
 
     `mask` (1, 1, h, w) says how much each position counts; M is then the sum of it. `sum`: 2. `mean`: N M, so that it
@@ -35,7 +35,7 @@ def content_variance(target: Tensor, mask: Tensor | None = None, least: float = 
     weights = torch.ones_like(target[:, :1]) if mask is None else mask
     mean = (target * weights).sum((2, 3), keepdim=True) / weights.sum()
     variance = ((target - mean).square() * weights).sum()
-    return _or_one(torch.maximum(variance, least * weights.sum()))
+    return _one_if_zero(torch.maximum(variance, least * weights.sum()))
 
 
 def content_variance_of_parts(
@@ -50,7 +50,7 @@ def content_variance_of_parts(
     for target, mask in parts():
         squares = (_at_least_float32(target) - total / count).square()
         variance = variance + (squares if mask is None else squares * mask).sum()
-    return _or_one(torch.maximum(variance, least * count))
+    return _one_if_zero(torch.maximum(variance, least * count))
 
 
 def style_sum(canvas: Moments, painting: Moments) -> Tensor:
@@ -66,7 +66,7 @@ def style_sum(canvas: Moments, painting: Moments) -> Tensor:
 def style_gram(canvas: Moments, painting: Moments) -> Tensor:
     """Squared difference of Gram matrices as a share of the painting's: |G - A|^2 / |A|^2."""
     target = painting.second_moment
-    return (canvas.second_moment - target).square().sum() / _or_one(target.square().sum())
+    return (canvas.second_moment - target).square().sum() / _one_if_zero(target.square().sum())
 
 
 def style_mean(canvas: Moments, painting: Moments) -> Tensor:
@@ -85,16 +85,16 @@ def style_covariance(canvas: Moments, painting: Moments) -> Tensor:
     """
     target = painting.covariance
     whole = torch.maximum(target.square().sum(), 0.01 * painting.second_moment.square().sum())
-    return (canvas.covariance - target).square().sum() / _or_one(whole)
+    return (canvas.covariance - target).square().sum() / _one_if_zero(whole)
 
 
 def style_mean_std(canvas: Moments, painting: Moments) -> Tensor:
     """Squared difference of the channels' means and standard deviations, as a share of the painting's energy.
 
-    Source: Li et al., "Demystifying Neural Style Transfer", 2017, their batch normalisation statistics.
+    Source: Li et al., "Demystifying Neural Style Transfer", 2017, their batch normalization statistics.
     """
-    means, spreads = canvas.mean - painting.mean, canvas.spread - painting.spread
-    return (means.square().sum() + spreads.square().sum()) / _or_one(painting.energy)
+    means, spreads = canvas.mean - painting.mean, canvas.std - painting.std
+    return (means.square().sum() + spreads.square().sum()) / _one_if_zero(painting.energy)
 
 
 def style_wasserstein(canvas: Moments, painting: Moments) -> Tensor:
@@ -104,8 +104,8 @@ def style_wasserstein(canvas: Moments, painting: Moments) -> Tensor:
     Marron 2018 and Crowson, style-transfer-pytorch.
     """
     ours, theirs = canvas.covariance, painting.covariance
-    energy = _or_one(painting.energy)
-    root = painting.deviation
+    energy = _one_if_zero(painting.energy)
+    root = painting.covariance_sqrt
     # Only eigenvalues are asked for: their gradient, unlike that of eigenvectors, is safe where two coincide.
     inner = root @ ours @ root
     floor = 1e-6 * energy / len(theirs)  # of the energy, as a flat painting has no variance
@@ -123,7 +123,7 @@ def style_wasserstein_mean(canvas: Moments, painting: Moments) -> Tensor:
     """
     ridge = 1e-4
     added = ridge * torch.eye(len(canvas.total)).to(canvas.total)
-    eigenvalues, vectors = painting.principal
+    eigenvalues, vectors = painting.eigen
     root = (vectors * (eigenvalues + ridge).clamp_min(ridge).sqrt()) @ vectors.T
     inner = root @ (canvas.covariance + added) @ root
     overlap = torch.linalg.eigvalsh(inner).clamp_min(ridge**2).sqrt().sum()  # none is smaller but by rounding
@@ -206,7 +206,7 @@ class _SquaredDistance(torch.autograd.Function):
         return pulled if root is None else pulled * root, None, None
 
 
-def _or_one(whole: Tensor) -> Tensor:
+def _one_if_zero(whole: Tensor) -> Tensor:
     """What differences are a share of; where nothing at all is seen, they are taken as they are."""
     return torch.where(whole > 0, whole, 1.0)
 

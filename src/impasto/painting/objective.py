@@ -6,20 +6,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from impasto.images.masks import shrink_mask
+from impasto.network.vgg import GradientNorms, Network
 from impasto.painting import losses
 from impasto.painting.histograms import style_histogram
-from impasto.painting.regions import Region
-from impasto.painting.style import Source, Style
+from impasto.painting.style_regions import StyleRegion
+from impasto.painting.styles import Style, StyleInput
 from impasto.painting.tiles import Tile
-from impasto.painting.variation import vary
-from impasto.perception.network import Network, Strengths
-from impasto.pictures.masks import shrink_mask
-from impasto.settings import Settings
+from impasto.painting.variation import measure_variation
+from impasto.settings.model import Settings
 
 # The relative content loss takes a photo's variance for at least this share of the paintings' energy at the tap.
 # Without it, a flat photo would weigh without bounds against the style. Ordinary photos are above it: theirs is 0.06 to
 # 1 of a painting's energy (the embedded network's relu4_1); a flat one's 0.0003 or nothing, one in thick fog's 0.005.
-LEAST_VARIANCE = 0.05
+MIN_VARIANCE_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Sums:
 
 
 @dataclass(frozen=True, eq=False)
-class Pull:
+class TemporalTarget:
     """What holds the canvas of a film's frame to another frame's picture, carried here along the flow.
 
     `picture` (1, 3, H, W), and how much it counts at each pixel, `weights` (1, 1, H, W): gamma c.
@@ -70,30 +70,32 @@ class Objective:
         self,
         network: Network,
         settings: Settings,
-        photo: Source | None,
-        regions: Sequence[Region],
-        pulls: Sequence[Pull] = (),
+        photo: StyleInput | None,
+        regions: Sequence[StyleRegion],
+        temporal_targets: Sequence[TemporalTarget] = (),
     ) -> None:
         self.network, self.settings, self.mask = network, settings, photo.alpha if photo else None
-        self.has_photo, self.pulls = photo is not None, pulls
-        self.regions = [region for region in regions if region.share]
+        self.has_photo, self.temporal_targets = photo is not None, temporal_targets
+        self.regions = [region for region in regions if region.weight]
         self.masks = {tap: shrink_mask(self.mask, network.stride[tap], network.rounding) for tap in list_taps(settings)}
         self.content: Mapping[str, Tensor] = {}
         with torch.no_grad():
-            self.whole = self._capture(photo.rgb) if photo else {}
-        self.strengths = self._plan_strengths() if settings.normalize_gradients else None
+            self.content_scales = self._capture_content(photo.rgb) if photo else {}
+        self.gradient_norms = self._plan_gradient_norms() if settings.normalize_gradients else None
 
-    def _capture(self, photo: Tensor) -> dict[str, Tensor | float]:
+    def _capture_content(self, photo: Tensor) -> dict[str, Tensor | float]:
         """Keep the photo's features as the content; returns, by tap, what distances from them are divided by."""
-        self.content = self.network(photo, self.settings.content_seen)
+        self.content = self.network(photo, self.settings.active_content_taps)
         return {
-            tap: losses.content_whole(self.settings.content_loss, features, self.masks[tap], self._least_variance(tap))
+            tap: losses.content_scale(self.settings.content_loss, features, self.masks[tap], self._min_variance(tap))
             for tap, features in self.content.items()
         }
 
-    def _least_variance(self, tap: str) -> float:
-        whole = sum(region.share for region in self.regions) or 1.0
-        return LEAST_VARIANCE * sum(region.share * float(region.style[tap].energy) for region in self.regions) / whole
+    def _min_variance(self, tap: str) -> float:
+        whole = sum(region.weight for region in self.regions) or 1.0
+        return (
+            MIN_VARIANCE_SHARE * sum(region.weight * float(region.style[tap].energy) for region in self.regions) / whole
+        )
 
     def backward(self, canvas: Tensor) -> dict[str, float]:
         """Fill `canvas.grad` (1, 3, H, W); return the weighted losses by name: content, style, tv, range, total."""
@@ -108,25 +110,25 @@ class Objective:
         return {name: float(value) for name, value in self._terms(canvas).items()}
 
     def _terms(self, canvas: Tensor) -> dict[str, Tensor]:
-        terms = {**self.compare(self.measure(canvas)), **self.compare_pixels(canvas)}
+        terms = {**self.compare_features(self.measure_features(canvas)), **self.compare_pixels(canvas)}
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
-    def measure(self, canvas: Tensor, tile: Tile | None = None, *, content: bool = True) -> Sums:
+    def measure_features(self, canvas: Tensor, tile: Tile | None = None, *, content: bool = True) -> Sums:
         """Sum up what the network sees of a canvas (1, 3, H, W), or in a tile's window; `content` is left out if not.
 
         Of a tile only what it answers for is summed up, so that the sums of all tiles add up to the canvas's.
         """
         network, settings = self.network, self.settings
         masks = {
-            tap: [self._share(self._mask(region, tap), tap, tile) for region in self.regions]
+            tap: [self._crop_mask(self._region_mask(region, tap), tap, tile) for region in self.regions]
             for tap in settings.style_taps
         }
-        targets = self._targets(tile) if content else {}
+        targets = self._content_targets(tile) if content else {}
         kept = {*targets, *(settings.style_taps if needs_features(settings) else ())}
-        features, moments = network.look(canvas, kept, masks, self.strengths, tile.inside if tile else None)
-        mixed = {tap: network.mix(tap, seen) for tap, seen in features.items()}
+        features, moments = network.extract(canvas, kept, masks, self.gradient_norms, tile.inside if tile else None)
+        mixed = {tap: network.apply_mix(tap, seen) for tap, seen in features.items()}
         distances = {
-            tap: losses.squared_distance(mixed[tap], target, self._share(self.masks[tap], tap, tile))
+            tap: losses.squared_distance(mixed[tap], target, self._crop_mask(self.masks[tap], tap, tile))
             for tap, target in targets.items()
         }
         style = [
@@ -135,29 +137,29 @@ class Objective:
         ]
         return Sums(distances, style, self._compare_values(mixed) if needs_features(settings) else ())
 
-    def _targets(self, tile: Tile | None) -> Mapping[str, Tensor]:
+    def _content_targets(self, tile: Tile | None) -> Mapping[str, Tensor]:
         del tile  # here they are those of the whole canvas
         return self.content
 
-    def _share(self, mask: Tensor | None, tap: str, tile: Tile | None) -> Tensor | None:
-        return mask if mask is None or tile is None else tile.share(mask, self.network.stride[tap])
+    def _crop_mask(self, mask: Tensor | None, tap: str, tile: Tile | None) -> Tensor | None:
+        return mask if mask is None or tile is None else tile.crop_map(mask, self.network.stride[tap])
 
-    def compare(self, sums: Sums) -> dict[str, Tensor]:
+    def compare_features(self, sums: Sums) -> dict[str, Tensor]:
         """Return the weighted terms, each (), of what the network has seen of the whole canvas: content, style."""
         settings, zero = self.settings, torch.zeros((), device=next(self.network.parameters()).device)
         content = sum(
-            (settings.content_taps[tap] * (seen / self.whole[tap]) for tap, seen in sums.content.items()),
+            (settings.content_taps[tap] * (seen / self.content_scales[tap]) for tap, seen in sums.content.items()),
             start=zero,
         )
         style = sum(
             (
-                region.share * self._compare_style(region.style, seen)
+                region.weight * self._compare_style(region.style, seen)
                 for region, seen in zip(self.regions, sums.style, strict=True)
             ),
             start=zero,
         )
         for region, distances in zip(self.regions, sums.histograms, strict=bool(sums.histograms)):
-            share = region.share * settings.style_loss["histogram"]
+            share = region.weight * settings.style_loss["histogram"]
             style = style + share * sum(weight * distances[tap] for tap, weight in settings.style_taps.items())
         alpha, beta = settings.weights
         return {**({"content": alpha * content} if self.has_photo else {}), "style": beta * style}
@@ -169,16 +171,16 @@ class Objective:
             terms["tv"] = settings.tv_weight * self._vary(canvas)
         if settings.range_weight:
             terms["range"] = settings.range_weight * losses.out_of_range(canvas)
-        if self.pulls:
-            held = [losses.temporal(canvas, pull.picture, pull.weights) for pull in self.pulls]
+        if self.temporal_targets:
+            held = [losses.temporal(canvas, pull.picture, pull.weights) for pull in self.temporal_targets]
             terms["temporal"] = torch.stack(held).sum()
         return terms
 
     def _vary(self, canvas: Tensor) -> Tensor:
         of = self.settings
-        return vary(canvas, of.tv_loss, of.tv_exponent, self.mask, around=of.padding == "circular")
+        return measure_variation(canvas, of.tv_loss, of.tv_exponent, self.mask, around=of.padding == "circular")
 
-    def _mask(self, region: Region, tap: str) -> Tensor | None:
+    def _region_mask(self, region: StyleRegion, tap: str) -> Tensor | None:
         return self.masks[tap] if region.masks is None else region.masks[tap]
 
     def _compare_style(self, style: Style, seen: Style) -> Tensor:
@@ -192,24 +194,24 @@ class Objective:
     def _compare_values(self, features: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
         return [
             {
-                tap: style_histogram(features[tap], region.values[tap], self._mask(region, tap))
+                tap: style_histogram(features[tap], region.histograms[tap], self._region_mask(region, tap))
                 for tap in self.settings.style_taps
             }
             for region in self.regions
         ]
 
-    def _plan_strengths(self) -> Strengths:
+    def _plan_gradient_norms(self) -> GradientNorms:
         """Say how large each tap's gradients shall be, where they are normalised: as its weights."""
         settings = self.settings
         alpha, beta = settings.weights
         features = {tap: alpha * settings.content_taps[tap] for tap in self.content}
         moments = {}
         for tap, weight in settings.style_taps.items():
-            shares = [beta * weight * region.share for region in self.regions]
+            shares = [beta * weight * region.weight for region in self.regions]
             if needs_features(settings):
                 features[tap] = features.get(tap, 0.0) + sum(shares) * settings.style_loss["histogram"]
             moments[tap] = shares
-        return Strengths(features, moments)
+        return GradientNorms(features, moments)
 
 
 def needs_features(settings: Settings) -> bool:
@@ -219,4 +221,4 @@ def needs_features(settings: Settings) -> bool:
 
 def list_taps(settings: Settings) -> list[str]:
     """List the taps at which paintings are measured: the style's, and the content's for what its losses compare to."""
-    return sorted({*settings.content_seen, *settings.style_taps})
+    return sorted({*settings.active_content_taps, *settings.style_taps})

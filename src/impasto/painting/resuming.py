@@ -9,12 +9,12 @@ from torch import Tensor
 
 from impasto.errors import CheckpointError, UsageError
 from impasto.painting.checkpoint import Checkpoint
-from impasto.painting.manner import Manner
 from impasto.painting.painter import Painter
-from impasto.painting.place import Average, Place
+from impasto.painting.state import CanvasAverage, PainterState
+from impasto.painting.strategy import ScaleStrategy
 
 
-def take_state(painter: Painter, texts: Mapping[str, str], *, memory: bool = True) -> Checkpoint:
+def capture_state(painter: Painter, texts: Mapping[str, str], *, memory: bool = True) -> Checkpoint:
     """Take down where a painter is; to be asked between two steps. `texts` go into the checkpoint as they are.
 
     Without its `memory`, many times the size of the canvas, the optimiser begins anew from there.
@@ -24,15 +24,15 @@ def take_state(painter: Painter, texts: Mapping[str, str], *, memory: bool = Tru
     if painter.accepted is None:
         raise UsageError("Nothing is painted yet: ask for a step first.")
     tensors: dict[str, Tensor] = {"canvas": painter.accepted, "chance": torch.get_rng_state()}
-    if memory and painter.taken_back is not None:
-        tensors["taken_back"] = painter.taken_back
+    if memory and painter.rejected is not None:
+        tensors["taken_back"] = painter.rejected
     numbers: dict[str, Any] = {
         "sizes": painter.sizes,
         "steps": painter.steps,
-        "place": dataclasses.asdict(painter.place if memory else dataclasses.replace(painter.place, back=0)),
-        "manners": [dataclasses.asdict(manner) for manner in painter.manners],
-        "care": painter.care,
-        "total": painter.total,
+        "place": dataclasses.asdict(painter.state if memory else dataclasses.replace(painter.state, backtracks=0)),
+        "manners": [dataclasses.asdict(manner) for manner in painter.strategies],
+        "care": painter.step_scale,
+        "total": painter.total_steps,
         "notes": painter.notes,
     }
     for name, thing in (("optimizer", painter.optimizer if memory else None), ("average", painter.average)):
@@ -55,17 +55,17 @@ def restore_state(painter: Painter, checkpoint: Checkpoint) -> None:
     try:
         if [tuple(size) for size in numbers["sizes"]] != painter.sizes or numbers["steps"] != painter.steps:
             raise CheckpointError("The checkpoint is of another painting: it has other scales, or other steps.")
-        painter.place = Place(**numbers["place"])
-        painter.manners = [Manner(**manner) for manner in numbers["manners"]]
-        painter.care, painter.total, painter.notes = numbers["care"], numbers["total"], numbers["notes"]
+        painter.state = PainterState(**numbers["place"])
+        painter.strategies = [ScaleStrategy(**manner) for manner in numbers["manners"]]
+        painter.step_scale, painter.total_steps, painter.notes = numbers["care"], numbers["total"], numbers["notes"]
         painter.accepted = move(tensors["canvas"])
         if "taken_back" in tensors:
-            painter.taken_back = move(tensors["taken_back"])
+            painter.rejected = move(tensors["taken_back"])
         if "optimizer" in numbers:
-            painter.optimizer = painter.make_optimizer(painter.place.scale, painter.manner)
+            painter.optimizer = painter.make_optimizer(painter.state.scale, painter.strategy)
             _put_together(painter.optimizer, "optimizer", tensors, numbers["optimizer"], move)
         if "average" in numbers:
-            painter.average = Average(painter.settings.average)
+            painter.average = CanvasAverage(painter.settings.average)
             _put_together(painter.average, "average", tensors, numbers["average"], move)
         torch.set_rng_state(tensors["chance"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

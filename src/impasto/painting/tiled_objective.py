@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 
 from impasto.errors import UsageError
+from impasto.network.moments import Moments
+from impasto.network.vgg import Network
 from impasto.painting import losses
-from impasto.painting.content import ContentStore
+from impasto.painting.content_store import ContentStore
 from impasto.painting.objective import Objective, Sums, list_taps, needs_features
-from impasto.painting.pixels import add_pixel_terms
-from impasto.painting.regions import Region
-from impasto.painting.style import Source, Style
+from impasto.painting.pixel_terms import add_pixel_terms
+from impasto.painting.style_regions import StyleRegion
+from impasto.painting.styles import Style, StyleInput
 from impasto.painting.tiles import Tile, cut_into_tiles
-from impasto.perception.moments import Moments
-from impasto.perception.network import Network
-from impasto.settings import Settings
+from impasto.settings.model import Settings
 
 
 class TiledObjective(Objective):
@@ -32,8 +32,8 @@ class TiledObjective(Objective):
         self,
         network: Network,
         settings: Settings,
-        photo: Source | None,
-        regions: Sequence[Region],
+        photo: StyleInput | None,
+        regions: Sequence[StyleRegion],
         tiles: Sequence[Tile],
         *,
         on_disk: bool = False,
@@ -41,52 +41,52 @@ class TiledObjective(Objective):
         if fault := why_untileable(settings):
             raise UsageError(fault)
         self.tiles, self.store = tiles, ContentStore(on_disk=on_disk)
-        self.content_taps: Sequence[str] = list(settings.content_seen) if photo else []
+        self.content_taps: Sequence[str] = list(settings.active_content_taps) if photo else []
         super().__init__(network, settings, photo, regions)
 
-    def _capture(self, photo: Tensor) -> dict[str, Tensor | float]:
+    def _capture_content(self, photo: Tensor) -> dict[str, Tensor | float]:
         for tile in self.tiles:
-            features, _ = self.network.look(tile.window(photo), self.content_taps, inside=tile.inside)
+            features, _ = self.network.extract(tile.crop(photo), self.content_taps, crop=tile.inside)
             for tap, seen in features.items():
-                self.store.keep(tap, tile, self.network.mix(tap, seen))
+                self.store.put(tap, tile, self.network.apply_mix(tap, seen))
         return {tap: self._measure_whole(tap, photo) for tap in self.content_taps}
 
     def _measure_whole(self, tap: str, photo: Tensor) -> Tensor | float:
         mask, stride, kind = self.masks[tap], self.network.stride[tap], self.settings.content_loss
 
         def parts() -> Iterator[tuple[Tensor, Tensor | None]]:
-            for tile, features in self.store.parts(tap):
-                yield features, None if mask is None else tile.share(mask, stride)
+            for tile, features in self.store.iterate_tiles(tap):
+                yield features, None if mask is None else tile.crop_map(mask, stride)
 
         if kind == "relative":
-            return losses.content_variance_of_parts(parts, self._least_variance(tap))
+            return losses.content_variance_of_parts(parts, self._min_variance(tap))
         channels = next(parts())[0].shape[1]
         positions = sum(features[0, 0].numel() for features, _ in parts())
-        return losses.content_whole(kind, photo.new_zeros(()).expand(1, channels, 1, positions), mask)
+        return losses.content_scale(kind, photo.new_zeros(()).expand(1, channels, 1, positions), mask)
 
-    def _targets(self, tile: Tile | None) -> Mapping[str, Tensor]:
+    def _content_targets(self, tile: Tile | None) -> Mapping[str, Tensor]:
         assert tile is not None
-        return {tap: self.store.find(tap, tile) for tap in self.content_taps}
+        return {tap: self.store.get(tap, tile) for tap in self.content_taps}
 
     @torch.no_grad()
     def backward(self, canvas: Tensor) -> dict[str, float]:
         """Fill `canvas.grad` (1, 3, H, W); return the weighted losses by name: content, style, tv, range, total."""
         # The same memory for each step's gradient: a canvas's size is not found again among what tiles leave behind.
         gradient = torch.empty_like(canvas) if canvas.grad is None else canvas.grad
-        style = self._sum_up(canvas, content=False).style
-        slopes = self._pull_sums(style, canvas)
+        style = self._measure_tiles(canvas, content=False).style
+        slopes = self._differentiate_sums(style, canvas)
         gradient.zero_()
         content = {tap: canvas.new_zeros(()) for tap in self.content_taps}
         for tile in self.tiles:
-            window = tile.window(canvas).clone(memory_format=torch.channels_last).requires_grad_()
+            window = tile.crop(canvas).clone(memory_format=torch.channels_last).requires_grad_()
             with torch.enable_grad():
-                sums = self.measure(window, tile)
+                sums = self.measure_features(window, tile)
                 pulled = [pair for pair in zip(_list_tensors(sums), slopes, strict=True) if pair[1] is not None]
                 torch.autograd.backward([seen for seen, _ in pulled], [slope for _, slope in pulled])
             assert window.grad is not None
             tile.add_to(gradient, window.grad)
             content = {tap: content[tap] + distance.detach() for tap, distance in sums.content.items()}
-        terms = self.compare(Sums(content, style))
+        terms = self.compare_features(Sums(content, style))
         terms |= add_pixel_terms(self.settings, canvas, self.mask, gradient)
         canvas.grad = gradient
         return _total(terms)
@@ -94,23 +94,23 @@ class TiledObjective(Objective):
     @torch.no_grad()
     def evaluate(self, canvas: Tensor) -> dict[str, float]:
         """Return the weighted losses of a canvas (1, 3, H, W) by name, as `backward` does, without a gradient."""
-        terms = self.compare(self._sum_up(canvas, content=True))
+        terms = self.compare_features(self._measure_tiles(canvas, content=True))
         return _total(terms | add_pixel_terms(self.settings, canvas, self.mask, None))
 
-    def _sum_up(self, canvas: Tensor, *, content: bool) -> Sums:
+    def _measure_tiles(self, canvas: Tensor, *, content: bool) -> Sums:
         first, *others = self.tiles
-        sums = self.measure(first.window(canvas), first, content=content)
+        sums = self.measure_features(first.crop(canvas), first, content=content)
         for tile in others:
-            sums = sums + self.measure(tile.window(canvas), tile, content=content)
+            sums = sums + self.measure_features(tile.crop(canvas), tile, content=content)
         return sums
 
-    def _pull_sums(self, style: Sequence[Style], canvas: Tensor) -> list[Tensor | None]:
+    def _differentiate_sums(self, style: Sequence[Style], canvas: Tensor) -> list[Tensor | None]:
         """Return the loss's gradient at the sums of the network's part, in the order of `_list_tensors`."""
         with torch.enable_grad():
             # The content's losses are so much times their distances: their slopes are the same everywhere.
             distances = {tap: canvas.new_zeros((), requires_grad=True) for tap in self.content_taps}
             sums = Sums(distances, [{tap: _as_leaves(moments) for tap, moments in seen.items()} for seen in style])
-            total = torch.stack(list(self.compare(sums).values())).sum()
+            total = torch.stack(list(self.compare_features(sums).values())).sum()
             return list(torch.autograd.grad(total, _list_tensors(sums), allow_unused=True))
 
 
@@ -123,7 +123,7 @@ def why_untileable(settings: Settings) -> str:
     return ""
 
 
-def tiles_for(network: Network, settings: Settings, width: int, height: int, side: int) -> list[Tile]:
+def cut_tiles_for(network: Network, settings: Settings, width: int, height: int, side: int) -> list[Tile]:
     """Cut a picture into tiles, of about `side` pixels, that show a network's taps as the whole picture does."""
     taps = list_taps(settings)
     cell, reach = (max(of[tap] for tap in taps) for of in (network.stride, network.reach))

@@ -41,7 +41,7 @@ class Tile:
     rows: Span
     columns: Span
 
-    def window(self, picture: Tensor) -> Tensor:
+    def crop(self, picture: Tensor) -> Tensor:
         """Return what it looks at of a picture (B, C, H, W)."""
         for dimension, span in ((2, self.rows), (3, self.columns)):
             parts = [picture.narrow(dimension, first, size) for first, size in span.parts(picture.shape[dimension])]
@@ -64,7 +64,7 @@ class Tile:
         """Return the rows and columns that it answers for, on its window's grid of a tap with that stride."""
         return self.rows.cells(stride, self.rows.near), self.columns.cells(stride, self.columns.near)
 
-    def share(self, whole: Tensor, stride: int) -> Tensor:
+    def crop_map(self, whole: Tensor, stride: int) -> Tensor:
         """Return what it answers for of the whole picture's map (B, C, h, w) at a tap with that stride."""
         return whole[..., self.rows.cells(stride), self.columns.cells(stride)]
 
@@ -110,12 +110,12 @@ def _split(length: int, side: int, cell: int, halo: int, *, wraps: bool) -> list
     ]
 
 
-def bands(height: int, rows: int) -> Iterator[slice]:
+def split_into_bands(height: int, rows: int) -> Iterator[slice]:
     """Cut `height` rows into bands of at most `rows`."""
     for top in range(0, height, rows):
         yield slice(top, min(height, top + rows))
 
 
-def rows_of(picture: Tensor, values: int) -> int:
+def count_band_rows(picture: Tensor, values: int) -> int:
     """Tell how many rows of a picture (1, C, H, W) hold about so many values, one at least."""
     return max(1, values // max(1, picture.shape[1] * picture.shape[3]))

@@ -9,12 +9,14 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from impasto.values import Variation
+from impasto.settings.types import Variation
 
-TINY = 1e-24  # squared: below it a root's slope is taken for 0
+MIN_SQUARED_STEP = 1e-24  # squared: below it a root's slope is taken for 0
 
 
-def vary(rgb: Tensor, kind: Variation, exponent: float, mask: Tensor | None = None, *, around: bool = False) -> Tensor:
+def measure_variation(
+    rgb: Tensor, kind: Variation, exponent: float, mask: Tensor | None = None, *, around: bool = False
+) -> Tensor:
     """Return the total variation of a canvas (1, 3, H, W) in [0, 1]; `mask` (1, 1, H, W) says how much pixels count.
 
     With steps d down and r to the right, one pixel apart, and the exponent p:
@@ -39,19 +41,19 @@ def total_variation(rgb: Tensor, mask: Tensor | None = None) -> Tensor:
     return variation
 
 
-def _apart(rgb: Tensor, exponent: float, mask: Tensor | None, around: bool, *, mean: bool) -> Tensor:
+def _sum_axes(rgb: Tensor, exponent: float, mask: Tensor | None, around: bool, *, mean: bool) -> Tensor:
     total = rgb.new_zeros(())
     for dimension in (2, 3):
         steps = _step(rgb, mask, dimension, around)
-        total = total + _raise(steps.square(), exponent).sum() / (max(1, steps.numel()) if mean else 1)
+        total = total + _raise_root(steps.square(), exponent).sum() / (max(1, steps.numel()) if mean else 1)
     return total
 
 
-def _together(rgb: Tensor, exponent: float, mask: Tensor | None, around: bool, *, mean: bool) -> Tensor:
+def _sum_isotropic(rgb: Tensor, exponent: float, mask: Tensor | None, around: bool, *, mean: bool) -> Tensor:
     down, right = _step(rgb, mask, 2, around), _step(rgb, mask, 3, around)
     if not around:
         down, right = down[..., :-1], right[..., :-1, :]
-    steps = _raise(down.square() + right.square(), exponent)
+    steps = _raise_root(down.square() + right.square(), exponent)
     return steps.sum() / (max(1, steps.numel()) if mean else 1)
 
 
@@ -65,7 +67,7 @@ def _nine_point(rgb: Tensor, exponent: float, mask: Tensor | None, around: bool)
     for down, right, weight in ((0, 1, 1 / 3), (1, 0, 1 / 3), (1, 1, 1 / 12), (1, -1, 1 / 12)):
         first, second = look(framed, down, right)
         one, other = look(seen, down, right)
-        total = total + weight * _raise(((second - first) * one * other).square(), exponent).mean()
+        total = total + weight * _raise_root(((second - first) * one * other).square(), exponent).mean()
     return 2 * total
 
 
@@ -85,19 +87,19 @@ def _neighbours_around(x: Tensor, down: int, right: int) -> tuple[Tensor, Tensor
 
 
 FORMS: Mapping[Variation, Callable[[Tensor, float, Tensor | None, bool], Tensor]] = {
-    "mean": partial(_apart, mean=True),
-    "sum": partial(_apart, mean=False),
-    "isotropic": partial(_together, mean=True),
-    "isotropic_sum": partial(_together, mean=False),
+    "mean": partial(_sum_axes, mean=True),
+    "sum": partial(_sum_axes, mean=False),
+    "isotropic": partial(_sum_isotropic, mean=True),
+    "isotropic_sum": partial(_sum_isotropic, mean=False),
     "nine_point": _nine_point,
 }
 
 
-def _raise(squared: Tensor, exponent: float) -> Tensor:
+def _raise_root(squared: Tensor, exponent: float) -> Tensor:
     """Raise the root of what is given to a power."""
     if exponent == 2:
         return squared
-    return torch.where(squared > TINY, squared.clamp_min(TINY) ** (exponent / 2), 0.0)
+    return torch.where(squared > MIN_SQUARED_STEP, squared.clamp_min(MIN_SQUARED_STEP) ** (exponent / 2), 0.0)
 
 
 class _TotalVariation(torch.autograd.Function):

@@ -18,11 +18,11 @@ from pydantic import (
 )
 
 from impasto.errors import RecipeError
-from impasto.pictures.targets import FORMATS
-from impasto.settings import Settings
-from impasto.values import FILE_SETTINGS
+from impasto.images.output import FORMATS
+from impasto.settings.model import Settings
+from impasto.settings.types import FILE_SETTINGS
 
-FORMAT = 1
+RECIPE_FORMAT = 1
 
 
 def plain_name(path: str | Path) -> str:
@@ -43,21 +43,21 @@ def _check_name(name: str) -> str:
 
 
 Text = Annotated[str, Field(max_length=200), AfterValidator(_check_text)]
-FileName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_check_name)]
+PlainName = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_check_name)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Part(BaseModel):
+class _RecipePart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Ingredient(_Part):
+class FileRef(_RecipePart):
     """A file that a picture was painted from: its name, for people, and its digest, which is what counts.
 
     A network of the registry has no `bytes`. An image that was given in memory has nothing of it.
     """
 
-    name: FileName | None = None
+    name: PlainName | None = None
     bytes: Count | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
 
@@ -68,7 +68,7 @@ class Ingredient(_Part):
         return self
 
 
-class Result(_Part):
+class RecipeResult(_RecipePart):
     """What came of it: the picture's size and bits, how far it was painted, and the losses there, weighed."""
 
     width: Annotated[int, Field(ge=1)]
@@ -80,7 +80,7 @@ class Result(_Part):
     losses: dict[Text, FiniteFloat]
 
 
-class Workshop(_Part):
+class Environment(_RecipePart):
     """What a picture was painted with; another one paints the same recipe a little differently."""
 
     impasto: Text
@@ -92,7 +92,7 @@ class Workshop(_Part):
     threads: Count
 
 
-class Recipe(_Part):
+class Recipe(_RecipePart):
     """How a picture was painted; `settings` are all of them, `given` those that the user chose. A texture has no photo.
 
     `files` has, for each setting that names files, one for each of its values; one without a name for what is no file.
@@ -100,15 +100,15 @@ class Recipe(_Part):
     """
 
     recipe: Literal[1] = 1  # the FORMAT
-    photo: Ingredient | None = None
-    paintings: Annotated[tuple[Ingredient, ...], Field(min_length=1)]
-    files: dict[Text, tuple[Ingredient, ...]] = {}
-    network: Ingredient
+    photo: FileRef | None = None
+    paintings: Annotated[tuple[FileRef, ...], Field(min_length=1)]
+    files: dict[Text, tuple[FileRef, ...]] = {}
+    network: FileRef
     settings: Settings
     given: tuple[Text, ...] = ()
     overridden: dict[Text, JsonValue] = {}
-    result: Result | None = None
-    painted_with: Workshop
+    result: RecipeResult | None = None
+    painted_with: Environment
 
     @model_validator(mode="before")
     @classmethod
@@ -148,7 +148,7 @@ class Recipe(_Part):
         ):
             raise ValueError(f"the setting {name} names another file than the recipe's {name}")
 
-    def dump(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Return it as plain data, without what it has not."""
         return self.model_dump(mode="json", exclude_none=True)
 
@@ -156,24 +156,24 @@ class Recipe(_Part):
         """Write it as JSON, on one line unless `indent` is given."""
         return self.model_dump_json(exclude_none=True, indent=indent)
 
-    def written_as(self, output: str | PathLike[str]) -> tuple[Literal[8, 16], int]:
+    def get_output_quality(self, output: str | PathLike[str]) -> tuple[Literal[8, 16], int]:
         """Give the bits and quality that the picture was written with, as far as the format of `output` has them."""
         if self.result is None:
             return 8, 95
         deep = FORMATS.get(Path(output).suffix.lower()) in ("PNG", "TIFF")
         return self.result.bits if deep else 8, self.result.quality
 
-    def ingredients(self) -> Iterator[tuple[str, Ingredient]]:
+    def iterate_files(self) -> Iterator[tuple[str, FileRef]]:
         """Yield each ingredient with its role: photo, painting (numbered if several), what settings name, network."""
         if self.photo:
             yield "photo", self.photo
         for number, painting in enumerate(self.paintings, start=1):
             yield f"painting {number}" if len(self.paintings) > 1 else "painting", painting
-        for role, _, _, file in self.named():
+        for role, _, _, file in self.iterate_setting_files():
             yield role, file
         yield "network", self.network
 
-    def named(self) -> Iterator[tuple[str, str, int, Ingredient]]:
+    def iterate_setting_files(self) -> Iterator[tuple[str, str, int, FileRef]]:
         """Yield each file that a setting names: its role, the setting, which of its values it is, the file."""
         for name in FILE_SETTINGS:
             files = self.files.get(name, ())
@@ -190,16 +190,17 @@ def parse_recipe(data: Any, source: str) -> Recipe:
     """
     if not isinstance(data, dict) or "recipe" not in data:
         raise RecipeError(f"{source} holds no recipe of impasto")
-    if data["recipe"] != FORMAT:
+    if data["recipe"] != RECIPE_FORMAT:
         raise RecipeError(
-            f"{source} holds a recipe of another format than {FORMAT}, the one that impasto {version('impasto')} "
+            f"{source} holds a recipe of another format than {RECIPE_FORMAT}, the one that impasto "
+            f"{version('impasto')} "
             "reads: it takes a newer impasto"
         )
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
         raise RecipeError(
-            f"{source} holds a recipe that is not understood: {_list_faults(error)}{_age(data)}"
+            f"{source} holds a recipe that is not understood: {_list_faults(error)}{_format_writer(data)}"
         ) from None
 
 
@@ -210,7 +211,7 @@ def _list_faults(error: ValidationError) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in "; ".join(faults[:5]))[:1000]
 
 
-def _age(data: dict[str, Any]) -> str:
+def _format_writer(data: dict[str, Any]) -> str:
     """Say which impasto wrote a recipe, where that is another one than this."""
     painted_with = data.get("painted_with")
     writer = painted_with.get("impasto") if isinstance(painted_with, dict) else None

@@ -1,0 +1,171 @@
+"""The command line: `impasto PHOTO PAINTING` and the other commands.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+"""
+
+import difflib
+import io
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.exceptions import MissingArgumentError
+
+from impasto.cli.arguments import (
+    BitsOption,
+    CheckpointOption,
+    OverwriteOption,
+    PaintingArguments,
+    PhotoArgument,
+    QualityOption,
+    QuietOutputOption,
+    RecipeFileOption,
+    RecipeModeOption,
+    SaveEveryOption,
+    find_free_name,
+    get_stem,
+    make_output_option,
+)
+from impasto.cli.batch import batch
+from impasto.cli.film import film
+from impasto.cli.networks import networks
+from impasto.cli.options import parse_settings, with_settings
+from impasto.cli.paint import paint_files
+from impasto.cli.plan import plan
+from impasto.cli.recipes import diff, rerun, show_recipe
+from impasto.cli.regions import regions
+from impasto.cli.resume import resume
+from impasto.cli.sheet import sheet
+from impasto.cli.studio import studio
+from impasto.cli.texture import texture
+from impasto.errors import ImpastoError, UsageError
+from impasto.settings.model import Settings
+from impasto.terminal.console import DONE, FAILED, INTERRUPTED, WRONG_USAGE, mute_stdout, print_message
+
+# api and weights bring torch, which takes seconds: they are imported where they are used, never by --help.
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"impasto {version('impasto')}"
+
+
+app = App(
+    name="impasto",
+    help="Repaint a photograph in the style of a painting.",
+    usage="Usage: impasto [paint] PHOTO PAINTING... [OPTIONS]\n       impasto COMMAND ...",
+    version=_version,
+    help_format="plaintext",
+    default_parameter=Parameter(negative_iterable=(), json_list=False),  # a file may be called [1].jpg
+    print_error=False,
+    exit_on_error=False,
+    suppress_keyboard_interrupt=False,
+    result_action="return_value",
+)
+app.command(networks)
+app.command(plan)
+app.command(show_recipe, name="recipe")
+app.command(rerun)
+app.command(diff)
+app.command(sheet)
+app.command(texture)
+app.command(film)
+app.command(resume)
+app.command(regions)
+app.command(batch)
+app.command(studio)
+
+
+@app.default
+@app.command
+@with_settings(Settings())
+def paint(
+    photo: PhotoArgument,
+    /,
+    *paintings: PaintingArguments,
+    output: Annotated[Path | None, make_output_option("PHOTO_PAINTING.png, numbered if that exists")] = None,
+    overwrite: OverwriteOption = False,
+    bits: BitsOption = 8,
+    quality: QualityOption = 95,
+    save_every: SaveEveryOption = 0,
+    recipe: RecipeModeOption = "embed",
+    recipe_file: RecipeFileOption = None,
+    checkpoint: CheckpointOption = "auto",
+    quiet: QuietOutputOption = False,
+    **given: Any,
+) -> int:
+    """Repaint PHOTO in the style of one or more PAINTINGs."""
+    settings = parse_settings(given)
+    if output is None:
+        output = find_free_name(f"{photo.stem}_{get_stem(paintings[0])}")
+    return paint_files(
+        photo,
+        paintings,
+        output,
+        settings,
+        overwrite=overwrite,
+        bits=bits,
+        quality=quality,
+        save_every=save_every,
+        recipe=recipe,
+        recipe_file=recipe_file,
+        checkpoint=checkpoint,
+        quiet=quiet,
+    )
+
+
+def explain_error(error: BaseException, tokens: list[str]) -> tuple[int, str]:
+    """Turn what went wrong into an exit code and words for a person."""
+    if isinstance(error, CycloptsError):
+        error.verbose = False  # no class names and no file names of ours
+        hint = "impasto --help shows the options"
+        if isinstance(error, MissingArgumentError):
+            hint = _suggest_command(tokens) + hint
+        if dashed := next((it for it in tokens if it.startswith("-") and os.path.lexists(it)), ""):
+            hint = f"the file is named by ./{dashed}; {hint}"
+        return WRONG_USAGE, f"{error}\n{hint}"
+    if isinstance(error, UsageError):
+        return WRONG_USAGE, str(error)
+    if isinstance(error, ImpastoError):
+        of_photo = bool(tokens) and str(error).startswith(f"{tokens[0]} does not exist")  # perhaps a command, mistyped
+        return FAILED, f"{error}\n{_suggest_command(tokens) if of_photo else ''}".rstrip()
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED, "interrupted"
+    if _is_out_of_memory(error):
+        return FAILED, "not enough memory; a smaller --size, a lighter --network or --optimizer adam needs less"
+    where = "" if os.environ.get("IMPASTO_TRACEBACK") else "; IMPASTO_TRACEBACK=1 shows where"
+    return FAILED, f"this is a bug in impasto: {type(error).__name__}: {error}{where}"
+
+
+def _suggest_command(tokens: list[str]) -> str:
+    near = difflib.get_close_matches(tokens[0], [*app], 1) if tokens else []
+    return f"did you mean the command {near[0]}? " if near and near[0] != tokens[0] else ""
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # torch's own error is not imported for this; its CPU allocator raises a plain RuntimeError.
+    name = type(error).__name__
+    return isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in str(error)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    tokens = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a file name may hold bytes that are no text
+    try:
+        code = app(tokens)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        mute_stdout()
+        return DONE
+    except (Exception, KeyboardInterrupt) as error:
+        code, words = explain_error(error, tokens)
+        if os.environ.get("IMPASTO_TRACEBACK"):
+            traceback.print_exception(error)
+        print_message(f"impasto: {words}")
+    return code if isinstance(code, int) else DONE

@@ -1,0 +1,53 @@
+"""docs/cli.md, made from --help: `python -m impasto.cli.manual > docs/cli.md`."""
+
+import io
+
+from rich.console import Console
+
+from impasto.cli.app import app
+
+PAGES: tuple[list[str], ...] = (
+    ["plan"],
+    ["recipe"],
+    ["rerun"],
+    ["diff"],
+    ["sheet"],
+    ["texture"],
+    ["film"],
+    ["resume"],
+    ["regions"],
+    ["batch"],
+    ["studio"],
+    ["networks"],
+    ["networks", "list"],
+    ["networks", "fetch"],
+    ["networks", "verify"],
+)
+INTRODUCTION = """# The command line
+
+What `--help` says, page by page. `impasto paint` and `impasto` take the same arguments and options.
+This file is made by `python -m impasto.cli.manual > docs/cli.md`; a test compares the two.
+"""
+SETTINGS_REMARK = "And the options of `impasto` from *Picture* on, which are the settings."
+SETTINGS_HEADING = "╭─ Picture "  # where the options begin that are settings
+
+
+def write_manual() -> str:
+    """Write the help of every command as Markdown, 100 columns wide, the settings only once."""
+    pages = [f"\n## `impasto`\n\n```text\n{render_help([])}\n```\n"]
+    for page in PAGES:
+        own, settings, _ = render_help(page).partition(SETTINGS_HEADING)
+        again = f"\n{SETTINGS_REMARK}\n" if settings else ""
+        pages.append(f"\n## `{' '.join(['impasto', *page])}`\n\n```text\n{own.rstrip()}\n```\n{again}")
+    return INTRODUCTION + "".join(pages)
+
+
+def render_help(page: list[str]) -> str:
+    """Return what `impasto PAGE --help` prints on a plain terminal 100 columns wide."""
+    written = io.StringIO()
+    app.help_print(page, console=Console(file=written, width=100, color_system=None, force_terminal=False))
+    return "\n".join(line.rstrip() for line in written.getvalue().strip().splitlines())
+
+
+if __name__ == "__main__":
+    print(write_manual(), end="")

@@ -1,0 +1,55 @@
+"""`impasto plan`: what a picture will take, in memory and time, before it is painted."""
+
+import json as text_of
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from impasto.cli.arguments import PaintingArguments, PhotoArgument
+from impasto.cli.options import parse_settings, with_settings
+from impasto.settings.model import Settings
+from impasto.terminal.console import DONE, FAILED, print_result
+from impasto.terminal.progress import show_download
+
+if TYPE_CHECKING:
+    from impasto.painting.planner import PaintingPlan
+
+
+@with_settings(Settings())
+def plan(
+    photo: PhotoArgument,
+    /,
+    *paintings: PaintingArguments,
+    json: Annotated[bool, Parameter(negative=(), help="as JSON, in bytes and seconds")] = False,
+    **given: Any,
+) -> int:
+    """Say how PHOTO would be painted in the style of PAINTINGs, and what that will take.
+
+    Compares three ways: whole; recomputing, in large tiles whose features are found twice, so that
+    none has to be kept; and tiled, with the least memory. Exits with 1 where nothing fits into the
+    memory that may be used.
+    """
+    settings = parse_settings(given)
+    from impasto.api import start
+
+    with show_download(settings.network, quiet=json) as fetching:
+        run = start(photo, [*paintings], settings=settings, fetch_progress=fetching)
+    found = run.plan
+    for line in [text_of.dumps(_to_data(found))] if json else found.format_table():
+        print_result(line)
+    return DONE if found.is_feasible else FAILED
+
+
+def _to_data(plan: "PaintingPlan") -> dict[str, Any]:
+    ways = {**plan.alternatives, "chosen": plan.chosen}
+    return {
+        "sizes": plan.sizes,
+        "steps": plan.steps,
+        "limit": plan.limit,
+        "fits": plan.is_feasible,
+        "ways": {
+            name: {"bytes": way.bytes, "seconds": way.seconds, "manners": [asdict(manner) for manner in way.strategies]}
+            for name, way in ways.items()
+        },
+    }

@@ -1,0 +1,134 @@
+"""`impasto recipe`, `rerun` and `diff`: read how a picture was painted, paint it again, compare two."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from impasto.cli.arguments import (
+    OUTPUT_GROUP,
+    BitsOption,
+    CheckpointOption,
+    OverwriteOption,
+    QualityOption,
+    QuietOutputOption,
+    RecipeFileOption,
+    RecipeModeOption,
+    SaveEveryOption,
+    find_free_name,
+    make_output_option,
+)
+from impasto.cli.options import parse_settings, with_settings
+from impasto.cli.paint import paint_files
+from impasto.errors import ImpastoError, UsageError
+from impasto.images.output import FORMATS
+from impasto.recipes.files import read_recipe
+from impasto.recipes.text import describe_recipe, list_differences
+from impasto.terminal.console import DONE, FAILED, print_result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from impasto.recipes.recipe import Recipe
+
+RecipeArgument = Annotated[Path, Parameter(help="a picture that carries its recipe, or a recipe file: .toml, .json")]
+
+
+def show_recipe(
+    source: RecipeArgument, /, *, json: Annotated[bool, Parameter(negative=(), help="as JSON")] = False
+) -> int:
+    """Print how a picture was painted: from which files, with which settings, and what came of it."""
+    film = _read_film_recipe(source)
+    recipe = film[0] if film else read_recipe(source)
+    for line in [recipe.to_json(indent=2)] if json else film[1] if film else describe_recipe(recipe):
+        print_result(line)
+    return DONE
+
+
+def _read_film_recipe(source: Path) -> "tuple[Recipe, Iterable[str]] | None":
+    """Read the recipe of a film, and tell it; None where it is no film, or nothing here reads films."""
+    if source.suffix.lower() not in (".mp4", ".m4v", ".mov", ".mkv", ".gif", ".webp", ".png", ".apng"):
+        return None
+    try:
+        from impasto.films.film_job import describe_film, read_film_recipe
+    except ModuleNotFoundError:
+        return None
+    recipe = read_film_recipe(source)
+    return (recipe, describe_film(recipe)) if recipe else None
+
+
+@with_settings(None)
+def rerun(
+    source: RecipeArgument,
+    /,
+    *,
+    output: Annotated[Path | None, make_output_option("SOURCE_rerun.png, numbered if that exists")] = None,
+    search: Annotated[
+        list[Path] | None,
+        Parameter(
+            group=OUTPUT_GROUP,
+            metavar="FOLDER",
+            help="where its photo and paintings are, there or further in; SOURCE's folder and the current one are "
+            "looked into anyway",
+        ),
+    ] = None,
+    overwrite: OverwriteOption = False,
+    bits: BitsOption | None = None,
+    quality: QualityOption | None = None,
+    save_every: SaveEveryOption = 0,
+    recipe: RecipeModeOption = "embed",
+    recipe_file: RecipeFileOption = None,
+    checkpoint: CheckpointOption = "auto",
+    quiet: QuietOutputOption = False,
+    **given: Any,
+) -> int:
+    """Paint a picture again from its recipe; what is not given is as it was.
+
+    Its files are found by their digests, whatever they are called now, and refused if they have
+    changed. Without any option, and on the same machine, it is the same picture, bit for bit.
+    """
+    from impasto.recipes.locate import locate_files
+
+    first = read_recipe(source)
+    replaced = {name for name, value in given.items() if value is not None}
+    if output is None:
+        suffix = source.suffix.lower()
+        output = find_free_name(f"{source.stem}_rerun", suffix if suffix in FORMATS else ".png")
+    written = first.get_output_quality(output)
+    bits, quality = bits or written[0], quality or written[1]
+    found = locate_files(first, folders=[source.parent, Path()], search=search or (), replaced=replaced)
+    settings = parse_settings(given, found.values)
+    left = ""
+    if (result := first.result) and result.step < result.steps:
+        left = f"{source} was left at step {result.step} of {result.steps}: it is painted to the end here"
+    return paint_files(
+        found.photo,
+        found.paintings,
+        output,
+        settings,
+        overwrite=overwrite,
+        bits=bits,
+        quality=quality,
+        save_every=save_every,
+        recipe=recipe,
+        recipe_file=recipe_file,
+        checkpoint=checkpoint,
+        first=first,
+        quiet=quiet,
+        announcement=left,
+    )
+
+
+def diff(a: RecipeArgument, b: RecipeArgument, /) -> int:
+    """Say what differs between the recipes of two pictures: files, settings, versions, losses.
+
+    Exits with 0 if nothing does, 1 if something does, 2 if there is no recipe to compare.
+    """
+    try:
+        one, other = read_recipe(a), read_recipe(b)
+    except ImpastoError as error:
+        raise UsageError(str(error)) from error  # and not 1, which says that they differ
+    lines = list(list_differences(one, other))
+    for line in [f"A is {a}", f"B is {b}", *lines] if lines else [f"{a} and {b} have the same recipe"]:
+        print_result(line)
+    return FAILED if lines else DONE

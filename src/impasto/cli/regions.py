@@ -1,0 +1,98 @@
+"""`impasto regions`: masks found in a photo and paintings, written out to be looked at, edited and given back."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from impasto.cli.arguments import OverwriteOption, PaintingArguments, PhotoArgument, QuietOutputOption
+from impasto.errors import PictureError, UsageError
+from impasto.images.output import check_output
+from impasto.terminal.console import DONE, print_result
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from impasto.images.files import Picture
+
+MAX_REGIONS = 16  # as many as there are colours for
+
+
+def regions(
+    photo: PhotoArgument,
+    /,
+    *paintings: PaintingArguments,
+    output: Annotated[Path, Parameter(alias="-o", help="the folder for the pictures; made if it does not exist")],
+    count: Annotated[
+        int, Parameter(alias="-n", validator=Number(gte=2, lte=MAX_REGIONS), help="how many regions [2 to 16]")
+    ] = 3,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOutputOption = False,
+) -> int:
+    """Find regions by colour and place in PHOTO and PAINTINGs, and write them as pictures to edit.
+
+    For each there is a label picture, NAME_labels.png, in which like regions have the same colour,
+    and a grey mask with soft edges for each region, NAME_region_1.png and so on.
+    """
+    names = name_pictures([photo, *paintings])
+    targets = [output / f"{name}_{what}.png" for name in names for what in list_picture_kinds(count)]
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"--output {output} is a file: name a folder")
+    if output.is_dir():
+        for target in targets:
+            check_output(target, inputs=(photo, *paintings), overwrite=overwrite)
+
+    from impasto.images import files
+    from impasto.images.segmentation import find_regions
+
+    read = [files.read_image(path) for path in (photo, *paintings)]
+    found = [find_regions(picture, count, str(path)) for picture, path in zip(read, (photo, *paintings), strict=True)]
+    found = [found[0], *(theirs.reordered_like(found[0]) for theirs in found[1:])]
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PictureError(f"{output} can't be made: {error.strerror or error}") from error
+    for name, picture, its in zip(names, read, found, strict=True):
+        write_regions(output, name, picture, its.masks, overwrite)
+    for target in targets if quiet else [output / f"{name}_labels.png" for name in names]:
+        print_result(str(target))
+    if not quiet:
+        print_result(f"and {len(names) * count} masks. To paint with the labels, edited or not:")
+        print_result(format_paint_command(photo, paintings, output, names))
+    return DONE
+
+
+def list_picture_kinds(count: int) -> list[str]:
+    """Name the pictures that are written of each picture."""
+    return ["labels", *(f"region_{number}" for number in range(1, count + 1))]
+
+
+def name_pictures(paths: list[Path]) -> list[str]:
+    """Give each picture a name of its own: its file's, numbered where several have the same."""
+    names: list[str] = []
+    for path in paths:
+        same = sum(path.stem == other.stem for other in paths[: len(names)])
+        names.append(f"{path.stem}_{same + 1}" if same else path.stem)
+    return names
+
+
+def write_regions(folder: Path, name: str, picture: "Picture", masks: "Tensor", overwrite: bool) -> None:
+    """Write the label picture and the grey masks of a picture, at its size."""
+    from impasto.images import files
+    from impasto.images.labels import draw_labels
+    from impasto.images.sizes import resize
+
+    height, width = picture.rgb.shape[2:]
+    full = resize(masks, width, height).clamp(0, 1)
+    drawn = [draw_labels(full), *(mask[None].expand(1, 3, -1, -1) for mask in full)]
+    for rgb, what in zip(drawn, list_picture_kinds(len(masks)), strict=True):
+        files.write_image(rgb, folder / f"{name}_{what}.png", overwrite=overwrite)
+
+
+def format_paint_command(photo: Path, paintings: tuple[Path, ...], folder: Path, names: list[str]) -> str:
+    """Write the command line that paints with the label pictures."""
+    labels = [str(folder / f"{name}_labels.png") for name in names]
+    words = ["impasto", photo, *paintings, "--labels", labels[0], "--style-labels", ",".join(labels[1:])]
+    return shlex.join(map(str, words))

@@ -1,0 +1,51 @@
+"""`impasto resume`: a picture or a film that was not finished is gone on with, whatever ended it."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Group, Parameter
+
+from impasto.cli.film import is_unfinished_film, resume_film_file
+from impasto.cli.options import QuietOption
+from impasto.cli.paint import INTERRUPT_NOTICE, paint_run
+from impasto.errors import UsageError
+from impasto.terminal.console import print_message
+from impasto.terminal.interrupts import Interrupts
+
+RESUMING_GROUP = Group("Resuming", sort_key=1)
+
+
+def resume(
+    file: Annotated[
+        Path, Parameter(help="a checkpoint, or the picture that it is of; a film that was not finished, or its folder")
+    ],
+    /,
+    *,
+    overwrite: Annotated[
+        bool,
+        Parameter(
+            group=RESUMING_GROUP, negative=(), show_default=False, help="replace another picture that is there by now"
+        ),
+    ] = False,
+    quiet: Annotated[QuietOption, Parameter(group=RESUMING_GROUP)] = False,
+) -> int:
+    """Go on with a picture or a film that was not finished, whatever ended it.
+
+    On the same machine it becomes the picture that it would have been, bit for bit, and the film
+    frame for frame. A picture's checkpoint is OUTPUT.checkpoint or what --checkpoint named, a film's
+    folder OUTPUT.film; the output's own name serves too.
+    """
+    if is_unfinished_film(file):
+        if overwrite:
+            raise UsageError("--overwrite is for pictures: a film that was not finished replaces what is there of it")
+        return resume_film_file(file, quiet)
+    with Interrupts("" if quiet else INTERRUPT_NOTICE) as interrupts:
+        from impasto.runs.resume import read_unfinished
+
+        unfinished = read_unfinished(file)
+        step, job = unfinished.step, unfinished.job
+        if not quiet:
+            print_message(f"going on with {job.output}, after step {step.step}, {step.width} x {step.height}")
+        return paint_run(
+            lambda fetching: unfinished.start(fetching, overwrite=overwrite), job.settings, interrupts, quiet
+        )

@@ -1,0 +1,130 @@
+"""`impasto studio`: open the page on this machine."""
+
+import ipaddress
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import platformdirs
+from cyclopts import Group, Parameter
+from cyclopts.validators import Number
+
+from impasto.errors import ImpastoError, UsageError
+from impasto.terminal.console import DONE, print_result
+from impasto.terminal.interrupts import Interrupts
+
+STUDIO_GROUP = Group("Studio", sort_key=0)
+PASSWORD_VARIABLE = "IMPASTO_STUDIO_PASSWORD"
+MIN_PASSWORD_LENGTH = 8  # letters of a password
+
+
+def studio(
+    *,
+    host: Annotated[
+        str,
+        Parameter(group=STUDIO_GROUP, help="address to listen on; any other than this machine's own needs a password"),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, Parameter(group=STUDIO_GROUP, validator=Number(gte=0, lte=65535), help="0: a free one")
+    ] = 7860,
+    folder: Annotated[
+        Path | None,
+        Parameter(
+            group=STUDIO_GROUP, help="where pictures and recipes are kept", show_default="the user's data folder"
+        ),
+    ] = None,
+    max_gigabytes: Annotated[
+        float, Parameter(group=STUDIO_GROUP, validator=Number(gt=0.1), help="what the folder may hold in all")
+    ] = 5.0,
+    password_file: Annotated[
+        Path | None,
+        Parameter(
+            group=STUDIO_GROUP,
+            show_default=False,
+            help=f"a file whose first line is the password; {PASSWORD_VARIABLE} does as well. Any user name goes "
+            "with it",
+        ),
+    ] = None,
+    open_to_all: Annotated[
+        bool,
+        Parameter(
+            group=STUDIO_GROUP, negative=(), show_default=False, help="listen on another address without a password"
+        ),
+    ] = False,
+    host_name: Annotated[
+        list[str] | None,
+        Parameter(group=STUDIO_GROUP, help="another name by which browsers call this machine", show_default=False),
+    ] = None,
+) -> int:
+    """Paint in a browser: opens a page on this machine and prints its address. Ctrl-C ends it.
+
+    What is being painted then is set aside, to go on from. It needs the extra impasto[studio].
+    """
+    password = read_password(password_file)
+    check_address(host, password, open_to_all)
+    place = folder or default_folder()
+    for needed in ("gradio", "fastapi", "uvicorn"):
+        if find_spec(needed) is None:
+            raise ImpastoError(f"The studio needs {needed}: pip install 'impasto[studio]'")
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--folder {place} can't be made: {error.strerror or error}") from None
+    with Interrupts():
+        from impasto.studio.security import local_host_names
+        from impasto.studio.server import serve
+
+        serve(
+            place,
+            host=host,
+            port=port,
+            most_bytes=int(max_gigabytes * 1e9),
+            hosts=local_host_names(*(host_name or ()), host),
+            password=password,
+            told=print_address,
+        )
+    return DONE
+
+
+def read_password(file: Path | None) -> str | None:
+    """Read the password from a file or the environment; None where there is none."""
+    if file is None:
+        password = os.environ.get(PASSWORD_VARIABLE)
+    else:
+        try:
+            password = (file.read_text().splitlines() or [""])[0].strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"--password-file {file} can't be read: {error}") from None
+    if password is not None and len(password) < MIN_PASSWORD_LENGTH:
+        raise UsageError(f"The password is too short: {MIN_PASSWORD_LENGTH} letters at least.")
+    return password
+
+
+def check_address(host: str, password: str | None, open_to_all: bool) -> None:
+    """Refuse to listen to others where neither a password nor an explicit word allows it."""
+    if not (is_loopback(host) or password or open_to_all):
+        raise UsageError(
+            f"--host {host}: others could reach the studio there. Give it a password with --password-file or "
+            f"{PASSWORD_VARIABLE}, or say --open-to-all"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an address is this machine's own, which no other reaches."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def default_folder() -> Path:
+    """Return the studio's folder where none is given."""
+    return platformdirs.user_data_path("impasto") / "studio"
+
+
+def print_address(address: tuple[str, int]) -> None:
+    """Print where the page is."""
+    host, port = address[0], address[1]
+    shown = f"[{host}]" if ":" in host else host
+    print_result(f"The studio is open at http://{shown}:{port}/ (Ctrl-C ends it)")

@@ -1,0 +1,200 @@
+"""Where each pixel of a frame was in another frame, how far that is to be trusted, and pictures carried along.
+
+`follow` is the one way to a Motion: another estimator of flow takes its place there. Frames and pictures are
+(1, 3, H, W) sRGB in [0, 1]; a flow is (1, 2, H, W), in pixels to the right and down.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from impasto.images.sizes import fit_size, resize
+
+MAX_FLOW_SIDE = 640  # longer side on which flow is computed: beyond it takes time, and finds little that is not there
+MIN_FLOW_SIDE = 32  # shorter side that DIS's pyramid needs
+
+# Where these are exceeded a pixel is trusted half. Of Ruder et al.: |w~ + w|^2 against the first pair, the flow's
+# squared slope against the second, each a share of the squared flow and a constant in squared pixels.
+CONSISTENCY_TOLERANCE = 0.01, 0.5
+BOUNDARY_TOLERANCE = 0.01, 0.02  # theirs is 0.002, for a flow smoother than DIS's
+
+FILL_RADIUS_SHARES = (
+    1 / 64,
+    1 / 24,
+    1 / 8,
+)  # of the longer side, from which flow is taken to where there is none to trust
+FREQUENCY_BANDS = 32  # of frequencies, up to half a cycle per pixel
+MAX_BAND_GAIN = 1.5  # times that a band is strengthened, at most
+LIKENESS_RIM_PIXELS = 0.25  # pixels outside of the frame from which there is no likeness
+LIKENESS_HALF_DIFFERENCE = (
+    0.002  # squared difference of two frames' colours at which a place is taken for the same one half
+)
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Motion:
+    """From each pixel of a frame to its place in another, (1, 2, H, W) and two maps (1, 1, H, W) in [0, 1].
+
+    `trust` says where the flow is certain, `likeness` where at least what is found there looks like what is here.
+    """
+
+    flow: Tensor
+    trust: Tensor
+    likeness: Tensor
+
+    def warp(self, picture: Tensor) -> Tensor:
+        """Look up a picture (1, C, H, W) of the other frame where this one's pixels were."""
+        return warp(picture, self.flow)
+
+    def carry(self, picture: Tensor) -> Tensor:
+        """Bring a painted picture (1, 3, H, W) of the other frame to this one, its strokes as crisp as they were."""
+        if not bool(self.flow.any()):
+            return picture
+        return restore_detail(self.warp(picture), picture).clamp(0, 1)
+
+
+def estimate_motion(here: Tensor, there: Tensor, fine: bool = True) -> Motion:
+    """Find where the pixels of `here` are in `there`, two frames (1, 3, H, W) of one size.
+
+    Trust is 1 where the way there and back ends where it began and the flow is smooth, and falls softly to 0 where
+    something is covered, at the borders of what moves, and where the place is outside. Where it is low, as in what has
+    no texture, the flow is that of the trusted surroundings. Without `fine` it takes half the time, and is less exact.
+
+    Source: Kroeger et al. 2016 (DIS) for the flow; Ruder, Dosovitskiy and Brox 2016, "Artistic style transfer for
+    videos", section 4.2, after Sundaram et al. 2010, for the weights.
+
+    Example: follow(frame, last_frame).warp(last_picture)
+    """
+    height, width = here.shape[2:]
+    small = _choose_flow_size(width, height)
+    ours, theirs = _as_gray(here, *small), _as_gray(there, *small)
+    if np.array_equal(ours, theirs):
+        still = here.new_zeros(1, 2, height, width)
+        return Motion(still, torch.ones_like(still[:, :1]), _measure_likeness(here, there))
+    estimator = cv2.DISOpticalFlow.create(
+        cv2.DISOPTICAL_FLOW_PRESET_MEDIUM if fine else cv2.DISOPTICAL_FLOW_PRESET_FAST
+    )
+    nothing = np.zeros((small[1], small[0], 2), np.float32)
+    there_from_here = _as_flow(estimator.calc(ours, theirs, nothing.copy()))
+    here_from_there = _as_flow(estimator.calc(theirs, ours, nothing))
+    trust = flow_confidence(there_from_here, here_from_there)
+    filled = _fill_untrusted(there_from_here, trust)
+    flow = resize(filled, width, height) * torch.tensor([width / small[0], height / small[1]]).view(1, 2, 1, 1)
+    likeness = _measure_likeness(here, warp(there, flow)) * _measure_inside(flow, LIKENESS_RIM_PIXELS)
+    return Motion(flow, resize(trust, width, height).clamp(0, 1), likeness)
+
+
+def flow_confidence(flow: Tensor, back: Tensor) -> Tensor:
+    """Say how far a flow (1, 2, H, W) is to be trusted, (1, 1, H, W) in [0, 1], given the flow `back` the other way."""
+    returned = warp(back, flow)
+    length = _squared_length(flow)
+    astray = _squared_length(returned + flow) / (
+        CONSISTENCY_TOLERANCE[0] * (_squared_length(returned) + length) + CONSISTENCY_TOLERANCE[1]
+    )
+    across, down = torch.zeros_like(flow), torch.zeros_like(flow)
+    across[..., :-1], down[..., :-1, :] = flow.diff(dim=3), flow.diff(dim=2)
+    steep = (_squared_length(across) + _squared_length(down)) / (BOUNDARY_TOLERANCE[0] * length + BOUNDARY_TOLERANCE[1])
+    return _box_blur(1 / (1 + astray**2), 1) * _box_blur(1 / (1 + steep**2), 1) * _measure_inside(flow)
+
+
+def warp(picture: Tensor, flow: Tensor) -> Tensor:
+    """Look up each pixel of a picture (1, C, H, W) where the flow (1, 2, H, W) points; outside it is mirrored.
+
+    By Lanczos's kernel of 8 x 8 pixels: a softer one takes the fine strokes away, a little at each frame. It overshoots
+    at edges: who needs [0, 1] clamps. Mirrored, since a rim that goes on leaves stripes behind a slow camera.
+    """
+    height, width = flow.shape[2:]
+    across = torch.arange(width) + flow[0, 0]
+    down = torch.arange(height)[:, None] + flow[0, 1]
+    looked_up = cv2.remap(
+        _as_array(picture), across.numpy(), down.numpy(), cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT_101
+    )
+    return _as_tensor(looked_up)
+
+
+def restore_detail(warped: Tensor, picture: Tensor) -> Tensor:
+    """Give each band of frequencies of a warped picture (1, C, H, W) the energy that it has in the picture itself.
+
+    Every lookup between pixels takes a little of the fine strokes, which adds up from frame to frame.
+    """
+    height, width = warped.shape[2:]
+    bands = _list_bands(height, width)
+    ours, theirs = torch.fft.rfft2(warped), torch.fft.rfft2(picture)
+    energies = torch.zeros(2, FREQUENCY_BANDS + 1, dtype=torch.float64)
+    for energy, of in zip(energies, (theirs, ours), strict=True):
+        energy.index_add_(0, bands.flatten(), of.abs().square().sum((0, 1)).flatten().double())
+    gain = (energies[0] / energies[1].clamp_min(1e-12)).sqrt().clamp(1, MAX_BAND_GAIN).float()
+    restored: Tensor = torch.fft.irfft2(ours * gain[bands], s=(height, width))
+    return restored
+
+
+@lru_cache(maxsize=2)
+def _list_bands(height: int, width: int) -> Tensor:
+    """Return the band of each frequency, (H, W // 2 + 1) as rfft2 orders them; those of the corners share the last."""
+    frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width))
+    return (frequency * 2 * FREQUENCY_BANDS).long().clamp(max=FREQUENCY_BANDS)
+
+
+def _measure_likeness(here: Tensor, there: Tensor) -> Tensor:
+    """1 where two frames have about the same colours, 0 where others."""
+    difference = _box_blur((here - there).square().mean(1, keepdim=True), 1)
+    return 1 / (1 + (difference / LIKENESS_HALF_DIFFERENCE) ** 2)
+
+
+def _fill_untrusted(flow: Tensor, trust: Tensor) -> Tensor:
+    """Where a flow is not trusted, put the mean of what is trusted around, what is near counting most."""
+    known = torch.cat([flow * trust, trust], 1)
+    reaches = [max(1, round(share * max(flow.shape[2:]))) for share in FILL_RADIUS_SHARES]
+    around = torch.stack([_box_blur(known, reach) / reach**2 for reach in reaches]).sum(0)
+    return torch.lerp(around[:, :2] / around[:, 2:].clamp_min(1e-8), flow, trust)
+
+
+def _measure_inside(flow: Tensor, rim: float = 1.0) -> Tensor:
+    """1 where a flow points into the frame, 0 where it points `rim` pixels or more outside."""
+    height, width = flow.shape[2:]
+    across = torch.arange(width) + flow[:, :1]
+    down = torch.arange(height)[:, None] + flow[:, 1:]
+    outside = torch.maximum(torch.maximum(-across, across - width + 1), torch.maximum(-down, down - height + 1))
+    return (1 - outside / rim).clamp(0, 1)
+
+
+def _squared_length(flow: Tensor) -> Tensor:
+    return flow.square().sum(1, keepdim=True)
+
+
+def _box_blur(x: Tensor, reach: int) -> Tensor:
+    """Take the mean over a square that reaches so many pixels to all sides."""
+    side = 2 * reach + 1
+    return _as_tensor(cv2.blur(_as_array(x), (side, side), borderType=cv2.BORDER_REPLICATE))
+
+
+def _choose_flow_size(width: int, height: int) -> tuple[int, int]:
+    wide, high = fit_size(width, height, min(MAX_FLOW_SIDE, max(width, height)))
+    return max(MIN_FLOW_SIDE, wide), max(MIN_FLOW_SIDE, high)
+
+
+def _as_gray(rgb: Tensor, width: int, height: int) -> NDArray[np.uint8]:
+    small = _as_array(resize(rgb, width, height).clamp(0, 1).mul(255).round())
+    return np.asarray(cv2.cvtColor(small.astype(np.uint8), cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _as_flow(found: Any) -> Tensor:
+    return _as_tensor(np.array(found, np.float32))
+
+
+def _as_array(x: Tensor) -> Floats:
+    """Turn (1, C, H, W) to (H, W, C)."""
+    return np.ascontiguousarray(x[0].permute(1, 2, 0).float().numpy())
+
+
+def _as_tensor(x: Any) -> Tensor:
+    """Turn (H, W, C) or (H, W) to (1, C, H, W)."""
+    return torch.from_numpy(np.atleast_3d(np.asarray(x, np.float32))).permute(2, 0, 1)[None].contiguous()

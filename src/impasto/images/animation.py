@@ -1,0 +1,141 @@
+"""GIF and animated WebP and PNG: read frame by frame, written whole or not at all."""
+
+import io
+import itertools
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageSequence
+from torch import Tensor
+
+from impasto.errors import PictureError
+from impasto.images.files import MAX_PIXELS, Picture, to_pil
+from impasto.images.metadata import TEXT_KEY, pack_xmp
+from impasto.images.output import atomic_write
+
+ANIMATION_SUFFIXES = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
+DEFAULT_FRAME_MILLISECONDS = (
+    100  # milliseconds that a frame lasts which does not say how long, or says 0: what browsers do
+)
+MAX_PALETTE_FRAMES = 16  # from which a GIF's one palette is taken, at most
+
+
+def read_animation(path: Path) -> Iterator[tuple[Picture, int]]:
+    """Yield each frame whole, with the milliseconds that it lasts.
+
+    Raises PictureError where the file can't be read, or is damaged: after the frames before the damage.
+    """
+    try:
+        with Image.open(path, formats=("GIF", "WEBP", "PNG")) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise PictureError(f"{path} has more than {MAX_PIXELS:,} pixels a frame: make it smaller first")
+            for frame in ImageSequence.Iterator(image):
+                picture = _to_picture(frame, path)  # first: a WebP knows how long a frame lasts when it is decoded
+                yield picture, round(frame.info.get("duration") or DEFAULT_FRAME_MILLISECONDS)
+    except FileNotFoundError:
+        raise PictureError(f"{path} does not exist: check the name and the folder") from None
+    except PictureError:
+        raise
+    except Exception as error:  # over damaged bytes a decoder raises anything
+        raise PictureError(f"{path} is no animation, or damaged or cut short ({error}): get it again") from error
+
+
+def is_animated(path: Path) -> bool:
+    """Tell whether a file is a GIF, or a WebP or PNG of several frames."""
+    if path.suffix.lower() not in ANIMATION_SUFFIXES:
+        return False
+    try:
+        with Image.open(path, formats=("GIF", "WEBP", "PNG")) as image:
+            return image.format == "GIF" or bool(getattr(image, "is_animated", False))
+    except Exception:  # whoever reads it says what is wrong
+        return path.suffix.lower() == ".gif"
+
+
+def read_gif_comment(path: Path) -> str | None:
+    """Return the comment inside a GIF."""
+    try:
+        with Image.open(path, formats=("GIF",)) as image:
+            comment = image.info.get("comment")
+    except OSError:
+        return None
+    return comment.decode(errors="replace") if isinstance(comment, bytes) else None
+
+
+def write_animation(
+    frames: Iterator[tuple[Tensor, Tensor | None]],
+    times: Sequence[Fraction],
+    path: Path,
+    *,
+    palette_samples: Sequence[Tensor] = (),
+    quality: int = 95,
+    embedded_text: str = "",
+    overwrite: bool = False,
+) -> None:
+    """Write frames, rgb (1, 3, H, W) and alpha (1, 1, H, W) or None, that repeat for ever.
+
+    `times` in seconds are when each begins, and one more, when the last ends. A GIF has one palette for all its frames,
+    taken from `palette_from`: one for each would flicker. Errors: as for writing a picture.
+    """
+    form = ANIMATION_SUFFIXES[path.suffix.lower()]
+    unit = 10 if form == "GIF" else 1  # of milliseconds
+    ticks = [round((time - times[0]) * 1000 / unit) for time in times]
+    lasts = [max(1, after - before) * unit for before, after in itertools.pairwise(ticks)]
+    palette = _make_palette(palette_samples) if form == "GIF" else None
+    first, *others = (_apply_palette(to_pil(*frame), palette) for frame in frames)
+    options: dict[str, dict[str, Any]] = {
+        "GIF": {"optimize": False, "disposal": 2 if first.info.get("transparency") is not None else 1},
+        "WEBP": {
+            "quality": quality,
+            "lossless": quality == 100,
+            "xmp": pack_xmp(embedded_text) if embedded_text else b"",
+        },
+        "PNG": {},
+    }
+    if embedded_text and form == "GIF":
+        options["GIF"]["comment"] = embedded_text.encode()
+    if embedded_text and form == "PNG":
+        options["PNG"]["pnginfo"] = _make_png_text(embedded_text)
+    written = io.BytesIO()
+    first.save(written, form, save_all=True, append_images=others, duration=lasts, loop=0, **options[form])
+    with atomic_write(path, overwrite=overwrite) as file:
+        file.write(written.getbuffer())
+
+
+def _make_png_text(text: str) -> Any:
+    from PIL.PngImagePlugin import PngInfo
+
+    chunks = PngInfo()
+    chunks.add_itxt(TEXT_KEY, text)
+    return chunks
+
+
+def _to_picture(frame: Image.Image, path: Path) -> Picture:
+    pixels = np.asarray(frame.convert("RGBA"), np.float32) / 255
+    values = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    alpha = values[:, 3:].contiguous()
+    return Picture(values[:, :3].contiguous(), alpha if float(alpha.min()) < 1 else None, path)
+
+
+def _make_palette(samples: Sequence[Tensor]) -> Image.Image:
+    every = max(1, -(-len(samples) // MAX_PALETTE_FRAMES))
+    beside = to_pil(torch.cat([sample[..., ::2, ::2] for sample in samples[::every]], 3))
+    return beside.quantize(255, method=Image.Quantize.MEDIANCUT)
+
+
+def _apply_palette(image: Image.Image, palette: Image.Image | None) -> Image.Image:
+    """Give an image the palette, if any, without dither, which would crawl; colour 255 is for what is transparent."""
+    if palette is None:
+        return image
+    reduced = image.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
+    if image.mode == "RGBA":
+        indices = np.array(reduced)
+        indices[np.asarray(image)[..., 3] < 128] = 255
+        colors = (reduced.getpalette() or [])[: 255 * 3]
+        reduced = Image.fromarray(indices, "P")
+        reduced.putpalette(colors + [0] * (768 - len(colors)))
+        reduced.info["transparency"] = 255
+    return reduced

@@ -1,0 +1,123 @@
+"""Where a picture may be written or read, known before hours of painting; and writing it whole or not at all."""
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from impasto.errors import PictureError, UsageError
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+MAX_SIDES_PIXELS = {"JPEG": 65500, "WEBP": 16383}
+
+
+def check_output(
+    path: str | os.PathLike[str],
+    *,
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    overwrite: bool = False,
+    alpha: bool = False,
+    bits: int = 8,
+    size: int = 1,
+) -> None:
+    """Raise now what `write` would raise after hours of painting; `size` is the longer side in pixels.
+
+    Raises UsageError for a suffix that is no format's, for what the format can't hold, and where the target is one of
+    `inputs`; PictureError for the state of the disk: no folder, not writable, a folder or file of that name.
+    """
+    _check_format(Path(path), alpha, bits, size)
+    check_writable(path, inputs=inputs, overwrite=overwrite)
+
+
+def check_writable(
+    path: str | os.PathLike[str], *, inputs: Iterable[str | os.PathLike[str]] = (), overwrite: bool = False
+) -> None:
+    """Raise now what `atomic_write` would raise later, and UsageError where the file is one of `inputs`."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise PictureError(f"{path} is a folder: name a file inside it, such as {path / 'painting.png'}")
+        for source in map(Path, inputs):
+            if path.exists() and source.exists() and path.samefile(source):
+                raise UsageError(f"{path} is also the input {source}, which would be lost: choose another output")
+        _check_absent(path, overwrite)
+        probe = _temporary_path(path)
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        raise PictureError(f"{path} can't be written, the folder {path.parent} does not exist: make it first") from None
+    except OSError as error:
+        reason = error.strerror or error
+        advice = "a shorter name" if error.errno == errno.ENAMETOOLONG else "a folder that you may write to"
+        raise PictureError(f"{path} can't be written, {reason}: choose {advice}") from None
+
+
+def file_signature(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes when a file does, or another one takes its name; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def check_regular_file(path: Path) -> None:
+    """Raise PictureError where a path that is to be read is a pipe or a device, which might never answer.
+
+    Raises OSError where there is nothing.
+    """
+    kind = path.stat().st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise PictureError(f"{path} is a pipe or a device, not a file: save what comes from it, and name that file")
+
+
+@contextmanager
+def atomic_write(path: Path, *, overwrite: bool, temporary: Path | None = None) -> Iterator[BinaryIO]:
+    """Open a file that takes the name `path` at the end of the block, and is gone if the block fails.
+
+    Until then it is called `temporary`, in place of what a killed program has left there, or by a name of chance.
+    Raises PictureError where the disk refuses, or a file of that name has appeared meanwhile.
+    """
+    fixed, temporary = temporary is not None, temporary or _temporary_path(path)
+    try:
+        with temporary.open("w+b" if fixed else "x+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        _check_absent(path, overwrite)
+        temporary.replace(os.path.realpath(path))  # a link goes on pointing to the picture
+    except OSError as error:
+        reason = error.strerror or error
+        raise PictureError(f"{path} can't be written, {reason}: make room, or choose another place") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _check_format(path: Path, alpha: bool, bits: int, size: int) -> None:
+    form = FORMATS.get(path.suffix.lower())
+    if form is None:
+        wrong = f"has the suffix {path.suffix}, which is no format" if path.suffix else "has no suffix that says how"
+        raise UsageError(f"{path} {wrong} to write: end the name in {', '.join(FORMATS)}")
+    if bits not in (8, 16):
+        raise UsageError(f"{path} can't have {bits} bits: choose 8 or 16")
+    if bits == 16 and form not in ("PNG", "TIFF"):
+        raise UsageError(f"{path} can't hold 16 bits, {form} has 8: end the name in .png or .tif, or ask for 8 bits")
+    if alpha and form == "JPEG":
+        raise UsageError(f"{path} can't hold transparency, which the picture has: end the name in .png, .webp or .tif")
+    if size > MAX_SIDES_PIXELS.get(form, size):
+        raise UsageError(
+            f"{path} can't be {size} pixels long, {form} ends at {MAX_SIDES_PIXELS[form]}: write .png or .tif"
+        )
+
+
+def _check_absent(path: Path, overwrite: bool) -> None:
+    if not overwrite and os.path.lexists(path):
+        raise PictureError(f"{path} already exists: choose another name, move it away, or allow it with --overwrite")
+
+
+def _temporary_path(path: Path) -> Path:
+    return Path(os.path.realpath(path)).parent / f".impasto-{secrets.token_hex(8)}.part"

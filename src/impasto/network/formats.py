@@ -1,0 +1,182 @@
+"""Weights files as people have them: read without running code, recognised, and compared with the plan one by one."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, BinaryIO
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from impasto.errors import NetworkError
+from impasto.network.download import digest_file
+from impasto.network.vgg import CAFFE, IMAGENET, VGG16_DEPTHS, VGG19_DEPTHS, Normalization, plan_layers
+from impasto.settings.types import Layout
+
+NORMALIZATIONS: dict[Layout, Normalization] = {
+    "impasto": IMAGENET,
+    "torchvision": IMAGENET,
+    "caffe": CAFFE,
+    "gatys": CAFFE,
+}
+NUMBERED_LAYOUTS = ("torchvision", "caffe")  # layouts that say features.N.weight, where the others say convX_Y.weight
+WEIGHT_SUFFIXES = (".pth", ".pt", ".pkl", ".safetensors")
+IGNORED_PREFIXES = ("classifier.", "fc")  # a painter needs no opinion on dog breeds
+
+# torchvision's layout and the Caffe conversions' have the same names and shapes, and weights of the same size: only who
+# published a file tells them apart. Publishers put the first eight digits of the sha256 into the file's name.
+LAYOUTS_BY_DIGEST: dict[str, Layout] = {
+    "dcbb9e9d": "torchvision",  # vgg19-dcbb9e9d.pth
+    "397923af": "torchvision",  # vgg16-397923af.pth
+    "d01eb7cb": "caffe",  # vgg19-d01eb7cb.pth, jcjohnson/pytorch-vgg
+    "00b39a1b": "caffe",  # vgg16-00b39a1b.pth, jcjohnson/pytorch-vgg
+}
+
+
+def read_weights(path: Path, layout: Layout) -> tuple[dict[str, Tensor], Normalization]:
+    """Return a user's weights and normalization: {`convX_Y.weight`: (C, N, 3, 3), `convX_Y.bias`: (C,)}, float32.
+
+    There is no digest to compare a user's own file with: its names, shapes and numbers are checked, not its origin.
+
+    Errors: NetworkError when the file can't be read, is no VGG-16 or VGG-19, or its layout must be said.
+    """
+    if path.suffix.lower() not in WEIGHT_SUFFIXES:
+        raise NetworkError(f"{path} is not a weights file that is known here: {', '.join(WEIGHT_SUFFIXES)}.")
+    metadata: Mapping[str, str] = {}
+    try:
+        if path.suffix.lower() == ".safetensors":
+            tensors, metadata = parse_safetensors(path.read_bytes(), str(path))
+        else:
+            tensors = load_pickle(path)
+    except OSError as error:
+        raise NetworkError(f"Can't read {path}: {error.strerror or error}.") from error
+    if layout == "auto":
+        layout = detect_layout(tensors, metadata, path)
+    return arrange_weights(tensors, layout, str(path)), NORMALIZATIONS[layout]
+
+
+def parse_safetensors(data: bytes, file: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and the metadata of a safetensors file's bytes; `file` is its name for the NetworkError."""
+    try:
+        tensors = safetensors.torch.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except Exception as error:  # whatever a parser says about foreign bytes
+        raise NetworkError(f"{file} is truncated or not a safetensors file.") from error
+    return tensors, header.get("__metadata__", {})
+
+
+def load_pickle(path: Path) -> dict[str, Tensor]:
+    """Return the tensors by name of a file by torch.save, running none of it; NetworkError if it holds more."""
+    with path.open("rb") as file:
+        found = _unpickle(file, path)
+    if not isinstance(found, Mapping):
+        raise NetworkError(f"{path} holds a {type(found).__name__}, not a state_dict: tensors by name.")
+    return {str(name): tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
+
+
+def _unpickle(file: BinaryIO, path: Path) -> Any:
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if refused is None:
+            raise NetworkError(f"{path} is truncated or not a file by torch.save.") from error
+        raise NetworkError(
+            f"{path} holds more than weights ({refused[1]}) and could run any program; nothing of it was run. "
+            "Save the model's state_dict() alone, where you trust it, and give that file."
+        ) from error
+    except Exception as error:  # whatever a parser says about foreign bytes
+        raise NetworkError(f"{path} is truncated or not a file by torch.save.") from error
+
+
+def detect_layout(names: Iterable[str], metadata: Mapping[str, str], path: Path) -> Layout:
+    """Return a file's layout by its metadata, its names, or its publisher's digits; NetworkError asks for --layout."""
+    said: Any = metadata.get("layout")
+    if said in NORMALIZATIONS:
+        return said  # type: ignore[no-any-return]
+    names = list(names)
+    if any(name.startswith("conv1_1.") for name in names):
+        return "gatys"
+    if not any(name.startswith("features.") for name in names):
+        raise NetworkError(
+            f"{path} holds no VGG weights: {_sample_names(names)} instead of features.0.weight or conv1_1.weight."
+        )
+    # The file's own digest goes before the digits in its name, which a copy may carry wrongly. The name counts because
+    # neural-style-pt saves the Caffe files anew under their publisher's name, which changes the digest.
+    for digits in (digest_file(path)[:8], *re.findall(r"[0-9a-f]{8}", path.name)):
+        if digits in LAYOUTS_BY_DIGEST:
+            return LAYOUTS_BY_DIGEST[digits]
+    raise NetworkError(
+        f"{path}: torchvision's and Caffe's VGG weights look alike; say which these are with --layout torchvision "
+        "(RGB, ImageNet mean and deviation) or --layout caffe (BGR, 0 to 255, mean subtracted)."
+    )
+
+
+def arrange_weights(found: Mapping[str, Tensor], layout: Layout, file: str) -> dict[str, Tensor]:
+    """Compare names, counts, shapes and numbers with the plan one by one; return them as `convX_Y.weight` and `.bias`.
+
+    The plan is VGG-19's or VGG-16's, whichever the names fit better, at any widths, up to the deepest convolution that
+    the file has; the layout impasto may have mixes as well (see Network). Numbers become float32.
+
+    Errors: NetworkError naming `file` and the first tensor that is missing, unexpected, of another shape or not finite.
+    """
+    if any(name.endswith("running_mean") for name in found):
+        raise NetworkError(f"{file} has batch normalization; only plain VGG-16 and VGG-19 can be read.")
+    found = {name: tensor for name, tensor in found.items() if not name.startswith(IGNORED_PREFIXES)}
+    convs = _choose_plan({name.rpartition(".")[0] for name in found}, layout)
+    if not convs:
+        raise NetworkError(f"{file} is not in the layout {layout}: it has {_sample_names(list(found))}.")
+    weights: dict[str, Tensor] = {}
+    channels = 3
+    for conv, prefix in convs.items():
+        if conv.endswith("_1"):
+            first = found.get(f"{prefix}.weight")
+            width = max(1, first.shape[0]) if first is not None and first.ndim else 1
+        for part, shape in (("weight", (width, channels, 3, 3)), ("bias", (width,))):
+            weights[f"{conv}.{part}"] = _take_tensor(found, f"{prefix}.{part}", shape, file)
+        channels = width
+        mix = f"{conv.replace('conv', 'relu')}_mix"
+        if layout == "impasto" and f"{mix}.weight" in found:
+            first = found[f"{mix}.weight"]
+            mixed = max(1, first.shape[0]) if first.ndim else 1
+            weights[f"{mix}.weight"] = _take_tensor(found, f"{mix}.weight", (mixed, width), file)
+            weights[f"{mix}.bias"] = _take_tensor(found, f"{mix}.bias", (mixed,), file)
+    expected = {f"{prefix}.{part}" for prefix in convs.values() for part in ("weight", "bias")}
+    for name, tensor in found.items():
+        if name not in expected and name not in weights:
+            raise NetworkError(f"{file}: {name} {tuple(tensor.shape)} is unexpected; no VGG-16 or VGG-19 has it.")
+    return weights
+
+
+def _choose_plan(prefixes: set[str], layout: Layout) -> dict[str, str]:
+    """Return {`convX_Y`: its name in the file}, in order, of the plan that differs least from `prefixes`."""
+
+    def name_convs(depths: Sequence[int]) -> dict[str, str]:
+        numbered = layout in NUMBERED_LAYOUTS
+        layers = enumerate(plan_layers(depths))
+        names = {layer: f"features.{n}" if numbered else layer for n, layer in layers if layer.startswith("conv")}
+        deepest = max((at for at, name in enumerate(names.values()) if name in prefixes), default=-1)
+        return dict(list(names.items())[: deepest + 1])
+
+    plans = [name_convs(depths) for depths in (VGG19_DEPTHS, VGG16_DEPTHS)]
+    return min(plans, key=lambda plan: len(prefixes.symmetric_difference(plan.values())))
+
+
+def _take_tensor(found: Mapping[str, Tensor], name: str, shape: tuple[int, ...], file: str) -> Tensor:
+    if name not in found:
+        raise NetworkError(f"{file}: {name} {shape} is missing.")
+    tensor = found[name].detach()
+    if tuple(tensor.shape) != shape:
+        raise NetworkError(f"{file}: {name} has shape {tuple(tensor.shape)}, expected is {shape}.")
+    if not tensor.is_floating_point():
+        raise NetworkError(f"{file}: {name} holds {tensor.dtype} numbers; floating point is needed.")
+    if not tensor.isfinite().all():
+        raise NetworkError(f"{file}: {name} holds numbers that are not finite.")
+    return tensor.to(torch.float32).contiguous()
+
+
+def _sample_names(names: Sequence[str]) -> str:
+    return ", ".join(list(names)[:3]) or "no tensors"

@@ -1,0 +1,286 @@
+"""The networks that are known: where their weights come from, whether they are whole, and how they are loaded."""
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+import safetensors.torch
+from filelock import FileLock
+from torch import Tensor
+
+from impasto.errors import NetworkError, UsageError
+from impasto.network.download import DownloadProgress, digest_file, download_file, verify_file
+from impasto.network.formats import NORMALIZATIONS, arrange_weights, load_pickle, parse_safetensors, read_weights
+from impasto.network.vgg import Network, Normalization, Padding, Pooling, Rounding, Scaling, rescale_normalization
+from impasto.settings.types import Layout
+
+SLIM_SHA256 = "9d00c68c0e544e88c5875027dc5a97c1f12bde25ee26da478899019f13dae3a3"
+
+
+@dataclass(frozen=True)
+class RegistryEntry:
+    """What is known about a network: the file that its publisher offers at `url`, or, without one, an embedded file."""
+
+    name: str
+    description: str
+    licence: str
+    layout: Layout
+    sha256: str
+    download_bytes: int = 0  # of the download; 0 when there is none
+    url: str | None = None
+
+    @property
+    def file_name(self) -> str:
+        """The name that the publisher gives the file."""
+        return self.url.rpartition("/")[2] if self.url else f"{self.name}.safetensors"
+
+
+REGISTRY = {
+    row.name: row
+    for row in (
+        RegistryEntry(
+            name="slim",
+            description="a narrow VGG-19 that the project trained itself; embedded, the default",
+            licence="MIT",
+            layout="impasto",
+            sha256=SLIM_SHA256,
+        ),
+        RegistryEntry(
+            name="vgg19",
+            description="VGG-19 trained on ImageNet, as torchvision publishes it; fetched once, kept as 80 MB",
+            licence="BSD-3-Clause (torchvision); trained on ImageNet",
+            layout="torchvision",
+            sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+            download_bytes=574_673_361,
+            url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+        ),
+    )
+}
+
+
+@dataclass(frozen=True)
+class NetworkStatus:
+    """Whether a network is here and whole; `path` is where its file is or would be, `detail` what is wrong with it."""
+
+    entry: RegistryEntry
+    state: Literal["embedded", "cached", "not fetched", "damaged"]
+    path: Path
+    detail: str = ""
+
+
+def get_cache_folder() -> Path:
+    """Return the folder for fetched networks: IMPASTO_CACHE, or the platform's cache folder. It may not exist yet."""
+    chosen = os.environ.get("IMPASTO_CACHE")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("impasto")
+
+
+def list_statuses() -> list[NetworkStatus]:
+    """Return the state of every network in the registry, each verified by its full digest."""
+    return [check_network(name) for name in REGISTRY]
+
+
+def check_network(name: str) -> NetworkStatus:
+    """Compare a network's file with its full sha256 and return its state; an unknown name is a UsageError."""
+    row = _find_entry(name)
+    path = Path(str(_weights_path(row)))
+    try:
+        _read_verified(row)
+    except FileNotFoundError:
+        return NetworkStatus(row, "not fetched", path)
+    except NetworkError as error:
+        return NetworkStatus(row, "damaged", path, str(error))
+    return NetworkStatus(row, "cached" if row.url else "embedded", path)
+
+
+def fetch_network(name: str, *, progress: DownloadProgress | None = None) -> Path:
+    """Bring a network's weights into the cache, unless they are there and whole, and return their file.
+
+    `progress(bytes so far, bytes in all)` is called while it downloads. An interrupted download is resumed by the next
+    call. A file that the user put into the cache folder under its publisher's name is taken instead of a download. Only
+    the convolutions are kept, as safetensors, with their own digest in a `.sha256` file beside them.
+
+    Errors: UsageError for an unknown name; NetworkError when the file can't be fetched, is not the one that was
+    published, or can't be written.
+    """
+    row = _find_entry(name)
+    state = check_network(name)
+    if not row.url and state.state == "damaged":
+        raise NetworkError(state.detail)
+    if state.state in ("cached", "embedded"):
+        return state.path
+    try:
+        get_cache_folder().mkdir(parents=True, exist_ok=True)
+        # The empty lock file stays: who removes it takes it away from under those that wait for it.
+        with FileLock(get_cache_folder() / f".{row.name}.lock"):
+            if check_network(name).state != "cached":  # another process may have fetched it meanwhile
+                _fetch_weights(row, progress)
+    except OSError as error:
+        raise NetworkError(
+            f"Can't write to {get_cache_folder()}: {error.strerror or error}. Name another folder in IMPASTO_CACHE."
+        ) from error
+    return state.path
+
+
+def load_network(
+    network: str,
+    *,
+    layout: Layout = "auto",
+    cut: str | None,
+    pooling: Pooling,
+    rounding: Rounding = "down",
+    scaling: Scaling = "own",
+    padding: Padding,
+    keep_activation_size: bool = True,
+    progress: DownloadProgress | None = None,
+) -> Network:
+    """Return the network of a registry's name, fetched if need be, or of a weights file, cut after the layer `cut`.
+
+    A registry's network is compared with its full sha256 at every load. A user's own file is read as it is: there is no
+    digest to compare it with. `layout` says how such a file names and scales things where that can't be recognised.
+
+    Errors: UsageError for an unknown name, layer or layout; NetworkError when weights can't be fetched, verified or
+    understood.
+
+    Example: load("slim", cut="relu4_1", pooling="max", padding="replicate-first")
+    """
+    if network in REGISTRY:
+        tensors, normalization = _load_entry(REGISTRY[network], layout, progress)
+    else:
+        tensors, normalization = read_weights(_find_file(network), layout)
+    if cut is not None:
+        _check_cut(cut, tensors, network)
+    return Network.from_weights(
+        tensors,
+        cut=cut,
+        normalization=rescale_normalization(normalization, scaling),
+        pooling=pooling,
+        rounding=rounding,
+        padding=padding,
+        keep_activation_size=keep_activation_size,
+    )
+
+
+def get_digest(network: str) -> str:
+    """Return the sha256 that tells which weights a name or a file means: the published file's, or the user's own."""
+    return REGISTRY[network].sha256 if network in REGISTRY else digest_file(_find_file(network))
+
+
+def _find_entry(name: str) -> RegistryEntry:
+    if name not in REGISTRY:
+        raise UsageError(f"There is no network {name!r}; there are {', '.join(REGISTRY)}.")
+    return REGISTRY[name]
+
+
+def _find_file(network: str) -> Path:
+    path = Path(network).expanduser()
+    if not path.is_file():
+        raise UsageError(
+            f"There is no network and no file {network!r}; there are {', '.join(REGISTRY)}, "
+            "and the path of a VGG-16 or VGG-19 weights file works as well."
+        )
+    return path
+
+
+def _weights_path(row: RegistryEntry) -> Traversable:
+    """Return where a row's weights are or will be: in the package, or in the cache under their publisher's digits."""
+    if not row.url:
+        return files("impasto.network") / row.file_name
+    return get_cache_folder() / f"{row.name}-{row.sha256[:8]}.safetensors"
+
+
+def _read_verified(row: RegistryEntry) -> bytes:
+    """Return a row's weights file, verified; FileNotFoundError if it was not fetched, NetworkError if it is damaged."""
+    place = _weights_path(row)
+    try:
+        data = place.read_bytes()
+        expected = _digest_path(place).read_text().split()[0] if row.url else row.sha256
+    except FileNotFoundError:
+        if row.url and not place.is_file():
+            raise
+        remedy = f"Run `impasto networks fetch {row.name}`." if row.url else "Install impasto anew."
+        raise NetworkError(f"{place} or its digest is missing. {remedy}") from None
+    except (OSError, ValueError, IndexError) as error:
+        raise NetworkError(f"{place} or its digest can't be read: {error}.") from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected:
+        remedy = f"Run `impasto networks fetch {row.name}`" if row.url else "Install impasto anew"
+        raise NetworkError(
+            f"{place} is damaged: its sha256 is {found}, expected is {expected}. {remedy} to replace it."
+        )
+    return data
+
+
+def _digest_path(place: Traversable) -> Path:
+    return Path(f"{place}.sha256")
+
+
+def _load_entry(
+    row: RegistryEntry, layout: Layout, progress: DownloadProgress | None
+) -> tuple[dict[str, Tensor], Normalization]:
+    if layout not in ("auto", row.layout):
+        raise UsageError(
+            f"The network {row.name} is in the layout {row.layout}; --layout {layout} is for a file of your own."
+        )
+    try:
+        data = _read_verified(row)
+    except FileNotFoundError:
+        fetch_network(row.name, progress=progress)
+        data = _read_verified(row)
+    place = str(_weights_path(row))
+    tensors, _ = parse_safetensors(data, place)
+    return arrange_weights(tensors, "impasto", place), NORMALIZATIONS[row.layout]
+
+
+def _check_cut(cut: str, tensors: dict[str, Tensor], network: str) -> None:
+    convs = [name.removesuffix(".weight") for name in tensors if re.fullmatch(r"conv\d_\d\.weight", name)]
+    layers = [layer for conv in convs for layer in (conv, conv.replace("conv", "relu"))]
+    pools = [f"pool{block}" for block in range(1, int(convs[-1][4]) + 1)]
+    if cut not in layers + pools:
+        raise UsageError(f"The network {network} has no layer {cut!r}; it has {', '.join(layers + pools)}.")
+
+
+def _fetch_weights(row: RegistryEntry, progress: DownloadProgress | None) -> None:
+    """Take the user's own copy or download the published file; keep its convolutions. The lock is held."""
+    assert row.url
+    own = get_cache_folder() / row.file_name
+    partial = own.with_name(own.name + ".part")
+    if own.exists():
+        verify_file(own, row.download_bytes, row.sha256)
+    else:
+        try:
+            download_file(row.url, partial, row.download_bytes, row.sha256, progress)
+        except ConnectionError as error:
+            raise NetworkError(
+                f"Can't fetch {row.url}: {error}. Try again (what has arrived is kept), or put the file at {own} "
+                "by hand, or use --network slim, which needs no fetching."
+            ) from error
+    source = own if own.exists() else partial
+    _cache_weights(row, arrange_weights(load_pickle(source), row.layout, str(source)))
+    partial.unlink(missing_ok=True)
+
+
+def _cache_weights(row: RegistryEntry, tensors: dict[str, Tensor]) -> None:
+    """Write convolutions and their digest into the cache, each file whole or not at all."""
+    place = Path(str(_weights_path(row)))
+    data = safetensors.torch.save(
+        tensors, metadata={"layout": "impasto", "source": row.url or "", "sha256": row.sha256}
+    )
+    line = f"{hashlib.sha256(data).hexdigest()}  {place.name}\n"
+    _write_file(place, data)
+    _write_file(_digest_path(place), line.encode())
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; the lock is held, so nobody else writes to the temporary file."""
+    partial = path.with_name(path.name + ".part")
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

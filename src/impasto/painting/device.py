@@ -1,0 +1,133 @@
+"""What the machine is good at: settings' `auto` made definite, and freed memory kept where it will be needed again."""
+
+import ctypes
+import os
+import resource
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from impasto.errors import UsageError
+from impasto.settings.types import Precision
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that `name` means; `auto` prefers CUDA, then Apple's MPS, then the processor.
+
+    Errors: UsageError when there is no such device here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        reason = str(error).partition("\n")[0].partition(". ")[0]  # torch goes on for pages
+        raise UsageError(f"--device {name}: there is no such device here ({reason}). Use auto or cpu.") from error
+    if device.type == "meta":
+        raise UsageError("--device meta: nothing can be painted there. Use auto or cpu.")
+    return device
+
+
+def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """Return the network's number type; `auto` is bfloat16 only where the hardware is fast at it."""
+    if precision == "auto":
+        return torch.bfloat16 if _is_fast_at_bfloat16(device) else torch.float32
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def _is_fast_at_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+    return False
+
+
+# Of control groups, version 2 and 1: what is used, what may be, and of that the files that can be let go.
+CONTROL_GROUP_FILES = [
+    tuple(folder / name for name in names)
+    for folder, names in (
+        (Path("/sys/fs/cgroup"), ("memory.current", "memory.max", "memory.stat")),
+        (Path("/sys/fs/cgroup/memory"), ("memory.usage_in_bytes", "memory.limit_in_bytes", "memory.stat")),
+    )
+]
+
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep freed memory for the next map of features; does nothing where it is not glibc.
+
+    It would give large pieces back to the system, which has to clear each page when it hands it out again, at every
+    layer of every step: a tenth to a third of a step's time.
+    """
+    if mallopt := _find_in_glibc("mallopt"):
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        mallopt(M_TOP_PAD, 2**26)
+
+
+def limit_primitive_cache() -> None:
+    """Have oneDNN keep what it prepares for no more than a few sizes of pictures: 30 to 45 MB for each.
+
+    By default it keeps a dozen, and no painting needs more than the last two or three. It looks for this once, when it
+    is first used: before a network is loaded.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
+
+
+def return_freed_memory() -> None:
+    """Let the C library give back what it keeps: before and after what is seldom done, so that the peak is lower."""
+    if malloc_trim := _find_in_glibc("malloc_trim"):
+        malloc_trim(0)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Is an error torch's or Python's way to say that memory ran out?"""
+    words = str(error)
+    said = "can't allocate memory" in words or "not enough memory" in words  # by torch's allocator on a CPU
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and said)
+
+
+def measure_used_memory(device: torch.device) -> int:
+    """Return the bytes that the program has now: resident, or on a GPU those of torch's tensors."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    if sys.platform == "linux":
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def measure_free_memory(device: torch.device) -> int:
+    """Return the bytes that are free for the program, of the machine's, of its control group's, or of the GPU's."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = [_measure_free_of_machine()]
+    for usage, limit, statistics in CONTROL_GROUP_FILES:
+        with suppress(OSError, ValueError):  # no such group, or no limit
+            used, allowed = int(usage.read_text()), int(limit.read_text())
+            cached = dict(line.split() for line in statistics.read_text().splitlines()).get("inactive_file", "0")
+            free.append(max(0, allowed - used + int(cached)))
+    return min(free)
+
+
+def _measure_free_of_machine() -> int:
+    if sys.platform == "linux":
+        rows = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
+        return next(int(row[1]) * 1024 for row in rows if row[0] == "MemAvailable:")
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2  # how much of it is free is not known
+
+
+def _find_in_glibc(name: str) -> Callable[..., Any] | None:
+    if sys.platform != "linux":
+        return None
+    return getattr(ctypes.CDLL(None), name, None)

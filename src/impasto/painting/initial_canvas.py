@@ -1,0 +1,126 @@
+"""What the canvas starts as: the photo, a painting, any picture, grey or noise; blurred, with noise in it."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv2d, pad
+
+from impasto.errors import UsageError
+from impasto.images.color_matching import Colors, measure_colors, visible_colors
+from impasto.images.sizes import resize
+from impasto.painting.styles import StyleInput
+from impasto.settings.model import Settings
+
+GRAY, NOISE_STD = 0.5, 0.25  # of normal noise, which is cut off at 0 and 1 (Crowson, style-transfer-pytorch)
+
+
+def make_initial_canvas(
+    settings: Settings,
+    width: int,
+    height: int,
+    photo: Tensor | None,
+    paintings: Sequence[StyleInput],
+    picture: Tensor | None = None,
+) -> Tensor:
+    """Return the first canvas (1, 3, height, width) in [0, 1], on the processor.
+
+    `photo` (1, 3, height, width) is at its size already; `picture` is what `settings.init` names where that is a file.
+    Errors: UsageError where `settings.init` asks for a photo or a file that was not given.
+    """
+    if settings.init == "noise":
+        return draw_noise(settings, width, height, paintings)
+    canvas = blur_canvas(_choose_picture(settings, width, height, photo, paintings, picture).cpu(), settings)
+    if not settings.init_noise:
+        return canvas
+    return torch.lerp(canvas, draw_noise(settings, width, height, paintings).to(canvas), settings.init_noise)
+
+
+def _choose_picture(
+    settings: Settings,
+    width: int,
+    height: int,
+    photo: Tensor | None,
+    paintings: Sequence[StyleInput],
+    picture: Tensor | None,
+) -> Tensor:
+    if settings.init == "gray":
+        return torch.full((1, 3, height, width), GRAY)
+    if settings.init == "photo":
+        if photo is None:
+            raise UsageError("--init photo: there is no photo. Choose noise, painting, gray or a picture file.")
+        return photo.clone()
+    if settings.init == "painting":
+        picture = next(painting for painting in paintings if painting.weight).flattened()
+    if picture is None:
+        raise UsageError(f"--init {settings.init}: the picture to begin with was not given.")
+    return _resize_to_cover(picture, width, height)
+
+
+def draw_noise(settings: Settings, width: int, height: int, paintings: Sequence[StyleInput]) -> Tensor:
+    """Draw noise (1, 3, height, width) of the kind and strength that the settings ask for, by their seed."""
+    chance, strength = torch.Generator().manual_seed(settings.seed), settings.noise_strength
+    if settings.noise == "uniform":
+        noise = torch.rand(1, 3, height, width, generator=chance)
+        return noise if strength == 1 else GRAY + (noise - GRAY) * strength
+    if settings.noise == "painting":
+        mean, root = _measure_painting_colors(paintings)
+        noise = torch.randn(1, 3, height, width, generator=chance)
+        return (mean[:, None, None] + strength * torch.einsum("dc,bchw->bdhw", root, noise)).clamp(0, 1)
+    noise = torch.empty(1, 3, height, width)
+    return torch.nn.init.trunc_normal_(noise, GRAY, max(NOISE_STD * strength, 1e-12), 0.0, 1.0, generator=chance)
+
+
+def _measure_painting_colors(paintings: Sequence[StyleInput]) -> tuple[Tensor, Tensor]:
+    """Return the mean (3,) of the paintings' visible colours, and the root (3, 3) of their covariance."""
+    seen = [(painting.weight, visible_colors(painting.rgb.cpu(), _visible_mask(painting))) for painting in paintings]
+    parts = [(share, colors) for share, colors in seen if share and colors is not None]
+    whole = sum(share for share, _ in parts)
+    together = Colors(
+        torch.cat([colors.values for _, colors in parts], 1),
+        torch.cat([colors.shares * (share / whole) for share, colors in parts]),
+    )
+    mean, covariance = measure_colors(together)
+    values, vectors = torch.linalg.eigh(covariance)
+    return mean.float(), ((vectors * values.clamp_min(0).sqrt()) @ vectors.T).float()
+
+
+def blur_canvas(canvas: Tensor, settings: Settings) -> Tensor:
+    """Blur (1, 3, H, W) by a Gaussian, `settings.init_blur` of the longer side wide; over the border if it tiles."""
+    deviation = settings.init_blur * max(canvas.shape[2:])
+    if deviation < 0.1:  # of a pixel: nothing to see
+        return canvas
+    reach = math.ceil(3 * deviation)
+    weights = torch.exp(-((torch.arange(-reach, reach + 1) / deviation) ** 2) / 2)
+    weights = (weights / weights.sum()).to(canvas).expand(3, 1, 1, -1)
+    for turned in (weights, weights.transpose(2, 3)):
+        sides = (reach, reach, 0, 0) if turned is weights else (0, 0, reach, reach)
+        canvas = conv2d(_pad_border(canvas, sides, settings.padding == "circular"), turned, groups=3)
+    return canvas
+
+
+def _pad_border(canvas: Tensor, sides: tuple[int, int, int, int], around: bool) -> Tensor:
+    if not around:
+        return pad(canvas, sides, mode="replicate")
+    left, right, top, bottom = sides
+    height, width = canvas.shape[2:]
+    rows = torch.arange(-top, height + bottom) % height
+    columns = torch.arange(-left, width + right) % width
+    return canvas[:, :, rows][..., columns]
+
+
+def _resize_to_cover(picture: Tensor, width: int, height: int) -> Tensor:
+    """Resize a picture to cover width x height, its aspect kept, and cut off what stands out."""
+    scale = max(width / picture.shape[3], height / picture.shape[2])
+    wide, high = max(width, round(picture.shape[3] * scale)), max(height, round(picture.shape[2] * scale))
+    left, top = (wide - width) // 2, (high - height) // 2
+    return resize(picture, wide, high)[..., top : top + height, left : left + width].clamp(0, 1)
+
+
+def _visible_mask(painting: StyleInput) -> Tensor | None:
+    """Return what is visible and used of a painting, a mask (1, 1, H, W) at its size; None for all of it."""
+    if painting.mask is None:
+        return None if painting.alpha is None else painting.alpha.cpu()
+    used = resize(painting.mask, painting.rgb.shape[3], painting.rgb.shape[2]).clamp(0, 1)
+    return (used if painting.alpha is None else used * painting.alpha).cpu()

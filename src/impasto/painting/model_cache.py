@@ -1,0 +1,87 @@
+"""What painters have in common, kept from one picture to the next: networks, styles, paintings as they were read."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from impasto.images import files
+from impasto.images.files import Picture
+from impasto.images.output import file_signature
+from impasto.network import registry
+from impasto.network.download import DownloadProgress
+from impasto.network.vgg import Network
+from impasto.painting.device import limit_primitive_cache
+from impasto.painting.styles import StyleCache
+from impasto.settings.model import Settings
+
+MAX_NETWORKS = 2  # kept at one time
+MAX_PAINTING_BYTES = 256_000_000  # of paintings kept at one time
+
+Kept = TypeVar("Kept")
+
+
+class ModelCache:
+    """Keeps what the next painter can use again; a file that has changed is read anew.
+
+    Example: start_job(job, shelf=shelf)
+    """
+
+    def __init__(self) -> None:
+        self.styles = StyleCache()
+        self._networks: OrderedDict[Any, Network] = OrderedDict()
+        self._pictures: OrderedDict[Any, Picture] = OrderedDict()
+
+    def load_network(
+        self,
+        settings: Settings,
+        cut: str,
+        device: torch.device,
+        precision: torch.dtype,
+        progress: DownloadProgress | None,
+    ) -> Network:
+        """Return the network of the settings, cut after the layer `cut`, on a device. Errors: as weights.load."""
+
+        limit_primitive_cache()
+
+        def load() -> Network:
+            network = registry.load_network(
+                settings.network,
+                layout=settings.layout,
+                cut=cut,
+                pooling=settings.pooling,
+                rounding=settings.pooling_ceil_mode,
+                scaling=settings.input_scaling,
+                padding=settings.padding,
+                keep_activation_size=settings.pooling_gain,
+                progress=progress,
+            ).to(device, precision)
+            return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+        pooled = (settings.pooling, settings.pooling_ceil_mode, settings.pooling_gain)
+        how = (settings.layout, cut, *pooled, settings.input_scaling, settings.padding, device, precision)
+        file = None if settings.network in registry.REGISTRY else file_signature(Path(settings.network).expanduser())
+        network = _get_or_make(self._networks, (settings.network, file, *how), load)
+        while len(self._networks) > MAX_NETWORKS:
+            self._networks.popitem(last=False)
+        return network
+
+    def read_painting(self, path: Path, max_pixels: int = files.MAX_PIXELS) -> Picture:
+        """Return a painting as it was read; at least the last one is kept. Errors: as files.read."""
+        picture = _get_or_make(
+            self._pictures,
+            (path, file_signature(path), max_pixels),
+            lambda: files.read_image(path, max_pixels=max_pixels),
+        )
+        while len(self._pictures) > 1 and sum(it.rgb.nbytes for it in self._pictures.values()) > MAX_PAINTING_BYTES:
+            self._pictures.popitem(last=False)
+        return picture
+
+
+def _get_or_make(kept: OrderedDict[Any, Kept], key: Any, make: Callable[[], Kept]) -> Kept:
+    """Return what is kept under a key, or make it; it is the last to be let go."""
+    found = kept.pop(key) if key in kept else make()
+    kept[key] = found
+    return found

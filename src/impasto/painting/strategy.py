@@ -1,0 +1,46 @@
+"""How a scale is painted: whole or in tiles, with how much of a history; and what needs less memory than that."""
+
+from dataclasses import dataclass, replace
+
+MIN_TILE_SIZE = 128  # of a tile; below it the halo is most of the work
+MIN_HISTORY = 2
+
+
+@dataclass(frozen=True)
+class ScaleStrategy:
+    """How a scale is painted.
+
+    `side` is that of a tile in pixels, without its halo; 0: the picture is looked at whole. `history` is how many steps
+    L-BFGS learns from, None for as many as it is set to; `compact` keeps them in bfloat16. `on_disk` keeps the photo's
+    features in a file.
+    """
+
+    tile_size: int = 0
+    history: int | None = None
+    compact: bool = False
+    on_disk: bool = False
+
+    def step_down(self, *, can_compact: bool) -> "ScaleStrategy | None":
+        """Return a manner that takes clearly less memory, or None where there is none.
+
+        `can_compact` says whether the optimiser has a history that can be kept in bfloat16.
+        """
+        if not self.tile_size:
+            return replace(self, tile_size=1024)
+        if self.tile_size > 512:
+            return replace(self, tile_size=512, on_disk=True, compact=can_compact)
+        if self.history is None or self.history > MIN_HISTORY or self.tile_size > MIN_TILE_SIZE:
+            fewer = max(MIN_HISTORY, (self.history or 8) // 2)
+            return replace(self, tile_size=max(MIN_TILE_SIZE, self.tile_size // 2), on_disk=True, history=fewer)
+        return None
+
+    def describe(self) -> str:
+        """Say it in words."""
+        words = [f"in tiles of {self.tile_size} pixels" if self.tile_size else "whole"]
+        if self.compact:
+            words.append(f"{self.history or 'all'} steps of history in bfloat16")
+        elif self.history:
+            words.append(f"{self.history} steps of history")
+        if self.on_disk:
+            words.append("the photo's features on disk")
+        return ", ".join(words)

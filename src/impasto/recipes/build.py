@@ -1,0 +1,116 @@
+"""A recipe written down as the painting begins: what went in, and what it is painted with."""
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import JsonValue
+
+from impasto.network import registry
+from impasto.recipes.locate import fingerprint_file
+from impasto.recipes.recipe import Environment, FileRef, Recipe
+from impasto.settings.model import Settings
+
+
+def build_recipe(
+    settings: Settings,
+    photo: FileRef | None,
+    paintings: Sequence[Path | None],
+    device: torch.device,
+    precision: torch.dtype,
+    first: Recipe | None = None,
+) -> Recipe:
+    """Write a recipe without its result; a painting that is None is an image in memory.
+
+    `photo` is as `weigh_source` has it; a texture has none. `first` is what this is a rerun of.
+
+    Errors: as for reading the files.
+    """
+    files = _fingerprint_setting_files(settings)
+    network = _fingerprint_network(settings.network)
+    named = settings.model_copy(update={"network": network.name, **_strip_folders(settings, files)})
+    return Recipe(
+        photo=photo,
+        paintings=tuple(map(fingerprint_picture, paintings)),
+        files=files,
+        network=network,
+        settings=named,
+        given=_list_given(settings.model_fields_set, named, first),
+        overridden=_list_overridden(named, first),
+        painted_with=Environment(
+            impasto=version("impasto"),
+            torch=torch.__version__,
+            python=platform.python_version(),
+            platform=f"{platform.system()} {platform.machine()}",
+            device=_name_device(device),
+            precision=str(precision).removeprefix("torch."),
+            threads=torch.get_num_threads(),
+        ),
+    )
+
+
+def compare_environments(recipe: Recipe, first: Recipe) -> str:
+    """Say where a rerun is painted with something else than the first picture; nothing if it is not."""
+    here, before = recipe.painted_with.model_dump(), first.painted_with.model_dump()
+    changed = [f"{name} {before[name]}, here {here[name]}" for name in here if here[name] != before[name]]
+    if not changed:
+        return ""
+    return f"painted first with {'; '.join(changed)}: the picture may come out a little different"
+
+
+def fingerprint_picture(path: Path | None) -> FileRef:
+    """Write down a picture's file, or an Ingredient of nothing for an image in memory."""
+    return fingerprint_file(path) if path else FileRef()
+
+
+def _fingerprint_setting_files(settings: Settings) -> dict[str, tuple[FileRef, ...]]:
+    """Write down the files that settings name, with an Ingredient of nothing for each value that is no file."""
+    files: dict[str, list[FileRef]] = {}
+    for name, place, file in settings.iterate_files():
+        value = getattr(settings, name)
+        files.setdefault(name, [FileRef()] * (1 if isinstance(value, str) else len(value)))[place] = fingerprint_file(
+            Path(file)
+        )
+    return {name: tuple(its) for name, its in files.items()}
+
+
+def _strip_folders(settings: Settings, files: Mapping[str, tuple[FileRef, ...]]) -> dict[str, Any]:
+    """Give the settings' values without the folders of the files that they name."""
+    names: dict[str, Any] = {}
+    for name, its in files.items():
+        value = getattr(settings, name)
+        values = (value,) if isinstance(value, str) else value
+        plain = tuple(file.name or word for file, word in zip(its, values, strict=True))
+        names[name] = plain[0] if isinstance(value, str) else plain
+    return names
+
+
+def _fingerprint_network(network: str) -> FileRef:
+    if network in registry.REGISTRY:
+        return FileRef(name=network, sha256=registry.get_digest(network))
+    return fingerprint_file(Path(network).expanduser())
+
+
+def _list_given(chosen: set[str], settings: Settings, first: Recipe | None) -> tuple[str, ...]:
+    """Name the settings that the user chose, for a rerun those of both times."""
+    if first and first.settings.preset == settings.preset:  # a rerun spells out all settings
+        chosen = {*first.given, *_list_overridden(settings, first)}
+    return tuple(name for name in Settings.model_fields if name in chosen)
+
+
+def _list_overridden(settings: Settings, first: Recipe | None) -> dict[str, JsonValue]:
+    """Give the first picture's value of each setting that has another one now."""
+    if first is None:
+        return {}
+    before = {**first.settings.model_dump(mode="json"), **first.overridden}
+    now = settings.model_dump(mode="json")
+    return {name: before[name] for name in now if before[name] != now[name]}
+
+
+def _name_device(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({torch.backends.cpu.get_cpu_capability()})" if device.type == "cpu" else str(device)

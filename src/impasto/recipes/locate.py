@@ -1,0 +1,154 @@
+"""What a picture is painted from, known by its digest: written down, and found again where it has moved."""
+
+import functools
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from impasto.errors import RecipeError, UsageError
+from impasto.network.download import digest_file
+from impasto.recipes.recipe import FileRef, Recipe, plain_name
+from impasto.settings.texture import TEXTURE_DEFAULTS
+
+
+def fingerprint_file(path: Path) -> FileRef:
+    """Write down a file: its name, its length, its digest, which is remembered until the file changes."""
+    state = path.stat()
+    return _fingerprint_file(path, state.st_size, state.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _fingerprint_file(path: Path, length: int, _: int) -> FileRef:
+    return FileRef(name=plain_name(path) or "_", bytes=length, sha256=digest_file(path))
+
+
+@dataclass(frozen=True)
+class LocatedFiles:
+    """Where a recipe's ingredients are, and the values of its settings, with what is found in them."""
+
+    photo: Path | None
+    paintings: tuple[Path, ...]
+    values: dict[str, Any]
+
+
+def locate_files(
+    recipe: Recipe,
+    *,
+    folders: Sequence[str | os.PathLike[str]] = (".",),
+    search: Sequence[str | os.PathLike[str]] = (),
+    replaced: Collection[str] = (),
+) -> LocatedFiles:
+    """Find the files that a recipe was painted from, by their digests alone.
+
+    Looks into the folders `beside`, and into those in `search` with all that are in them; a file of the recipe's name
+    first, then any of its length. Settings named in `replaced` get other values anyway, and their files are not looked
+    for. With another `preset` only the settings that were given count, and the preset fills in the rest.
+
+    Errors: RecipeError that names each file that is missing or another one; UsageError where `search` names no folder.
+    """
+    for folder in map(Path, search):
+        if not folder.is_dir():
+            raise UsageError(f"--search {folder}: there is no such folder")
+    settings = {role: name for role, name, _, _ in recipe.iterate_setting_files()}
+    needed = {
+        role: it
+        for role, it in recipe.iterate_files()
+        if settings.get(role, role) not in replaced and not (role == "network" and _is_registered(it))
+    }
+    places = FileSearch([Path(folder).absolute() for folder in folders], [Path(folder).absolute() for folder in search])
+    found = {role: places.find_file(it) for role, it in needed.items()}
+    faults = [places.explain_missing(role, needed[role]) for role, path in found.items() if path is None]
+    if "network" not in replaced and "network" not in needed:
+        faults += _compare_registered(recipe.network)
+    if faults:
+        raise RecipeError("\n".join(faults))
+    paths = {role: path for role, path in found.items() if path}
+    values = recipe.settings.model_dump(mode="json", include=set(recipe.given) if "preset" in replaced else None)
+    if recipe.photo is None:
+        values = {**TEXTURE_DEFAULTS, **values}
+    values |= {"network": str(paths["network"])} if "network" in paths else {}
+    for role, name, place, _ in recipe.iterate_setting_files():
+        if role in paths and name in values:
+            value = values[name]
+            found_there = str(paths[role])
+            values[name] = found_there if isinstance(value, str) else [*value[:place], found_there, *value[place + 1 :]]
+    paintings = tuple(path for role, path in paths.items() if role.startswith("painting"))
+    return LocatedFiles(paths.get("photo"), paintings, values)
+
+
+def _is_registered(network: FileRef) -> bool:
+    return network.bytes is None  # only a user's own file has a length of its own
+
+
+def _compare_registered(network: FileRef) -> list[str]:
+    from impasto.network import registry  # brings torch
+
+    if network.name not in registry.REGISTRY:
+        return [f"The network {network.name} is not known here: name a file with --network"]
+    if (here := registry.get_digest(network.name)) == network.sha256:
+        return []
+    return [
+        f"The network {network.name} is another one here: its sha256 is {here}, the recipe's is {network.sha256}. "
+        "Install the impasto that the recipe names, or choose a network with --network"
+    ]
+
+
+class FileSearch:
+    """The folders that the user named, and what was seen there."""
+
+    def __init__(self, flat: Sequence[Path], deep: Sequence[Path]) -> None:
+        self.folders = list(dict.fromkeys(flat))
+        self.trees = list(dict.fromkeys(deep))
+        self._digests: dict[Path, str] = {}
+        self._by_length: dict[int, list[Path]] | None = None
+
+    def find_file(self, wanted: FileRef) -> Path | None:
+        """Return the absolute path of the file with the digest that is wanted, if it is here."""
+        if wanted.sha256 is None:
+            return None
+        return next((path for path in self._candidates(wanted) if self._digest(path) == wanted.sha256), None)
+
+    def explain_missing(self, role: str, missing: FileRef) -> str:
+        """Say why there is no such file here, and what to do."""
+        if missing.name is None:
+            return f"The {role} was an image in memory, not a file: it can't be found again"
+        if namesakes := self._namesakes(missing):
+            return (
+                f"{namesakes[0]} is not the {role} of the recipe: its sha256 is {self._digest(namesakes[0])}, the "
+                f"recipe's is {missing.sha256}. Put the right file there, or name the folder that it is in with "
+                "--search"
+            )
+        folders = ", ".join(map(str, [*self.folders, *self.trees]))
+        return (
+            f"The {role} {missing.name} with the sha256 {missing.sha256} is not in {folders}: name the folder that it "
+            "is in with --search"
+        )
+
+    def _candidates(self, wanted: FileRef) -> Iterator[Path]:
+        yield from (path for path in self._namesakes(wanted) if path.stat().st_size == wanted.bytes)
+        if self._by_length is None:
+            self._by_length = {}
+            for path in self._files():
+                self._by_length.setdefault(path.stat().st_size, []).append(path)
+        yield from self._by_length.get(wanted.bytes or 0, [])
+
+    def _namesakes(self, wanted: FileRef) -> list[Path]:
+        places = [folder / str(wanted.name) for folder in (*self.folders, *self.trees)]
+        return [path for path in places if path.is_file()]
+
+    def _files(self) -> Iterator[Path]:
+        for folder in self.folders:
+            yield from (path for path in sorted(folder.glob("*")) if path.is_file())
+        for folder in self.trees:
+            for inside, _, names in os.walk(folder):
+                yield from (path for name in sorted(names) if (path := Path(inside, name)).is_file())
+
+    def _digest(self, path: Path) -> str:
+        if path not in self._digests:
+            try:
+                self._digests[path] = digest_file(path)
+            except OSError:
+                self._digests[path] = "unreadable"
+        return self._digests[path]

@@ -1,0 +1,136 @@
+"""A painting that was not finished, in its checkpoint: compared with what is there now, and gone on with."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from impasto.api import DownloadProgress, start_job
+from impasto.errors import CheckpointError, RecipeError, UsageError
+from impasto.painting.checkpoint import Checkpoint, is_checkpoint, read_checkpoint
+from impasto.painting.painter import Step
+from impasto.recipes.build import compare_environments
+from impasto.recipes.identity import identify_recipe
+from impasto.recipes.locate import fingerprint_file
+from impasto.recipes.recipe import FileRef, Recipe, parse_recipe
+from impasto.recipes.text import list_differences
+from impasto.runs.checkpoints import CHECKPOINT_SUFFIX, get_checkpoint_path, is_own_output, load_step
+from impasto.runs.job import Job, Run
+
+
+def resume(
+    checkpoint: str | os.PathLike[str], *, overwrite: bool = False, fetch_progress: DownloadProgress | None = None
+) -> Run:
+    """Go on with a painting that was not finished: returns its Run, from the step after the checkpoint's.
+
+    `checkpoint` is the file, or the output that it is beside. On the same machine the picture is the one that it would
+    have been, bit for bit. What the unfinished picture has left at the output is replaced; any other file there only
+    with `overwrite`. `Run.write()` writes the picture where its job says, and removes the checkpoint.
+
+    Errors: CheckpointError where there is no checkpoint, it is damaged, or a file that it was painted from has changed;
+    UsageError where something else is there; the others as for `paint`.
+
+    Example:
+        run = impasto.resume("picture.png.checkpoint")
+        for step in run:
+            print(step.step, run.total)
+        run.write()
+    """
+    return read_unfinished(Path(checkpoint)).start(fetch_progress, overwrite=overwrite)
+
+
+@dataclass(frozen=True)
+class UnfinishedRun:
+    """What a checkpoint holds: the job, the recipe that was written down as it began, the last step, and the state."""
+
+    path: Path
+    checkpoint: Checkpoint
+    job: Job
+    recipe: Recipe
+    step: Step
+
+    def start(self, fetch_progress: DownloadProgress | None = None, *, overwrite: bool = False) -> Run:
+        """Start its job again and bring it to where it was. Errors as for `resume`."""
+        job = self.job.model_copy(update={"overwrite": True}) if overwrite else self.job
+        self._compare_files()
+        run = start_job(job, fetch_progress, may_replace=self._may_replace)
+        here = run.recipe()
+        if identify_recipe(here) != identify_recipe(self.recipe):
+            lines = [
+                line.replace(" in A,", " in it,").removesuffix(" in B") for line in list_differences(self.recipe, here)
+            ]
+            raise CheckpointError(f"{self.path} is of another recipe ({'; '.join(lines[:3])} now): begin anew")
+        run.resume(self.checkpoint, self.path, self.recipe.model_copy(update={"painted_with": here.painted_with}))
+        if difference := compare_environments(here, self.recipe):
+            run.notes.append(difference)
+        return run
+
+    def _may_replace(self, path: Path) -> bool:
+        return is_own_output(path, self.recipe)
+
+    def _compare_files(self) -> None:
+        """Raise CheckpointError where a file has gone or changed, before anything large is read."""
+        settings = self.job.settings
+        files = [*([self.job.photo] if self.job.photo else []), *self.job.paintings]
+        files += [Path(file) for _, _, file in settings.iterate_files()]
+        files += [Path(settings.network)] if Path(settings.network).is_absolute() else []
+        for file in files:
+            _compare_file(file, self.recipe, self.path)
+
+
+def _compare_file(file: Path, recipe: Recipe, checkpoint: Path) -> None:
+    if file.is_dir():  # of paintings, whose recipe is compared as a whole
+        return
+    try:
+        found = fingerprint_file(file)
+    except OSError as error:
+        raise CheckpointError(
+            f"{file}, which {checkpoint} is painted from, can't be read ({error.strerror or error}): put it back there"
+        ) from None
+    known = [ingredient for _, ingredient in recipe.iterate_files()]
+    if found.sha256 in {ingredient.sha256 for ingredient in known}:
+        return
+    before = next((it for it in known if it.name == found.name), FileRef())
+    raise CheckpointError(
+        f"{file} has changed since {checkpoint} was begun: its sha256 is {found.sha256}, it was {before.sha256}. Put "
+        "the right file there, or begin anew"
+    )
+
+
+def read_unfinished(path: Path) -> UnfinishedRun:
+    """Read a checkpoint of a picture, by its own name or the output's. Errors as for `resume`."""
+    path = _find_checkpoint_file(path)
+    checkpoint = read_checkpoint(path)
+    try:
+        job = Job.model_validate_json(checkpoint.texts["job"])
+        recipe = parse_recipe(from_json(checkpoint.texts["recipe"]), str(path))
+        step = load_step(checkpoint)
+    except KeyError:
+        raise CheckpointError(
+            f"{path} was written by a batch, which goes on by itself when it is given again: repeat its command"
+        ) from None
+    except (ValidationError, ValueError, TypeError, RecipeError, CheckpointError) as error:
+        said = str(error).partition("\n")[0]
+        raise CheckpointError(f"{path} is not understood ({said}): it takes the impasto that wrote it") from None
+    return UnfinishedRun(path, checkpoint, job, recipe, step)
+
+
+def _find_checkpoint_file(path: Path) -> Path:
+    """Find the checkpoint that a name means: the file itself, or what is beside the output of that name."""
+    if not path.name:
+        raise UsageError(f"{path} is a folder: name a checkpoint, or a picture that was not finished")
+    if is_checkpoint(path):
+        return path
+    beside = get_checkpoint_path(path)
+    if os.path.lexists(beside):
+        return beside
+    if not os.path.lexists(path):
+        raise CheckpointError(f"{path} does not exist, and neither does {beside}: name a checkpoint")
+    if path.suffix != CHECKPOINT_SUFFIX or not path.is_file():
+        raise UsageError(
+            f"{path}: nothing was begun there that can be gone on with, and it is no checkpoint, or one cut short; "
+            "name a checkpoint, or a picture or film that was not finished"
+        )
+    return path

@@ -1,0 +1,1 @@
+"""What can be chosen: settings, presets, film-independent rules and their parsing."""

@@ -1,0 +1,338 @@
+"""Every knob once: its default, its range, its help; command line, recipe and forms are derived from here."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
+
+from impasto.settings.dependencies import check_balance, check_dependencies, drop_conflicting, has_no_effect
+from impasto.settings.presets import get_preset_values
+from impasto.settings.types import (
+    ASPECT_PATTERN,
+    FILE_SETTINGS,
+    Clamp,
+    ColorMatch,
+    ColorMode,
+    ColorSpace,
+    ContentLoss,
+    FileName,
+    FileNames,
+    Fit,
+    Init,
+    Layout,
+    Lengths,
+    LossWeights,
+    Memory,
+    Noise,
+    Optimizer,
+    Padding,
+    Pooling,
+    Precision,
+    Preset,
+    Propagation,
+    Rounding,
+    Scaling,
+    TapWeights,
+    Variation,
+    Weight,
+)
+
+MAX_BALANCE_FACTOR = 20.0  # what the content's weight is multiplied by from 50 to 0, and divided by from 50 to 100
+DEFAULT_CONTENT_TAPS = {"relu3_1": 0.2, "relu4_1": 1.0, "relu5_1": 0.5}
+DEFAULT_STYLE_TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
+
+
+def setting(default: Any, group: str, help: str, **bounds: Any) -> Any:
+    """Declare one setting: its default, the heading it stands under, what it does, its range."""
+    return Field(default, description=help, json_schema_extra={"group": group}, **bounds)
+
+
+class Settings(BaseModel):
+    """How a picture is painted; what is not given comes from the preset, then from the defaults here.
+
+    Example: Settings(preset="gatys2015", size=400)
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    preset: Preset = setting("default", "Picture", "a named set of values for all options below")
+    size: int = setting(512, "Picture", "size of the picture in pixels, by default its longer side", ge=16, le=32768)
+    fit: Fit = setting(
+        "longest",
+        "Picture",
+        "what size is: the longest or shortest side, the height, the width, or the side of a square of the same area; "
+        "shrink: the longest side, but nothing is enlarged",
+    )
+    max_pixels: int = setting(
+        180_000_000, "Picture", "pictures of more pixels are not read: a small file may hold a huge one", ge=1
+    )
+    seed: int = setting(
+        0, "Picture", "number that all chance is drawn from; the same seed paints the same picture", ge=0, le=2**63 - 1
+    )
+    aspect: str = setting(
+        "1:1", "Picture", "width to height of a texture, which has no photo to take it from", pattern=ASPECT_PATTERN
+    )
+
+    init: Init = setting(
+        "photo",
+        "Beginning",
+        "what the canvas starts as: noise, photo, painting (the first that has a weight), gray, or a picture file",
+    )
+    init_noise: float = setting(0.0, "Beginning", "how much noise is mixed into what the canvas starts as", ge=0, le=1)
+    init_blur: float = setting(
+        0.0, "Beginning", "how far what the canvas starts as is blurred, as a share of its longer side", ge=0, le=0.5
+    )
+    noise: Noise = setting(
+        "uniform",
+        "Beginning",
+        "uniform: any value alike; normal: around grey; painting: with the mean and covariance of the paintings' "
+        "colours",
+    )
+    noise_strength: float = setting(1.0, "Beginning", "how far noise goes from its mean", ge=0, le=1)
+
+    balance: float = setting(
+        50.0,
+        "Content and style",
+        "one dial in place of both weights: 0 is almost the photo, 100 almost the paintings alone, 50 the preset's "
+        "own weights",
+        ge=0,
+        le=100,
+    )
+    content_weight: Weight = setting(0.138, "Content and style", "weight of the photo (alpha)")
+    style_weight: Weight = setting(1.0, "Content and style", "weight of the paintings (beta)")
+    style_size: Lengths = setting(
+        1.0,
+        "Content and style",
+        "size of the paintings, and of their strokes: relative to the canvas [0.05 to 10], or in pixels of the "
+        "finished picture, such as 512px; one for all, or one for each painting",
+    )
+    style_blend: tuple[Weight, ...] = setting(
+        (), "Content and style", "weight of each painting, in their order; all alike if not given"
+    )
+    gram_shift: float = setting(
+        0.0,
+        "Content and style",
+        "added to all activations before their Gram matrices (Novak and Nikulin 2016: -1)",
+        ge=-1000,
+        le=1000,
+    )
+    tv_weight: Weight = setting(0.02, "Content and style", "weight of total variation, which smooths")
+    tv_loss: Variation = setting(
+        "mean",
+        "Content and style",
+        "total variation, of steps down and to the right: their means; sums; of both together (isotropic), as mean or "
+        "sum; or of those on the diagonals too (nine_point)",
+    )
+    tv_exponent: float = setting(
+        2.0, "Content and style", "power of a step in total variation: 1 spares edges, 2 does not", ge=1, le=4
+    )
+    range_weight: Weight = setting(
+        300.0, "Content and style", "weight of values outside 0 to 1, which no picture can show; adam never leaves it"
+    )
+    content_taps: TapWeights = setting(
+        DEFAULT_CONTENT_TAPS, "Content and style", "taps that see the content, with weights"
+    )
+    style_taps: TapWeights = setting(DEFAULT_STYLE_TAPS, "Content and style", "taps that see the style, with weights")
+    content_loss: ContentLoss = setting(
+        "relative",
+        "Content and style",
+        "relative: as a share of the photo's own variance; sum: the paper's 1/2 sum (F-P)^2; mean: the mean of "
+        "(F-P)^2; root: sum (F-P)^2 / 2 sqrt(NM)",
+    )
+    style_loss: LossWeights = setting(
+        {"wasserstein": 1.0, "gram": 0.6},
+        "Content and style",
+        "one or several, with weights: wasserstein, between means and covariances; gram: |G-A|^2 / |A|^2; "
+        "covariance: the same of covariances; mean_std: of means and deviations; histogram: of each channel's values; "
+        "sum: the paper's sum (G-A)^2 / 4 N^2 M^2; mean: of ((G-A) / NM)^2; wasserstein_mean: for a channel",
+    )
+    normalize_gradients: bool = setting(
+        False, "Content and style", "scale each tap's gradient to an L1 norm of the tap's weight"
+    )
+
+    mask: FileNames = setting(
+        (),
+        "Where",
+        "where on the canvas each painting is painted with, in their order: grey pictures of the photo's aspect, white "
+        "is here; rest: what the others leave",
+    )
+    style_mask: FileNames = setting(
+        (), "Where", "which part of each painting is used, in their order: grey pictures of its aspect; all: all of it"
+    )
+    preserve_mask: FileName = setting(
+        "", "Where", "a grey picture of the photo's aspect: what is white stays as in the photo"
+    )
+    labels: FileName = setting(
+        "",
+        "Where",
+        "a picture of the photo's aspect in which each plain colour is a region, painted in the style of the same "
+        "colour in --style-labels",
+    )
+    style_labels: FileNames = setting((), "Where", "such a picture for each painting, in their order")
+    regions: int = setting(
+        0,
+        "Where",
+        "find so many regions by colour and place in photo and paintings, and paint each in the style of the one most "
+        "like it; 0: none",
+        ge=0,
+        le=16,
+    )
+    mask_propagation: Propagation = setting(
+        "simple",
+        "Where",
+        "which of the network's cells are a region's: those inside of it by their own pixels; inside: by all that they "
+        "see; all: by anything that they see",
+    )
+
+    color: ColorMode = setting(
+        "none",
+        "Colour",
+        "keep: the photo's colours on the painted picture; match: paintings take the photo's colours before they are "
+        "painted with; only: the painted colours on the photo, whose texture stays",
+    )
+    color_space: ColorSpace = setting("lab", "Colour", "where luminance is told from colour, by keep and only")
+    color_match: ColorMatch = setting(
+        "symmetric", "Colour", "what match matches: mean and covariance in one of three ways, or the histogram"
+    )
+    color_strength: float = setting(
+        1.0, "Colour", "how much of the new colours keep, match and only bring; 0: none", ge=0, le=1
+    )
+
+    network: str = setting(
+        "slim", "Network", "slim (embedded), vgg19 (fetched once), or a file of VGG-16 or VGG-19 weights"
+    )
+    layout: Layout = setting("auto", "Network", "how a weights file names and scales things; auto recognises it")
+    pooling: Pooling = setting("max", "Network", "how blocks are joined")
+    pooling_gain: bool = setting(
+        True, "Network", "average and l2 pooling are scaled to keep the activations' size; the papers don't"
+    )
+    pooling_ceil_mode: Rounding = setting(
+        "down", "Network", "what becomes of an odd row or column: left out, or a cell of its own"
+    )
+    input_scaling: Scaling = setting(
+        "own",
+        "Network",
+        "own: as the network was trained; 256: brighter by 256/255; 255: 0 to 255 minus the mean, without a deviation",
+    )
+    padding: Padding = setting(
+        "replicate-first", "Network", "what lies beyond the border; replicate-first: zero above conv1_1"
+    )
+    device: str = setting("auto", "Network", "auto, cpu, cuda, cuda:1, mps")
+    precision: Precision = setting(
+        "auto", "Network", "of the network; auto: bfloat16 where the processor is fast at it"
+    )
+    memory: Memory = setting(
+        "auto", "Network", "the most that may be used, such as 4GiB; auto: what is free. What does not fit is tiled"
+    )
+
+    optimizer: Optimizer = setting("lbfgs", "Optimising", "what moves the pixels")
+    start_size: int = setting(
+        256, "Optimising", "longer side of the first, coarsest scale; the full size or more paints at one scale", ge=16
+    )
+    scale_step: float = setting(
+        2.0, "Optimising", "each scale is so many times as large as the one before", gt=1.05, le=4
+    )
+    steps: int = setting(60, "Optimising", "steps at the first scale", ge=1, le=1_000_000)
+    later_steps: int = setting(100, "Optimising", "steps at each scale after the first", ge=1, le=1_000_000)
+    final_steps: int = setting(
+        0,
+        "Optimising",
+        "steps at the last of several scales, the dearest by far; 0: as at the others",
+        ge=0,
+        le=1_000_000,
+    )
+    learning_rate: float = setting(0.02, "Optimising", "step length of adam; 1 is a pixel's whole range", gt=0, le=10)
+    adam_beta1: float = setting(0.9, "Optimising", "decay of adam's mean of gradients", ge=0, lt=1)
+    adam_beta2: float = setting(0.99, "Optimising", "decay of adam's mean of squared gradients", ge=0, lt=1)
+    adam_epsilon: float = setting(
+        1e-8, "Optimising", "added to adam's root mean square; 1 is a pixel's whole range", gt=0, le=1
+    )
+    lbfgs_history: int = setting(10, "Optimising", "steps that lbfgs learns curvature from", ge=1, le=1000)
+    lbfgs_max_step: float = setting(
+        0.5,
+        "Optimising",
+        "farthest that lbfgs moves a value in a step, 1 is a pixel's whole range; 0: any way, upwards too, as torch's",
+        ge=0,
+    )
+    lbfgs_range: float = setting(
+        1.0, "Optimising", "a pixel's whole range as lbfgs counts it, which decides its first step", gt=0, le=65536
+    )
+    lbfgs_preconditioner: bool = setting(
+        True, "Optimising", "at coarse scales lbfgs moves large forms farther than small ones"
+    )
+    limits: Clamp = setting(
+        "auto", "Optimising", "clamp keeps the canvas within 0 to 1 at each step; auto: with adam, not with lbfgs"
+    )
+    min_improvement: float = setting(
+        0.0, "Optimising", "a scale ends where ten steps lower the loss by less than this share; 0: never", ge=0, lt=1
+    )
+    average: float = setting(
+        0.0, "Optimising", "decay of the average over steps that becomes the picture; 0: the last step", ge=0, lt=1
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _fill_from_preset(cls, values: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        if not isinstance(values, Mapping):
+            return handler(values)
+        # What somebody asks for now stands above the rest, as where a recipe, which spells out all, is painted again.
+        asked = set(info.context["asked"]) if info.context else {*values}
+        preset = values.get("preset", "default")
+        merged = {**get_preset_values(preset, values.get("network")), **drop_conflicting(values, asked)}
+        defaults = {name: field.default for name, field in cls.model_fields.items()}
+        # What a preset says about something that the user has chosen otherwise is left out.
+        idle = {name for name in merged if name not in asked and has_no_effect(name, {**defaults, **merged})}
+        filled = handler({name: value for name, value in merged.items() if name not in idle})
+        filled.model_fields_set.intersection_update(values)  # not what only the preset has set
+        return filled
+
+    @model_validator(mode="after")
+    def _check_companions(self, info: ValidationInfo) -> Self:
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        asked = set(info.context["asked"]) if info.context and info.context["strict"] else set()
+        check_dependencies(dict(self), defaults, asked)
+        check_balance(dict(self), {**defaults, **get_preset_values(self.preset, self.network)}, asked)
+        return self
+
+    @property
+    def aspect_sides(self) -> tuple[int, int]:
+        """Width and height of the aspect, in no unit."""
+        width, height = map(int, self.aspect.split(":"))
+        return width, height
+
+    @model_validator(mode="after")
+    def _check_where(self) -> Self:
+        ways = {"regions": self.regions, "labels": self.labels, "mask": self.mask, "style_mask": self.style_mask}
+        named = [f"--{name.replace('_', '-')}" for name, value in ways.items() if value]
+        if len(named) > 1 and named != ["--mask", "--style-mask"]:
+            raise ValueError(f"{named[0]} and {named[1]} both say which part takes its style from where: leave one out")
+        if self.regions == 1:
+            raise ValueError("--regions 1 is the whole picture: leave it out, or ask for 2 to 16")
+        for one, other in (("labels", "style_labels"), ("style_labels", "labels")):
+            if getattr(self, one) and not getattr(self, other):
+                flags = [f"--{name.replace('_', '-')}" for name in (one, other)]
+                raise ValueError(f"{flags[0]} does nothing without {flags[1]}: a colour is a region in both")
+        if self.mask_propagation != "simple" and not named:
+            raise ValueError(
+                f"--mask-propagation {self.mask_propagation} does nothing without a mask: leave it out, or give "
+                "--mask, --style-mask, --labels or --regions"
+            )
+        return self
+
+    def iterate_files(self) -> Iterator[tuple[str, int, str]]:
+        """Yield the files that settings name: the setting, which of its values it is, and the file."""
+        for name, words in FILE_SETTINGS.items():
+            value = getattr(self, name)
+            for place, file in enumerate((value,) if isinstance(value, str) else value):
+                if file not in words:
+                    yield name, place, file
+
+    @property
+    def active_content_taps(self) -> dict[str, float]:
+        """The content taps with their weights, or none where the content has no weight."""
+        return self.content_taps if self.content_weight else {}
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """The weights of content and style after the turn of the balance."""
+        return self.content_weight * MAX_BALANCE_FACTOR ** ((50 - self.balance) / 50), self.style_weight

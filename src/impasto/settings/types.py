@@ -1,0 +1,98 @@
+"""What settings may be: the names to choose from, weights, lengths, files; each read as a person writes it."""
+
+import os
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
+
+from impasto.settings.lengths import Length, format_lengths, parse_lengths
+from impasto.settings.units import check_bytes
+from impasto.settings.weights_text import check_weights, format_weights, parse_weights
+
+Preset = Literal[
+    "default",
+    "draft",
+    "fine",
+    "gatys2015",
+    "gatys2016",
+    "gatys-pytorch",
+    "neural-style",
+    "neural-style-pt",
+    "neural-style-tf",
+    "anishathalye",
+    "gordicaleksa",
+    "style-transfer-pytorch",
+]
+Fit = Literal["longest", "shortest", "height", "width", "area", "shrink"]
+ContentLoss = Literal["relative", "sum", "mean", "root"]
+StyleLoss = Literal["wasserstein", "gram", "covariance", "mean_std", "histogram", "sum", "mean", "wasserstein_mean"]
+Variation = Literal["mean", "sum", "isotropic", "isotropic_sum", "nine_point"]
+ColorMode = Literal["none", "keep", "match", "only"]
+ColorSpace = Literal["lab", "luv", "yuv", "ycbcr"]
+ColorMatch = Literal["symmetric", "cholesky", "pca", "histogram"]
+Layout = Literal["auto", "impasto", "torchvision", "caffe", "gatys"]
+Pooling = Literal["max", "average", "l2"]
+Padding = Literal["replicate-first", "zero", "replicate", "reflect", "circular"]
+Noise = Literal["uniform", "normal", "painting"]
+Rounding = Literal["down", "up"]
+Scaling = Literal["own", "256", "255"]
+Propagation = Literal["simple", "inside", "all"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Optimizer = Literal["adam", "lbfgs"]
+Clamp = Literal["auto", "clamp", "none"]
+
+Memory = Annotated[str, AfterValidator(check_bytes)]
+
+TapName = Annotated[str, Field(pattern=r"^(conv|relu)[1-5]_[1-4]$")]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+WEIGHTS_FIELD = (
+    BeforeValidator(parse_weights),
+    PlainSerializer(format_weights, return_type=str),
+    Field(min_length=1),
+    AfterValidator(check_weights),
+)
+TapWeights = Annotated[dict[TapName, Weight], *WEIGHTS_FIELD]
+LossWeights = Annotated[dict[StyleLoss, Weight], *WEIGHTS_FIELD]
+Lengths = Annotated[
+    tuple[Length, ...], BeforeValidator(parse_lengths), PlainSerializer(format_lengths, return_type=str)
+]
+
+ASPECT_PATTERN = r"^[1-9]\d{0,4}:[1-9]\d{0,4}$"
+INIT_CHOICES = ("noise", "photo", "painting", "gray")  # what `init` means, where it is no file
+REST_MASK, WHOLE_MASK = "rest", "all"  # what `mask` and `style_mask` say where they name no file
+
+# The settings that name picture files, and what they say instead.
+FILE_SETTINGS: dict[str, tuple[str, ...]] = {
+    "init": INIT_CHOICES,
+    "mask": (REST_MASK,),
+    "style_mask": (WHOLE_MASK,),
+    "preserve_mask": ("",),
+    "labels": ("",),
+    "style_labels": (),
+}
+
+
+def check_init(init: str) -> str:
+    """Refuse an empty name."""
+    if not init.strip():
+        raise ValueError(f"takes {', '.join(INIT_CHOICES)} or the name of a picture file; not {init!r}")
+    return init
+
+
+def parse_file_names(names: Any) -> Any:
+    """Read `sky.png,rest` as ("sky.png", "rest"); paths become text."""
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",")] if names else ()
+    if isinstance(names, list | tuple):
+        return tuple(path_to_text(name) for name in names)
+    return (path_to_text(names),) if isinstance(names, os.PathLike) else names
+
+
+def path_to_text(name: Any) -> Any:
+    """Read a path as text."""
+    return os.fspath(name) if isinstance(name, os.PathLike) else name
+
+
+FileName = Annotated[str, BeforeValidator(path_to_text)]
+Init = Annotated[FileName, AfterValidator(check_init)]
+FileNames = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(parse_file_names)]

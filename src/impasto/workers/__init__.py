@@ -1,0 +1,1 @@
+"""Worker processes that paint, for batches, films and the studio."""

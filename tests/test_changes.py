@@ -1,0 +1,236 @@
+"""Steering: other weights, blend, stroke size and colours while a picture is painted; left, taken up, and branched."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import SPELT_OUT, make_network, make_picture, make_settings
+from torch import Tensor
+
+import impasto
+from impasto import Job, Settings, UsageError
+from impasto.images.files import to_pil
+from impasto.painting.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from impasto.painting.painter import Painter
+from impasto.painting.resuming import capture_state, restore_state
+from impasto.painting.strategy import ScaleStrategy
+from impasto.painting.styles import StyleInput
+from impasto.runs.checkpoints import CheckpointWriter
+
+NETWORK = make_network()
+PHOTO, PAINTING, OTHER = make_picture(40, 32, 1), make_picture(36, 36, 2), make_picture(36, 30, 3)
+WHOLE = ScaleStrategy()
+MANNERS = (WHOLE, ScaleStrategy(tile_size=16), ScaleStrategy(tile_size=16, history=2, compact=True, on_disk=True))
+
+
+def make_painter(
+    paintings: tuple[StyleInput, ...] = (StyleInput(PAINTING),), manner: ScaleStrategy = WHOLE, **chosen: Any
+) -> Painter:
+    painter = Painter(NETWORK, make_settings(**{"steps": 8, **chosen}), StyleInput(PHOTO), paintings)
+    painter.strategies = [manner] * len(painter.sizes)
+    return painter
+
+
+def take(painter: Painter, steps: int) -> list[Any]:
+    return [next(painter) for _ in range(steps)]
+
+
+def finish(painter: Painter) -> Tensor:
+    for _ in painter:
+        pass
+    return painter.picture()
+
+
+# The painter
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_from_the_next_step_on_the_losses_are_those_of_the_new_goal(optimizer: str, manner: ScaleStrategy) -> None:
+    painter = make_painter(manner=manner, optimizer=optimizer)
+    before = take(painter, 3)[-1].losses
+    canvas = painter.picture()
+    painter.steer(make_settings(steps=8, optimizer=optimizer, style_weight=0.0, tv_weight=2.0), painter.paintings)
+    step = next(painter)
+    assert (step.scale, step.step) == (1, 4)
+    assert step.losses["style"] == 0 < before["style"]
+    assert step.losses["tv"] > 0
+    assert step.losses["total"] == pytest.approx(step.losses["content"] + step.losses["tv"])
+    assert 0 < float((painter.picture() - canvas).abs().mean()) < 0.1  # it goes on from where it was
+    rest = [step, *painter]
+    assert rest[-1].step == painter.total_steps == 8
+    assert rest[-1].losses["total"] < rest[0].losses["total"]
+
+
+def test_steered_before_the_first_step_is_painted_so_from_the_start() -> None:
+    steered = make_painter()
+    steered.steer(make_settings(steps=8, style_weight=5.0), steered.paintings)
+    assert torch.equal(finish(steered), finish(make_painter(style_weight=5.0)))
+
+
+def test_steered_at_the_end_of_a_scale_the_next_one_has_the_new_goal() -> None:
+    painter = make_painter(start_size=20, steps=3, later_steps=2)
+    take(painter, 3)
+    painter.steer(make_settings(start_size=20, steps=3, later_steps=2, style_weight=0.0), painter.paintings)
+    step = next(painter)
+    assert (step.scale, step.step, step.losses["style"]) == (2, 4, 0)
+    assert [it.step for it in painter] == [5]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_another_blend_draws_it_to_the_other_painting(optimizer: str) -> None:
+    paintings = (StyleInput(PAINTING), StyleInput(OTHER, weight=0.0))
+    kept, steered = (make_painter(paintings, optimizer=optimizer, content_weight=0.1, steps=30) for _ in range(2))
+    for painter in (kept, steered):
+        take(painter, 5)
+    steered.steer(steered.settings, (StyleInput(PAINTING, weight=0.0), StyleInput(OTHER)))
+    other = make_painter((StyleInput(OTHER),), optimizer=optimizer, content_weight=0.1)
+    objective = other.make_objective(other.photo, *other.sizes[0], WHOLE)
+    far, near = (objective.evaluate(finish(painter))["style"] for painter in (kept, steered))
+    assert near < 0.7 * far
+
+
+def test_a_painting_that_becomes_too_small_is_refused_and_all_stays_as_it_was() -> None:
+    untouched, painter = make_painter(), make_painter()
+    take(painter, 3)
+    with pytest.raises(UsageError, match="A painting would be"):
+        painter.steer(make_settings(steps=8, style_size=0.1, style_weight=9.0), (StyleInput(OTHER),))
+    assert torch.equal(finish(painter), finish(untouched))
+
+
+# Left and taken up
+
+
+def move(state: Checkpoint, path: Path) -> Checkpoint:
+    write_checkpoint(path, state)
+    return read_checkpoint(path)
+
+
+@pytest.mark.parametrize("manner", MANNERS)
+@pytest.mark.parametrize("memory", [True, False])
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_taken_up_and_steered_is_steered_on_the_spot(
+    tmp_path: Path, optimizer: str, memory: bool, manner: ScaleStrategy
+) -> None:
+    turned = make_settings(steps=8, optimizer=optimizer, style_weight=4.0)
+    first, second = (make_painter(manner=manner, optimizer=optimizer) for _ in range(2))
+    take(first, 4)
+    state = move(capture_state(first, {}, memory=memory), tmp_path / "state")
+    first.steer(turned, first.paintings)
+    restore_state(second, state)
+    second.steer(turned, second.paintings)
+    assert torch.equal(finish(first), finish(second))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_without_memory_a_state_is_small_and_painted_on_from(tmp_path: Path, optimizer: str) -> None:
+    first, whole, light = (make_painter(optimizer=optimizer, steps=40) for _ in range(3))
+    take(first, 6)
+    for painter, memory in ((whole, True), (light, False)):
+        restore_state(painter, move(capture_state(first, {}, memory=memory), tmp_path / f"{memory}"))
+    assert (tmp_path / "False").stat().st_size < 0.6 * (tmp_path / "True").stat().st_size
+    assert torch.equal(light.picture(), first.picture())
+    on = list(light)
+    assert [it.step for it in on] == [*range(7, 41)]
+    assert on[-1].losses["total"] < first.state.losses["total"]
+    assert torch.equal(finish(whole), finish(first))
+
+
+# The run
+
+
+@pytest.fixture
+def job(tmp_path: Path, weights_file: Path) -> Job:
+    paths = [tmp_path / f"{name}.png" for name in ("photo", "painting", "other")]
+    for path, picture in zip(paths, (PHOTO, PAINTING, OTHER), strict=True):
+        to_pil(picture).save(path)
+    chosen = {**SPELT_OUT, "network": str(weights_file), "size": 32, "start_size": 32, "steps": 6}
+    return Job(
+        photo=paths[0],
+        paintings=tuple(paths[1:]),
+        output=tmp_path / "out.png",
+        settings=Settings(**chosen),
+        checkpoint=str(tmp_path / "kept"),
+    )
+
+
+def test_a_steered_runs_recipe_has_what_it_was_steered_to(job: Job) -> None:
+    run = impasto.start_job(job)
+    next(run)
+    run.steer(tv_weight=0.5, style_blend=[1, 3], style_size="0.8")
+    for _ in run:
+        pass
+    recipe = impasto.read_recipe(run.write())
+    assert recipe.settings.tv_weight == 0.5
+    assert recipe.settings.style_blend == (1, 3)
+    assert [length.value for length in recipe.settings.style_size] == [0.8]
+    assert {"tv_weight", "style_blend", "style_size"} <= set(recipe.given)
+    assert recipe.settings.style_weight == job.settings.style_weight
+
+
+def test_what_a_run_was_steered_to_is_kept_in_its_checkpoint(job: Job) -> None:
+    run = impasto.start_job(job)
+    next(run)
+    run.steer(style_weight=3)
+    assert isinstance(run.checkpoint_writer, CheckpointWriter)
+    assert run.save_checkpoint()
+    texts = read_checkpoint(run.checkpoint_writer.path).texts
+    assert Job.model_validate_json(texts["job"]).settings.style_weight == 3
+    assert '"style_weight": 3' in texts["recipe"] or '"style_weight":3' in texts["recipe"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"size": 64}, "size can't change while painting"),
+        ({"network": "x", "tv_weight": 1}, "network can't change"),
+        ({"tv_weight": -1}, "tv_weight"),
+        ({"style_blend": [1]}, "a weight for each of 2 paintings"),
+        ({"content_weight": 0, "style_weight": 0}, "nothing to paint"),
+    ],
+)
+def test_what_can_t_change_is_refused_and_nothing_changes(job: Job, changes: dict[str, Any], said: str) -> None:
+    run = impasto.start_job(job)
+    next(run)
+    with pytest.raises(UsageError, match=said):
+        run.steer(**changes)
+    assert run.settings == job.settings
+    for _ in run:
+        pass
+    untouched = impasto.start_job(
+        job.model_copy(update={"output": job.output.with_name("again.png"), "overwrite": True})
+    )
+    for _ in untouched:
+        pass
+    assert run.picture().tobytes() == untouched.picture().tobytes()
+
+
+def test_a_run_is_taken_up_where_another_was(job: Job, tmp_path: Path) -> None:
+    quiet = job.model_copy(update={"checkpoint": "none"})
+    first, second = impasto.start_job(quiet), impasto.start_job(quiet)
+    with pytest.raises(UsageError, match="Nothing is painted yet"):
+        first.capture_state()
+    next(first)
+    left = next(first)
+    second.load_state(move(first.capture_state(), tmp_path / "state"))
+    assert second.last_step == left
+    for run in (first, second):
+        for _ in run:
+            pass
+    assert first.picture().tobytes() == second.picture().tobytes()
+
+
+def test_a_run_may_be_seen_before_it_is_planned(job: Job) -> None:
+    quiet = job.model_copy(update={"checkpoint": "none"})
+    first, second = impasto.start_job(quiet), impasto.start_job(quiet)
+    first.defer_plan()
+    next(first)
+    manner = first.painter.strategy
+    first.apply_plan()
+    assert first.painter.strategy is manner  # the present scale is painted as it was begun
+    assert first.plan.sizes[-1] == (32, 26)
+    for run in (first, second):
+        for _ in run:
+            pass
+    assert first.picture().tobytes() == second.picture().tobytes()

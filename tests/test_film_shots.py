@@ -1,0 +1,96 @@
+"""A film's shots painted side by side are the film that is painted one shot after the other."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import SPELT_OUT, make_picture
+from film_clips import make_pan, write_clip
+from test_batch import Place, children, needs_proc, wait_for
+
+import impasto
+from impasto.cli.app import main
+from impasto.images import files
+
+SHOTS, FRAMES = 4, 4
+CHEAP = {"size": 48, "start_size": 48, "steps": 12, "optimizer": "lbfgs"}
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four scenes that have nothing to do with each other, four frames each; and a painting beside them."""
+    folder = tmp_path_factory.mktemp("clip")
+    files.write_image(make_picture(60, 60, 7), folder / "painting.png")
+    scenes = [
+        frame * 0.5 + 0.5 * (seed % 2) for seed in range(SHOTS) for frame in make_pan(FRAMES, 64, 48, seed=10 + seed)
+    ]
+    return write_clip(folder / "film.mp4", scenes)
+
+
+def options(weights_file: Path, **chosen: object) -> list[str]:
+    return [*Place(Path(), weights_file).options(**{**CHEAP, **chosen}), "--frame-steps", "6"]
+
+
+def read(folder: Path) -> torch.Tensor:
+    names = sorted(folder.glob("*.png"))
+    assert len(names) == SHOTS * FRAMES
+    return torch.cat([files.read_image(name).rgb for name in names])
+
+
+@pytest.fixture(scope="module")
+def alone(clip: Path, weights_file: Path) -> torch.Tensor:
+    """The film as it is painted one shot after the other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    settings = {**SPELT_OUT, **CHEAP, "network": str(weights_file), "frame_steps": 6}
+    painting = clip.with_name("painting.png")
+    assert len({step.frame for step in impasto.film(clip, painting, output=clip.with_name("alone"), **settings)}) == 16
+    torch.set_num_threads(threads)
+    return read(clip.with_name("alone"))
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_shots_side_by_side_are_the_film(clip, weights_file, alone, workers, tmp_path, capsys):
+    output = tmp_path / "painted"
+    words = ["film", str(clip), str(clip.with_name("painting.png")), "-o", str(output), "--threads", "1"]
+    assert main([*words, "--workers", workers, *options(weights_file)]) == 0
+    assert torch.equal(read(output), alone)
+    said = capsys.readouterr().err
+    for first in (1, 5, 9, 13):
+        assert f"frames {first} to {first + 3}: " in said
+    assert not output.with_name("painted.film").exists()
+
+
+@needs_proc
+def test_a_worker_and_a_driver_that_are_killed(clip, weights_file, alone, tmp_path):
+    output, folder = tmp_path / "painted", tmp_path / "painted.film"
+    words = [
+        "film",
+        str(clip),
+        str(clip.with_name("painting.png")),
+        "-o",
+        str(output),
+        "--threads",
+        "1",
+        "--workers",
+        "2",
+    ]
+    command = [sys.executable, "-m", "impasto", *words, *options(weights_file)]
+    driver = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    wait_for(lambda: [*folder.glob("pass1/*.png")])
+    os.kill(children(driver.pid)[0], signal.SIGKILL)
+    wait_for(lambda: len([*folder.glob("pass1/*.png")]) >= 6)
+    driver.kill()
+    driver.communicate(timeout=60)
+    done = [json.loads(line) for log in folder.glob("shot*.jsonl") for line in log.read_bytes().splitlines()]
+    assert len({line["frame"] for line in done}) == len(done) < SHOTS * FRAMES  # none was painted twice
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    assert main(["resume", str(folder)]) == 0
+    torch.set_num_threads(threads)
+    assert torch.equal(read(output), alone)

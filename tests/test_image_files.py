@@ -1,0 +1,637 @@
+import dataclasses
+import io
+import os
+import struct
+import warnings
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+from impasto.errors import PictureError, UsageError
+from impasto.images import files
+from impasto.images.files import check_output, read_image, to_pil, write_image
+from impasto.images.metadata import read_embedded_text
+from impasto.recipes.files import read_recipe
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+
+
+def noise(width=7, height=5, channels=3, seed=0):
+    return torch.rand((1, channels, height, width), generator=torch.Generator().manual_seed(seed))
+
+
+def colours(picture):
+    """Rows of (red, green, blue) from 0 to 255."""
+    return (picture.rgb[0].permute(1, 2, 0) * 255).round().int().tolist()
+
+
+def profile_bytes(profile):
+    return ImageCms.ImageCmsProfile(profile).tobytes()
+
+
+def gamma_profile(space, gamma, swap_red_and_green=False):
+    """A made ICC v2 profile of one gamma: grey, or RGB with sRGB's primaries, red and green swapped if asked."""
+
+    def xyz(x, y, z):
+        return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in (x, y, z)))
+
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
+    red, green, blue = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)
+    if swap_red_and_green:
+        red, green = green, red
+    tags = {b"wtpt": xyz(0.9642, 1, 0.8249), b"cprt": b"text\0\0\0\0none\0\0\0\0"}
+    tags[b"desc"] = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"made\0" + b"\0" * 79
+    if space == b"GRAY":
+        tags[b"kTRC"] = curve
+    else:
+        tags |= {b"rXYZ": xyz(*red), b"gXYZ": xyz(*green), b"bXYZ": xyz(*blue)}
+        tags |= {b"rTRC": curve, b"gTRC": curve, b"bTRC": curve}
+    table, data, start = b"", b"", 128 + 4 + 12 * len(tags)
+    for name, value in tags.items():
+        value += b"\0" * (-len(value) % 4)
+        table += name + struct.pack(">II", start + len(data), len(value))
+        data += value
+    body = struct.pack(">I", len(tags)) + table + data
+    white = struct.pack(">3i", 63190, 65536, 54061)
+    head = struct.pack(">I4sI4s4s4s", 128 + len(body), b"none", 0x02200000, b"mntr", space, b"XYZ ")
+    head += b"\0" * 12 + b"acsp" + b"\0" * 28 + white
+    return head.ljust(128, b"\0") + body
+
+
+def srgb_of(linear):
+    return 1.055 * linear ** (1 / 2.4) - 0.055
+
+
+class TestRoundTrip:
+    @settings(deadline=None, max_examples=40)
+    @given(
+        st.integers(1, 40),
+        st.integers(1, 140),
+        st.booleans(),
+        st.sampled_from([(".png", 8), (".tif", 8), (".webp", 8), (".png", 16), (".TIFF", 16)]),
+    )
+    def test_lossless_formats_give_back_what_was_written(self, tmp_path_factory, width, height, transparent, form):
+        suffix, bits = form
+        rgb = noise(width, height)
+        alpha = noise(width, height, channels=1, seed=1).clamp(max=0.9) if transparent else None
+        path = tmp_path_factory.mktemp("trip") / f"picture{suffix}"
+        assert write_image(rgb, path, alpha=alpha, bits=bits, quality=100) == path
+        back = read_image(path)
+        assert back.source == path
+        tolerance = 0.5001 / (2**bits - 1)  # rounded, not truncated
+        torch.testing.assert_close(back.rgb, rgb, atol=tolerance, rtol=0)
+        if transparent:
+            torch.testing.assert_close(back.alpha, alpha, atol=tolerance, rtol=0)
+        else:
+            assert back.alpha is None
+
+    @pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".webp"])
+    def test_lossy_formats_come_close(self, tmp_path, suffix):
+        smooth = torch.linspace(0, 1, 32).expand(1, 3, 24, 32).clone()
+        back = read_image(write_image(smooth, tmp_path / f"smooth{suffix}"))
+        assert (back.rgb - smooth).abs().max() < 6 / 255
+
+    @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+    def test_what_is_written_carries_the_srgb_profile(self, tmp_path, suffix):
+        for bits in (8, 16) if suffix in (".png", ".tif") else (8,):
+            path = write_image(noise(), tmp_path / f"{bits}{suffix}", bits=bits)
+            with Image.open(path) as image:
+                profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
+            assert "sRGB" in profile.profile.profile_description
+
+    def test_the_same_picture_makes_the_same_bytes(self, tmp_path):
+        for name in ("a.png", "a.jpg", "a.tif", "a.webp"):
+            first = write_image(noise(), tmp_path / name).read_bytes()
+            assert write_image(noise(), tmp_path / name, overwrite=True).read_bytes() == first
+
+    def test_sixteen_bit_tiff_is_what_other_programs_read(self, tmp_path):
+        rgb, alpha = noise(33, 150), noise(33, 150, channels=1, seed=1)
+        wanted = (torch.cat([rgb, alpha], dim=1)[0].permute(1, 2, 0) * 65535).round().int().numpy()
+        np.testing.assert_array_equal(tifffile.imread(write_image(rgb, tmp_path / "a.tif", bits=16)), wanted[..., :3])
+        np.testing.assert_array_equal(
+            tifffile.imread(write_image(rgb, tmp_path / "b.tif", alpha=alpha, bits=16)), wanted
+        )
+
+    def test_sixteen_bit_png_is_what_other_programs_read(self, tmp_path):
+        rgb = noise(33, 150)
+        with Image.open(write_image(rgb, tmp_path / "a.png", bits=16)) as image:
+            high_bytes = np.asarray(image)
+        wanted = (rgb[0].permute(1, 2, 0) * 65535).round().int().numpy()
+        np.testing.assert_array_equal(high_bytes, wanted >> 8)
+
+    def test_colour_under_full_transparency_is_kept(self, tmp_path):
+        rgb, alpha = noise(), torch.ones(1, 1, 5, 7)
+        alpha[..., :3] = 0
+        for name in ("a.png", "a.tif", "a.webp"):
+            back = read_image(write_image(rgb, tmp_path / name, alpha=alpha, quality=100))
+            torch.testing.assert_close(back.rgb, rgb, atol=0.5001 / 255, rtol=0)
+            assert torch.equal(back.alpha, alpha)
+
+    def test_values_out_of_range_are_clamped_and_other_floats_taken(self, tmp_path):
+        rgb = torch.tensor([-1.0, 0.5, 3.0], dtype=torch.float64).view(1, 3, 1, 1).requires_grad_()
+        assert colours(read_image(write_image(rgb, tmp_path / "a.png"))) == [[[0, 128, 255]]]
+
+    def test_to_image_is_tagged_and_rounded(self):
+        image = to_pil(torch.full((1, 3, 2, 3), 0.999), torch.full((1, 1, 2, 3), 0.5))
+        assert (image.mode, image.size, image.getpixel((0, 0))) == ("RGBA", (3, 2), (255, 255, 255, 128))
+        assert read_image(image).source is None
+        assert image.info["icc_profile"]
+
+
+class TestModes:
+    def check(self, image, wanted, tolerance=0):
+        found = torch.tensor(colours(read_image(image)))
+        assert (found - torch.tensor(wanted)).abs().max() <= tolerance, found
+
+    def test_grey_black_and_white_and_palette(self):
+        self.check(Image.new("L", (1, 1), 77), [[[77] * 3]])
+        self.check(Image.new("1", (1, 1), 1), [[[255] * 3]])
+        self.check(Image.new("LA", (1, 1), (77, 9)), [[[77] * 3]])
+        self.check(Image.new("RGB", (1, 1), RED).quantize(4), [[RED]])
+        self.check(Image.new("RGBa", (1, 1), (64, 0, 0, 128)), [[(127, 0, 0)]], 1)
+        self.check(Image.new("HSV", (1, 1), (0, 255, 255)), [[RED]])
+
+    def test_cmyk_without_a_profile(self):
+        self.check(Image.new("CMYK", (1, 1), (0, 255, 255, 0)), [[RED]])
+        self.check(Image.new("CMYK", (1, 1), (0, 0, 0, 128)), [[[127] * 3]])
+
+    def test_cmyk_jpeg_is_not_inverted(self, tmp_path):
+        Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(tmp_path / "a.jpg")
+        found = read_image(tmp_path / "a.jpg").rgb[0, :, 8, 8]
+        torch.testing.assert_close(found, torch.tensor([1.0, 0, 0]), atol=0.02, rtol=0)
+
+    def test_ycbcr_and_lab(self):
+        self.check(Image.new("YCbCr", (1, 1), (76, 85, 255)), [[(254, 0, 0)]], 1)
+        self.check(Image.new("LAB", (1, 1), (255, 128, 128)), [[WHITE]], 1)
+        red = bytes([138, 81, 70])  # sRGB's red is L* 54.3 (of 100, here of 255), a* 80.8, b* 69.9 under D50
+        self.check(Image.frombytes("LAB", (1, 1), red), [[RED]], 6)
+
+    @pytest.mark.parametrize(
+        ("numbers", "kind", "wanted"),
+        [
+            ([0, 32768, 65535], np.uint16, [0, 32768 / 65535, 1]),
+            ([0, 100, 200], np.uint16, [0, 100 / 65535, 200 / 65535]),
+            ([-5, 100, 255], np.int32, [0, 100 / 255, 1]),
+            ([0, 300, 65535], np.int32, [0, 300 / 65535, 1]),
+            ([0, 2**30, 2**31 - 1], np.int32, [0, 0.5, 1]),
+            ([0, 0.25, 0.5], np.float32, [0, 0.25, 0.5]),
+            ([0, 64, 255], np.float32, [0, 64 / 255, 1]),
+            ([0, 5e9, 1e10], np.float32, [0, 0.5, 1]),
+        ],
+    )
+    def test_numbers_of_more_than_eight_bits(self, tmp_path, numbers, kind, wanted):
+        image = Image.fromarray(np.array([numbers], kind))
+        image.save(tmp_path / "a.tif")
+        for source in (image, tmp_path / "a.tif"):
+            rgb = read_image(source).rgb
+            assert rgb.dtype == torch.float32
+            torch.testing.assert_close(rgb, torch.tensor(wanted).expand(1, 3, 1, 3), atol=1e-6, rtol=0)
+
+    def test_sixteen_bit_grey_png(self, tmp_path):
+        Image.fromarray(np.array([[1, 1000, 65535]], np.uint16)).save(tmp_path / "a.png")
+        torch.testing.assert_close(read_image(tmp_path / "a.png").rgb[0, 0, 0], torch.tensor([1, 1000, 65535]) / 65535)
+
+    @pytest.mark.parametrize("byteorder", ["<", ">"])
+    @pytest.mark.parametrize("compression", [None, "zlib"])
+    @pytest.mark.parametrize("channels", [3, 4])
+    def test_sixteen_bit_colour_of_other_programs(self, tmp_path, byteorder, compression, channels):
+        numbers = np.random.default_rng(0).integers(0, 65536, (9, 6, channels), dtype=np.uint16)
+        extra = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
+        path = tmp_path / "a.tif"
+        tifffile.imwrite(path, numbers, photometric="rgb", byteorder=byteorder, compression=compression, **extra)
+        picture = read_image(path)
+        wanted = torch.from_numpy(numbers.astype(np.float32) / 65535).permute(2, 0, 1)[None]
+        assert torch.equal(picture.rgb, wanted[:, :3])
+        if channels == 4:
+            assert torch.equal(picture.alpha, wanted[:, 3:])
+
+    def test_sixteen_bit_grey_whose_white_is_zero(self, tmp_path):
+        tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 65535]], np.uint16), photometric="miniswhite")
+        assert read_image(tmp_path / "a.tif").rgb[0, 0].tolist() == [[1, 0]]
+
+    def test_sixteen_bit_planes_are_refused_rather_than_misread(self, tmp_path):
+        planes = np.zeros((3, 5, 7), np.uint16)
+        tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate")
+        with pytest.raises(PictureError, match=r"a\.tif keeps 16-bit colours in separate planes: save it interleaved"):
+            read_image(tmp_path / "a.tif")
+
+    def test_numbers_that_are_none_are_refused(self, tmp_path):
+        Image.fromarray(np.array([[0, np.nan]], np.float32)).save(tmp_path / "a.tif")
+        with pytest.raises(PictureError, match=r"a\.tif holds values that are no numbers"):
+            read_image(tmp_path / "a.tif")
+
+    def test_animation_gives_its_first_frame(self, tmp_path):
+        frames = [Image.new("RGB", (4, 3), colour) for colour in (RED, BLUE)]
+        for name in ("a.gif", "a.webp", "a.png", "a.tif"):
+            frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], lossless=True)
+            assert colours(read_image(tmp_path / name))[0][0] == list(RED)
+
+    def test_one_pixel_and_one_line(self, tmp_path):
+        for width, height in ((1, 1), (300, 1), (1, 300)):
+            path = write_image(noise(width, height), tmp_path / f"{width}x{height}.png")
+            assert read_image(path).rgb.shape == (1, 3, height, width)
+
+    def test_no_pixels(self):
+        with pytest.raises(PictureError, match=r"the picture given has no pixels \(0 x 5\)"):
+            read_image(Image.new("RGB", (0, 5)))
+
+    def test_the_image_given_is_left_as_it_was(self):
+        image = Image.new("RGB", (2, 1), RED)
+        picture = read_image(image)
+        picture.rgb.zero_()
+        assert image.getpixel((0, 0)) == RED
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            picture.rgb = torch.ones(1)
+
+
+class TestTransparency:
+    def test_palette(self, tmp_path):
+        image = Image.new("P", (3, 1))
+        image.putpalette([*RED, *GREEN, *BLUE])
+        image.putdata([0, 1, 2])
+        image.save(tmp_path / "one.gif", transparency=1)
+        image.save(tmp_path / "many.png", transparency=bytes([255, 0, 51]))
+        assert read_image(tmp_path / "one.gif").alpha.tolist() == [[[[1, 0, 1]]]]
+        many = read_image(tmp_path / "many.png")
+        assert colours(many) == [[list(RED), list(GREEN), list(BLUE)]]
+        torch.testing.assert_close(many.alpha, torch.tensor([[[[1, 0, 0.2]]]]))
+
+    def test_one_transparent_colour(self, tmp_path):
+        for mode, values, key in (("L", (7, 9), 9), ("RGB", (RED, GREEN), GREEN), ("I;16", (7, 999), 999)):
+            image = Image.new(mode, (2, 1))
+            image.putpixel((0, 0), values[0])
+            image.putpixel((1, 0), values[1])
+            image.save(tmp_path / "a.png", transparency=key)
+            assert read_image(tmp_path / "a.png").alpha.tolist() == [[[[1, 0]]]]
+
+    def test_one_transparent_colour_of_sixteen_bits(self, tmp_path):
+        path = write_image(torch.tensor([[0.5, 0.5], [0, 1], [1, 0]]).view(1, 3, 1, 2), tmp_path / "a.png", bits=16)
+        head, data = path.read_bytes().split(b"IDAT", 1)
+        key = b"tRNS" + struct.pack(">3H", 32768, 65535, 0)
+        chunk = struct.pack(">I", 6) + key + struct.pack(">I", zlib.crc32(key))
+        path.write_bytes(head[:-4] + chunk + head[-4:] + b"IDAT" + data)
+        assert read_image(path).alpha.tolist() == [[[[1, 0]]]]
+
+    def test_alpha_that_is_opaque_everywhere_is_none(self):
+        assert read_image(Image.new("RGBA", (3, 3), (1, 2, 3, 255))).alpha is None
+        assert read_image(Image.new("RGBA", (3, 3), (1, 2, 3, 254))).alpha is not None
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+@pytest.mark.parametrize(
+    ("orientation", "wanted"),  # where the stored quarters a b / c d / e f come to lie
+    [
+        (1, "ab/cd/ef"),
+        (2, "ba/dc/fe"),
+        (3, "fe/dc/ba"),
+        (4, "ef/cd/ab"),
+        (5, "ace/bdf"),
+        (6, "eca/fdb"),
+        (7, "fdb/eca"),
+        (8, "bdf/ace"),
+        (77, "ab/cd/ef"),
+    ],
+)
+def test_exif_orientation_is_honoured(tmp_path, suffix, orientation, wanted):
+    greys = {letter: 40 * number for number, letter in enumerate("abcdef")}
+    stored = np.array([[greys["a"], greys["b"]], [greys["c"], greys["d"]], [greys["e"], greys["f"]]], np.uint8)
+    image = Image.fromarray(stored.repeat(16, axis=0).repeat(16, axis=1)).convert("RGB")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if suffix == ".webp" else {}
+    image.save(tmp_path / f"a{suffix}", exif=exif, **options)
+    found = read_image(tmp_path / f"a{suffix}").rgb[0, 0, 8::16, 8::16] * 255
+    upright = torch.tensor([[greys[letter] for letter in row] for row in wanted.split("/")])
+    assert found.shape == upright.shape
+    assert (found - upright).abs().max() < 4
+
+
+def test_exif_turns_sixteen_bits_and_alpha_too(tmp_path):
+    numbers = np.random.default_rng(0).integers(0, 65536, (4, 6, 4), dtype=np.uint16)
+    tifffile.imwrite(
+        tmp_path / "a.tif", numbers, photometric="rgb", extrasamples=["unassalpha"], extratags=[(274, 3, 1, 6, True)]
+    )
+    picture = read_image(tmp_path / "a.tif")
+    upright = torch.from_numpy(np.rot90(numbers, -1).astype(np.float32) / 65535).permute(2, 0, 1)
+    assert torch.equal(picture.rgb[0], upright[:3])
+    assert torch.equal(picture.alpha[0], upright[3:])
+
+
+def test_damaged_exif_is_no_reason_to_refuse(tmp_path):
+    Image.new("RGB", (4, 3), RED).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\xff\xffnonsense")
+    assert read_image(tmp_path / "a.jpg").rgb.shape == (1, 3, 3, 4)
+
+
+class TestProfiles:
+    def test_rgb_profile_with_swapped_primaries(self, tmp_path):
+        swapped = gamma_profile(b"RGB ", 2.2, swap_red_and_green=True)
+        for name in ("a.png", "a.tif", "a.webp"):
+            Image.new("RGB", (2, 2), RED).save(tmp_path / name, icc_profile=swapped, lossless=True)
+            found = read_image(tmp_path / name).rgb[0, :, 0, 0]
+            torch.testing.assert_close(found, torch.tensor([0.0, 1, 0]), atol=0.02, rtol=0)
+
+    def test_linear_profile_brightens_to_srgb(self):
+        linear = gamma_profile(b"RGB ", 1.0)
+        image = Image.new("RGB", (2, 2), (51, 51, 51))
+        image.info["icc_profile"] = linear
+        torch.testing.assert_close(read_image(image).rgb, torch.full((1, 3, 2, 2), srgb_of(0.2)), atol=0.01, rtol=0)
+
+    @pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
+    @pytest.mark.parametrize("space", [b"GRAY", b"RGB "])
+    def test_grey_through_grey_and_rgb_profiles(self, mode, space):
+        value = {"L": 51, "LA": (51, 128), "I;16": 13107}[mode]
+        image = Image.new(mode, (2, 2), value)
+        image.info["icc_profile"] = gamma_profile(space, 1.0)
+        picture = read_image(image)
+        torch.testing.assert_close(picture.rgb, torch.full((1, 3, 2, 2), srgb_of(0.2)), atol=0.01, rtol=0)
+        assert (picture.alpha is not None) == (mode == "LA")
+
+    def test_palette_goes_through_the_profile(self):
+        image = Image.new("RGB", (2, 2), (51, 51, 51)).quantize(2)
+        image.info["icc_profile"] = gamma_profile(b"RGB ", 1.0)
+        torch.testing.assert_close(read_image(image).rgb, torch.full((1, 3, 2, 2), srgb_of(0.2)), atol=0.01, rtol=0)
+
+    def test_srgb_profile_changes_nothing_and_keeps_sixteen_bits(self, tmp_path):
+        ramp = torch.linspace(0, 1, 3 * 4000).view(1, 3, 40, 100)
+        back = read_image(write_image(ramp, tmp_path / "a.png", bits=16)).rgb
+        torch.testing.assert_close(back, ramp, atol=0.5001 / 65535, rtol=0)
+
+    def test_sixteen_bits_through_another_profile_are_right_to_eight(self, tmp_path):
+        numbers = np.full((3, 3, 3), 13107, np.uint16)
+        tifffile.imwrite(tmp_path / "a.tif", numbers, photometric="rgb", iccprofile=gamma_profile(b"RGB ", 1.0))
+        back = read_image(tmp_path / "a.tif").rgb
+        torch.testing.assert_close(back, torch.full_like(back, srgb_of(0.2)), atol=0.01, rtol=0)
+
+    @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+    @pytest.mark.parametrize(
+        "profile",
+        [
+            b"nonsense",
+            gamma_profile(b"RGB ", 1.0)[:200],
+            b"\0" * 400,
+            profile_bytes(ImageCms.createProfile("LAB")),
+            profile_bytes(ImageCms.createProfile("XYZ")),
+        ],
+        ids=["nonsense", "cut short", "zeros", "LAB", "XYZ"],
+    )
+    def test_broken_or_foreign_profile_counts_as_none(self, mode, profile):
+        plain = Image.new(mode, (2, 2), {"L": 51, "RGB": (51, 60, 70), "CMYK": (1, 60, 70, 80)}[mode])
+        tagged = plain.copy()
+        tagged.info["icc_profile"] = profile
+        assert torch.equal(read_image(tagged).rgb, read_image(plain).rgb)
+
+    def test_profile_of_other_channels_counts_as_none(self):
+        plain = Image.new("RGB", (2, 2), (51, 60, 70))
+        tagged = plain.copy()
+        tagged.info["icc_profile"] = gamma_profile(b"GRAY", 1.0)
+        assert torch.equal(read_image(tagged).rgb, read_image(plain).rgb)
+
+
+class TestUnreadable:
+    def refused(self, path, words, **options):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(PictureError, match=words) as caught:
+                read_image(path, **options)
+        assert str(path) in str(caught.value)
+
+    def test_missing(self, tmp_path):
+        self.refused(tmp_path / "gone.jpg", r"gone\.jpg does not exist: check the name")
+
+    def test_folder(self, tmp_path):
+        self.refused(tmp_path, "is a folder: name a picture inside it")
+
+    def test_path_through_a_file(self, tmp_path):
+        (tmp_path / "file").write_text("x")
+        self.refused(tmp_path / "file" / "a.png", r"can't be opened: Not a directory")
+
+    def test_empty(self, tmp_path):
+        (tmp_path / "empty.png").touch()
+        self.refused(tmp_path / "empty.png", r"is empty \(0 bytes\): get the picture again")
+
+    def test_not_a_picture(self, tmp_path):
+        for name, data in (
+            ("text.jpg", b"Dear diary"),
+            ("page.png", b"<html>"),
+            ("vector.eps", b"%!PS-Adobe-3.0 EPSF-3.0"),
+        ):
+            (tmp_path / name).write_bytes(data)
+            self.refused(
+                tmp_path / name, "is not a picture, or damaged at its start: give one of JPEG, PNG, WEBP, TIFF"
+            )
+
+    @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif", "a.bmp", "a.gif"])
+    def test_truncated(self, tmp_path, name):
+        to_pil(noise(64, 64)).save(tmp_path / name)
+        whole = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(whole[: len(whole) // 2])
+        self.refused(
+            tmp_path / name, "(is damaged or cut short .*|damaged at its start): (get the picture again|give one)"
+        )
+
+    def test_cut_anywhere_it_is_refused_or_read_but_never_a_crash(self, tmp_path):
+        for form, bits in ((".png", 8), (".png", 16), (".tif", 16), (".jpg", 8)):
+            whole = write_image(noise(9, 9), tmp_path / f"whole{bits}{form}", bits=bits).read_bytes()
+            for length in range(1, len(whole), 37):
+                (tmp_path / "cut").write_bytes(whole[:length])
+                with suppress(PictureError):
+                    read_image(tmp_path / "cut")
+
+    def test_too_many_pixels(self, tmp_path):
+        path = write_image(noise(20, 10), tmp_path / "large.png")
+        assert read_image(path, max_pixels=200).rgb.shape == (1, 3, 10, 20)
+        for limit in (199, 50):  # Pillow's own guard warns at the one and fails at the other
+            self.refused(path, f"large.png has more than {limit} pixels .*: make it smaller first", max_pixels=limit)
+        with pytest.raises(PictureError, match="the picture given has more than 5 pixels"):
+            read_image(Image.new("L", (3, 2)), max_pixels=5)
+
+    def test_decompression_bomb(self, tmp_path):
+        header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+        chunk = b"IHDR" + header
+        bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        data = b"IDAT" + zlib.compress(b"\0")
+        (tmp_path / "bomb.png").write_bytes(
+            bomb + struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+        )
+        self.refused(tmp_path / "bomb.png", r"more than 180,000,000 pixels")
+
+    def test_pillows_limit_is_given_back(self, tmp_path):
+        usual = Image.MAX_IMAGE_PIXELS
+        read_image(write_image(noise(), tmp_path / "a.png"), max_pixels=1000)
+        self.refused(tmp_path / "a.png", "more than 3 pixels", max_pixels=3)
+        assert usual == Image.MAX_IMAGE_PIXELS
+
+    def test_no_permission(self, tmp_path, monkeypatch):
+        def refuse(*_args, **_options):
+            raise PermissionError(13, "Permission denied")
+
+        path = write_image(noise(), tmp_path / "private.png")
+        monkeypatch.setattr(Path, "open", refuse)  # the tests may run as root, whom no file refuses
+        self.refused(path, "private.png can't be opened, permission denied: make it readable for you")
+
+    def test_closed_image(self, tmp_path):
+        image = Image.open(write_image(noise(), tmp_path / "a.png"))
+        image.close()
+        with pytest.raises(PictureError, match="the picture given is damaged or cut short"):
+            read_image(image)
+
+
+class TestTarget:
+    def refused(self, kind, words, path, **options):
+        with pytest.raises(kind, match=words) as caught:
+            check_output(path, **options)
+        assert str(path) in str(caught.value)
+
+    def test_good_ones_pass_and_leave_nothing(self, tmp_path):
+        for name in ("a.png", "a.JPG", "a.jpeg", "a.webp", "a.tif", "a.tiff"):
+            check_output(tmp_path / name)
+        check_output(tmp_path / "a.tif", alpha=True, bits=16, size=32768, inputs=[tmp_path / "photo.jpg"])
+        assert list(tmp_path.iterdir()) == []
+
+    def test_suffix(self, tmp_path):
+        self.refused(UsageError, r"has the suffix \.xyz, which is no format .* \.png, \.jpg", tmp_path / "a.xyz")
+        self.refused(UsageError, r"has no suffix .*: end the name in \.png", tmp_path / "a")
+
+    def test_what_a_format_cannot_hold(self, tmp_path):
+        self.refused(UsageError, r"can't hold transparency.* \.png, \.webp or \.tif", tmp_path / "a.jpg", alpha=True)
+        for name in ("a.jpg", "a.webp"):
+            self.refused(UsageError, r"can't hold 16 bits.*: end the name in \.png or \.tif", tmp_path / name, bits=16)
+        self.refused(UsageError, "can't have 12 bits: choose 8 or 16", tmp_path / "a.png", bits=12)
+        self.refused(UsageError, "can't be 20000 pixels long, WEBP ends at 16383", tmp_path / "a.webp", size=20000)
+
+    def test_folder_missing_or_a_file(self, tmp_path):
+        (tmp_path / "file").touch()
+        for folder in ("nowhere", "file"):
+            self.refused(PictureError, r"the folder .* does not exist: make it first", tmp_path / folder / "a.png")
+
+    def test_target_is_a_folder(self, tmp_path):
+        (tmp_path / "a.png").mkdir()
+        self.refused(PictureError, "is a folder: name a file inside it", tmp_path / "a.png", overwrite=True)
+
+    def test_folder_not_writable(self, tmp_path, monkeypatch):
+        def refuse(*_args, **_options):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "touch", refuse)
+        self.refused(PictureError, "Permission denied: choose a folder that you may write to", tmp_path / "a.png")
+
+    def test_existing(self, tmp_path):
+        (tmp_path / "a.png").write_text("old")
+        self.refused(PictureError, "already exists: choose another name, move it away, or allow it", tmp_path / "a.png")
+        check_output(tmp_path / "a.png", overwrite=True)
+        assert (tmp_path / "a.png").read_text() == "old"
+
+    def test_one_of_the_inputs_by_any_name(self, tmp_path):
+        photo = tmp_path / "photo.png"
+        photo.touch()
+        (tmp_path / "soft.png").symlink_to(photo)
+        os.link(photo, tmp_path / "hard.png")
+        for name in ("photo.png", "soft.png", "hard.png", f"../{tmp_path.name}/photo.png"):
+            for inputs in ([photo], ["missing.jpg", str(photo)]):
+                self.refused(
+                    UsageError,
+                    "is also the input .*, which would be lost",
+                    tmp_path / name,
+                    inputs=inputs,
+                    overwrite=True,
+                )
+
+
+class TestWriting:
+    def test_existing_file_is_kept_unless_overwritten(self, tmp_path):
+        path = write_image(torch.zeros(1, 3, 2, 2), tmp_path / "a.png")
+        with pytest.raises(PictureError, match="already exists"):
+            write_image(torch.ones(1, 3, 2, 2), path)
+        assert read_image(path).rgb.max() == 0
+        write_image(torch.ones(1, 3, 2, 2), path, overwrite=True)
+        assert read_image(path).rgb.min() == 1
+
+    @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
+    @pytest.mark.parametrize("name", ["a.png", "a.tif"])
+    def test_failing_midway_leaves_the_old_file_and_nothing_else(self, tmp_path, monkeypatch, error, name):
+        path = write_image(torch.zeros(1, 3, 2, 2), tmp_path / name)
+        old = path.read_bytes()
+
+        def fail_midway(file, *_args, **_options):
+            file.write(b"half a pict")
+            raise error
+
+        monkeypatch.setattr(files, "encode", fail_midway)
+        expected = PictureError if isinstance(error, OSError) else KeyboardInterrupt
+        with pytest.raises(expected) as caught:
+            write_image(torch.ones(1, 3, 2, 2), path, overwrite=True)
+        assert path.read_bytes() == old
+        assert list(tmp_path.iterdir()) == [path]
+        if expected is PictureError:
+            assert f"{path} can't be written, No space left on device: make room" in str(caught.value)
+
+    def test_file_that_appears_meanwhile_is_kept(self, tmp_path, monkeypatch):
+        def lose_the_race(file, *_args, **_options):
+            file.write(b"mine")
+            (tmp_path / "a.png").write_text("theirs")
+
+        monkeypatch.setattr(files, "encode", lose_the_race)
+        with pytest.raises(PictureError, match="already exists"):
+            write_image(noise(), tmp_path / "a.png")
+        assert (tmp_path / "a.png").read_text() == "theirs"
+        assert list(tmp_path.iterdir()) == [tmp_path / "a.png"]
+
+    def test_link_goes_on_pointing_to_the_picture(self, tmp_path):
+        (tmp_path / "far").mkdir()
+        real = write_image(torch.zeros(1, 3, 2, 2), tmp_path / "far" / "real.png")
+        (tmp_path / "link.png").symlink_to(real)
+        write_image(torch.ones(1, 3, 2, 2), tmp_path / "link.png", overwrite=True)
+        assert (tmp_path / "link.png").is_symlink()
+        assert read_image(real).rgb.min() == 1
+
+    def test_permissions_are_those_of_any_new_file(self, tmp_path):
+        (tmp_path / "plain").touch()
+        path = write_image(noise(), tmp_path / "a.png")
+        assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf")])
+    def test_numbers_that_are_none_are_not_written(self, tmp_path, value):
+        rgb, alpha = noise(), torch.full((1, 1, 5, 7), value)
+        with pytest.raises(PictureError, match=r"a\.png is not written, its pixels are NaN or infinite"):
+            write_image(rgb, tmp_path / "a.png", alpha=alpha)
+        rgb[0, 1, 2, 3] = value
+        with pytest.raises(PictureError, match=r"a\.png is not written, its pixels are NaN or infinite"):
+            write_image(rgb, tmp_path / "a.png")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_wrong_asks(self, tmp_path):
+        with pytest.raises(UsageError, match=r"a\.jpg can't hold transparency"):
+            write_image(noise(), tmp_path / "a.jpg", alpha=noise(channels=1))
+        with pytest.raises(UsageError, match=r"a\.jpg can't be written with quality 101: give 1 to 100"):
+            write_image(noise(), tmp_path / "a.jpg", quality=101)
+        for rgb, alpha in ((noise(channels=1), None), (noise(), noise(6, 5, channels=1)), (noise()[:, :, :0], None)):
+            with pytest.raises(UsageError, match=r"a picture is \(1, 3, H, W\)"):
+                write_image(rgb, tmp_path / "a.png", alpha=alpha)
+
+    def test_tiff_of_more_than_four_gigabytes(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("impasto.images.sixteen_bit.MAX_TIFF_BYTES", 1000)
+        with pytest.raises(PictureError, match=r"a\.tif can't be written, a TIFF ends at 4 GiB"):
+            write_image(noise(40, 40), tmp_path / "a.tif", bits=16)
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_pipe_or_a_device_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", Path(os.devnull)):
+        for look in (read_image, read_embedded_text):
+            with pytest.raises(
+                PictureError, match=f"{path} is a pipe or a device, not a file: save what comes from it"
+            ):
+                look(path)
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(PictureError, match="is a pipe or a device"):
+        read_recipe(tmp_path / "pipe.toml")

@@ -1,0 +1,117 @@
+"""Resumed is uninterrupted, bit for bit: a painter taken apart after any step, written down, and put together again."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import make_network, make_picture, make_settings
+from torch import Tensor
+
+from impasto.errors import CheckpointError, UsageError
+from impasto.painting import painter as painter_module
+from impasto.painting.checkpoint import read_checkpoint, write_checkpoint
+from impasto.painting.lbfgs import LBFGS
+from impasto.painting.painter import Painter
+from impasto.painting.resuming import capture_state, restore_state
+from impasto.painting.strategy import ScaleStrategy
+from impasto.painting.styles import StyleInput
+
+NETWORK = make_network()
+PHOTO, PAINTING = make_picture(40, 32, 1), make_picture(36, 36, 2)
+WHOLE = ScaleStrategy()
+TILED = ScaleStrategy(tile_size=16, history=2, compact=True, on_disk=True)
+
+
+def make_painter(manner: ScaleStrategy = WHOLE, alpha: Tensor | None = None, **chosen: Any) -> Painter:
+    settings = make_settings(**{"start_size": 20, "steps": 5, "later_steps": 6, **chosen})
+    painter = Painter(NETWORK, settings, StyleInput(PHOTO, alpha), [StyleInput(PAINTING)])
+    painter.strategies = [manner] * len(painter.sizes)
+    return painter
+
+
+def told(painter: Painter) -> list[Any]:
+    return [(step.step, step.scale, step.losses) for step in painter]
+
+
+def make_alpha() -> Tensor:
+    alpha = torch.ones(1, 1, 32, 40)
+    alpha[..., :9] = 0
+    return alpha
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "adam": {"optimizer": "adam"},
+    "adam, averaged": {"optimizer": "adam", "average": 0.9},
+    "lbfgs": {"optimizer": "lbfgs"},
+    "lbfgs, clamped": {"optimizer": "lbfgs", "limits": "clamp", "lbfgs_range": 255.0},
+    "lbfgs, all as torch": {"optimizer": "lbfgs", "lbfgs_max_step": 0.0, "lbfgs_preconditioner": False},
+    "compact": {"optimizer": "lbfgs", "lbfgs_preconditioner": False, "manner": TILED},
+    "compact, steps taken back": {"optimizer": "lbfgs", "lbfgs_preconditioner": False, "manner": TILED, "rise": 0.9},
+    "steps taken back": {"optimizer": "lbfgs", "rise": 0.9},
+    "ended early": {"optimizer": "adam", "min_improvement": 0.9, "steps": 14, "later_steps": 13},
+    "transparent": {"optimizer": "adam", "alpha": make_alpha()},
+    "tiles that go round": {
+        "optimizer": "lbfgs",
+        "padding": "circular",
+        "manner": ScaleStrategy(tile_size=16),
+        "size": 48,
+    },
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_resumed_is_uninterrupted(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = dict(WAYS[way])
+    if rise := chosen.pop("rise", None):
+        monkeypatch.setattr(painter_module, "RISE", rise)
+    whole = make_painter(**chosen)
+    wanted = told(whole)
+    assert len(wanted) == whole.total_steps
+    for kept_at in range(1, len(wanted) + 1):
+        begun = make_painter(**chosen)
+        for _ in range(kept_at):
+            step = next(begun)
+        write_checkpoint(tmp_path / "checkpoint", capture_state(begun, {}))
+        del begun
+        resumed = make_painter(**chosen)
+        restore_state(resumed, read_checkpoint(tmp_path / "checkpoint"))
+        assert resumed.state.steps_done == step.step
+        assert told(resumed) == wanted[kept_at:]
+        assert torch.equal(resumed.picture(), whole.picture())
+        assert resumed.total_steps == whole.total_steps
+        assert resumed.notes == whole.notes
+
+
+def test_a_recovery_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resumed after a return to the last good canvas it is as careful as it would have been."""
+    steps = iter(range(1000))
+
+    def explode(self: LBFGS, x: Tensor, gradient: Tensor) -> None:
+        x += 1e4 if next(steps) == 1 else -0.001 * gradient.sign() * self.rate
+
+    monkeypatch.setattr(LBFGS, "step", explode)
+    begun = make_painter(optimizer="lbfgs", steps=12)
+    for _ in range(9):  # some of them taken back
+        next(begun)
+    assert begun.step_scale == 0.25
+    write_checkpoint(tmp_path / "checkpoint", capture_state(begun, {}))
+    resumed = make_painter(optimizer="lbfgs", steps=12)
+    restore_state(resumed, read_checkpoint(tmp_path / "checkpoint"))
+    assert resumed.notes == begun.notes
+    assert told(resumed) == told(begun)
+    assert torch.equal(resumed.picture(), begun.picture())
+
+
+def test_another_paintings_checkpoint_is_refused(tmp_path: Path) -> None:
+    begun = make_painter()
+    next(begun)
+    write_checkpoint(tmp_path / "checkpoint", capture_state(begun, {}))
+    for chosen in ({"steps": 9}, {"start_size": 40}):
+        with pytest.raises(CheckpointError, match="another painting"):
+            restore_state(make_painter(**chosen), read_checkpoint(tmp_path / "checkpoint"))
+
+
+def test_before_the_first_step_there_is_nothing_to_keep() -> None:
+    with pytest.raises(UsageError, match="Nothing is painted yet"):
+        capture_state(make_painter(), {})

@@ -1,0 +1,516 @@
+"""Runs that end before they are finished, by kill -9 too, and `impasto resume`: nothing is lost, nothing is broken."""
+
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import SPELT_OUT, make_picture
+
+import impasto
+from impasto import CheckpointError, Job, PictureError, Run, Settings, UsageError
+from impasto.cli.app import main
+from impasto.images import files
+from impasto.painting.checkpoint import read_checkpoint, write_checkpoint
+from impasto.recipes.identity import identify_recipe
+from impasto.runs.checkpoints import MIN_CHECKPOINT_INTERVAL_SECONDS, CheckpointWriter, choose_checkpoint_path
+
+QUICK: dict[str, Any] = {**SPELT_OUT, "size": 48, "start_size": 24, "steps": 4, "later_steps": 5, "optimizer": "lbfgs"}
+
+
+class Easel:
+    """A folder with what a painting needs, and the command line's words for it."""
+
+    def __init__(self, folder: Path, network: Path) -> None:
+        self.folder, self.output = folder, folder / "out.png"
+        self.photo, self.painting, self.mask = (folder / name for name in ("photo.png", "painting.png", "mask.png"))
+        files.write_image(make_picture(48, 36, 1), self.photo)
+        files.write_image(make_picture(40, 40, 2), self.painting)
+        files.write_image(make_picture(48, 36, 3).mean(1, keepdim=True).expand(1, 3, -1, -1), self.mask)
+        self.network = network
+
+    def job(self, **chosen: Any) -> Job:
+        settings = Settings(**{**QUICK, "network": str(self.network), **chosen.pop("settings", {})})
+        wanted = {
+            "photo": self.photo,
+            "paintings": (self.painting,),
+            "output": self.output,
+            "checkpoint": str(self.kept),
+        }
+        return Job(**{**wanted, **chosen}, settings=settings)
+
+    @property
+    def kept(self) -> Path:
+        return self.folder / "out.png.checkpoint"
+
+    def leave(self, steps: int, **chosen: Any) -> Run:
+        """Paint so many steps and keep them."""
+        run = impasto.start_job(self.job(**chosen))
+        for _ in range(steps):
+            next(run)
+        assert run.save_checkpoint()
+        return run
+
+    def finish(self, **chosen: Any) -> bytes:
+        """Paint all of it, without a break."""
+        run = impasto.start_job(self.job(output=self.folder / "whole.png", checkpoint="none", **chosen))
+        for _ in run:
+            pass
+        return run.write().read_bytes()
+
+
+@pytest.fixture
+def easel(tmp_path: Path, weights_file: Path) -> Easel:
+    return Easel(tmp_path, weights_file)
+
+
+def assert_same(path: Path, wanted: bytes) -> None:
+    """A file has the pixels of another, and was painted from the same recipe to the same losses."""
+    whole = path.with_name("wanted.png")
+    whole.write_bytes(wanted)
+    assert torch.equal(files.read_image(path).rgb, files.read_image(whole).rgb)
+    one, other = (impasto.read_recipe(it) for it in (path, whole))
+    assert identify_recipe(one) == identify_recipe(other)
+    assert one.result == other.result
+
+
+def go_on(path: Path, **chosen: Any) -> bytes:
+    run = impasto.resume(path, **chosen)
+    for _ in run:
+        pass
+    return run.write().read_bytes()
+
+
+# From Python
+
+
+def test_resumed_it_is_the_same_file(easel: Easel) -> None:
+    settings = {"preserve_mask": str(easel.mask)}
+    easel.leave(6, settings=settings)
+    assert go_on(easel.kept) == easel.finish(settings=settings)
+    assert not easel.kept.exists()
+
+
+def test_the_output_names_its_checkpoint(easel: Easel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(easel.folder)
+    easel.leave(3, photo=Path("photo.png"), output=Path("out.png"))
+    monkeypatch.chdir(easel.folder.parent)
+    assert go_on(easel.output) == easel.finish()
+
+
+def test_a_texture_goes_on_too(easel: Easel) -> None:
+    settings = {"init": "noise", "content_weight": 0.0, "padding": "circular", "aspect": "3:2"}
+    easel.leave(5, photo=None, settings=settings)
+    assert go_on(easel.kept) == easel.finish(photo=None, settings=settings)
+
+
+def test_it_can_be_left_more_than_once(easel: Easel) -> None:
+    easel.leave(2)
+    for _ in range(3):
+        run = impasto.resume(easel.kept)
+        assert run.last_step
+        begun = run.last_step.step
+        next(run)
+        assert run.last_step.step == begun + 1
+        assert run.save_checkpoint()
+    assert go_on(easel.kept) == easel.finish()
+
+
+def test_after_the_last_step_only_the_writing_is_left(easel: Easel) -> None:
+    run = easel.leave(1)
+    for _ in run:
+        pass
+    assert run.save_checkpoint()
+    again = impasto.resume(easel.kept)
+    assert [*again] == []
+    assert again.write().read_bytes() == easel.finish()
+
+
+def test_what_an_unfinished_run_has_left_is_replaced_and_nothing_else(easel: Easel) -> None:
+    run = easel.leave(3, save_every=2, recipe_file=easel.folder / "recipe.toml")
+    run.write()
+    assert easel.output.exists()
+    assert (easel.folder / "out.preview.png").exists()
+    run = impasto.resume(easel.kept)
+    for _ in run:
+        pass
+    other = make_picture(30, 20, 9)
+    files.write_image(other, easel.output, overwrite=True)  # somebody else's, meanwhile
+    with pytest.raises(PictureError, match="already exists"):
+        run.write()
+    assert easel.kept.exists()
+    with pytest.raises(PictureError, match="already exists"):
+        impasto.resume(easel.kept)
+    assert go_on(easel.kept, overwrite=True) == easel.finish(save_every=2, recipe_file=easel.folder / "whole.toml")
+
+
+def test_two_runs_of_one_checkpoint_do_not_take_it_from_each_other(easel: Easel) -> None:
+    other = impasto.start_job(easel.job(output=easel.folder / "other.png"))
+    next(other)
+    easel.leave(3)
+    kept = easel.kept.read_bytes()
+    assert not other.save_checkpoint()
+    assert "another run's" in other.notes[-1]
+    for _ in other:
+        pass
+    other.write()
+    assert easel.kept.read_bytes() == kept
+    assert go_on(easel.kept) == easel.finish()
+
+
+def test_a_checkpoint_is_not_the_output(easel: Easel) -> None:
+    with pytest.raises(UsageError, match="where the picture goes"):
+        next(impasto.start_job(easel.job(checkpoint=str(easel.output))))
+
+
+def test_killed_between_writing_the_picture_and_removing_the_checkpoint_it_goes_on(easel: Easel) -> None:
+    easel.leave(3)
+    finished = easel.finish()
+    easel.output.write_bytes(finished)
+    assert go_on(easel.kept) == finished
+    assert not easel.kept.exists()
+
+
+@pytest.mark.parametrize("which", ["photo", "painting", "mask", "network"])
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_has_changed_is_named(easel: Easel, which: str, gone: bool) -> None:
+    network = easel.folder / "network.safetensors"
+    network.write_bytes(easel.network.read_bytes())
+    easel.leave(3, settings={"preserve_mask": str(easel.mask), "network": str(network)})
+    file = {"photo": easel.photo, "painting": easel.painting, "mask": easel.mask, "network": network}[which]
+    if gone:
+        file.unlink()
+    else:
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+    said = "can't be read" if gone else "has changed since .* its sha256 is [0-9a-f]{64}, it was [0-9a-f]{64}"
+    with pytest.raises(CheckpointError, match=rf"{file.name}\S* {said}|{file.name}, which .* {said}"):
+        impasto.resume(easel.kept)
+
+
+def test_another_recipe_is_refused(easel: Easel) -> None:
+    easel.leave(3)
+    checkpoint = read_checkpoint(easel.kept)
+    job = easel.job(settings={"style_weight": 7.0})
+    tampered = {**checkpoint.texts, "job": job.model_dump_json()}
+    write_checkpoint(easel.kept, type(checkpoint)(checkpoint.tensors, checkpoint.numbers, tampered))
+    with pytest.raises(CheckpointError, match=r"another recipe .*style_weight: 1 in it, 7 now"):
+        impasto.resume(easel.kept)
+
+
+def test_a_batchs_checkpoint_is_told_from_a_pictures(easel: Easel) -> None:
+    easel.leave(3)
+    checkpoint = read_checkpoint(easel.kept)
+    write_checkpoint(easel.kept, type(checkpoint)(checkpoint.tensors, checkpoint.numbers, {}))
+    with pytest.raises(CheckpointError, match="batch"):
+        impasto.resume(easel.kept)
+
+
+def test_painting_again_finds_the_checkpoint_and_says_what_to_do(easel: Easel) -> None:
+    easel.leave(3)
+    with pytest.raises(CheckpointError, match=r"impasto resume \S+out\.png\.checkpoint goes on with it"):
+        next(impasto.start_job(easel.job()))
+    next(impasto.start_job(easel.job(overwrite=True)))
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_checkpoint_never_replaces_a_foreign_file(easel: Easel, overwrite: bool) -> None:
+    easel.kept.write_text("a thesis")
+    with pytest.raises(CheckpointError, match="is no checkpoint"):
+        next(impasto.start_job(easel.job(overwrite=overwrite)))
+    with pytest.raises(CheckpointError, match="is no checkpoint"):
+        choose_checkpoint_path(str(easel.photo), 1, easel.output, inputs=[easel.photo], overwrite=True)
+    assert easel.kept.read_text() == "a thesis"
+
+
+def test_paint_takes_a_checkpoint_where_it_can_be_resumed(easel: Easel) -> None:
+    chosen = {**QUICK, "network": str(easel.network)}
+    picture = impasto.paint(easel.photo, easel.painting, output=easel.output, checkpoint=easel.kept, **chosen)
+    assert picture.size == (48, 36)
+    assert easel.output.exists()
+    assert not easel.kept.exists()
+    for arguments in ({}, {"output": easel.folder / "b.png"}):
+        photo = easel.photo if not arguments else files.to_pil(make_picture(48, 36))
+        with pytest.raises(UsageError, match="takes an output, and a photo and paintings that are files"):
+            impasto.paint(photo, easel.painting, checkpoint=easel.kept, **arguments, **chosen)
+
+
+# When it is kept
+
+
+def test_short_runs_are_not_kept_unless_asked(easel: Easel) -> None:
+    output = easel.output
+    assert choose_checkpoint_path("auto", 599, output, inputs=[], overwrite=False) is None
+    assert choose_checkpoint_path("auto", 600, output, inputs=[], overwrite=False) == easel.kept
+    assert choose_checkpoint_path("none", 6000, output, inputs=[], overwrite=False) is None
+    assert choose_checkpoint_path(str(easel.kept), 1, output, inputs=[], overwrite=False) == easel.kept
+    run = impasto.start_job(easel.job(checkpoint="auto"))
+    next(run)
+    assert run.checkpoint_writer is None
+    assert not run.save_checkpoint()
+
+
+def test_it_is_kept_at_each_scale_and_every_few_minutes(easel: Easel, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+    run = impasto.start_job(easel.job())
+    write = CheckpointWriter.write
+    monkeypatch.setattr(
+        CheckpointWriter, "write", lambda self, painter, step: kept.append(step.step) or write(self, painter, step)
+    )
+    now = time.monotonic
+    monkeypatch.setattr(
+        "impasto.runs.checkpoints.time.monotonic",
+        lambda: now() + MIN_CHECKPOINT_INTERVAL_SECONDS * (run.last_step is not None and run.last_step.step > 6),
+    )
+    for _ in run:
+        pass
+    assert kept == [5, 7]  # the first of the second scale; after some minutes; never the last
+
+
+def test_a_disk_that_refuses_is_no_reason_to_stop(easel: Easel, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = easel.leave(3)
+    before = easel.kept.read_bytes()
+
+    def refuse(*_: Any) -> None:
+        raise PictureError("the disk is full")
+
+    monkeypatch.setattr("impasto.runs.checkpoints.write_checkpoint", refuse)
+    assert not run.save_checkpoint()
+    assert run.notes[-1] == ("The checkpoint was not written: the disk is full. The painting goes on; step 3 is kept.")
+    assert [step.step for step in run] == [4, 5, 6, 7, 8, 9]
+    assert easel.kept.read_bytes() == before
+
+
+# For real, in other processes
+
+PAINT = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+from impasto import keeping
+keeping.EVERY = keeping.SHARE = 0.0
+from impasto.cli.app import main
+sys.exit(main())
+"""
+
+
+def words(easel: Easel, *more: str) -> list[str]:
+    chosen = {**QUICK, "network": str(easel.network)}
+    given: list[str] = []
+    for name, value in chosen.items():
+        flag = f"--{name.replace('_', '-')}"
+        if flag in more or value == () or value == Settings.model_fields[name].default:
+            continue
+        words = ",".join(f"{key}:{weight}" for key, weight in value.items()) if isinstance(value, dict) else str(value)
+        given += [flag, words]
+    return [str(easel.photo), str(easel.painting), *given, *more]
+
+
+def begin(easel: Easel, *given: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", PAINT, *given],
+        cwd=easel.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(path: Path, painting: "subprocess.Popen[str]") -> None:
+    while not path.exists() and painting.poll() is None:
+        time.sleep(0.01)
+    assert painting.poll() is None, painting.communicate()
+
+
+STEPS = ("--later-steps", "300")
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_picture(easel: Easel) -> None:
+    chance, kills = random.Random(5), 0
+    painting = begin(easel, *words(easel, *STEPS, "-o", "out.png", "--checkpoint", "out.png.checkpoint"))
+    wait_for(easel.kept, painting)
+    while kills < 4:
+        time.sleep(chance.uniform(0, 0.3))
+        if painting.poll() is not None:
+            break
+        painting.kill()
+        painting.communicate()
+        kills += 1
+        assert not easel.output.exists()
+        assert read_checkpoint(easel.kept).texts["job"]
+        written = easel.kept.stat().st_mtime_ns
+        painting = begin(easel, "resume", "out.png")
+        while easel.kept.exists() and easel.kept.stat().st_mtime_ns == written and painting.poll() is None:
+            time.sleep(0.01)
+    out, err = painting.communicate(timeout=120)
+    assert painting.returncode == 0, err
+    assert kills
+    assert re.search(r"out\.png: 48 x 36, \S+ s\n", out)
+    assert_same(easel.output, easel.finish(settings={"later_steps": 300}))
+    assert sorted(it.name for it in easel.folder.iterdir() if "out" in it.name) == ["out.png"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_it_is_kept_and_goes_on(
+    easel: Easel, number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    painting = begin(easel, *words(easel, *STEPS, "-o", "out.png", "--checkpoint", "out.png.checkpoint"))
+    wait_for(easel.kept, painting)
+    painting.send_signal(number)
+    out, err = painting.communicate(timeout=60)
+    assert painting.returncode == 130, err
+    assert ", unfinished: scale " in out
+    assert err.splitlines()[0].startswith("48 x 36, whole: about ")
+    assert err.splitlines()[1].startswith(f"kept in {easel.kept} every few minutes")
+    assert err.splitlines()[-1] == f"impasto: interrupted; impasto resume {easel.kept} goes on with it"
+    left = impasto.read_recipe(easel.output).result
+    assert left
+    assert read_checkpoint(easel.kept).numbers["place"]["done"] == left.step
+    assert main(["resume", str(easel.kept)]) == 0
+    said = capsys.readouterr()
+    begun = f"going on with {easel.output}, after step {left.step}, {left.width} x {left.height}"
+    assert said.err.splitlines()[0] == begun
+    assert said.out.startswith(f"{easel.output}: 48 x 36")
+    assert_same(easel.output, easel.finish(settings={"later_steps": 300}))
+
+
+SLOW = PAINT.replace(
+    "from impasto.cli.app import main",
+    """
+import time
+from impasto.painting.objective import Objective
+from impasto.cli.app import main
+look, looks = Objective.backward, []
+def backward(self, canvas):
+    looks.append(1)
+    if len(looks) == 30:
+        open("asleep", "w").close()
+        time.sleep(100)
+    return look(self, canvas)
+Objective.backward = backward
+""",
+)
+
+
+def test_a_second_interrupt_does_not_wait_for_the_step(easel: Easel) -> None:
+    given = words(easel, *STEPS, "-o", "out.png", "--checkpoint", "out.png.checkpoint")
+    painting = subprocess.Popen(
+        [sys.executable, "-c", SLOW, *given],
+        cwd=easel.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(easel.folder / "asleep", painting)
+    kept = read_checkpoint(easel.kept).numbers["place"]["done"]
+    painting.send_signal(signal.SIGINT)
+    time.sleep(0.2)
+    assert painting.poll() is None
+    started = time.monotonic()
+    painting.send_signal(signal.SIGINT)
+    out, err = painting.communicate(timeout=60)
+    assert time.monotonic() - started < 10
+    assert painting.returncode == 130, err
+    assert "unfinished" in out
+    assert f"impasto resume {easel.kept} goes on" in err
+    assert read_checkpoint(easel.kept).numbers["place"]["done"] == kept
+    go_on(easel.kept)
+    assert_same(easel.output, easel.finish(settings={"later_steps": 300}))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="disks are mounted otherwise elsewhere")
+def test_on_a_full_disk_the_finished_picture_is_kept_to_be_written(easel: Easel) -> None:
+    """The picture can't be written where it should; its checkpoint, elsewhere, has all of it."""
+    disk = easel.folder / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "impasto", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("a small disk can't be mounted here")
+    try:
+        painting = begin(easel, *words(easel, "-o", "disk/out.png", "--checkpoint", "out.png.checkpoint"))
+        out, err = painting.communicate(timeout=60)
+        assert painting.returncode == 1
+        assert "No space left on device" in err
+        assert f"impasto resume {easel.kept} goes on with it" in err
+        assert out == ""
+        assert not list(disk.iterdir())
+        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+        go_on(easel.kept)
+        assert_same(disk / "out.png", easel.finish())
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+# The command
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "code", "said"),
+    [
+        ("nowhere.png", None, 1, "does not exist"),
+        ("a.checkpoint", b"", 1, "cut short"),
+        ("a.checkpoint", b"\xff" * 100, 1, "is no checkpoint, or is damaged"),
+        ("photo.png", None, 2, "nothing was begun there"),
+    ],
+)
+def test_what_can_t_be_resumed_is_said(
+    easel: Easel,
+    name: str,
+    data: bytes | None,
+    code: int,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(easel.folder)
+    if data is not None:
+        Path(name).write_bytes(data)
+    assert main(["resume", name]) == code
+    shown = capsys.readouterr().err
+    assert said in shown
+    assert name in shown
+
+
+@pytest.mark.parametrize("name", [".", "/", "photo.png"])
+def test_what_can_t_be_resumed_is_said_to_programs_too(easel: Easel, name: str) -> None:
+    with pytest.raises(UsageError, match="name a checkpoint"):
+        impasto.resume(easel.folder / name if name == "photo.png" else name)
+
+
+def test_a_truncated_checkpoint_is_said(easel: Easel, capsys: pytest.CaptureFixture[str]) -> None:
+    easel.leave(3)
+    easel.kept.write_bytes(easel.kept.read_bytes()[:-100])
+    assert main(["resume", str(easel.kept)]) == 1
+    assert "cut short" in capsys.readouterr().err
+
+
+def test_the_plan_is_said_before_anything_is_painted(easel: Easel, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", *words(easel)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "48 x 36 pixels, 2 scales, 9 steps"
+    assert [line.split()[0] for line in lines[2:6]] == ["whole", "recomputing", "tiled", "chosen"]
+    assert "are free" in lines[-1]
+    assert main(["plan", *words(easel, "--json", "--memory", "20GiB")]) == 0
+    assert '"fits": true' in capsys.readouterr().out
+    assert main(["plan", *words(easel, "--memory", "100MB")]) == 1
+    shown = capsys.readouterr().out
+    assert "\nsmallest " in shown
+    assert "95 MiB may be used: nothing fits, it takes at least " in shown
+    assert main([*words(easel, "--memory", "100MB", "-o", "out.png")]) == 2
+    assert "allow more with --memory" in capsys.readouterr().err
+    assert main(["plan", *words(easel, "--memory", "much")]) == 2
+    assert "--memory" in capsys.readouterr().err
+
+
+def test_larger_pictures_are_read_where_they_are_meant(easel: Easel, capsys: pytest.CaptureFixture[str]) -> None:
+    for option, code in (("1000", 1), ("1728", 0)):
+        assert main(["plan", *words(easel, "--max-pixels", option)]) == code
+    said = capsys.readouterr().err
+    assert "photo.png has more than 1,000 pixels" in said
+    assert "--max-pixels" in said

@@ -1,0 +1,224 @@
+"""The studio's door: what is let in, and what is not, with a stand-in behind it."""
+
+import asyncio
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from impasto.errors import UsageError
+from impasto.studio.security import BURST_REQUESTS, MAX_JSON_BYTES, MAX_UPLOAD_BYTES, SecurityMiddleware
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+async def inner(scope: Any, receive: Any, send: Any) -> None:
+    """Stands for the page: says what it was asked."""
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": scope["path"].encode() + b" " + body})
+
+
+@pytest.fixture
+def uploads(tmp_path: Path) -> Path:
+    folder = (tmp_path / "uploads").resolve()
+    (folder / "ab").mkdir(parents=True)
+    (folder / "ab" / "photo.jpg").write_bytes(b"a photo")
+    return folder
+
+
+@pytest.fixture
+def guard(uploads: Path) -> SecurityMiddleware:
+    return SecurityMiddleware(inner, uploads=uploads)
+
+
+def ask(
+    guard: SecurityMiddleware, path: str, body: bytes | list[bytes] | None = None, method: str = "", **headers: str
+) -> Answer:
+    """Send a request; the Host is this machine unless given, and a body is JSON."""
+    pieces = body if isinstance(body, list) else [body or b""]
+    sent = {"host": "127.0.0.1:7860", **({} if body is None else {"content-type": "application/json"}), **headers}
+    if isinstance(body, bytes) and "content_length" not in sent:
+        sent["content_length"] = str(len(body))
+    scope = {
+        "type": "http",
+        "method": method or ("GET" if body is None else "POST"),
+        "path": path,
+        "headers": [(name.replace("_", "-").encode(), value.encode("latin1")) for name, value in sent.items()],
+        "client": ("10.0.0.9", 5000),
+    }
+    messages = [
+        {"type": "http.request", "body": piece, "more_body": number < len(pieces) - 1}
+        for number, piece in enumerate(pieces)
+    ]
+    answers: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0) if messages else {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    asyncio.run(guard(scope, receive, send))
+    told = {name.decode(): value.decode() for name, value in answers[0]["headers"]}
+    return answers[0]["status"], told, b"".join(it.get("body", b"") for it in answers[1:])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:80", "LocalHost", "[::1]:7860", "192.168.1.7:7860"])
+def test_this_machine_may_be_called_by_number_and_as_localhost(guard, host):
+    assert ask(guard, "/", host=host)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:7860", "localhost.evil.example", "127.0.0.1.evil.example", "", "[", "a@b"]
+)
+def test_a_foreign_host_is_refused(guard, host):
+    assert ask(guard, "/", host=host)[0] == 421
+
+
+def test_other_names_are_allowed_by_hand(uploads):
+    guard = SecurityMiddleware(inner, uploads=uploads, hosts=frozenset({"atelier.local"}))
+    assert ask(guard, "/", host="atelier.local:7860")[0] == 200
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "http://127.0.0.1", "x"])
+@pytest.mark.parametrize("path", ["/studio/act", "/gradio_api/queue/join", "/gradio_api/run/predict"])
+def test_a_foreign_origin_is_refused(guard, origin, path):
+    assert ask(guard, path, b"{}", origin=origin)[0] == 403
+    assert ask(guard, path, b"{}", origin="http://127.0.0.1:7860")[0] == 200
+
+
+def test_a_foreign_page_may_link_here_but_not_fetch_or_embed(guard):
+    assert ask(guard, "/", sec_fetch_site="cross-site", sec_fetch_mode="navigate")[0] == 200
+    assert ask(guard, "/studio/state", sec_fetch_site="cross-site", sec_fetch_mode="no-cors")[0] == 403
+    policy = ask(guard, "/")[1]["content-security-policy"]
+    assert "frame-ancestors 'none'" in policy
+    assert "http" not in policy
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+def test_what_a_foreign_form_can_send_is_refused(guard, kind):
+    assert ask(guard, "/studio/act", b"{}", content_type=kind)[0] == 415
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/docs",
+        "/openapi.json",
+        "/monitoring",
+        "/monitoring/summary",
+        "/gradio_api/proxy=http://169.254.169.254/latest",
+        "/gradio_api/vibe-edit",
+        "/gradio_api/file/etc/passwd",
+        "/gradio_api/stream/x/y/1/playlist.m3u8",
+        "/gradio_api/run-history/connect",
+        "/login",
+        "/studio/pictures/../../etc/passwd",
+        "/studio/studio.py",
+        "/studio/examples/../page.py",
+        "//studio/state",
+    ],
+)
+def test_rooms_that_the_page_does_not_need_are_closed(guard, path):
+    assert ask(guard, path)[0] == 404
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/etc/passwd",
+        "../../etc/passwd",
+        "{uploads}/../secret.txt",
+        "{uploads}/ab/../../secret.txt",
+        "{uploads}/link.jpg",
+        "{uploads}",
+        "http://169.254.169.254/latest",
+        "file:///etc/passwd",
+        "",
+        "/proc/self/environ",
+        "{uploads}/ab/photo.jpg\0.png",
+    ],
+)
+def test_only_uploads_are_shown_and_named(guard, uploads, name):
+    (uploads.parent / "secret.txt").write_text("secret")
+    (uploads / "link.jpg").symlink_to(uploads.parent / "secret.txt")
+    name = name.format(uploads=uploads)
+    assert ask(guard, f"/gradio_api/file={name}")[0] == 403
+    payload = {"data": [{"deep": [{"path": name, "meta": {"_type": "gradio.FileData"}}]}]}
+    assert ask(guard, "/gradio_api/queue/join", json.dumps(payload).encode())[0] == 403
+
+
+def test_an_upload_is_shown_and_named_and_loses_its_url(guard, uploads):
+    good = str(uploads / "ab" / "photo.jpg")
+    assert ask(guard, f"/gradio_api/file={good}")[0] == 200
+    payload = {"data": [{"path": good, "url": "http://evil.example/x.jpg"}, 3.5]}
+    status, _, said = ask(guard, "/gradio_api/queue/join", json.dumps(payload).encode())
+    assert status == 200
+    assert json.loads(said.partition(b" ")[2]) == {"data": [{"path": good}, 3.5]}
+
+
+@pytest.mark.parametrize("body", [b"{", b"[" * 100_000, b"\xff", b"[" * 60 + b"]" * 60])
+def test_broken_words_are_refused(guard, body):
+    assert ask(guard, "/studio/act", body)[0] == 400
+
+
+@pytest.mark.parametrize(("path", "limit"), [("/studio/act", MAX_JSON_BYTES), ("/gradio_api/upload", MAX_UPLOAD_BYTES)])
+def test_too_much_at_once_is_refused_whatever_length_is_said(guard, path, limit):
+    assert ask(guard, path, b"{}", content_length=str(limit + 1))[0] == 413
+    assert ask(guard, path, b"{}", content_length="-5")[0] == 413
+    pieces = [b" " * (limit // 3)] * 4
+    assert ask(guard, path, pieces)[0] == 413
+
+
+def test_an_upload_needs_room(uploads):
+    def refuse(length: int) -> None:
+        raise UsageError(f"The folder is full, {length} bytes are too many.")
+
+    guard = SecurityMiddleware(inner, uploads=uploads, check_space=refuse)
+    status, _, said = ask(guard, "/gradio_api/upload", b"x")
+    assert (status, "full" in said.decode()) == (507, True)
+
+
+def test_a_thousand_quick_requests_are_slowed_down_and_others_are_not(guard):
+    answers = [ask(guard, "/studio/state")[0] for _ in range(1000)]
+    assert answers[: int(BURST_REQUESTS) - 1] == [200] * (int(BURST_REQUESTS) - 1)
+    assert answers.count(429) > 500
+    assert ask(guard, "/assets/index.js")[0] == 200  # the page's own files don't count
+
+
+def test_a_password_is_asked_for_everywhere_and_guessing_is_slow(uploads):
+    guard = SecurityMiddleware(inner, uploads=uploads, password="correct horse")
+
+    def try_word(word: str, path: str = "/") -> int:
+        token = base64.b64encode(f"anyone:{word}".encode()).decode()
+        return ask(guard, path, authorization=f"Basic {token}")[0]
+
+    status, headers, _ = ask(guard, "/")
+    assert status == 401
+    assert headers["www-authenticate"].startswith("Basic")
+    for path in ("/studio/state", "/gradio_api/info", "/assets/index.js", "/gradio_api/file=/etc/passwd"):
+        assert ask(guard, path)[0] == 401
+    assert try_word("correct horse") == 200
+    assert try_word("correct horse", "/studio/state") == 200
+    guesses = [try_word(f"guess {number}") for number in range(40)]
+    assert guesses[0] == 401
+    assert guesses[-1] == 429
+    assert ask(guard, "/", authorization="Basic %%%")[0] in (401, 429)
+
+
+def test_sockets_are_closed(guard):
+    answers = []
+
+    async def send(message: Any) -> None:
+        answers.append(message)
+
+    asyncio.run(guard({"type": "websocket", "path": "/", "headers": []}, None, send))  # type: ignore[arg-type]
+    assert answers == [{"type": "websocket.close", "code": 1008}]
