@@ -11,8 +11,8 @@ class ImpastoError(Exception):
 class UsageError(ImpastoError, ValueError):
     """A setting or argument is wrong; the command line exits with 2.
 
-    `setting` is the name of the setting at fault, as in Settings, or "" where none is. Names of settings stand in
-    backticks in the message ("`style_size` is too large"), and each door writes them its own way, see `rename_settings`.
+    `setting` is the name of the setting at fault, as in Settings, or "" where none is. Names of settings stand
+    in backticks in the message ("`style_size` is too large"); each door writes them in its own way (`rename_settings`).
 
     Example: raise UsageError("`size` must be at least 16 pixels.", setting="size")
     """
