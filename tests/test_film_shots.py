@@ -87,10 +87,12 @@ def test_a_worker_and_a_driver_that_are_killed(clip, weights_file, alone, tmp_pa
     wait_for(lambda: len([*folder.glob("pass1/*.png")]) >= 6)
     driver.kill()
     driver.communicate(timeout=60)
-    done = [json.loads(line) for log in folder.glob("shot*.jsonl") for line in log.read_bytes().splitlines()]
-    assert len({line["frame"] for line in done}) == len(done) < SHOTS * FRAMES  # none was painted twice
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    assert main(["resume", str(folder)]) == 0
-    torch.set_num_threads(threads)
+    if folder.exists():  # and the film was not finished just before
+        logs = [log.read_bytes() for log in folder.glob("shot*.jsonl")]
+        done = [json.loads(line) for log in logs for line in log[: log.rfind(b"\n") + 1].splitlines()]
+        assert len({line["frame"] for line in done}) == len(done)  # none was painted twice
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        assert main(["resume", str(folder)]) == 0
+        torch.set_num_threads(threads)
     assert torch.equal(read(output), alone)
