@@ -25,7 +25,7 @@ from impasto.errors import DivergedError, PictureError, UsageError
 from impasto.network.vgg import VGG19_DEPTHS, plan_layers
 from impasto.settings.dependencies import DEPENDENCIES
 from impasto.settings.model import Settings
-from impasto.terminal.progress import TimeEstimate, make_display
+from impasto.terminal.progress import ProgressDisplay
 
 ROOT = Path(__file__).parent.parent
 
@@ -33,8 +33,16 @@ ROOT = Path(__file__).parent.parent
 def step(number: int, *, scale: int = 1, scales: int = 2, width: int = 64, seconds: float = 1.0) -> Any:
     losses = {"content": 0.5, "style": 0.25, "tv": 0.0, "total": 0.75}
     height = width * 3 // 4
+    progress = number / 4
     return SimpleNamespace(
-        scale=scale, scales=scales, step=number, width=width, height=height, losses=losses, seconds=seconds
+        scale=scale,
+        scales=scales,
+        step=number,
+        width=width,
+        height=height,
+        losses=losses,
+        seconds=seconds,
+        progress=progress,
     )
 
 
@@ -44,12 +52,12 @@ class Studio:
 
     jobs: list[Any] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    total: int = 4
+    total_steps: int = 4
     on_start: Callable[[], None] = lambda: None
     on_step: Callable[[int], None] = lambda _: None
     on_write: Callable[[], None] = lambda: None
-    last: Any = None
-    keeper: Any = None
+    last_step: Any = None
+    checkpoint_writer: Any = None
     plan: Any = field(default_factory=lambda: SimpleNamespace(describe=lambda: "128 x 96, whole: about 1 GiB and 4 s"))
 
     def start_job(self, job: Any, fetch_progress: Callable[[int, int], None]) -> "Studio":
@@ -63,19 +71,19 @@ class Studio:
         return self
 
     def __next__(self) -> Any:
-        if self.done == self.total:
+        if self.done == self.total_steps:
             raise StopIteration
         self.done += 1
         self.on_step(self.done)
         return step(self.done, scale=1 + (self.done > 2), width=64 if self.done <= 2 else 128, seconds=self.done)
 
-    def foresee(self) -> Any:
+    def quick_plan(self) -> Any:
         return self.plan
 
-    def prepare(self) -> None:
+    def apply_plan(self) -> None:
         """Nothing is planned here."""
 
-    def keep(self) -> bool:
+    def save_checkpoint(self) -> bool:
         return False
 
     def write(self) -> Path:
@@ -309,19 +317,19 @@ def test_a_terminal_gets_a_bar(studio: Studio, monkeypatch: pytest.MonkeyPatch) 
     assert main(["a.jpg", "b.jpg"]) == 0
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
     assert "see [red]x.png[/red]" in shown
-    assert re.search(r"scale 2/2, 128 x 96 .* 4/4 content 0.5, style 0.25, total 0.75 0:00 left", shown)
+    assert re.search(r"scale 2/2, 128 x 96 .* step 4/4 content 0.5, style 0.25, total 0.75, 4.0 s 00:00 left", shown)
 
 
-def test_time_left_counts_pixels() -> None:
+def test_time_left_is_right_across_scales(monkeypatch: pytest.MonkeyPatch) -> None:
     # One second per step at 64 px, four at 128 px and sixteen at 256 px; three steps each.
-    forecast = TimeEstimate(Settings(size=256, steps=3, later_steps=3))
-    clock, found = 0.0, []
-    for number in range(1, 10):
-        scale = (number - 1) // 3 + 1
-        clock += 4 ** (scale - 1)
-        found.append(forecast.seconds_left(step(number, scale=scale, scales=3, width=32 << scale, seconds=clock), 9))
+    clock, found, display = 0.0, [], ProgressDisplay(quiet=True)
+    monkeypatch.setattr(display._progress, "get_time", lambda: clock)
+    for number in range(9):
+        clock += 4 ** (number // 3)
+        display.update(clock / 63, "")
+        found.append(display.seconds_left)
     assert found[0] is None
-    assert found[1:] == pytest.approx([61, 60, 56, 52, 48, 32, 16, 0])
+    assert found[1:] == pytest.approx([61, 60, 56, 52, 48, 32, 16, 0], abs=1)
 
 
 @pytest.mark.parametrize("quiet", [True, False])
@@ -331,9 +339,9 @@ def test_nobody_listening_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyP
             raise BrokenPipeError
 
     monkeypatch.setattr(sys, "stderr", Closed())
-    with make_display(quiet, Settings()) as shown:
-        shown.show_step(step(1), 2)
-        shown.show_note("a note")
+    with ProgressDisplay(quiet) as display:
+        display.update(0.5, "scale 1/2")
+        display.note("a note")
 
 
 # Wrong usage

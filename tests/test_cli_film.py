@@ -111,12 +111,13 @@ def test_what_is_missing_is_named(
 
 def test_interrupted_it_leaves_a_film_and_goes_on(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     program = (
-        "import os, signal, sys\nfrom impasto.apps import film_progress\nfrom impasto.cli.app import main\n"
-        "step = film_progress.FilmSilence.step\n"
-        "def stop(self, it, total=0):\n"
-        "    if it.frame == 3: os.kill(os.getpid(), signal.SIGINT)\n"
-        "    return step(self, it, total)\n"
-        "film_progress.FilmSilence.step = stop\nsys.exit(main(sys.argv[1:]))\n"
+        "import os, signal, sys\nfrom impasto.cli.app import main\n"
+        "from impasto.terminal.progress import ProgressDisplay\n"
+        "update = ProgressDisplay.update\n"
+        "def stop(self, progress, stage, count='', detail=''):\n"
+        "    if stage.startswith('frame 3/'): os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return update(self, progress, stage, count, detail)\n"
+        "ProgressDisplay.update = stop\nsys.exit(main(sys.argv[1:]))\n"
     )
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
     assert done.returncode == 130, done.stderr

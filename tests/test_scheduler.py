@@ -82,7 +82,7 @@ class ScriptedCrew:
         fates = self.fates.get(task.number, [])
         end = fates[self.tries[task.number]] if self.tries[task.number] < len(fates) else TaskFinished(task.number)
         self.tries[task.number] += 1
-        return [TaskProgress(task.number, step=1, steps=2), end]
+        return [TaskProgress(task.number, progress=0.5), end]
 
     def check(self) -> None:
         busy = [hand.task for hand in self.hands if hand.task]

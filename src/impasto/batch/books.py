@@ -4,10 +4,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from impasto.batch.board import ProgressDisplay
 from impasto.batch.items import BatchItem
 from impasto.batch.report import ReportRow, count_states, read_times, relative_name, write_report
 from impasto.terminal.console import print_message, print_result
+from impasto.terminal.progress import ItemsDisplay
 from impasto.workers.messages import Event, TaskFailed, TaskFinished, TaskProgress, WorkerLost
 
 WRITE_INTERVAL_SECONDS = 20.0  # seconds between two reports
@@ -24,28 +24,28 @@ class BatchReport:
         self.rows = [_make_row(standing, times.get(relative_name(standing.output, folder))) for standing in standings]
         self._written_at, self._write_seconds = time.monotonic(), 0.0
 
-    def on_event(self, event: Event, board: ProgressDisplay) -> None:
+    def on_event(self, event: Event, display: ItemsDisplay) -> None:
         """Write down what has happened and show it."""
         line = self.rows[event.number]
         name = relative_name(line.output, self._folder)
         match event:
             case TaskProgress():
-                board.show_progress(event.number, event.step / event.steps)
+                display.update_item(event.number, event.progress)
             case TaskFinished():
                 line.state, line.width, line.height = "painted", event.width, event.height
                 line.losses, line.seconds, line.worker = event.losses, event.seconds, event.worker
                 line.tries, line.resumed_at = (line.tries or 0) + 1, event.resumed_at
                 for note in event.notes:
-                    board.show_note(f"{name}: {note}")
-                board.show_done(event.number, f"{name}: total {event.losses['total']:.3g}, {event.seconds:.1f} s")
+                    display.note(f"{name}: {note}")
+                display.finish_item(event.number, f"{name}: total {event.losses['total']:.3g}, {event.seconds:.1f} s")
                 if self._quiet:
                     print_result(str(self._shown_folder / name))
             case TaskFailed():
                 line.state, line.reason = "failed", event.reason
-                board.show_done(event.number, f"{name}: failed")
+                display.finish_item(event.number, f"{name}: failed")
             case WorkerLost():
                 line.tries = (line.tries or 0) + 1
-                board.show_note(f"{name}: the worker was lost ({event.reason}); another one goes on with it")
+                display.note(f"{name}: the worker was lost ({event.reason}); another one goes on with it")
         if time.monotonic() - self._written_at > max(WRITE_INTERVAL_SECONDS, self._write_seconds / MAX_WRITE_SHARE):
             self.write()
 

@@ -10,7 +10,6 @@ from typing import Literal
 import torch
 from filelock import FileLock, Timeout
 
-from impasto.batch.board import make_display
 from impasto.batch.books import BatchReport
 from impasto.batch.commissions import Commission
 from impasto.batch.items import BatchItem, resolve_items
@@ -21,7 +20,7 @@ from impasto.painting.device import measure_free_memory
 from impasto.settings.model import Settings
 from impasto.terminal.console import DONE, FAILED, INTERRUPTED, print_message
 from impasto.terminal.interrupts import Interrupts
-from impasto.terminal.progress import show_download
+from impasto.terminal.progress import ItemsDisplay, show_download
 from impasto.workers.clerk import ResultWriter
 from impasto.workers.messages import Task
 from impasto.workers.process_pool import ProcessPool
@@ -132,8 +131,8 @@ def _paint_items(
         if standing.job
     ]
     tasks.sort(key=lambda task: -task.memory_bytes)  # the longest first, so that no worker is left with one at the end
-    with make_display(len(tasks), quiet) as board, open_pool(tasks, shares, plan, quiet) as (crew, limits):
-        clerk = ResultWriter(tasks, lambda event: books.on_event(event, board))
+    with ItemsDisplay(len(tasks), quiet) as display, open_pool(tasks, shares, plan, quiet) as (crew, limits):
+        clerk = ResultWriter(tasks, lambda event: books.on_event(event, display))
         foreman = Scheduler(crew, clerk.on_event, limits)
         interrupts.mode = "ask"
         try:

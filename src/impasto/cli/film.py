@@ -19,14 +19,13 @@ from impasto.cli.arguments import (
 )
 from impasto.cli.batch_options import WORKERS_GROUP, Address, EngineName, Memory, Threads, check_address
 from impasto.cli.options import parse_options, parse_settings, with_settings
-from impasto.cli.paint import INTERRUPT_NOTICE
+from impasto.cli.paint import INTERRUPT_NOTICE, describe_losses
 from impasto.errors import ImpastoError, UsageError
 from impasto.films.film_options import FilmOptions
 from impasto.settings.model import Settings
 from impasto.terminal.console import DONE, INTERRUPTED, print_message, print_result
-from impasto.terminal.film_progress import make_film_display
 from impasto.terminal.interrupts import Interrupts
-from impasto.terminal.progress import show_download
+from impasto.terminal.progress import ProgressDisplay, show_download
 from impasto.workers.resources import read_bytes
 
 if TYPE_CHECKING:
@@ -34,7 +33,9 @@ if TYPE_CHECKING:
 
     from impasto.batch.run import WorkerOptions
     from impasto.films.film_run import FilmRun
+    from impasto.films.sequence import FrameStep
 
+SECONDS_BETWEEN_LINES = 20.0
 FilmArgument = Annotated[
     Path,
     Parameter(
@@ -168,13 +169,14 @@ def paint_film_run(
             from impasto.workers.film_shots import paint_shots
 
             paint_shots(run, settings, worker_plan, interrupts, quiet)
-        with make_film_display(quiet) as shown:
+        with ProgressDisplay(quiet, SECONDS_BETWEEN_LINES) as shown:
             told = 0
             for step in run if not interrupts.count else ():
                 interrupts.mode = "ask"
-                seconds = shown.show_step(step)
+                show_frame(step, shown)
+                seconds = shown.seconds_elapsed
                 for note in run.notes[told:]:
-                    shown.show_note(note)
+                    shown.note(note)
                 told = len(run.notes)
                 if interrupts.count:
                     break
@@ -191,6 +193,13 @@ def paint_film_run(
         return INTERRUPTED
     assert failure is not None
     raise failure
+
+
+def show_frame(step: "FrameStep", shown: ProgressDisplay) -> None:
+    """Show a step of a film's frame."""
+    pass_number = f", pass {step.pass_number}/{step.passes}" if step.passes > 1 else ""
+    stage = f"frame {step.frame}/{step.frames}{pass_number}, {step.width} x {step.height}"
+    shown.update(step.progress, stage, detail=describe_losses(step))
 
 
 def write_unfinished_film(run: "FilmRun", output: Path, failure: BaseException | None, quiet: bool) -> None:

@@ -12,7 +12,7 @@ from impasto.recipes.files import check_recipe_file
 from impasto.settings.model import Settings
 from impasto.terminal.console import DONE, INTERRUPTED, print_message, print_result
 from impasto.terminal.interrupts import Interrupts
-from impasto.terminal.progress import ProgressDisplay, make_display, show_download
+from impasto.terminal.progress import ProgressDisplay, show_download
 
 if TYPE_CHECKING:
     from impasto.painting.painter import Step
@@ -80,7 +80,7 @@ def paint_run(
         with show_download(settings.network, quiet) as fetching:
             run = start_run(fetching)
         last = run.last_step
-        with make_display(quiet, settings) as shown:
+        with ProgressDisplay(quiet) as shown:
             if last is None:
                 announce_plan(run, shown)
             for step in watch_steps(run, shown):
@@ -116,9 +116,9 @@ def announce_plan(run: "Run", shown: ProgressDisplay) -> None:
     """Settle how a run is painted, and say it, and where it is kept."""
     words = run.quick_plan().describe()
     run.apply_plan()
-    shown.show_note(words)
+    shown.note(words)
     if run.checkpoint_writer:
-        shown.show_note(f"kept in {run.checkpoint_writer.path} every few minutes, until it is finished")
+        shown.note(f"kept in {run.checkpoint_writer.path} every few minutes, until it is finished")
 
 
 def save_checkpoint(run: "Run", between_steps: bool, quiet: bool) -> str:
@@ -140,14 +140,26 @@ def watch_steps(run: "Run", shown: ProgressDisplay) -> Iterator["Step"]:
     told = 0
     try:
         for step in run:
-            shown.show_step(step, run.total_steps)
+            show_step(step, run.total_steps, shown)
             for note in run.notes[told:]:
-                shown.show_note(note)
+                shown.note(note)
             told = len(run.notes)
             yield step
     finally:
         for note in run.notes[told:]:
-            shown.show_note(note)
+            shown.note(note)
+
+
+def show_step(step: "Step", total: int, shown: ProgressDisplay) -> None:
+    """Show a step of a picture."""
+    stage = f"scale {step.scale}/{step.scales}, {step.width} x {step.height}"
+    shown.update(step.progress, stage, f"step {step.step}/{total}", describe_losses(step))
+
+
+def describe_losses(step: "Step") -> str:
+    """List the main losses of a step, and the time since the start."""
+    losses = [f"{name} {step.losses[name]:.3g}" for name in ("content", "style", "total") if name in step.losses]
+    return ", ".join([*losses, f"{step.seconds:.1f} s"])
 
 
 def write_picture(run: "Run", last: "Step", quiet: bool, finished: bool) -> None:

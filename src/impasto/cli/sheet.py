@@ -27,7 +27,7 @@ from impasto.images.output import check_output
 from impasto.settings.model import Settings
 from impasto.terminal.console import DONE, FAILED, INTERRUPTED, print_message, print_result
 from impasto.terminal.interrupts import Interrupts
-from impasto.terminal.progress import make_display, show_download
+from impasto.terminal.progress import ProgressDisplay, show_download
 
 if TYPE_CHECKING:
     from impasto.images.contact_sheet import SheetCell
@@ -192,7 +192,7 @@ def paint_cell(job: "Job", lines: list[str], interrupts: Interrupts, quiet: bool
 
     with show_download(job.settings.network, quiet) as fetching:
         run = start_job(job, fetch_progress=fetching)
-    with make_display(quiet, job.settings, transient=True) as shown:
+    with ProgressDisplay(quiet, seconds_between_lines=None) as shown:
         for step in watch_steps(run, shown):
             outcome = f"total {step.losses['total']:.3g}, {step.seconds:.1f} s"
             interrupts.mode = "ask"

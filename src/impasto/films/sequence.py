@@ -22,7 +22,10 @@ NEIGHBOR_BLEND = 0.5  # share of the neighbour's picture in what a frame begins 
 
 @dataclass(frozen=True)
 class FrameStep(Step):
-    """A step of a film's frame: `frame` of `frames`, and which of the `turns` over the film, all from 1."""
+    """A step of a film's frame: `frame` of `frames`, in pass `pass_number` over the film, all from 1.
+
+    `step`, `scale` and `seconds` are those of the frame, `progress` is that of the whole film.
+    """
 
     frame: int
     frames: int
@@ -148,18 +151,15 @@ class FilmSequence:
         self._kept = keeper.submit(self._store_frame, turn, ready, picture, record)
 
     def _make_frame_step(self, step: Step, turn: int, frame: int) -> FrameStep:
+        passes = self.options.passes
+        frames_before = (turn - 1) * self.frames + (frame if turn % 2 else self.frames - 1 - frame)
+        progress = (frames_before + step.progress) / (passes * self.frames)
         return FrameStep(
-            step.scale,
-            step.scales,
-            step.step,
-            step.width,
-            step.height,
-            step.losses,
-            step.seconds,
+            **{**vars(step), "progress": progress},
             frame=frame + 1,
             frames=self.frames,
             pass_number=turn,
-            passes=self.options.passes,
+            passes=passes,
         )
 
     def _store_frame(self, turn: int, ready: PreparedFrame, picture: Tensor, record: dict[str, Any]) -> None:

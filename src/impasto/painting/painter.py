@@ -49,6 +49,8 @@ DIVERGENCE_ADVICE = (
 class Step:
     """One step: plain numbers. `scale` and `step` count from 1, `step` over all scales; `seconds` since the start.
 
+    `progress` is the share of the run's work that is done, from 0 to 1, counted in pixels times steps.
+
     `losses` are those of the canvas at this step: content, style, tv, range, total, weighted. With
     `settings.average`, `Painter.picture()` is an average of the scale's canvases so far, whose losses are others.
     """
@@ -60,6 +62,7 @@ class Step:
     height: int
     losses: dict[str, float]
     seconds: float
+    progress: float
 
 
 class Painter:
@@ -219,7 +222,10 @@ class Painter:
             for losses in self._paint_scale():
                 place.steps_done += 1
                 place.seconds = time.perf_counter() - self._started
-                yield Step(scale, len(self.sizes), place.steps_done, *self.sizes[scale - 1], losses, place.seconds)
+                size = self.sizes[scale - 1]
+                yield Step(
+                    scale, len(self.sizes), place.steps_done, *size, losses, place.seconds, self._measure_progress()
+                )
         self._release_memory()
 
     def _release_memory(self) -> None:
@@ -337,6 +343,13 @@ class Painter:
             "by less than "
             f"{self.settings.min_improvement:g} of it."
         )
+
+    def _measure_progress(self) -> float:
+        """Return the share of the work done, in pixels times steps; a step at a finer scale costs that much more."""
+        work = [steps * width * height for steps, (width, height) in zip(self.steps, self.sizes, strict=True)]
+        here = self.state.scale - 1
+        left_here = (self.state.steps_left or 0) / self.steps[here]
+        return (sum(work[: here + 1]) - left_here * work[here]) / sum(work)
 
     @property
     def _is_done(self) -> bool:

@@ -1,10 +1,11 @@
 """A film on the bench: painted frame by frame, kept in a folder beside it, from which it goes on after any end."""
 
+import math
 from typing import TYPE_CHECKING
 
 from impasto.errors import UsageError
 from impasto.studio.wording import in_page_words
-from impasto.terminal.film_progress import NoFilmDisplay, count_frames_done
+from impasto.terminal.progress import ProgressDisplay
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,18 +60,19 @@ def _begin(bench: "JobRunner", output: "Path") -> "FilmRun":
 
 
 def _paint(bench: "JobRunner", run: "FilmRun") -> None:
-    keeper, told = NoFilmDisplay(), 0
+    display, told = ProgressDisplay(quiet=True), 0
     for step in run:
+        display.update(step.progress, "")
         bench.send(
             "step",
-            step=count_frames_done(step) + 1,
+            step=math.ceil(step.progress * step.frames * step.passes - 1e-6),  # of frames, over all passes
             total=step.frames * step.passes,
             scale=step.scale,
             scales=step.scales,
             width=step.width,
             height=step.height,
-            seconds=keeper.show_step(step),
-            left=keeper.seconds_left(step),
+            seconds=display.seconds_elapsed,
+            left=display.seconds_left,
             losses=step.losses,
         )
         for note in run.notes[told:]:

@@ -31,7 +31,7 @@ from impasto.studio.previews import PreviewWriter
 from impasto.studio.snapshots import SnapshotStore
 from impasto.studio.store import StudioJob
 from impasto.studio.wording import in_page_words
-from impasto.terminal.progress import TimeEstimate
+from impasto.terminal.progress import ProgressDisplay
 
 if TYPE_CHECKING:
     from impasto.films.film_run import FilmRun
@@ -122,7 +122,7 @@ class JobRunner:
 
     def _paint_picture(self) -> str:
         run, told = self._start_run(), 0
-        self.forecast = TimeEstimate(run.settings)
+        self.progress_display = ProgressDisplay(quiet=True)
         for step in run:
             self.previews.steps_since_change += 1
             self._send_step(step, run)
@@ -181,7 +181,7 @@ class JobRunner:
             self.planned = True
             run.apply_plan()
             self.send("plan", text=describe_plan(run.plan))
-            self.forecast = TimeEstimate(run.settings)  # the time of measuring tells nothing about steps
+            self.progress_display = ProgressDisplay(quiet=True)  # the time of measuring tells nothing about steps
 
     def _paint_sheet(self) -> str:
         it = self.commission
@@ -211,6 +211,7 @@ class JobRunner:
         return check_settings(cell, {**settings, **masks})
 
     def _send_step(self, step: Step, run: Run) -> None:
+        self.progress_display.update(step.progress, "")
         self.send(
             "step",
             step=step.step,
@@ -220,7 +221,7 @@ class JobRunner:
             width=step.width,
             height=step.height,
             seconds=step.seconds,
-            left=self.forecast.seconds_left(step, run.total_steps),
+            left=self.progress_display.seconds_left,
             losses=step.losses,
         )
 

@@ -1,211 +1,143 @@
-"""What a person sees on stderr while a picture is painted: a bar, plain lines, or nothing."""
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere, or nothing; and the time left."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
+from typing_extensions import override
 
-from impasto.settings.model import Settings
 from impasto.terminal.console import print_message
 
-if TYPE_CHECKING:
-    from impasto.painting.painter import Step
+SPEED_WINDOW_SECONDS = 600.0  # long, as one step of a print-size picture may take minutes
 
 
-class ProgressDisplay(Protocol):
-    """Shows steps and notes between entering and leaving it."""
+class PipeSafeConsole(Console):
+    """A console that falls silent when stderr is closed: painting goes on."""
 
-    def show_step(self, step: "Step", total: int) -> None:
-        """Show one step out of `total`."""
-
-    def show_note(self, text: str) -> None:
-        """Show a remark that stays."""
-
-    def __enter__(self) -> Self: ...
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None: ...
-
-
-def make_display(quiet: bool, settings: Settings, *, transient: bool = False) -> ProgressDisplay:
-    """Choose nothing if quiet, a bar on a terminal, plain lines elsewhere.
-
-    `passing`: what is shown is one of many, so the bar goes when it is full, and of the lines only remarks are printed.
-    """
-    if quiet:
-        return NoDisplay()
-    if sys.stderr.isatty():
-        return BarDisplay(TimeEstimate(settings), transient=transient)
-    return NotesDisplay() if transient else LinesDisplay()
-
-
-class TimeEstimate:
-    """Foresees the time left: a step at a finer scale costs as much more as it has more pixels."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.first: Step | None = None  # of the present scale
-        self.pace: float | None = None  # seconds per step at the present scale
-
-    def seconds_left(self, step: "Step", total: int) -> float | None:
-        """Estimate the seconds left after `step`, or None before there is anything to go by."""
-        scales_left = step.scales - step.scale
-        growth = 1.0  # of the pixels, from one scale to the next
-        if scales_left:
-            growth = self.settings.scale_step**2
-        if self.first is None or self.first.scale != step.scale:
-            if self.first and self.pace is not None:
-                self.pace *= step.width * step.height / (self.first.width * self.first.height)
-            self.first = step
-        elif step.step > self.first.step:
-            self.pace = (step.seconds - self.first.seconds) / (step.step - self.first.step)
-        if self.pace is None:
-            return None
-        later = self.settings.later_steps
-        here = max(0, total - step.step - later * scales_left)
-        return self.pace * (here + sum(later * growth**ahead for ahead in range(1, scales_left + 1)))
-
-
-class NoDisplay:
-    """Shows nothing."""
-
-    def show_step(self, step: "Step", total: int) -> None:
-        """Show nothing."""
-
-    def show_note(self, text: str) -> None:
-        """Show nothing."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        pass
-
-
-class NotesDisplay(NoDisplay):
-    """Remarks alone."""
-
-    def show_note(self, text: str) -> None:
-        """Print a remark."""
-        print_message(text)
-
-
-class LinesDisplay(NotesDisplay):
-    """One line per finished scale, for logs and pipes."""
-
-    def __init__(self) -> None:
-        self.last: tuple[Step, int] | None = None
-
-    def show_step(self, step: "Step", total: int) -> None:
-        """Print the scale before, once its next one begins."""
-        if self.last and self.last[0].scale != step.scale:
-            self._print_last()
-        self.last = step, total
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        self._print_last()
-
-    def _print_last(self) -> None:
-        if self.last:
-            step, total = self.last
-            print_message(
-                f"{describe_scale(step)}, step {step.step}/{total}, {describe_losses(step)}, {step.seconds:.1f} s"
-            )
-
-
-class BarDisplay(NoDisplay):
-    """A live bar over all steps of all scales."""
-
-    def __init__(self, forecast: TimeEstimate, transient: bool = False) -> None:
-        self.forecast = forecast
-        self.console = UnbreakableConsole(stderr=True)
-        self.progress = Progress(
-            TextColumn("{task.fields[scale]}", markup=False),
-            BarColumn(bar_width=None),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}", markup=False),
-            TextColumn("{task.fields[losses]}", markup=False, style="dim"),
-            TextColumn("{task.fields[left]}", markup=False),
-            console=self.console,
-            expand=True,
-            transient=transient,
-        )
-        self.task = self.progress.add_task("", total=1, scale="starting", losses="", left="")
-
-    def show_step(self, step: "Step", total: int) -> None:
-        """Move the bar."""
-        left = self.forecast.seconds_left(step, total)
-        self.progress.update(
-            self.task,
-            completed=step.step,
-            total=total,
-            scale=describe_scale(step),
-            losses=describe_losses(step),
-            left=format_time_left(left),
-        )
-
-    def show_note(self, text: str) -> None:
-        """Print a remark above the bar."""
-        self.console.print(Text(text))  # Text: a file named [red].png is no markup
-
-    def __enter__(self) -> Self:
-        self.progress.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        self.progress.stop()
-
-
-class UnbreakableConsole(Console):
-    """A console that outlives its reader: painting goes on when stderr is closed."""
-
+    @override
     def on_broken_pipe(self) -> None:
-        """Fall silent, where rich would end the program."""
-        self.quiet = True
+        self.quiet = True  # rich would end the program
+
+
+class ProgressDisplay:
+    """Shows what share of some work is done, its stages, and notes: a bar on a terminal, plain lines elsewhere.
+
+    Plain lines: one for each stage, printed when the stage ends, if `seconds_between_lines` have passed since the line
+    before; None prints no such lines. If `quiet`, nothing is shown, but the time left is known all the same.
+
+    Example:
+        with ProgressDisplay() as display:
+            for step in run:
+                display.update(step.progress, f"scale {step.scale}")
+    """
+
+    def __init__(self, quiet: bool = False, seconds_between_lines: float | None = 0.0) -> None:
+        self.has_bar = not quiet and sys.stderr.isatty()
+        self._quiet, self._seconds_between_lines = quiet, seconds_between_lines
+        self._progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[count]}", markup=False),
+            TextColumn("{task.fields[detail]}", markup=False, style="dim"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left", style="progress.remaining"),
+            console=PipeSafeConsole(stderr=True),
+            expand=True,
+            disable=not self.has_bar,
+            speed_estimate_period=SPEED_WINDOW_SECONDS,
+        )
+        self._progress.add_task("", total=1.0, visible=False, count="", detail="")
+        self._stage = self._line = ""
+        self._last_line_at = time.monotonic()
+
+    def update(self, progress: float, stage: str, count: str = "", detail: str = "") -> None:
+        """Show that a share of the work is done, from 0 to 1, and the stage that it is in."""
+        if stage != self._stage:
+            self._print_line()
+        self._progress.update(
+            self._progress.task_ids[0], completed=progress, description=stage, visible=True, count=count, detail=detail
+        )
+        self._stage, self._line = stage, ", ".join(filter(None, (stage, count, detail)))
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Estimated from the speed of the last minutes; None before there are two updates."""
+        return self._progress.tasks[0].time_remaining
+
+    @property
+    def seconds_elapsed(self) -> float:
+        """Since the display was made."""
+        return self._progress.tasks[0].elapsed or 0.0
+
+    def note(self, text: str) -> None:
+        """Print a remark; it stays above the bar."""
+        if self.has_bar:
+            self._progress.console.print(Text(text))  # Text: a file named [red].png is no markup
+        elif not self._quiet:
+            print_message(text)
+
+    def _print_line(self) -> None:
+        interval = self._seconds_between_lines
+        if self.has_bar or self._quiet or interval is None or not self._line:
+            return
+        if time.monotonic() - self._last_line_at >= interval:
+            self._last_line_at = time.monotonic()
+            print_message(self._line)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+        self._print_line()
+
+
+class ItemsDisplay(ProgressDisplay):
+    """Shows how far several items are that are painted at the same time, and a line for each that is finished."""
+
+    def __init__(self, item_count: int, quiet: bool) -> None:
+        super().__init__(quiet, seconds_between_lines=None)
+        self._item_count, self._finished_count = item_count, 0
+        self._shares: dict[int, float] = {}  # of the items being painted, by their number
+
+    def update_item(self, number: int, progress: float) -> None:
+        """Show that a share of an item is done, from 0 to 1."""
+        self._shares[number] = progress
+        self._update_all()
+
+    def finish_item(self, number: int, text: str) -> None:
+        """Show that an item is finished, or has failed, as the text says."""
+        self._finished_count += 1
+        self._shares.pop(number, None)
+        self.note(f"{self._finished_count}/{self._item_count} {text}")
+        self._update_all()
+
+    def _update_all(self) -> None:
+        done = self._finished_count + sum(self._shares.values())
+        self.update(
+            done / self._item_count,
+            f"{self._finished_count}/{self._item_count}",
+            detail=f"{len(self._shares)} being painted",
+        )
 
 
 @contextmanager
 def show_download(name: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show a fetch of the network `name`: yields the function that is told the bytes done and in all."""
-    if quiet or not sys.stderr.isatty():
-        yield _make_download_printer(name, quiet)
-        return
-    columns = (
-        TextColumn("fetching {task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=UnbreakableConsole(stderr=True)) as progress:
-        task = progress.add_task(name, total=None, visible=False)
-        yield lambda done, total: progress.update(task, completed=done, total=total or None, visible=True)
+    """Show the download of a network; yields a function to be called with the bytes done and in all."""
+    with ProgressDisplay(quiet, seconds_between_lines=None) as display:
+        is_announced = False
 
+        def show_bytes(done: int, total: int) -> None:
+            nonlocal is_announced
+            if not (display.has_bar or is_announced):
+                display.note(f"fetching {name}, {total / 1e6:.0f} MB")
+            is_announced = True
+            display.update(done / max(total, done, 1), f"fetching {name}", f"{done / 1e6:.0f}/{total / 1e6:.0f} MB")
 
-def _make_download_printer(name: str, quiet: bool) -> Callable[[int, int], None]:
-    said = quiet
-
-    def tell(done: int, total: int) -> None:  # noqa: ARG001
-        nonlocal said
-        if not said:
-            print_message(f"fetching {name}, {total / 1e6:.0f} MB")
-            said = True
-
-    return tell
-
-
-def describe_scale(step: "Step") -> str:
-    """Name a step's scale and canvas: `scale 2/5, 181 x 136`."""
-    return f"scale {step.scale}/{step.scales}, {step.width} x {step.height}"
-
-
-def format_time_left(seconds: float | None) -> str:
-    """Say how long it will take yet: `3:07 left`; nothing where that is not known."""
-    return "" if seconds is None else f"{seconds // 60:.0f}:{seconds % 60:02.0f} left"
-
-
-def describe_losses(step: "Step") -> str:
-    """List a step's losses, short."""
-    shown = (name for name in ("content", "style", "total") if name in step.losses)
-    return ", ".join(f"{name} {step.losses[name]:.3g}" for name in shown)
+        yield show_bytes

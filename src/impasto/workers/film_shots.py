@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impasto.batch.board import ProgressDisplay, make_display
 from impasto.batch.run import WorkerOptions, allocate_for, open_pool
 from impasto.errors import ImpastoError
 from impasto.settings.model import Settings
 from impasto.terminal.interrupts import Interrupts
+from impasto.terminal.progress import ItemsDisplay
 from impasto.workers.messages import Event, FilmShot, Task, TaskFailed, TaskFinished, TaskProgress, WorkerLost
 from impasto.workers.resources import estimate_bytes
 from impasto.workers.scheduler import Scheduler
@@ -39,27 +39,27 @@ def paint_shots(run: "FilmRun", settings: Settings, plan: WorkerOptions, interru
         for number, shot in enumerate(shots)
     ]
     failures: list[str] = []
-    with make_display(len(tasks), quiet) as board, open_pool(tasks, shares, plan, quiet) as (crew, limits):
+    with ItemsDisplay(len(tasks), quiet) as display, open_pool(tasks, shares, plan, quiet) as (crew, limits):
         interrupts.mode = "ask"
-        foreman = Scheduler(crew, lambda event: _on_event(event, shots, board, failures), limits)
+        foreman = Scheduler(crew, lambda event: _on_event(event, shots, display, failures), limits)
         foreman.run(sorted(tasks, key=lambda task: -len(shots[task.number])), lambda: bool(interrupts.count))
     run.reload_progress()
     if failures:
         raise ImpastoError("\n".join(failures))
 
 
-def _on_event(event: Event, shots: list[range], board: ProgressDisplay, failures: list[str]) -> None:
+def _on_event(event: Event, shots: list[range], display: ItemsDisplay, failures: list[str]) -> None:
     shot = shots[event.number]
     name = f"frames {shot.start + 1} to {shot.stop}"
     match event:
         case TaskProgress():
-            board.show_progress(event.number, event.step / event.steps)
+            display.update_item(event.number, event.progress)
         case TaskFinished():
             for note in event.notes:
-                board.show_note(note)
-            board.show_done(event.number, f"{name}: {event.seconds:.1f} s")
+                display.note(note)
+            display.finish_item(event.number, f"{name}: {event.seconds:.1f} s")
         case WorkerLost():
-            board.show_note(f"{name}: the worker was lost ({event.reason}); another one goes on with it")
+            display.note(f"{name}: the worker was lost ({event.reason}); another one goes on with it")
         case TaskFailed():
             failures.append(f"{name}: {event.reason}")
-            board.show_done(event.number, f"{name}: failed")
+            display.finish_item(event.number, f"{name}: failed")

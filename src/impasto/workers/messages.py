@@ -59,10 +59,9 @@ class WorkerReady(Event):
 
 @dataclass(frozen=True)
 class TaskProgress(Event):
-    """It has come to `step` of `steps`."""
+    """A share of its work is done, from 0 to 1."""
 
-    step: int = 0
-    steps: int = 0
+    progress: float = 0.0
 
 
 @dataclass(frozen=True)

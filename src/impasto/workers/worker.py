@@ -64,7 +64,7 @@ class Worker:
                 return
             if step.step == 1:
                 done = (step.pass_number - 1) * len(frames) + step.frame - frames.start
-                yield TaskProgress(task.number, self.name, step=done, steps=step.passes * len(frames))
+                yield TaskProgress(task.number, self.name, progress=done / (step.passes * len(frames)))
         yield TaskFinished(
             task.number,
             self.name,
@@ -96,7 +96,7 @@ class Worker:
                 return
             if time.perf_counter() - told > task.progress_every:
                 told = time.perf_counter()
-                yield TaskProgress(task.number, self.name, step=step.step, steps=run.total_steps)
+                yield TaskProgress(task.number, self.name, progress=step.progress)
         if not _is_written(task, run):  # by one that was thought to be dead
             run.write()
         yield self._finish(task, run.recipe(), started, resumed_at=resumed_at, notes=(*keeper.notes, *run.notes))
