@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from impasto.network.registry import REGISTRY
 from impasto.network.vgg import VGG19_DEPTHS, plan_layers
 from impasto.settings.model import Settings
 from impasto.settings.presets import ON_SLIM, PRESETS
-from impasto.settings.types import Preset
+from impasto.settings.types import NETWORK_NAMES, Preset
 from impasto.settings.weights_text import format_weights, parse_weights
 
 TAPS = [layer for layer in plan_layers(VGG19_DEPTHS) if not layer.startswith("pool")]
@@ -257,7 +259,7 @@ def test_a_colon_wants_a_weight() -> None:
         ({"optimizer": "adam", "lbfgs_history": 9}, "--lbfgs-history 9 does nothing with --optimizer adam: .* lbfgs"),
         (
             {"optimizer": "adam", "lbfgs_preconditioner": False},
-            "--no-lbfgs-low-first does nothing with --optimizer adam",
+            "--no-lbfgs-preconditioner does nothing with --optimizer adam",
         ),
         ({"pooling_gain": False}, "--no-pooling-gain does nothing with --pooling max: .* --pooling average or l2"),
         ({"tv_weight": 0, "tv_loss": "sum"}, "--tv-loss sum does nothing with --tv-weight 0: .* --tv-weight over 0"),
@@ -365,3 +367,20 @@ def test_weights_that_are_all_0_are_refused(name: str) -> None:
 @pytest.mark.parametrize("aspect", ["", "2", "0:1", "1:0", "2:1:1", "a:b", "100000:1", "-1:1"])
 def test_an_aspect_is_two_whole_numbers(aspect: str) -> None:
     assert refusal(aspect=aspect).startswith("aspect: String should match pattern")
+
+
+# Files
+
+
+def test_map_files_moves_only_files() -> None:
+    settings = Settings(init="noise", mask="sky.png,rest", labels="", network="my.safetensors")
+    moved = settings.map_files(lambda file: f"to/{file}")
+    assert (moved.init, moved.mask, moved.labels) == ("noise", ("to/sky.png", "rest"), "")
+    assert moved.list_files() == [Path("to/sky.png"), Path("to/my.safetensors")]
+    assert moved.model_fields_set == settings.model_fields_set
+    assert settings.map_files(lambda file: f"to/{file}", among=["network"]).mask == settings.mask
+
+
+def test_known_networks_are_no_files() -> None:
+    assert set(REGISTRY) == set(NETWORK_NAMES)
+    assert all(Settings(network=name).list_files() == [] for name in NETWORK_NAMES)

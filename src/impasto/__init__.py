@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from impasto.painting.painter import Step
     from impasto.recipes.files import read_recipe, write_recipe
     from impasto.recipes.recipe import Recipe
-    from impasto.runs.job import Job, Run
+    from impasto.runs.job import Job
     from impasto.runs.resume import resume
+    from impasto.runs.run import Run
     from impasto.settings.model import Settings
 
 __all__ = [
@@ -71,7 +72,8 @@ _HOMES = {
         "UsageError",
     ),
     "films.start": ("film", "resume_film", "start_film"),
-    "runs.job": ("Job", "Run"),
+    "runs.job": ("Job",),
+    "runs.run": ("Run",),
     "painting.painter": ("Step",),
     "recipes.recipe": ("Recipe",),
     "recipes.files": ("read_recipe", "write_recipe"),

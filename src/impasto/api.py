@@ -29,7 +29,8 @@ from impasto.runs.inputs import (
     read_paintings,
     to_style_input,
 )
-from impasto.runs.job import Job, RecipeMode, Run, check_recipe_mode
+from impasto.runs.job import Job, RecipeMode, check_recipe_mode
+from impasto.runs.run import Run
 from impasto.settings.changes import merge_settings
 from impasto.settings.model import Settings
 from impasto.settings.texture import TEXTURE_DEFAULTS, check_texture, merge_texture_size, unmark_defaults
@@ -304,7 +305,7 @@ def _check_recipe_fits(run: Run, output: str | os.PathLike[str]) -> None:
 def _list_inputs(settings: Settings, *pictures: "PictureLike | None") -> list[Path]:
     """List the picture files that are read."""
     inputs = [Path(picture) for picture in pictures if isinstance(picture, str | os.PathLike)]
-    return [*inputs, *(Path(file) for _, _, file in settings.iterate_files())]
+    return [*inputs, *settings.list_files()]
 
 
 def _as_list(paintings: "PictureLike | Sequence[PictureLike]") -> "list[PictureLike]":

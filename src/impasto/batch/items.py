@@ -19,7 +19,6 @@ from impasto.recipes.locate import fingerprint_file
 from impasto.recipes.recipe import Recipe
 from impasto.recipes.text import list_differences
 from impasto.runs.job import Job
-from impasto.workers.carrying import list_input_files
 
 LOSSY_FORMATS = ("JPEG", "WEBP")
 
@@ -73,7 +72,7 @@ def resolve_items(
             standings.append(BatchItem(commission, place, keys[number], finished=found[key][place]))
         else:
             standing = _prepare_item(commission, output, keys[number], overwrite)
-            read = list_input_files(standing.job) if standing.job else []
+            read = standing.job.list_inputs() if standing.job else []
             digests = {path: fingerprint_file(path).sha256 or "" for path in read}
             standings.append(replace(standing, digests=digests))
     return standings
@@ -125,7 +124,7 @@ def _prepare_item(commission: Commission, output: Path, key: str, overwrite: boo
     """Make the job of a commission, or say why it can't be painted there."""
     try:
         paintings, settings = expand_folders(commission.paintings, commission.settings)
-        inputs = (commission.photo, *paintings, *(Path(file) for _, _, file in settings.iterate_files()))
+        inputs = (commission.photo, *paintings, *settings.list_files())
         if os.path.lexists(output) and not overwrite and not output.is_dir():
             return BatchItem(commission, output, key, reason=_explain_clash(commission, output))
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -173,12 +173,4 @@ def _as_words(value: Any) -> Any:
 
 def resolve_files(settings: Settings, folder: Path, among: Container[str]) -> Settings:
     """Make the paths in settings absolute, from `folder`; of those settings alone that are named `among`."""
-    found: dict[str, Any] = {}
-    for name, place, file in settings.iterate_files():
-        if name in among:
-            value = found.get(name, getattr(settings, name))
-            path = str(folder / Path(file).expanduser())
-            found[name] = path if isinstance(value, str) else (*value[:place], path, *value[place + 1 :])
-    if "network" in among and (network := folder / Path(settings.network).expanduser()).is_file():
-        found["network"] = str(network)  # and otherwise a name of the registry
-    return settings.model_copy(update=found) if found else settings
+    return settings.map_files(lambda file: str(folder / Path(file).expanduser()), among)

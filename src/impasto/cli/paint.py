@@ -16,7 +16,8 @@ from impasto.terminal.progress import ProgressDisplay, show_download
 
 if TYPE_CHECKING:
     from impasto.painting.painter import Step
-    from impasto.runs.job import Job, Run
+    from impasto.runs.job import Job
+    from impasto.runs.run import Run
 
 INTERRUPT_NOTICE = "finishing this step; Ctrl-C again stops at once"
 
@@ -37,7 +38,7 @@ def paint_files(
     """Check where the picture and its recipe shall go, say what is announced, and paint; `rest` is as for Job."""
     # start_job does and checks this too, but seconds later: torch comes first there.
     every, settings = expand_folders(paintings, settings)
-    named = [Path(file) for _, _, file in settings.iterate_files()]
+    named = settings.list_files()
     inputs = [*([photo] if photo else []), *every, *named]
     size = settings.size if settings.fit == "longest" else 1  # otherwise it takes the photo to know
     check_output(output, inputs=inputs, overwrite=overwrite, bits=bits, size=size)

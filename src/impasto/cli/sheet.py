@@ -68,7 +68,7 @@ def sheet(
     choices = parse_variations(vary, chosen)
     settings = [parse_settings({**chosen, **choice}, {"size": SHEET_DEFAULTS.size}) for choice in choices]
     output = output or find_free_name(f"{photo.stem}_{get_stem(paintings[0])}_sheet")
-    named = [Path(file) for its in settings for _, _, file in its.iterate_files()]
+    named = [file for its in settings for file in its.list_files()]
     check_output(output, inputs=[photo, *expand_folders(paintings, Settings())[0], *named], overwrite=overwrite)
     cells_folder = make_cells_folder(output.with_name(f"{output.stem}_cells"), overwrite)
     with Interrupts("" if quiet else INTERRUPT_NOTICE) as interrupts:

@@ -4,9 +4,8 @@ import hashlib
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import from_json
 
 from impasto.errors import PictureError, RecipeError
@@ -15,50 +14,21 @@ from impasto.films.film_options import FilmOptions
 from impasto.films.image_sequence import is_pattern, list_frame_files
 from impasto.images import animation
 from impasto.images.metadata import read_embedded_text
-from impasto.network.registry import REGISTRY
 from impasto.recipes.locate import fingerprint_file
 from impasto.recipes.recipe import FileRef, Recipe, plain_name
 from impasto.recipes.text import describe_recipe
-from impasto.settings.model import Settings
+from impasto.runs.job import BaseJob
 
 
-class FilmJob(BaseModel):
+class FilmJob(BaseJob):
     """One film to paint, as plain data: where things are, and how to paint.
 
     `source` is a film, an animation, a folder or a pattern of frames; `output` one as well. `save_every` is the number
     of frames between previews. The rest is as for a picture's Job.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     source: Path
-    paintings: Annotated[tuple[Path, ...], Field(min_length=1)]
-    output: Path
-    settings: Settings = Settings()
     options: FilmOptions = FilmOptions()
-    save_every: int = Field(default=0, ge=0)
-    overwrite: bool = False
-    recipe: Literal["embed", "none"] = "embed"
-    recipe_file: Path | None = None
-
-    def anchored(self) -> "FilmJob":
-        """Return it with absolute paths, to be gone on with from anywhere."""
-        settings = self.settings
-        named: dict[str, Any] = {}
-        for name, number, file in settings.iterate_files():
-            value, whole = named.get(name, getattr(settings, name)), str(Path(file).absolute())
-            named[name] = whole if isinstance(value, str) else (*value[:number], whole, *value[number + 1 :])
-        if settings.network not in REGISTRY:
-            named["network"] = str(Path(settings.network).expanduser().absolute())
-        return self.model_copy(
-            update={
-                "source": self.source.absolute(),
-                "paintings": tuple(path.absolute() for path in self.paintings),
-                "output": self.output.absolute(),
-                "recipe_file": self.recipe_file.absolute() if self.recipe_file else None,
-                "settings": settings.model_copy(update=named),
-            }
-        )
 
     @property
     def has_frame_files(self) -> bool:
@@ -67,11 +37,11 @@ class FilmJob(BaseModel):
 
     def list_inputs(self) -> list[Path]:
         """List the files that are read."""
-        named = [Path(file) for _, _, file in self.settings.iterate_files()]
-        others = [it for file in named for it in (list_frame_files(file) if _has_frame_files(file) else [file])]
-        if self.settings.network not in REGISTRY:
-            others.append(Path(self.settings.network).expanduser())
-        return [*(list_frame_files(self.source) if self.has_frame_files else [self.source]), *self.paintings, *others]
+        return [
+            file
+            for path in (self.source, *self.paintings, *self.settings.list_files())
+            for file in (list_frame_files(path) if _has_frame_files(path) else [path])
+        ]
 
     def digest_inputs(self) -> dict[str, str]:
         """Return the digest of each file that is read. Raises PictureError where one can't be."""

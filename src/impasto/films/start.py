@@ -30,7 +30,7 @@ from impasto.images.sizes import measure_side
 from impasto.painting.styles import StyleInput
 from impasto.recipes.files import check_recipe_file
 from impasto.recipes.locate import fingerprint_file
-from impasto.runs.job import Run
+from impasto.runs.run import Run
 from impasto.settings.model import Settings
 from impasto.settings.types import REST_MASK
 
@@ -81,7 +81,7 @@ def film(
 def start_film(job: FilmJob, fetch_progress: api.DownloadProgress | None = None) -> FilmRun:
     """Look through the film, check that the job can be done, and return its FilmRun. Errors as for `film`."""
     paintings, settings = expand_folders(job.paintings, job.settings)
-    job = job.model_copy(update={"paintings": tuple(paintings), "settings": settings}).anchored()
+    job = job.model_copy(update={"paintings": tuple(paintings), "settings": settings}).relocate(Path.absolute)
     inputs = job.list_inputs()
     check_film_output(job.output, inputs, None, job.overwrite, False)
     if (

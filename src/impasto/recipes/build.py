@@ -1,18 +1,18 @@
 """A recipe written down as the painting begins: what went in, and what it is painted with."""
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import JsonValue
 
 from impasto.network import registry
 from impasto.recipes.locate import fingerprint_file
-from impasto.recipes.recipe import Environment, FileRef, Recipe
+from impasto.recipes.recipe import Environment, FileRef, Recipe, plain_name
 from impasto.settings.model import Settings
+from impasto.settings.types import FILE_SETTINGS
 
 
 def build_recipe(
@@ -31,7 +31,7 @@ def build_recipe(
     """
     files = _fingerprint_setting_files(settings)
     network = _fingerprint_network(settings.network)
-    named = settings.model_copy(update={"network": network.name, **_strip_folders(settings, files)})
+    named = settings.map_files(lambda file: plain_name(file) or "_")
     return Recipe(
         photo=photo,
         paintings=tuple(map(fingerprint_picture, paintings)),
@@ -68,30 +68,19 @@ def fingerprint_picture(path: Path | None) -> FileRef:
 
 def _fingerprint_setting_files(settings: Settings) -> dict[str, tuple[FileRef, ...]]:
     """Write down the files that settings name, with an Ingredient of nothing for each value that is no file."""
-    files: dict[str, list[FileRef]] = {}
-    for name, place, file in settings.iterate_files():
-        value = getattr(settings, name)
-        files.setdefault(name, [FileRef()] * (1 if isinstance(value, str) else len(value)))[place] = fingerprint_file(
-            Path(file)
-        )
-    return {name: tuple(its) for name, its in files.items()}
-
-
-def _strip_folders(settings: Settings, files: Mapping[str, tuple[FileRef, ...]]) -> dict[str, Any]:
-    """Give the settings' values without the folders of the files that they name."""
-    names: dict[str, Any] = {}
-    for name, its in files.items():
+    files = {}
+    for name, words in FILE_SETTINGS.items():
         value = getattr(settings, name)
         values = (value,) if isinstance(value, str) else value
-        plain = tuple(file.name or word for file, word in zip(its, values, strict=True))
-        names[name] = plain[0] if isinstance(value, str) else plain
-    return names
+        if not {*values} <= {*words}:
+            files[name] = tuple(FileRef() if file in words else fingerprint_file(Path(file)) for file in values)
+    return files
 
 
 def _fingerprint_network(network: str) -> FileRef:
     if network in registry.REGISTRY:
         return FileRef(name=network, sha256=registry.get_digest(network))
-    return fingerprint_file(Path(network).expanduser())
+    return fingerprint_file(Path(network))
 
 
 def _list_given(chosen: set[str], settings: Settings, first: Recipe | None) -> tuple[str, ...]:

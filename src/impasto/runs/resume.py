@@ -17,7 +17,8 @@ from impasto.recipes.locate import fingerprint_file
 from impasto.recipes.recipe import FileRef, Recipe, parse_recipe
 from impasto.recipes.text import list_differences
 from impasto.runs.checkpoints import CHECKPOINT_SUFFIX, get_checkpoint_path, is_own_output, load_step
-from impasto.runs.job import Job, Run
+from impasto.runs.job import Job
+from impasto.runs.run import Run
 
 
 def resume(
@@ -72,11 +73,8 @@ class UnfinishedRun:
 
     def _compare_files(self) -> None:
         """Raise CheckpointError where a file has gone or changed, before anything large is read."""
-        settings = self.job.settings
         files = [*([self.job.photo] if self.job.photo else []), *self.job.paintings]
-        files += [Path(file) for _, _, file in settings.iterate_files()]
-        files += [Path(settings.network)] if Path(settings.network).is_absolute() else []
-        for file in files:
+        for file in [*files, *self.job.settings.list_files()]:
             _compare_file(file, self.recipe, self.path)
 
 

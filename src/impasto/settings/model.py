@@ -1,6 +1,7 @@
 """Every knob once: its default, its range, its help; command line, recipe and forms are derived from here."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Container, Mapping
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
@@ -10,6 +11,7 @@ from impasto.settings.presets import get_preset_values
 from impasto.settings.types import (
     ASPECT_PATTERN,
     FILE_SETTINGS,
+    NETWORK_NAMES,
     Clamp,
     ColorMatch,
     ColorMode,
@@ -23,6 +25,7 @@ from impasto.settings.types import (
     Lengths,
     LossWeights,
     Memory,
+    NetworkName,
     Noise,
     Optimizer,
     Padding,
@@ -198,7 +201,7 @@ class Settings(BaseModel):
         1.0, "Colour", "how much of the new colours keep, match and only bring; 0: none", ge=0, le=1
     )
 
-    network: str = setting(
+    network: NetworkName = setting(
         "slim", "Network", "slim (embedded), vgg19 (fetched once), or a file of VGG-16 or VGG-19 weights"
     )
     layout: Layout = setting("auto", "Network", "how a weights file names and scales things; auto recognises it")
@@ -319,13 +322,22 @@ class Settings(BaseModel):
             )
         return self
 
-    def iterate_files(self) -> Iterator[tuple[str, int, str]]:
-        """Yield the files that settings name: the setting, which of its values it is, and the file."""
-        for name, words in FILE_SETTINGS.items():
-            value = getattr(self, name)
-            for place, file in enumerate((value,) if isinstance(value, str) else value):
-                if file not in words:
-                    yield name, place, file
+    def map_files(self, function: Callable[[str], str], among: Container[str] | None = None) -> Self:
+        """Return the settings with `function(file)` for each file that they name, or that those `among` them name."""
+        changed: dict[str, Any] = {}
+        for name, words in {**FILE_SETTINGS, "network": NETWORK_NAMES}.items():
+            if among is None or name in among:
+                value = getattr(self, name)
+                files = (value,) if isinstance(value, str) else value
+                moved = tuple(file if file in words else function(file) for file in files)
+                changed[name] = moved[0] if isinstance(value, str) else moved
+        return self.model_copy(update={name: value for name, value in changed.items() if value != getattr(self, name)})
+
+    def list_files(self) -> list[Path]:
+        """List the files that the settings name."""
+        found: list[str] = []
+        self.map_files(lambda file: found.append(file) or file)  # type: ignore[func-returns-value]
+        return [Path(file) for file in found]
 
     @property
     def active_content_taps(self) -> dict[str, float]:

@@ -61,6 +61,8 @@ ASPECT_PATTERN = r"^[1-9]\d{0,4}:[1-9]\d{0,4}$"
 INIT_CHOICES = ("noise", "photo", "painting", "gray")  # what `init` means, where it is no file
 REST_MASK, WHOLE_MASK = "rest", "all"  # what `mask` and `style_mask` say where they name no file
 
+NETWORK_NAMES = ("slim", "vgg19")  # what `network` says where it names no file
+
 # The settings that name picture files, and what they say instead.
 FILE_SETTINGS: dict[str, tuple[str, ...]] = {
     "init": INIT_CHOICES,
@@ -93,6 +95,12 @@ def path_to_text(name: Any) -> Any:
     return os.fspath(name) if isinstance(name, os.PathLike) else name
 
 
+def expand_home(file: str) -> str:
+    """Replace a leading ~ by the home folder, where there is one of that name."""
+    return os.path.expanduser(file)  # noqa: PTH111 - Path.expanduser raises for a file that is only called ~something
+
+
 FileName = Annotated[str, BeforeValidator(path_to_text)]
+NetworkName = Annotated[str, AfterValidator(expand_home)]
 Init = Annotated[FileName, AfterValidator(check_init)]
 FileNames = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(parse_file_names)]

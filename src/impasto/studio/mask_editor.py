@@ -86,15 +86,6 @@ def write_masks(picture: Picture, paintings: int, folder: Path) -> MaskSettings:
     return settings
 
 
-def resolve_masks(masks: MaskSettings, folder: Path) -> MaskSettings:
-    """Name the masks' files with their folder."""
-
-    def place(name: str) -> str:
-        return name if name == REST_MASK else str(folder / name)
-
-    return {name: [place(it) for it in its] if isinstance(its, list) else place(its) for name, its in masks.items()}
-
-
 def suggest_regions(picture: Picture, paintings: int) -> str:
     """Find a region for each painting, by colour and place, and give them as the address of a picture.
 

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto.runs.job import Run
+from impasto.runs.run import Run
 
 if TYPE_CHECKING:
     from impasto.films.film_run import FilmRun

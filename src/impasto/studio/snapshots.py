@@ -5,7 +5,7 @@ from pathlib import Path
 
 from impasto.errors import CheckpointError, PictureError
 from impasto.painting.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from impasto.runs.job import Run
+from impasto.runs.run import Run
 from impasto.studio.form_fields import given_settings
 from impasto.studio.previews import write_jpeg
 from impasto.studio.store import Snapshot

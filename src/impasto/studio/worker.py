@@ -21,11 +21,11 @@ from impasto.images.files import to_pil
 from impasto.painting.device import is_out_of_memory
 from impasto.painting.model_cache import ModelCache
 from impasto.painting.painter import Step
-from impasto.runs.job import Job, Run
+from impasto.runs.job import Job
+from impasto.runs.run import Run
 from impasto.settings.model import Settings
 from impasto.studio.film_runner import paint_film
 from impasto.studio.form_fields import check_settings, find_changes, given_settings
-from impasto.studio.mask_editor import resolve_masks
 from impasto.studio.plan_text import describe_plan, plan_text
 from impasto.studio.previews import PreviewWriter
 from impasto.studio.snapshots import SnapshotStore
@@ -207,8 +207,8 @@ class JobRunner:
 
     def settings(self, settings: Mapping[str, Any], cell: Mapping[str, Any] = MappingProxyType({})) -> Settings:
         """Make the settings of a picture, or of a sheet's cell, with the masks that were brushed."""
-        masks = resolve_masks(self.commission.masks, self.folder / "inputs")
-        return check_settings(cell, {**settings, **masks})
+        masks, inputs = self.commission.masks, self.folder / "inputs"
+        return check_settings(cell, {**settings, **masks}).map_files(lambda file: str(inputs / file), masks)
 
     def _send_step(self, step: Step, run: Run) -> None:
         self.progress_display.update(step.progress, "")

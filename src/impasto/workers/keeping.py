@@ -5,7 +5,7 @@ from pathlib import Path
 
 from impasto.errors import CheckpointError, PictureError
 from impasto.painting.checkpoint import read_checkpoint, write_checkpoint
-from impasto.runs.job import Run
+from impasto.runs.run import Run
 
 MAX_CHECKPOINT_SHARE = 0.05  # of the time, for writing checkpoints
 

@@ -277,7 +277,6 @@ class RayWorker:
 
     def paint(self, task: Task, carried: dict[Path, Any], transfer: Transfer) -> Iterator[Event]:
         """Paint a task and yield what happens; `carried` has references to the bytes of files."""
-        from impasto.workers.carrying import relocate
 
         places, missing = self._locate_files(task, carried, transfer)
         if missing:
@@ -292,14 +291,15 @@ class RayWorker:
                 else [TaskFailed(task.number, reason=reason)]
             )
             return
+        moved = task.job.relocate(lambda path: places.get(path, path))
         if sees_outputs:
-            yield from self._worker.paint(replace(task, job=relocate(task.job, places)), self._stopping.is_set)
+            yield from self._worker.paint(replace(task, job=moved), self._stopping.is_set)
             return
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             output, checkpoint = Path(folder) / task.job.output.name, Path(folder) / task.checkpoint.name
             if task.checkpoint in carried:
                 checkpoint.write_bytes(ray.get(carried[task.checkpoint]))
-            job = relocate(task.job, places).model_copy(update={"output": output})
+            job = moved.model_copy(update={"output": output})
             for event in self._worker.paint(replace(task, job=job, checkpoint=checkpoint), self._stopping.is_set):
                 if isinstance(event, TaskFinished):
                     yield replace(event, data=output.read_bytes())

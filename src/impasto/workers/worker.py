@@ -15,7 +15,7 @@ from impasto.painting.model_cache import ModelCache
 from impasto.recipes.files import read_recipe
 from impasto.recipes.recipe import Recipe
 from impasto.runs.checkpoints import is_own_output
-from impasto.runs.job import Run
+from impasto.runs.run import Run
 from impasto.workers.keeping import BatchCheckpoint
 from impasto.workers.messages import (
     CheckpointSaved,
