@@ -397,7 +397,7 @@ def test_a_picture_that_a_lost_worker_has_written_is_kept(tmp_path, weights_file
     try:
         (first,) = Worker().paint(task, lambda: False)
         written = job.output.stat()
-        (kept,) = Worker().paint(replace(task, again=True), lambda: False)
+        (kept,) = Worker().paint(replace(task, is_retry=True), lambda: False)
         assert isinstance(first, TaskFinished)
         assert isinstance(kept, TaskFinished)
         assert kept.losses == first.losses
@@ -405,7 +405,7 @@ def test_a_picture_that_a_lost_worker_has_written_is_kept(tmp_path, weights_file
         (refused,) = Worker().paint(task, lambda: False)
         assert "already exists" in refused.reason
         job.output.write_bytes(job.photo.read_bytes())  # another's
-        *_, refused = Worker().paint(replace(task, again=True), lambda: False)
+        *_, refused = Worker().paint(replace(task, is_retry=True), lambda: False)
         assert "already exists" in refused.reason
         assert job.output.read_bytes() == job.photo.read_bytes()
     finally:
