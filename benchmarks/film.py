@@ -32,8 +32,9 @@ import impasto
 import machine
 from impasto.films.flow import estimate_motion
 from impasto.films.image_sequence import open_reader
-from impasto.images import files
+from impasto.images.read import read_image
 from impasto.images.sizes import fit_size, resize
+from impasto.images.write import to_pil, write_image
 
 LOOKED_AT = 5  # steps between the looks at a picture painted on its own, for its style distance so far
 
@@ -94,12 +95,12 @@ class Look:
 def paint_alone(photo: Tensor, painting: Path, size: int) -> list[Look]:
     """Paint one frame as a picture; looks at it are not counted in its seconds."""
     looks, seconds = [], 0.0
-    run = impasto.start(files.to_pil(photo), painting, size=size)
+    run = impasto.start(to_pil(photo), painting, size=size)
     at = time.perf_counter()
     for step in run:
         seconds += time.perf_counter() - at
         if step.step % LOOKED_AT == 0 or step.step == run.total_steps:
-            looks.append(Look(resize(files.read_image(run.picture()).rgb, photo.shape[3], photo.shape[2]), seconds))
+            looks.append(Look(resize(read_image(run.picture()).rgb, photo.shape[3], photo.shape[2]), seconds))
         at = time.perf_counter()
     return looks
 
@@ -140,7 +141,7 @@ def load_judge(path: Path, weights: Path, painting: Path, folder: Path) -> Judge
 
     def judge(picture: Tensor, photo: Tensor) -> float:
         for rgb, name in ((picture, "picture.png"), (photo, "photo.png")):
-            files.write_image(rgb, folder / name, overwrite=True)
+            write_image(rgb, folder / name, overwrite=True)
         return float(module.judge(folder / "picture.png", folder / "photo.png", [painting], weights)["style"])
 
     return judge

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from impasto.images import files
+from impasto.images.read import read_image
 
 # As the command line, but kept after every step: so that a kill often comes while a checkpoint is being written.
 PROGRAM = """
@@ -42,12 +42,12 @@ def kill_and_resume(photo: Path, painting: Path, options: Sequence[str], kills: 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         subprocess.run(_command(photo, painting, folder / "whole.png", options), check=True, capture_output=True)
-        wanted = files.read_image(folder / "whole.png").rgb
+        wanted = read_image(folder / "whole.png").rgb
         while count.kills < kills:
             output = folder / f"{count.runs}.png"
             _paint_with_kills(_command(photo, painting, output, options), output, chance, count, kills)
             count.runs += 1
-            count.same += torch.equal(files.read_image(output).rgb, wanted)
+            count.same += torch.equal(read_image(output).rgb, wanted)
             leftovers = [it.name for it in folder.iterdir() if it.name not in ("whole.png", output.name)]
             if leftovers:
                 raise RuntimeError(f"left behind: {leftovers}")

@@ -24,7 +24,7 @@ import torch
 from impasto.batch.commissions import Commission
 from impasto.batch.items import resolve_items
 from impasto.batch.naming import name_outputs
-from impasto.images import files
+from impasto.images.write import write_image
 from impasto.recipes.build import build_recipe, fingerprint_picture
 from impasto.recipes.recipe import RecipeResult
 from impasto.runs.job import Job
@@ -42,7 +42,7 @@ MOMENTS = sum(width * width + width + 1 for width in (64, 128, 256, 512, 512))  
 def make_commissions(folder: Path, count: int) -> list[Commission]:
     """Make so many pictures to paint, of one photo and one painting, that differ in their seeds."""
     for name in ("photo.png", "painting.png"):
-        files.write_image(torch.rand(1, 3, 64, 64), folder / name)
+        write_image(torch.rand(1, 3, 64, 64), folder / name)
     return [
         Commission(folder / "photo.png", (folder / "painting.png",), Settings(seed=seed, size=64))
         for seed in range(count)
@@ -55,7 +55,7 @@ def finish(commission: Commission, path: Path) -> None:
     recipe = build_recipe(commission.settings, photo, commission.paintings, torch.device("cpu"), torch.float32)
     result = RecipeResult(width=64, height=64, bits=8, quality=95, step=1, steps=1, losses={"total": 1.0})
     text = recipe.model_copy(update={"result": result}).to_json()
-    files.write_image(torch.rand(1, 3, 64, 64), path, embedded_text=text)
+    write_image(torch.rand(1, 3, 64, 64), path, embedded_text=text)
 
 
 def time_stock(folder: Path, count: int) -> dict[str, float]:

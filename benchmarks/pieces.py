@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 import impasto
-from impasto.images import files
+from impasto.images.read import read_image
 from impasto.images.sizes import fit_size, resize
 from impasto.painting.device import choose_dtype
 from reference import CONTENT_TAP, CONTENT_WEIGHT, DEPTHS, HISTORY, STYLE_TAPS, STYLE_WEIGHT, TV_WEIGHT, Reference
@@ -77,7 +77,7 @@ class Scene:
         return Reference(weights, self._read(self.photo), self._read(self.painting))
 
     def _read(self, path: str) -> Tensor:
-        picture = files.read_image(path)
+        picture = read_image(path)
         if picture.alpha is not None:
             raise ValueError(f"{path} is transparent somewhere: the reference has no masks.")
         height, width = picture.rgb.shape[2:]
@@ -201,7 +201,7 @@ def bare_calls(x: Tensor, kernel: Tensor, gradient: Tensor) -> tuple[Callable[[]
 def convolutions(scene: Scene) -> Iterator[tuple[str, Tensor, int, int]]:
     """List the widened network's convolutions up to relu5_1: name, weight (C, N, 3, 3), height and width there."""
     weights = load_file(scene.network)
-    height, width = files.read_image(scene.photo).rgb.shape[2:]
+    height, width = read_image(scene.photo).rgb.shape[2:]
     width, height = fit_size(width, height, scene.size)
     number = 0
     for block, depth in enumerate(DEPTHS, start=1):

@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 import impasto
 from impasto.errors import UsageError
-from impasto.images import files
+from impasto.images.read import read_image
 from impasto.images.sizes import fit_size, resize
 from impasto.painting.strategy import ScaleStrategy
 from reference import Reference
@@ -71,7 +71,7 @@ def reference(photo: str, painting: str, network: str, size: int, steps: int) ->
     resource.setrlimit(resource.RLIMIT_DATA, (free * 1024, free * 1024))
     sides, pictures = [], []
     for path in (photo, painting):
-        rgb = files.read_image(path).rgb
+        rgb = read_image(path).rgb
         width, height = fit_size(rgb.shape[3], rgb.shape[2], size)
         sides.append((width, height))
         pictures.append(resize(rgb, width, height).clamp(0, 1))

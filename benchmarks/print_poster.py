@@ -10,8 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from impasto.images import files
+from impasto.images.read import read_image
 from impasto.images.sizes import fit_size, resize
+from impasto.images.write import write_image
 from print_pieces import Figures
 
 CROP = 1024  # pixels, at 100 %
@@ -47,17 +48,17 @@ def find_side(planned: str) -> int:
 
 def cut(path: Path, side: int) -> list[str]:
     """Write crops around corners where four tiles meet, at 100 %, and the whole scaled down."""
-    rgb = files.read_image(path, max_pixels=2**31).rgb
+    rgb = read_image(path, max_pixels=2**31).rgb
     height, width = rgb.shape[2:]
     written = []
     for name, across, down in (("middle", 0.5, 0.5), ("left", 0.2, 0.4), ("right", 0.8, 0.7)):
         x, y = (_border(length, side, share) for length, share in ((width, across), (height, down)))
         left, top = (min(max(0, at - CROP // 2), max(0, of - CROP)) for at, of in ((x, width), (y, height)))
         target = path.with_name(f"{path.stem}_{name}.png")
-        files.write_image(rgb[..., top : top + CROP, left : left + CROP], target, overwrite=True)
+        write_image(rgb[..., top : top + CROP, left : left + CROP], target, overwrite=True)
         written.append(f"{target}: {left}, {top}; tiles meet at {x - left}, {y - top} in it")
     small = path.with_name(f"{path.stem}_small.png")
-    files.write_image(resize(rgb, *fit_size(width, height, SMALL)), small, overwrite=True)
+    write_image(resize(rgb, *fit_size(width, height, SMALL)), small, overwrite=True)
     return [*written, str(small)]
 
 

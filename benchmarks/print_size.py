@@ -54,9 +54,9 @@ class Scene:
 
     def side(self, megapixels: float) -> int:
         """Say which longer side the photo has at so many megapixels."""
-        from impasto.images import files
+        from impasto.images.read import read_image
 
-        height, width = files.read_image(self.photo).rgb.shape[2:]
+        height, width = read_image(self.photo).rgb.shape[2:]
         return round(math.sqrt(megapixels * 1e6 * max(width, height) / min(width, height)))
 
     def paint(self, megapixels: float, manner: Figures | None = None, steps: int = 0, **settings: Any) -> Figures:

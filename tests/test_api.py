@@ -12,7 +12,7 @@ from skimage.color import rgb2lab
 
 import impasto
 from impasto import Job, PictureError, Settings, UsageError
-from impasto.images.files import to_pil
+from impasto.images.write import to_pil
 
 # Small and quick; the network, a file, is added by the tests.
 QUICK: dict[str, Any] = {**SPELT_OUT, "size": 32, "start_size": 32, "steps": 2}

@@ -29,7 +29,7 @@ from impasto.batch.items import BatchItem, find_finished, resolve_items
 from impasto.batch.report import GENERATOR_TAG, ReportRow, check_report, write_report
 from impasto.cli.app import main
 from impasto.errors import PictureError
-from impasto.images import files
+from impasto.images.write import write_image
 from impasto.runs.job import Job
 from impasto.settings.model import Settings
 from impasto.workers.clerk import ResultWriter
@@ -49,7 +49,7 @@ class Place:
     def picture(self, name: str, seed: int = 1) -> Path:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        return files.write_image(make_picture(48, 40, seed), path)
+        return write_image(make_picture(48, 40, seed), path)
 
     @property
     def values(self) -> dict[str, Any]:

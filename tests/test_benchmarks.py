@@ -14,7 +14,7 @@ import torch
 from conftest import make_objective, make_picture
 from torch import Tensor
 
-from impasto.images import files
+from impasto.images.write import write_image
 from impasto.network import registry
 from impasto.network.vgg import VGG_WIDTHS, Network, plan_layers
 from impasto.painting.styles import StyleInput
@@ -50,7 +50,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     folder = tmp_path_factory.mktemp("benchmarks")
     widen.write_widened(folder / "widened.safetensors")
     for seed, name in enumerate(("photo.png", "painting.png"), start=1):
-        files.write_image(make_picture(64, 64, seed), folder / name)
+        write_image(make_picture(64, 64, seed), folder / name)
     return Scene(*(str(folder / name) for name in ("widened.safetensors", "photo.png", "painting.png")), size=32)
 
 
@@ -170,9 +170,7 @@ def test_the_default_picture_is_measured(scene, monkeypatch):
 
 
 def test_a_transparent_picture_is_refused(scene, tmp_path):
-    files.write_image(
-        make_picture(64, 64), tmp_path / "cutout.png", alpha=torch.linspace(0, 1, 64).expand(1, 1, 64, 64)
-    )
+    write_image(make_picture(64, 64), tmp_path / "cutout.png", alpha=torch.linspace(0, 1, 64).expand(1, 1, 64, 64))
     with pytest.raises(ValueError, match="transparent"):
         dataclasses.replace(scene, photo=str(tmp_path / "cutout.png")).set_up()
 

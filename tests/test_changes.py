@@ -10,7 +10,7 @@ from torch import Tensor
 
 import impasto
 from impasto import Job, Settings, UsageError
-from impasto.images.files import to_pil
+from impasto.images.write import to_pil
 from impasto.painting.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from impasto.painting.painter import Painter
 from impasto.painting.resuming import capture_state, restore_state

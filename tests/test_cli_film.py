@@ -15,7 +15,7 @@ from impasto import UsageError
 from impasto.cli import film as command
 from impasto.cli.app import main
 from impasto.films.reader import FilmReader
-from impasto.images import files
+from impasto.images.write import write_image
 
 ROOT = Path(__file__).parent.parent
 
@@ -25,7 +25,7 @@ def words(tmp_path: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch) -
     """A command that is complete but for its options."""
     monkeypatch.chdir(tmp_path)
     write_clip(Path("a.mp4"), make_pan(4), sound="aac")
-    files.write_image(make_picture(60, 60, 7), "p.png")
+    write_image(make_picture(60, 60, 7), "p.png")
     chosen: dict[str, Any] = {**SPELT_OUT, "network": weights_file, "size": 64, "start_size": 64, "optimizer": "lbfgs"}
     plain = {
         name: value for name, value in chosen.items() if name not in ("style_blend", "pooling_gain", "learning_rate")
@@ -133,7 +133,7 @@ def test_interrupted_it_leaves_a_film_and_goes_on(words: list[str], capsys: pyte
 def test_the_page_on_films_is_true(words: list[str]) -> None:
     assert words
     Path("a.mp4").rename("film.mp4")
-    files.write_image(make_picture(60, 45), "painting.jpg")
+    write_image(make_picture(60, 45), "painting.jpg")
     page = (ROOT / "docs" / "film.md").read_text(encoding="utf-8")
     (snippet,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     exec(compile(snippet.replace("size=480", "size=48"), "snippet", "exec"), {"__name__": "snippet"})

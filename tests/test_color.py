@@ -9,7 +9,7 @@ from torch import Tensor
 
 from impasto.images.color import BAND_ROWS, keep_photo_colors, recolor_painting, recolor_result, transfer_chroma
 from impasto.images.color_spaces import CONVERSIONS
-from impasto.images.files import Picture
+from impasto.images.image import Image
 from impasto.settings.model import Settings
 
 spaces = pytest.mark.parametrize("space", CONVERSIONS)
@@ -124,7 +124,7 @@ def test_only_leaves_what_is_transparent_and_does_not_look_there() -> None:
 def test_only_knows_the_photos_transparency_from_the_photo() -> None:
     alpha = torch.ones(1, 1, 24, 32)
     alpha[..., 16:] = 0
-    photo, painted = Picture(muted(1, 32, 24), alpha, None), muted(2, 32, 24)
+    photo, painted = Image(muted(1, 32, 24), alpha), muted(2, 32, 24)
     assert torch.equal(recolor_result(painted, photo, Settings(color="only"))[..., 16:], photo.rgb[..., 16:])
 
 
@@ -143,7 +143,7 @@ def test_tiny_and_thin_and_flat_pictures_do_not_blow_up(space: str, size: tuple[
 
 
 def test_settings_say_what_happens_before_and_what_after() -> None:
-    photo, painting = Picture(make_picture(40, 30, 1), None, None), Picture(make_picture(24, 18, 2), None, None)
+    photo, painting = Image(make_picture(40, 30, 1)), Image(make_picture(24, 18, 2))
     painted = make_picture(20, 15, 3)
     for mode, before, after in (
         ("none", False, False),
@@ -158,7 +158,7 @@ def test_settings_say_what_happens_before_and_what_after() -> None:
 
 
 def test_each_setting_changes_the_colours() -> None:
-    photo, painting = Picture(make_picture(40, 30, 1), None, None), Picture(make_picture(24, 18, 2), None, None)
+    photo, painting = Image(make_picture(40, 30, 1)), Image(make_picture(24, 18, 2))
 
     def matched(**chosen: object) -> Tensor:
         return recolor_painting(painting, photo, Settings(color="match", **chosen)).rgb
@@ -179,6 +179,6 @@ def test_each_setting_changes_the_colours() -> None:
 
 def test_where_nothing_is_visible_nothing_is_matched() -> None:
     rgb = make_picture(24, 18)
-    seen, unseen = Picture(rgb, None, None), Picture(rgb, torch.zeros(1, 1, 18, 24), None)
+    seen, unseen = Image(rgb), Image(rgb, torch.zeros(1, 1, 18, 24))
     for painting, photo in ((seen, unseen), (unseen, seen)):
         assert recolor_painting(painting, photo, Settings(color="match")) is painting

@@ -15,7 +15,8 @@ from impasto.cli.app import app
 from impasto.cli.manual import write_manual
 from impasto.cli.options import parse_settings
 from impasto.cli.sheet import parse_variations
-from impasto.images import files
+from impasto.images.read import read_image
+from impasto.images.write import write_image
 from impasto.painting.painter import Painter
 from impasto.settings.model import Settings
 from impasto.settings.texture import TEXTURE_DEFAULTS, merge_texture_size
@@ -83,11 +84,11 @@ def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder with the pictures that the snippets speak of."""
     monkeypatch.chdir(tmp_path)
     for seed, name in enumerate(("photo.jpg", "painting.jpg", "one.jpg", "another.jpg", "scan.tif"), start=1):
-        files.write_image(make_picture(60, 45, seed), name)
+        write_image(make_picture(60, 45, seed), name)
     sky = torch.linspace(1, 0, 45).view(1, 1, 45, 1).expand(1, 3, 45, 60)
     for name in ("sky.png", "face.png"):
-        files.write_image(sky, name)
-    files.write_image(make_picture(60, 45), "cutout.png", alpha=torch.linspace(0, 1, 60).expand(1, 1, 45, 60))
+        write_image(sky, name)
+    write_image(make_picture(60, 45), "cutout.png", alpha=torch.linspace(0, 1, 60).expand(1, 1, 45, 60))
     return tmp_path
 
 
@@ -102,7 +103,7 @@ def test_python_snippets_run(snippet, pictures, monkeypatch):
         return Painter(network, settings.model_copy(update=CHEAP), *sources)
 
     pictures.joinpath("monets").mkdir()
-    files.write_image(make_picture(60, 45, 6), "monets/monet.jpg")
+    write_image(make_picture(60, 45, 6), "monets/monet.jpg")
 
     monkeypatch.setattr(api, "Painter", paint_cheaply)
     before = set(pictures.iterdir())
@@ -111,7 +112,7 @@ def test_python_snippets_run(snippet, pictures, monkeypatch):
     for name in re.findall(r'(?:save|write|output=)\(?"([^"]+)"', snippet):
         assert pictures / name in made
     for path in made:
-        assert max(files.read_image(path).rgb.shape) == CHEAP["size"]
+        assert max(read_image(path).rgb.shape) == CHEAP["size"]
 
 
 def test_the_pages_show_something():

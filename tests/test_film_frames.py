@@ -20,7 +20,8 @@ from impasto.films.image_sequence import (
     open_reader,
 )
 from impasto.films.reader import FilmReader
-from impasto.images import animation, files
+from impasto.images import animation
+from impasto.images.write import write_image
 
 
 class Made:
@@ -107,7 +108,7 @@ def test_sizes_are_even_where_they_have_to_be() -> None:
 
 def write_frames(folder: Path, names: list[str]) -> list[Path]:
     folder.mkdir(exist_ok=True)
-    return [files.write_image(make_picture(16, 12, seed), folder / name) for seed, name in enumerate(names)]
+    return [write_image(make_picture(16, 12, seed), folder / name) for seed, name in enumerate(names)]
 
 
 def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_no_frames_are_said(tmp_path: Path) -> None:
         list_frame_files(tmp_path)
     with pytest.raises(PictureError, match=r"no file .*frame_%04d\.png"):
         list_frame_files(tmp_path / "frame_%04d.png")
-    path = files.write_image(make_picture(16, 12), tmp_path / "one.png")
+    path = write_image(make_picture(16, 12), tmp_path / "one.png")
     with pytest.raises(UsageError, match="a single picture"):
         open_reader(path, 25)
 

@@ -15,7 +15,8 @@ from test_batch import Place, children, needs_proc, wait_for
 
 import impasto
 from impasto.cli.app import main
-from impasto.images import files
+from impasto.images.read import read_image
+from impasto.images.write import write_image
 
 SHOTS, FRAMES = 4, 4
 CHEAP = {"size": 48, "start_size": 48, "steps": 12, "optimizer": "lbfgs"}
@@ -25,7 +26,7 @@ CHEAP = {"size": 48, "start_size": 48, "steps": 12, "optimizer": "lbfgs"}
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four scenes that have nothing to do with each other, four frames each; and a painting beside them."""
     folder = tmp_path_factory.mktemp("clip")
-    files.write_image(make_picture(60, 60, 7), folder / "painting.png")
+    write_image(make_picture(60, 60, 7), folder / "painting.png")
     scenes = [
         frame * 0.5 + 0.5 * (seed % 2) for seed in range(SHOTS) for frame in make_pan(FRAMES, 64, 48, seed=10 + seed)
     ]
@@ -39,7 +40,7 @@ def options(weights_file: Path, **chosen: object) -> list[str]:
 def read(folder: Path) -> torch.Tensor:
     names = sorted(folder.glob("*.png"))
     assert len(names) == SHOTS * FRAMES
-    return torch.cat([files.read_image(name).rgb for name in names])
+    return torch.cat([read_image(name).rgb for name in names])
 
 
 @pytest.fixture(scope="module")

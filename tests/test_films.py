@@ -22,8 +22,9 @@ from impasto.films.film_job import read_film_recipe
 from impasto.films.flow import estimate_motion
 from impasto.films.image_sequence import open_reader
 from impasto.films.reader import FilmReader
-from impasto.images import files
+from impasto.images.read import read_image
 from impasto.images.sizes import resize
+from impasto.images.write import write_image
 
 CHEAP = {"size": 64, "start_size": 64, "steps": 8, "frame_steps": 5, "optimizer": "lbfgs"}
 
@@ -31,7 +32,7 @@ CHEAP = {"size": 64, "start_size": 64, "steps": 8, "frame_steps": 5, "optimizer"
 @pytest.fixture
 def inputs(tmp_path: Path, weights_file: Path) -> dict[str, Any]:
     """A painting and what is to be spelt out, and the current folder's files."""
-    painting = files.write_image(make_picture(60, 60, 7), tmp_path / "painting.png")
+    painting = write_image(make_picture(60, 60, 7), tmp_path / "painting.png")
     return {"paintings": painting, **SPELT_OUT, "network": str(weights_file), **CHEAP}
 
 
@@ -169,7 +170,7 @@ def test_sizes_go_by_the_rule_and_paintings_come_in_folders(tmp_path: Path, inpu
     source = write_clip(tmp_path / "a.mp4", make_pan(2, 96, 64))
     (tmp_path / "paintings").mkdir()
     for seed in (1, 2):
-        files.write_image(make_picture(60, 60, seed), tmp_path / "paintings" / f"{seed}.png")
+        write_image(make_picture(60, 60, seed), tmp_path / "paintings" / f"{seed}.png")
     inputs["paintings"] = tmp_path / "paintings"
     for rule, size in (("shortest", (96, 64)), ("area", (78, 52)), ("shrink", (64, 42)), ("height", (96, 64))):
         paint(source, tmp_path / f"{rule}.mkv", inputs, fit=rule, frame_steps=1, steps=1)
@@ -195,9 +196,9 @@ def test_folders_and_transparency_go_in_and_out(tmp_path: Path, inputs: dict[str
     alpha[..., :20] = 0
     (tmp_path / "a").mkdir()
     for index, frame in enumerate(make_pan(3)):
-        files.write_image(frame, tmp_path / "a" / f"{index}.png", alpha=alpha if index else None)
+        write_image(frame, tmp_path / "a" / f"{index}.png", alpha=alpha if index else None)
     paint(tmp_path / "a", tmp_path / "b", inputs)
-    painted = [files.read_image(path) for path in sorted((tmp_path / "b").iterdir())]
+    painted = [read_image(path) for path in sorted((tmp_path / "b").iterdir())]
     assert [picture.alpha is not None for picture in painted] == [False, True, True]
     for picture in painted[1:]:
         assert picture.alpha is not None
@@ -210,7 +211,7 @@ def test_a_frame_that_is_all_transparent_is_left_so(tmp_path: Path, inputs: dict
     (tmp_path / "a").mkdir()
     for index, frame in enumerate(make_still(3)):
         hidden = torch.zeros(1, 1, 48, 64) if index == 1 else None
-        files.write_image(frame, tmp_path / "a" / f"{index}.png", alpha=hidden)
+        write_image(frame, tmp_path / "a" / f"{index}.png", alpha=hidden)
     paint(tmp_path / "a", tmp_path / "b", inputs)
     assert len(read(tmp_path / "b")) == 3
 
@@ -224,7 +225,7 @@ def test_inputs_and_what_is_there_are_kept(tmp_path: Path, inputs: dict[str, Any
     with pytest.raises(PictureError, match="already exists"):
         paint(source, tmp_path / "b.mp4", inputs)
     (tmp_path / "f").mkdir()
-    files.write_image(make_picture(8, 8), tmp_path / "f" / "frame_000002.png")
+    write_image(make_picture(8, 8), tmp_path / "f" / "frame_000002.png")
     with pytest.raises(PictureError, match=r"frame_000002\.png already exists"):
         paint(source, tmp_path / "f", inputs)
     with pytest.raises(UsageError, match="the folder that the frames come from"):
@@ -335,7 +336,7 @@ def test_killed_at_any_moment_it_becomes_the_same_film(tmp_path: Path, inputs: d
 def test_after_a_full_disk_it_goes_on(tmp_path: Path, inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_clip(tmp_path / "a.mp4", make_pan(5))
     paint(source, tmp_path / "whole.mp4", inputs, codec="lossless")
-    write = work_folder.files.write_image
+    write = work_folder.write_image
 
     def fill(rgb: Tensor, path: Path, **options: Any) -> Path:
         if path.name == "000003.png":
@@ -343,7 +344,7 @@ def test_after_a_full_disk_it_goes_on(tmp_path: Path, inputs: dict[str, Any], mo
         return write(rgb, path, **options)
 
     with monkeypatch.context() as full:
-        full.setattr(work_folder.files, "write_image", fill)
+        full.setattr(work_folder, "write_image", fill)
         run = impasto.film(source, output=tmp_path / "b.mp4", **inputs, codec="lossless")
         with pytest.raises(PictureError, match="no space left"):
             list(run)
@@ -367,19 +368,19 @@ def test_a_preview_is_written_on_request(tmp_path: Path, inputs: dict[str, Any])
     run = impasto.start_film(job)
     for step in run:
         assert (tmp_path / "b.preview.png").exists() or step.frame <= 4
-    assert files.read_image(tmp_path / "b.preview.png").rgb.shape == (1, 3, 48, 64)
+    assert read_image(tmp_path / "b.preview.png").rgb.shape == (1, 3, 48, 64)
     assert run.picture().size == (64, 48)
 
 
 def test_the_first_frame_is_painted_as_a_picture_is(tmp_path: Path, inputs: dict[str, Any]) -> None:
-    frame = files.write_image(make_pan(1)[0], tmp_path / "frame.png")
+    frame = write_image(make_pan(1)[0], tmp_path / "frame.png")
     (tmp_path / "a").mkdir()
-    files.write_image(files.read_image(frame).rgb, tmp_path / "a" / "1.png")
+    write_image(read_image(frame).rgb, tmp_path / "a" / "1.png")
     paint(tmp_path / "a", tmp_path / "b", inputs)
     settings = {name: it for name, it in inputs.items() if name in impasto.Settings.model_fields}
     picture = impasto.paint(frame, inputs["paintings"], **settings)
-    painted = files.read_image(tmp_path / "b" / "frame_000001.png").rgb
-    assert float((painted - resize(files.read_image(picture).rgb, 64, 48)).abs().max()) < 1.01 / 255
+    painted = read_image(tmp_path / "b" / "frame_000001.png").rgb
+    assert float((painted - resize(read_image(picture).rgb, 64, 48)).abs().max()) < 1.01 / 255
 
 
 # Masks
@@ -387,12 +388,8 @@ def test_the_first_frame_is_painted_as_a_picture_is(tmp_path: Path, inputs: dict
 
 @pytest.mark.parametrize("passes", [1, 3])
 def test_a_painting_stays_in_its_mask_as_that_moves(tmp_path: Path, inputs: dict[str, Any], passes: int) -> None:
-    files.write_image(
-        torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 60, 60).contiguous(), tmp_path / "red.png"
-    )
-    files.write_image(
-        torch.tensor([0, 0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 60, 60).contiguous(), tmp_path / "blue.png"
-    )
+    write_image(torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 60, 60).contiguous(), tmp_path / "red.png")
+    write_image(torch.tensor([0, 0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 60, 60).contiguous(), tmp_path / "blue.png")
     masks = []
     for frame in range(4):
         mask = torch.zeros(1, 3, 48, 64)
@@ -400,7 +397,7 @@ def test_a_painting_stays_in_its_mask_as_that_moves(tmp_path: Path, inputs: dict
         masks.append(mask)
     (tmp_path / "masks").mkdir()
     for frame, mask in enumerate(masks):
-        files.write_image(mask, tmp_path / "masks" / f"{frame}.png")
+        write_image(mask, tmp_path / "masks" / f"{frame}.png")
     source = write_clip(tmp_path / "a.mkv", make_still(4), codec="ffv1")
     chosen = {
         **inputs,
@@ -427,7 +424,7 @@ def test_what_a_mask_keeps_stays_as_it_is(tmp_path: Path, inputs: dict[str, Any]
     keep = torch.zeros(1, 3, 48, 64)
     keep[..., 32:] = 1
     write_clip(tmp_path / "keep.mkv", [keep] * 3, codec="ffv1", pixels="bgr0")
-    files.write_image(keep, tmp_path / "keep.png")
+    write_image(keep, tmp_path / "keep.png")
     for mask in ("keep.mkv", "keep.png"):
         paint(source, tmp_path / f"{mask}.mkv", inputs, preserve_mask=str(tmp_path / mask), codec="lossless")
         for painted, photo in zip(read(tmp_path / f"{mask}.mkv"), scene, strict=True):

@@ -2,6 +2,8 @@ import dataclasses
 import io
 import os
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from contextlib import suppress
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 import tifffile
 import torch
 from hypothesis import given, settings
@@ -16,9 +19,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from impasto.errors import PictureError, UsageError
-from impasto.images import files
-from impasto.images.files import check_output, read_image, to_pil, write_image
 from impasto.images.metadata import read_embedded_text
+from impasto.images.output import check_output
+from impasto.images.read import read_image
+from impasto.images.write import to_pil, write_image
 from impasto.recipes.files import read_recipe
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -37,16 +41,19 @@ def profile_bytes(profile):
     return ImageCms.ImageCmsProfile(profile).tobytes()
 
 
-def gamma_profile(space, gamma, swap_red_and_green=False):
-    """A made ICC v2 profile of one gamma: grey, or RGB with sRGB's primaries, red and green swapped if asked."""
+SRGB = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)
+DISPLAY_P3 = (0.5151, 0.2412, -0.0011), (0.2920, 0.6922, 0.0419), (0.1571, 0.0666, 0.7841)
+ADOBE_RGB = (0.6097, 0.3111, 0.0195), (0.2053, 0.6257, 0.0609), (0.1492, 0.0632, 0.7446)
+
+
+def gamma_profile(space, gamma, primaries=SRGB):
+    """A made ICC v2 profile of one gamma: gray, or RGB with the primaries red, green and blue as XYZ under D50."""
 
     def xyz(x, y, z):
         return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(value * 65536) for value in (x, y, z)))
 
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(gamma * 256)) + b"\0\0"
-    red, green, blue = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)
-    if swap_red_and_green:
-        red, green = green, red
+    red, green, blue = primaries
     tags = {b"wtpt": xyz(0.9642, 1, 0.8249), b"cprt": b"text\0\0\0\0none\0\0\0\0"}
     tags[b"desc"] = b"desc\0\0\0\0" + struct.pack(">I", 5) + b"made\0" + b"\0" * 79
     if space == b"GRAY":
@@ -64,6 +71,17 @@ def gamma_profile(space, gamma, swap_red_and_green=False):
     head = struct.pack(">I4sI4s4s4s", 128 + len(body), b"none", 0x02200000, b"mntr", space, b"XYZ ")
     head += b"\0" * 12 + b"acsp" + b"\0" * 28 + white
     return head.ljust(128, b"\0") + body
+
+
+def write_16_bit_file(path, numbers, profile):
+    """Write (H, W, 3) of 16 bits with a profile, as another program would."""
+    if path.suffix == ".tif":
+        tifffile.imwrite(path, numbers, photometric="rgb", iccprofile=profile)
+        return
+    height, width = numbers.shape[:2]
+    image = pyvips.Image.new_from_memory(numbers.tobytes(), width, height, 3, "ushort").copy(interpretation="rgb16")
+    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    image.pngsave(str(path))
 
 
 def srgb_of(linear):
@@ -85,7 +103,7 @@ class TestRoundTrip:
         path = tmp_path_factory.mktemp("trip") / f"picture{suffix}"
         assert write_image(rgb, path, alpha=alpha, bits=bits, quality=100) == path
         back = read_image(path)
-        assert back.source == path
+        assert back.path == path
         tolerance = 0.5001 / (2**bits - 1)  # rounded, not truncated
         torch.testing.assert_close(back.rgb, rgb, atol=tolerance, rtol=0)
         if transparent:
@@ -142,7 +160,7 @@ class TestRoundTrip:
     def test_to_image_is_tagged_and_rounded(self):
         image = to_pil(torch.full((1, 3, 2, 3), 0.999), torch.full((1, 1, 2, 3), 0.5))
         assert (image.mode, image.size, image.getpixel((0, 0))) == ("RGBA", (3, 2), (255, 255, 255, 128))
-        assert read_image(image).source is None
+        assert read_image(image).path is None
         assert image.info["icc_profile"]
 
 
@@ -217,11 +235,10 @@ class TestModes:
         tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 65535]], np.uint16), photometric="miniswhite")
         assert read_image(tmp_path / "a.tif").rgb[0, 0].tolist() == [[1, 0]]
 
-    def test_sixteen_bit_planes_are_refused_rather_than_misread(self, tmp_path):
-        planes = np.zeros((3, 5, 7), np.uint16)
+    def test_sixteen_bit_planes_are_read(self, tmp_path):
+        planes = np.random.default_rng(0).integers(0, 65536, (3, 5, 7), dtype=np.uint16)
         tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate")
-        with pytest.raises(PictureError, match=r"a\.tif keeps 16-bit colours in separate planes: save it interleaved"):
-            read_image(tmp_path / "a.tif")
+        assert torch.equal(read_image(tmp_path / "a.tif").rgb[0], torch.from_numpy(planes.astype(np.float32) / 65535))
 
     def test_numbers_that_are_none_are_refused(self, tmp_path):
         Image.fromarray(np.array([[0, np.nan]], np.float32)).save(tmp_path / "a.tif")
@@ -332,7 +349,7 @@ def test_damaged_exif_is_no_reason_to_refuse(tmp_path):
 
 class TestProfiles:
     def test_rgb_profile_with_swapped_primaries(self, tmp_path):
-        swapped = gamma_profile(b"RGB ", 2.2, swap_red_and_green=True)
+        swapped = gamma_profile(b"RGB ", 2.2, primaries=(SRGB[1], SRGB[0], SRGB[2]))
         for name in ("a.png", "a.tif", "a.webp"):
             Image.new("RGB", (2, 2), RED).save(tmp_path / name, icc_profile=swapped, lossless=True)
             found = read_image(tmp_path / name).rgb[0, :, 0, 0]
@@ -364,11 +381,25 @@ class TestProfiles:
         back = read_image(write_image(ramp, tmp_path / "a.png", bits=16)).rgb
         torch.testing.assert_close(back, ramp, atol=0.5001 / 65535, rtol=0)
 
-    def test_sixteen_bits_through_another_profile_are_right_to_eight(self, tmp_path):
-        numbers = np.full((3, 3, 3), 13107, np.uint16)
-        tifffile.imwrite(tmp_path / "a.tif", numbers, photometric="rgb", iccprofile=gamma_profile(b"RGB ", 1.0))
+    @pytest.mark.parametrize("primaries", [DISPLAY_P3, ADOBE_RGB], ids=["Display P3", "Adobe RGB"])
+    @pytest.mark.parametrize("name", ["a.png", "a.tif"])
+    def test_a_wide_profile_keeps_sixteen_bits(self, tmp_path, primaries, name):
+        """1,024 neighboring levels stay at least 1,000, and are littleCMS's colors to 8 bits."""
+        ramp = (20000 + np.arange(1024)).astype(np.uint16)
+        numbers = np.stack([ramp, np.full_like(ramp, 15000), np.full_like(ramp, 12000)], axis=-1)[None].repeat(3, 0)
+        profile = gamma_profile(b"RGB ", 2.2, primaries=primaries)
+        write_16_bit_file(tmp_path / name, numbers, profile)
+        rgb = read_image(tmp_path / name).rgb
+        assert len(rgb[0, 0].unique()) >= 1000
+        rough = Image.fromarray((numbers[:1] / 257).round().astype(np.uint8))
+        rough.info["icc_profile"] = profile
+        torch.testing.assert_close(rgb[:, :, :1], read_image(rough).rgb, atol=1.6 / 255, rtol=0)
+
+    @pytest.mark.parametrize("space", [b"GRAY", b"RGB "])
+    def test_sixteen_bit_gray_goes_through_the_profile(self, tmp_path, space):
+        tifffile.imwrite(tmp_path / "a.tif", np.full((3, 3), 13107, np.uint16), iccprofile=gamma_profile(space, 1.0))
         back = read_image(tmp_path / "a.tif").rgb
-        torch.testing.assert_close(back, torch.full_like(back, srgb_of(0.2)), atol=0.01, rtol=0)
+        torch.testing.assert_close(back, torch.full((1, 3, 3, 3), srgb_of(0.2)), atol=0.001, rtol=0)
 
     @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
     @pytest.mark.parametrize(
@@ -560,11 +591,11 @@ class TestWriting:
         path = write_image(torch.zeros(1, 3, 2, 2), tmp_path / name)
         old = path.read_bytes()
 
-        def fail_midway(file, *_args, **_options):
+        def fail_midway(_image, file, *_args, **_options):
             file.write(b"half a pict")
             raise error
 
-        monkeypatch.setattr(files, "encode", fail_midway)
+        monkeypatch.setattr("impasto.images.write._save", fail_midway)
         expected = PictureError if isinstance(error, OSError) else KeyboardInterrupt
         with pytest.raises(expected) as caught:
             write_image(torch.ones(1, 3, 2, 2), path, overwrite=True)
@@ -574,11 +605,11 @@ class TestWriting:
             assert f"{path} can't be written, No space left on device: make room" in str(caught.value)
 
     def test_file_that_appears_meanwhile_is_kept(self, tmp_path, monkeypatch):
-        def lose_the_race(file, *_args, **_options):
+        def lose_the_race(_image, file, *_args, **_options):
             file.write(b"mine")
             (tmp_path / "a.png").write_text("theirs")
 
-        monkeypatch.setattr(files, "encode", lose_the_race)
+        monkeypatch.setattr("impasto.images.write._save", lose_the_race)
         with pytest.raises(PictureError, match="already exists"):
             write_image(noise(), tmp_path / "a.png")
         assert (tmp_path / "a.png").read_text() == "theirs"
@@ -616,10 +647,24 @@ class TestWriting:
             with pytest.raises(UsageError, match=r"a picture is \(1, 3, H, W\)"):
                 write_image(rgb, tmp_path / "a.png", alpha=alpha)
 
-    def test_tiff_of_more_than_four_gigabytes(self, tmp_path, monkeypatch):
-        monkeypatch.setattr("impasto.images.sixteen_bit.MAX_TIFF_BYTES", 1000)
-        with pytest.raises(PictureError, match=r"a\.tif can't be written, a TIFF ends at 4 GiB"):
-            write_image(noise(40, 40), tmp_path / "a.tif", bits=16)
+    def test_a_large_tiff_is_a_big_tiff(self, tmp_path, monkeypatch):
+        monkeypatch.setattr("impasto.images.sixteen_bit.MAX_CLASSIC_TIFF_BYTES", 1000)
+        path, rgb = tmp_path / "a.tif", noise(40, 40)
+        write_image(rgb, path, bits=16, embedded_text="inside")
+        assert path.read_bytes().startswith(b"II+\0")
+        torch.testing.assert_close(read_image(path).rgb, rgb, atol=0.5001 / 65535, rtol=0)
+        assert read_embedded_text(path) == "inside"
+
+    @pytest.mark.parametrize("name", ["a.png", "a.tif"])
+    def test_a_full_disk_is_reported_at_sixteen_bits(self, tmp_path, name):
+        if sys.platform == "win32":
+            pytest.skip("there are no limits to a file's size")
+        limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000));"
+        write = "import torch; from impasto.images.write import write_image;"
+        write += f"write_image(torch.rand(1, 3, 99, 99), '{name}', bits=16)"
+        run = subprocess.run([sys.executable, "-c", limit + write], cwd=tmp_path, capture_output=True, text=True)
+        assert f"PictureError: {name} can't be written" in run.stderr
         assert list(tmp_path.iterdir()) == []
 
 

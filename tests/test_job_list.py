@@ -16,7 +16,7 @@ from impasto.batch.inputs import InputCollector, make_pairs
 from impasto.batch.job_list import read_job_list
 from impasto.batch.naming import DEFAULT_TEMPLATE, make_distinct_names, name_outputs
 from impasto.errors import UsageError
-from impasto.images import files
+from impasto.images.write import write_image
 from impasto.settings.model import Settings
 
 INSCRIPTION = '{"recipe": 1}'
@@ -24,7 +24,7 @@ INSCRIPTION = '{"recipe": 1}'
 
 def paint_file(path: Path, inscription: str = "") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return files.write_image(make_picture(20, 16), path, embedded_text=inscription)
+    return write_image(make_picture(20, 16), path, embedded_text=inscription)
 
 
 def find(folder: Path, *names: str, output: str = "out") -> tuple[list[str], list[str]]:

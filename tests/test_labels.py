@@ -8,8 +8,7 @@ from conftest import make_picture
 from torch import Tensor
 
 from impasto.errors import UsageError
-from impasto.images import files
-from impasto.images.files import Picture
+from impasto.images.image import Image
 from impasto.images.labels import (
     LABEL_COLORS,
     MAX_SAME_COLOR_DISTANCE,
@@ -21,6 +20,7 @@ from impasto.images.labels import (
     read_labels,
 )
 from impasto.images.sizes import resize
+from impasto.images.write import write_image
 
 RED, GREEN, BLUE = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 
@@ -36,8 +36,8 @@ def stripes(*colors: tuple[float, ...]) -> Tensor:
 
 
 def read(picture: Tensor, name: str = "labels.png", **options: int) -> LabelMap:
-    files.write_image(picture, name, overwrite=True, **options)
-    return read_labels(name, "--labels", Picture(make_picture(80, 60), None, None), "photo")
+    write_image(picture, name, overwrite=True, **options)
+    return read_labels(name, "--labels", Image(make_picture(80, 60)), "photo")
 
 
 def test_each_plain_colour_is_a_region() -> None:

@@ -8,11 +8,11 @@ from conftest import make_network, make_picture
 from torch import Tensor
 
 from impasto.errors import PictureError, UsageError
-from impasto.images import files
-from impasto.images.files import Picture
+from impasto.images.image import Image
 from impasto.images.masks import divide_canvas, propagate_mask, read_mask, soften_masks
+from impasto.images.write import write_image
 
-PHOTO = Picture(make_picture(40, 30), None, None)
+PHOTO = Image(make_picture(40, 30))
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_grey(name: str, grey: Tensor, alpha: Tensor | None = None) -> None:
-    files.write_image(grey.expand(1, 3, *grey.shape[-2:]), name, alpha=alpha)
+    write_image(grey.expand(1, 3, *grey.shape[-2:]), name, alpha=alpha)
 
 
 def columns(*values: float, height: int = 4) -> Tensor:

@@ -178,10 +178,10 @@ import json, sys, time
 import torch
 from pathlib import Path
 from impasto import start
-from impasto.images import files
+from impasto.images.write import write_image
 torch.manual_seed(0)
 for name in ("photo.png", "painting.png"):
-    files.write(torch.rand(1, 3, 96, 128).repeat_interleave(3, 2).repeat_interleave(3, 3), name)
+    write_image(torch.rand(1, 3, 96, 128).repeat_interleave(3, 2).repeat_interleave(3, 3), name)
 run = start("photo.png", "painting.png", **json.loads(sys.argv[1]))
 run.prepare()
 peak = Path("/proc/self/clear_refs")

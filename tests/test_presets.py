@@ -21,7 +21,7 @@ from programs import (
 from torch import Tensor
 
 import impasto
-from impasto.images import files
+from impasto.images.write import to_pil
 from impasto.network.vgg import CAFFE, IMAGENET, Network, rescale_normalization
 from impasto.painting.painter import Painter
 from impasto.painting.styles import StyleInput
@@ -184,7 +184,7 @@ def test_of_a_line_search_the_first_direction_is_reproduced_and_not_how_far() ->
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_each_paints_with_the_embedded_network(preset: str) -> None:
-    photo, painting = (files.to_pil(make_picture(50, 40, seed)) for seed in (1, 2))
+    photo, painting = (to_pil(make_picture(50, 40, seed)) for seed in (1, 2))
     run = impasto.start(photo, painting, preset=preset, size=48, steps=12)
     losses = [step.losses["total"] for step in run]
     assert min(losses) < losses[0]

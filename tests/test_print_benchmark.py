@@ -7,7 +7,8 @@ import pytest
 import torch
 from conftest import make_picture
 
-from impasto.images import files
+from impasto.images.read import read_image
+from impasto.images.write import write_image
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
@@ -20,7 +21,7 @@ from kills import kill_and_resume  # noqa: E402
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[Path]:
     for seed, name in enumerate(("photo.png", "painting.png"), start=1):
-        files.write_image(make_picture(64, 48, seed), tmp_path / name)
+        write_image(make_picture(64, 48, seed), tmp_path / name)
     return [tmp_path / "photo.png", tmp_path / "painting.png"]
 
 
@@ -62,12 +63,12 @@ def test_the_figures_are_those_of_the_pieces() -> None:
 def test_crops_show_where_tiles_meet(tmp_path: Path) -> None:
     assert print_poster.find_side("100 x 75, in tiles of 1536 pixels, 3 steps of history: about 1 GiB") == 1536
     assert print_poster.find_side("100 x 75, whole: about 1 GiB") == 0
-    files.write_image(make_picture(1500, 1200), tmp_path / "poster.png")
+    write_image(make_picture(1500, 1200), tmp_path / "poster.png")
     said = print_poster.cut(tmp_path / "poster.png", 500)
     assert len(said) == 4
-    middle = files.read_image(tmp_path / "poster_middle.png").rgb
+    middle = read_image(tmp_path / "poster_middle.png").rgb
     assert middle.shape == (1, 3, 1024, 1024)
-    whole = files.read_image(tmp_path / "poster.png").rgb
+    whole = read_image(tmp_path / "poster.png").rgb
     left, top = map(int, said[0].partition(": ")[2].partition(";")[0].split(", "))
     assert torch.equal(middle, whole[..., top : top + 1024, left : left + 1024])
 

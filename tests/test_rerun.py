@@ -13,8 +13,9 @@ from conftest import SPELT_OUT, make_picture
 import impasto
 from impasto import Job, PictureError, RecipeError, Settings, UsageError, read_recipe
 from impasto.cli.app import main
-from impasto.images import files
 from impasto.images.metadata import read_embedded_text
+from impasto.images.read import read_image
+from impasto.images.write import to_pil, write_image
 
 FORMS = [("a.png", 8), ("a.png", 16), ("a.tif", 8), ("a.tif", 16), ("a.jpg", 8), ("a.webp", 8)]
 QUICK: dict[str, Any] = {**SPELT_OUT, "size": 32, "start_size": 16, "steps": 2, "later_steps": 2}
@@ -27,7 +28,7 @@ class Easel:
         self.folder = folder
         self.network = Path(shutil.copy(network, folder / "tiny.safetensors"))
         for seed, name in enumerate(("photo.png", "painting.png", "other.png"), start=1):
-            files.write_image(make_picture(48, 36, seed), name)
+            write_image(make_picture(48, 36, seed), name)
         self.quick = {**QUICK, "network": "tiny.safetensors"}
 
     def paint(self, output: str = "a.png", bits: int = 8, **chosen: Any) -> Path:
@@ -203,7 +204,7 @@ def test_inputs_that_moved_are_found_in_the_folders_named(easel, capsys):
     again = read_recipe("a_rerun.png")
     assert again.photo.name == "holiday.png"
     assert again.settings.network == "net.safetensors"
-    assert torch.equal(files.read_image("a_rerun.png").rgb, files.read_image("a.png").rgb)
+    assert torch.equal(read_image("a_rerun.png").rgb, read_image("a.png").rgb)
     assert Path("a.png").read_bytes() == first
     assert main(["rerun", "a.png", "--search", "nowhere"]) == 2
 
@@ -249,7 +250,7 @@ def test_the_larger_picture_begins_as_the_small_one_was(easel):
     )
     run = impasto.start_job(job)
     small = [run.picture() for step in run if step.scale == 1][-1]
-    assert torch.equal(files.read_image(small).rgb, files.read_image("a.png").rgb)
+    assert torch.equal(read_image(small).rgb, read_image("a.png").rgb)
 
 
 def test_nothing_is_overwritten_unless_told(easel, capsys):
@@ -285,7 +286,7 @@ def test_another_workshop_is_said(easel, capsys):
 
 
 def test_images_in_memory_have_no_digest_and_are_said_so(easel):
-    run = impasto.start(files.to_pil(make_picture(48, 36)), "painting.png", **easel.quick)
+    run = impasto.start(to_pil(make_picture(48, 36)), "painting.png", **easel.quick)
     next(run)
     run.write("a.png")
     with pytest.raises(RecipeError, match="The photo was an image in memory, not a file"):

@@ -16,7 +16,8 @@ from conftest import SPELT_OUT, make_picture
 import impasto
 from impasto import CheckpointError, Job, PictureError, Run, Settings, UsageError
 from impasto.cli.app import main
-from impasto.images import files
+from impasto.images.read import read_image
+from impasto.images.write import to_pil, write_image
 from impasto.painting.checkpoint import read_checkpoint, write_checkpoint
 from impasto.recipes.identity import identify_recipe
 from impasto.runs.checkpoints import (
@@ -35,9 +36,9 @@ class Easel:
     def __init__(self, folder: Path, network: Path) -> None:
         self.folder, self.output = folder, folder / "out.png"
         self.photo, self.painting, self.mask = (folder / name for name in ("photo.png", "painting.png", "mask.png"))
-        files.write_image(make_picture(48, 36, 1), self.photo)
-        files.write_image(make_picture(40, 40, 2), self.painting)
-        files.write_image(make_picture(48, 36, 3).mean(1, keepdim=True).expand(1, 3, -1, -1), self.mask)
+        write_image(make_picture(48, 36, 1), self.photo)
+        write_image(make_picture(40, 40, 2), self.painting)
+        write_image(make_picture(48, 36, 3).mean(1, keepdim=True).expand(1, 3, -1, -1), self.mask)
         self.network = network
 
     def job(self, **chosen: Any) -> Job:
@@ -79,7 +80,7 @@ def assert_same(path: Path, wanted: bytes) -> None:
     """A file has the pixels of another, and was painted from the same recipe to the same losses."""
     whole = path.with_name("wanted.png")
     whole.write_bytes(wanted)
-    assert torch.equal(files.read_image(path).rgb, files.read_image(whole).rgb)
+    assert torch.equal(read_image(path).rgb, read_image(whole).rgb)
     one, other = (impasto.read_recipe(it) for it in (path, whole))
     assert identify_recipe(one) == identify_recipe(other)
     assert one.result == other.result
@@ -146,7 +147,7 @@ def test_what_an_unfinished_run_has_left_is_replaced_and_nothing_else(easel: Eas
     for _ in run:
         pass
     other = make_picture(30, 20, 9)
-    files.write_image(other, easel.output, overwrite=True)  # somebody else's, meanwhile
+    write_image(other, easel.output, overwrite=True)  # somebody else's, meanwhile
     with pytest.raises(PictureError, match="already exists"):
         run.write()
     assert easel.kept.exists()
@@ -242,7 +243,7 @@ def test_paint_takes_a_checkpoint_where_it_can_be_resumed(easel: Easel) -> None:
     assert easel.output.exists()
     assert not easel.kept.exists()
     for arguments in ({}, {"output": easel.folder / "b.png"}):
-        photo = easel.photo if not arguments else files.to_pil(make_picture(48, 36))
+        photo = easel.photo if not arguments else to_pil(make_picture(48, 36))
         with pytest.raises(UsageError, match="takes an output, and a photo and paintings that are files"):
             impasto.paint(photo, easel.painting, checkpoint=easel.kept, **arguments, **chosen)
 

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from impasto.cli.app import main
 from impasto.errors import UsageError
-from impasto.images import files
-from impasto.images.files import Picture
+from impasto.images.image import Image
 from impasto.images.labels import read_labels
 from impasto.images.masks import read_mask
+from impasto.images.read import read_image
 from impasto.images.segmentation import find_regions
+from impasto.images.write import write_image
 
 pytest.importorskip("skimage")
 pytest.importorskip("scipy")
@@ -48,8 +49,8 @@ def overlap(mask: Tensor, planted: Tensor) -> float:
     return float((found & planted).sum() / (found | planted).sum())
 
 
-def picture(rgb: Tensor, alpha: Tensor | None = None) -> Picture:
-    return Picture(rgb, alpha, None)
+def picture(rgb: Tensor, alpha: Tensor | None = None) -> Image:
+    return Image(rgb, alpha)
 
 
 def test_planted_regions_are_found() -> None:
@@ -97,9 +98,9 @@ def test_a_missing_scikit_image_is_named_with_its_extra(monkeypatch: pytest.Monk
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "other").mkdir()
-    files.write_image(scene(), "view.png")
-    files.write_image(scene((0.3, 0.2, 0.5), seed=2), "dusk.png")
-    files.write_image(scene(horizon=60, seed=3), "other/view.png")
+    write_image(scene(), "view.png")
+    write_image(scene((0.3, 0.2, 0.5), seed=2), "dusk.png")
+    write_image(scene(horizon=60, seed=3), "other/view.png")
     return tmp_path
 
 
@@ -112,7 +113,7 @@ def test_regions_are_written_and_can_be_given_back(folder: Path, capsys: pytest.
     words = shlex.split(said[-1])
     assert words[:4] == ["impasto", "view.png", "dusk.png", "other/view.png"]
     assert words[-1] == "found/dusk_labels.png,found/view_2_labels.png"
-    photo = files.read_image("view.png")
+    photo = read_image("view.png")
     masks = torch.cat([read_mask(f"found/view_region_{it}.png", "--mask", photo, "photo") for it in (1, 2, 3)])
     torch.testing.assert_close(masks.sum(0), torch.ones(1, 90, 120), atol=0.01, rtol=0)
     labels = read_labels("found/view_labels.png", "--labels", photo, "photo")

@@ -19,8 +19,8 @@ from impasto.api import Run
 from impasto.cli.app import main
 from impasto.cli.sheet import count_columns, name_cell, parse_variations
 from impasto.errors import UsageError
-from impasto.images import files
 from impasto.images.contact_sheet import MAX_CELL_PIXELS, SheetCell, _wrap_text, compose_sheet
+from impasto.images.write import write_image
 
 RED, GREEN = (255, 0, 0), (0, 128, 0)
 
@@ -144,7 +144,7 @@ def easel(tmp_path: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     shutil.copy(weights_file, "tiny.safetensors")
     for seed, name in enumerate(("photo.png", "painting.png"), start=1):
-        files.write_image(make_picture(48, 36, seed), name)
+        write_image(make_picture(48, 36, seed), name)
     names = ("content_taps", "style_taps", "precision", "optimizer")
     chosen: dict[str, Any] = {name: SPELT_OUT[name] for name in names} | {"network": "tiny.safetensors", "steps": 2}
     words = ["sheet", "photo.png", "painting.png"]

@@ -16,7 +16,7 @@ from PIL import Image
 from studio_process import PATIENCE, Studio
 
 from impasto import read_recipe
-from impasto.images import files
+from impasto.images.write import write_image
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
 
@@ -235,7 +235,7 @@ def test_what_is_wrong_is_said_on_the_page(page, tmp_path):
     page.wait_for_function("document.querySelector('#photo-seen').textContent.includes('letter.png is not a picture')")
     assert page.locator("#photo-seen [role=alert]").count() == 1
     long = tmp_path / f"{'long_' * 40}name.png"
-    files.write_image(make_picture(60, 40), long)
+    write_image(make_picture(60, 40), long)
     page.locator("#paintings input[type=file]").set_input_files(long)
     page.wait_for_selector("#paintings-seen img")
     open_part(page, "All settings")
@@ -318,7 +318,7 @@ def test_a_killed_painter_is_told_and_the_page_goes_on(page, studio):
 def test_many_photos_and_a_film_at_once(page, studio, tmp_path):
     clips = pytest.importorskip("film_clips", reason="needs PyAV: pip install 'impasto[film]'")
     for number in range(2):
-        files.write_image(make_picture(60, 40, number), tmp_path / f"holiday_{number}.png")
+        write_image(make_picture(60, 40, number), tmp_path / f"holiday_{number}.png")
     clip = clips.write_clip(tmp_path / "walk.mp4", clips.make_pan(4))
     choose_examples(page)
     make_small(page, 3)

@@ -11,7 +11,7 @@ from conftest import make_picture
 from studio_process import Outside, Studio
 
 from impasto import read_recipe
-from impasto.images import files
+from impasto.images.write import write_image
 
 PAGE = Path(__file__).parent.parent / "docs" / "studio.md"
 
@@ -24,7 +24,7 @@ def test_the_snippet_of_the_docs_paints_steers_and_reads(studio: Studio, tmp_pat
     assert program.count(studio.url) == 2
     assert cheap != snippet
     for seed, name in enumerate(("photo.jpg", "painting.jpg"), start=1):
-        files.write_image(make_picture(120, 90, seed), tmp_path / name)
+        write_image(make_picture(120, 90, seed), tmp_path / name)
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     recipe = read_recipe(tmp_path / "picture.png")

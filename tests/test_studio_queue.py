@@ -15,7 +15,7 @@ from PIL import Image
 from studio_process import Studio
 
 from impasto import read_recipe
-from impasto.images import files
+from impasto.images.write import write_image
 
 SMALL = {"size": 96, "start_size": 96, "later_steps": 5}
 ENDLESS = {**SMALL, "steps": 100_000}
@@ -26,7 +26,7 @@ def pictures(open_studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> t
     """A photo and a painting, uploaded."""
     folder = tmp_path_factory.mktemp("pictures")
     for seed, name in enumerate(("photo.png", "painting.png"), start=1):
-        files.write_image(make_picture(120, 90, seed), folder / name)
+        write_image(make_picture(120, 90, seed), folder / name)
     return {"path": open_studio.upload(folder / "photo.png")}, {"path": open_studio.upload(folder / "painting.png")}
 
 

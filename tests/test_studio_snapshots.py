@@ -11,7 +11,7 @@ pytest.importorskip("gradio", reason="needs Gradio: pip install 'impasto[studio]
 
 from impasto import Job, Run, Settings, start_job
 from impasto.errors import PictureError, UsageError
-from impasto.images import files
+from impasto.images.write import write_image
 from impasto.studio import snapshots as states_module
 from impasto.studio.plan_requests import MAX_PLAN_REQUESTS, PlanRequests
 from impasto.studio.snapshots import SnapshotStore
@@ -20,7 +20,7 @@ from impasto.studio.snapshots import SnapshotStore
 @pytest.fixture
 def run(tmp_path: Path, weights_file: Path) -> Run:
     for seed, name in enumerate(("photo.png", "painting.png"), start=1):
-        files.write_image(make_picture(40, 32, seed), tmp_path / name)
+        write_image(make_picture(40, 32, seed), tmp_path / name)
     chosen = {**SPELT_OUT, "network": str(weights_file), "size": 32, "start_size": 32, "steps": 100}
     job = Job(
         photo=tmp_path / "photo.png",

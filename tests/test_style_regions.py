@@ -13,7 +13,8 @@ from torch import Tensor
 import impasto
 from impasto import PictureError, RecipeError, Settings, UsageError, read_recipe
 from impasto.cli.app import main
-from impasto.images import files
+from impasto.images.read import read_image
+from impasto.images.write import write_image
 from impasto.painting.objective import Objective, list_taps
 from impasto.painting.style_regions import make_regions
 from impasto.painting.styles import StyleInput, capture_style
@@ -65,7 +66,7 @@ def easel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "other.png": halves(grey(0.0), plain(GREEN)),
     }
     for name, rgb in pictures.items():
-        files.write_image(rgb, name)
+        write_image(rgb, name)
     return tmp_path
 
 
@@ -74,7 +75,7 @@ def paint(*paintings: str, **chosen: Any) -> Tensor:
     spelt = {**PLAIN, **chosen}
     if spelt["optimizer"] == "lbfgs":
         del spelt["learning_rate"]
-    return files.read_image(impasto.paint("photo.png", list(paintings), **spelt)).rgb
+    return read_image(impasto.paint("photo.png", list(paintings), **spelt)).rgb
 
 
 def is_colored(rgb: Tensor, half: int, color: tuple[float, ...]) -> bool:
@@ -107,7 +108,7 @@ def test_a_place_takes_a_part() -> None:
 
 
 def test_what_no_mask_covers_has_no_style() -> None:
-    rgb, photo = paint("red.png", mask="left.png", optimizer="lbfgs", steps=60), files.read_image("photo.png").rgb
+    rgb, photo = paint("red.png", mask="left.png", optimizer="lbfgs", steps=60), read_image("photo.png").rgb
     assert is_colored(rgb, 0, RED)
     assert torch.equal(rgb[..., HALVES[1]], photo[..., HALVES[1]])
 
@@ -115,8 +116,8 @@ def test_what_no_mask_covers_has_no_style() -> None:
 def test_what_is_kept_is_the_photo_and_soft_edges_blend() -> None:
     mask = grey(0.0)
     mask[..., :20], mask[..., 20:28] = 1.0, 0.5
-    files.write_image(mask, "soft.png")
-    photo = files.read_image("photo.png").rgb
+    write_image(mask, "soft.png")
+    photo = read_image("photo.png").rgb
     for color in ("none", "only", "keep"):
         rgb = paint("red.png", preserve_mask="soft.png", init="noise", color=color, optimizer="lbfgs", steps=10)
         assert torch.equal(rgb[..., :20], photo[..., :20])
@@ -145,7 +146,7 @@ def test_labels_of_several_paintings_blend_by_their_weights() -> None:
 
 def test_regions_are_found_and_painted_in_the_style_of_their_likes() -> None:
     pytest.importorskip("skimage")
-    files.write_image(halves(plain((0.1, 0.0, 0.0)), plain((1.0, 0.6, 0.6))), "reds.png")
+    write_image(halves(plain((0.1, 0.0, 0.0)), plain((1.0, 0.6, 0.6))), "reds.png")
     rgb = paint("reds.png", regions=2)
     assert is_colored(rgb, 0, (0.1, 0.0, 0.0))
     assert is_colored(rgb, 1, (1.0, 0.6, 0.6))
@@ -153,7 +154,7 @@ def test_regions_are_found_and_painted_in_the_style_of_their_likes() -> None:
 
 def test_colours_are_matched_region_by_region() -> None:
     photo = halves(plain(GREEN), plain(RED))
-    files.write_image(photo, "photo.png", overwrite=True)
+    write_image(photo, "photo.png", overwrite=True)
     rgb = paint("blue.png", "blue.png", mask=["left.png", "rest"], color="match")
     assert is_colored(rgb, 0, GREEN)
     assert is_colored(rgb, 1, RED)
@@ -162,24 +163,22 @@ def test_colours_are_matched_region_by_region() -> None:
 def test_a_painting_without_a_weight_keeps_others_from_its_place() -> None:
     chosen = {"mask": ["left.png", "rest"], "style_blend": (0, 1), "optimizer": "lbfgs", "steps": 60}
     rgb = paint("red.png", "blue.png", **chosen)
-    assert torch.equal(rgb[..., HALVES[0]], files.read_image("photo.png").rgb[..., HALVES[0]])
+    assert torch.equal(rgb[..., HALVES[0]], read_image("photo.png").rgb[..., HALVES[0]])
     assert is_colored(rgb, 1, BLUE)
 
 
 def test_transparency_and_masks_leave_out_together() -> None:
     alpha = torch.ones(1, 1, 36, 48)
     alpha[..., 36:] = 0
-    files.write_image(files.read_image("photo.png").rgb, "photo.png", alpha=alpha, overwrite=True)
+    write_image(read_image("photo.png").rgb, "photo.png", alpha=alpha, overwrite=True)
     frame = torch.ones(1, 1, 36, 48)
     frame[..., :24] = 0
-    files.write_image(
-        files.read_image("both.png").rgb, "both.png", alpha=frame, overwrite=True
-    )  # the red half is a frame
+    write_image(read_image("both.png").rgb, "both.png", alpha=frame, overwrite=True)  # the red half is a frame
     picture = impasto.paint("photo.png", ["red.png", "both.png"], mask=["left.png", "rest"], **PLAIN)
-    rgb = files.read_image(picture).rgb
+    rgb = read_image(picture).rgb
     assert is_colored(rgb, 0, RED)
     assert float(rgb[..., 28:36].mean((0, 2, 3))[2]) > 0.7
-    assert torch.equal(rgb[..., 36:], files.read_image("photo.png").rgb[..., 36:])
+    assert torch.equal(rgb[..., 36:], read_image("photo.png").rgb[..., 36:])
 
 
 # How strongly
@@ -226,7 +225,7 @@ def masks(easel: Path) -> Path:
         (easel / f"{name}.png").rename(easel / "masks" / f"{name}.png")
     kept = grey(0.0)
     kept[..., :6, :] = 1
-    files.write_image(kept, "masks/k.png")
+    write_image(kept, "masks/k.png")
     return easel / "masks"
 
 
@@ -244,7 +243,7 @@ def test_pictures_with_masks_are_painted_again(masks: Path, way: str, capsys: py
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
     (masks / "left.png").rename(masks / "moved.png")
     impasto.rerun("a.png", output="c.png", search=["masks"])
-    assert torch.equal(files.read_image("a.png").rgb, files.read_image("c.png").rgb)
+    assert torch.equal(read_image("a.png").rgb, read_image("c.png").rgb)
     assert main(["recipe", "a.png"]) == 0
     assert f"{way} 1" in capsys.readouterr().out.replace("labels  ", "labels 1")
 
@@ -252,7 +251,7 @@ def test_pictures_with_masks_are_painted_again(masks: Path, way: str, capsys: py
 def test_a_changed_mask_is_refused_and_named(masks: Path) -> None:
     impasto.paint("photo.png", ["red.png", "blue.png"], output="a.png", **QUICK, **WAYS["mask"])
     (masks / "swapped.png").unlink()  # the same picture
-    files.write_image(grey(0.5), masks / "left.png", overwrite=True)
+    write_image(grey(0.5), masks / "left.png", overwrite=True)
     with pytest.raises(RecipeError, match=r"left\.png is not the mask 1 of the recipe"):
         impasto.rerun("a.png", search=["masks"])
     again = impasto.rerun("a.png", search=["masks"], mask=["rest", "masks/right.png"])
@@ -302,7 +301,7 @@ def test_masks_are_listed_with_commas_or_one_by_one(capsys: pytest.CaptureFixtur
     for number, masks in enumerate((["left.png,rest"], ["left.png", "rest"], ["left,half.png", "rest"])):
         given = [word for mask in masks for word in ("--mask", mask)]
         assert main(["photo.png", "red.png", "blue.png", *words(), *given, "-q", "-o", f"{number}.png"]) == 0
-    pictures = [files.read_image(f"{number}.png").rgb for number in range(3)]
+    pictures = [read_image(f"{number}.png").rgb for number in range(3)]
     assert torch.equal(pictures[0], pictures[1])
     assert torch.equal(pictures[0], pictures[2])
     assert capsys.readouterr().err == ""
@@ -377,7 +376,7 @@ def test_a_missing_mask_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_colours_that_are_not_used_are_told() -> None:
-    files.write_image(halves(plain(GREEN), grey(0.0)), "black_right.png")
+    write_image(halves(plain(GREEN), grey(0.0)), "black_right.png")
     chosen = {**QUICK, "labels": "black.png", "style_labels": "black_right.png"}
     run = impasto.start("photo.png", "both.png", **chosen)
     assert any("black_right.png: #" in note and "is in no part of the photo" in note for note in run.notes)
@@ -386,7 +385,7 @@ def test_colours_that_are_not_used_are_told() -> None:
 def test_a_painting_that_is_transparent_where_it_is_used_is_refused() -> None:
     alpha = torch.ones(1, 1, 36, 48)
     alpha[..., :24] = 0
-    files.write_image(files.read_image("both.png").rgb, "both.png", alpha=alpha, overwrite=True)
+    write_image(read_image("both.png").rgb, "both.png", alpha=alpha, overwrite=True)
     with pytest.raises(UsageError, match=r"--style-mask left\.png is white only where painting 1 is transparent"):
         impasto.start("photo.png", "both.png", **{**QUICK, "style_mask": "left.png"})
     chosen = {"labels": "labels.png", "style_labels": "labels.png"}

@@ -9,8 +9,9 @@ from conftest import make_network, make_picture, make_settings
 import impasto
 from impasto.cli.app import main
 from impasto.errors import RecipeError, UsageError
-from impasto.images import files
 from impasto.images.folders import list_pictures
+from impasto.images.read import read_image
+from impasto.images.write import write_image
 from impasto.painting.painter import Painter
 from impasto.painting.styles import StyleInput
 from impasto.recipes.files import read_recipe
@@ -29,7 +30,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "monets").mkdir()
     for seed, name in enumerate(("monets/a.png", "monets/b.png", "photo.png"), start=1):
-        files.write_image(make_picture(64, 48, seed), name)
+        write_image(make_picture(64, 48, seed), name)
     return tmp_path
 
 
@@ -192,9 +193,9 @@ def test_a_texture_carries_a_recipe_that_paints_it_again(
     again = ["rerun", "first.png", "--search", "monets", "--search", str(Path(str(quick["network"])).parent)]
     assert main([*again, "-o", "second.png", "-q"]) == 0
     assert main(["diff", "first.png", "second.png"]) == 0
-    assert torch.equal(files.read_image("first.png").rgb, files.read_image("second.png").rgb)
+    assert torch.equal(read_image("first.png").rgb, read_image("second.png").rgb)
     assert main([*again, "--size", "64", "-o", "large.png", "-q"]) == 0
-    assert files.read_image("large.png").rgb.shape == (1, 3, 32, 64)
+    assert read_image("large.png").rgb.shape == (1, 3, 32, 64)
     assert main([*again, "--preset", "gatys2015", "-o", "other.png", "-q", *as_options(TAPS)]) == 0
     other = read_recipe("other.png")
     assert (other.settings.content_weight, other.settings.padding) == (0, "circular")
@@ -205,7 +206,7 @@ def test_a_texture_carries_a_recipe_that_paints_it_again(
 
 @pytest.mark.usefixtures("shelf")
 def test_a_folder_of_paintings_becomes_a_recipe_of_each(quick: dict[str, object]) -> None:
-    files.write_image(make_picture(40, 40, 9), "one.png")
+    write_image(make_picture(40, 40, 9), "one.png")
     chosen = {**quick, "style_blend": (3, 1)}
     folded = impasto.texture(["monets", "one.png"], output="folded.png", **chosen)
     spelt = impasto.texture(["monets/a.png", "monets/b.png", "one.png"], **{**chosen, "style_blend": (1.5, 1.5, 1)})
@@ -221,7 +222,7 @@ def test_of_many_paintings_none_is_kept_larger_than_it_is_painted_with(
     shelf: Path, quick: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(7):
-        files.write_image(make_picture(200, 100, number), shelf / "monets" / f"{number}.png")
+        write_image(make_picture(200, 100, number), shelf / "monets" / f"{number}.png")
     settings = Settings(**{**TEXTURE_DEFAULTS, **quick, "style_size": 0.5})
     kept = [picture.rgb.shape[2:] for picture in read_paintings(list_pictures("monets"), settings, None)]
     assert kept == [(8, 16)] * 7 + [(12, 16)] * 2  # in the order of their names

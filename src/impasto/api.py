@@ -7,11 +7,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from impasto.errors import UsageError
-from impasto.images import files
-from impasto.images.assignments import mask_out, plan_assignments, read_keep_mask
-from impasto.images.files import Picture
+from impasto.images.assignments import plan_assignments, read_keep_mask
 from impasto.images.folders import expand_folders
+from impasto.images.image import Image
 from impasto.images.metadata import check_text_length
+from impasto.images.output import check_output
+from impasto.images.read import read_image
 from impasto.network.vgg import VGG19_DEPTHS, plan_layers
 from impasto.painting.device import choose_device, choose_dtype
 from impasto.painting.model_cache import ModelCache
@@ -37,9 +38,9 @@ from impasto.settings.texture import TEXTURE_DEFAULTS, check_texture, merge_text
 from impasto.settings.types import INIT_CHOICES
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL import Image as PilImage
 
-    PictureLike: TypeAlias = str | os.PathLike[str] | Image
+    PictureLike: TypeAlias = str | os.PathLike[str] | PilImage.Image
 DownloadProgress: TypeAlias = Callable[[int, int], None]
 
 RESERVED_RESULT_BYTES = 2000  # bytes of a recipe's text, for what it does not say before painting
@@ -55,7 +56,7 @@ def paint(
     checkpoint: str | os.PathLike[str] = "auto",
     settings: Settings | None = None,
     **overrides: Any,
-) -> "Image":
+) -> "PilImage.Image":
     """Repaint a photo in the style of one or more paintings, and return the picture as a PIL image in sRGB.
 
     Pictures are paths or PIL images. Settings come from `settings`, or from keywords named like them, which win.
@@ -80,7 +81,7 @@ def texture(
     checkpoint: str | os.PathLike[str] = "auto",
     settings: Settings | None = None,
     **overrides: Any,
-) -> "Image":
+) -> "PilImage.Image":
     """Paint a texture in the style of one or more paintings, without a photo, and return it as a PIL image in sRGB.
 
     It tiles without a seam, unless `padding` is another than circular. `size` may also be both sides: "1024x512" or
@@ -102,7 +103,7 @@ def _paint(
     overwrite: bool,
     recipe: RecipeMode,
     checkpoint: str,
-) -> "Image":
+) -> "PilImage.Image":
     check_recipe_mode(recipe)
     every, settings = expand_folders(paintings, settings)
     files_alone = [Path(it) for it in (photo, *every) if isinstance(it, str | os.PathLike)]
@@ -120,11 +121,11 @@ def _paint(
         return _finish_run(start_job(job))
     if checkpoint not in ("auto", "none"):
         raise UsageError(f"checkpoint: {checkpoint} takes an output, and a photo and paintings that are files.")
-    picture = None if photo is None else files.read_image(photo, max_pixels=settings.max_pixels)
+    picture = None if photo is None else read_image(photo, max_pixels=settings.max_pixels)
     if output is not None:
         inputs = _list_inputs(settings, photo, *every)
         alpha, size = picture is not None and picture.alpha is not None, max(measure_canvas(settings, picture))
-        files.check_output(output, inputs=inputs, overwrite=overwrite, alpha=alpha, size=size)
+        check_output(output, inputs=inputs, overwrite=overwrite, alpha=alpha, size=size)
     run = _start_run(settings, picture, read_paintings(every, settings, picture))
     if output is not None and recipe == "embed":
         _check_recipe_fits(run, output)
@@ -135,7 +136,7 @@ def _paint(
     return run.picture()
 
 
-def _finish_run(run: Run) -> "Image":
+def _finish_run(run: Run) -> "PilImage.Image":
     for _ in run:
         pass
     run.write()
@@ -151,7 +152,7 @@ def rerun(
     checkpoint: str | os.PathLike[str] = "auto",
     search: Sequence[str | os.PathLike[str]] = (),
     **overrides: Any,
-) -> "Image":
+) -> "PilImage.Image":
     """Paint a picture again from the recipe in its file, or in a recipe's own, and return it as a PIL image in sRGB.
 
     Its photo, paintings and other files are looked for by their digests: in the source's folder, in the current one,
@@ -207,7 +208,7 @@ def start(
         chosen, picture = _resolve_texture_settings(settings, overrides), None
     else:
         chosen = _resolve_settings(settings, overrides)
-        picture = files.read_image(photo, max_pixels=chosen.max_pixels)
+        picture = read_image(photo, max_pixels=chosen.max_pixels)
     every, chosen = expand_folders(_as_list(paintings), chosen)
     return _start_run(chosen, picture, read_paintings(every, chosen, picture), fetch_progress=fetch_progress)
 
@@ -226,10 +227,10 @@ def start_job(
     """
     cache = cache or ModelCache()
     paintings, settings = expand_folders(job.paintings, job.settings)
-    photo = None if job.photo is None else files.read_image(job.photo, max_pixels=settings.max_pixels)
+    photo = None if job.photo is None else read_image(job.photo, max_pixels=settings.max_pixels)
     inputs = _list_inputs(settings, job.photo, *paintings)
     for target in (job.output, job.preview_path) if job.save_every else (job.output,):
-        files.check_output(
+        check_output(
             target,
             inputs=inputs,
             overwrite=job.overwrite or may_replace(target),
@@ -249,8 +250,8 @@ def start_job(
 
 def _start_run(
     settings: Settings,
-    photo: Picture | None,
-    paintings: Sequence[Picture],
+    photo: Image | None,
+    paintings: Sequence[Image],
     job: Job | None = None,
     fetch_progress: DownloadProgress | None = None,
     cache: ModelCache | None = None,
@@ -266,7 +267,7 @@ def _start_run(
     network = cache.load_network(settings, max(taps, key=plan.index), device, precision, fetch_progress)
     begin = None if settings.init in INIT_CHOICES else read_initial_picture(settings.init, settings.max_pixels)
     keep = read_keep_mask(settings, photo) if photo else None
-    seen = mask_out(photo, keep) if photo else None
+    seen = photo.masked_out(keep) if photo else None
     parts, notes = plan_assignments(settings, seen, paintings)
 
     def mix(settings: Settings) -> list[StyleInput]:
@@ -276,21 +277,19 @@ def _start_run(
     painter = Painter(network, settings, canvas, mix(settings), begin, cache.styles)
     painter.notes += notes
     first = job.first if job else None
-    paths = [painting.source for painting in paintings]
-    recipe = build_recipe(
-        settings, fingerprint_picture(photo.source) if photo else None, paths, device, precision, first
-    )
+    paths = [painting.path for painting in paintings]
+    recipe = build_recipe(settings, fingerprint_picture(photo.path) if photo else None, paths, device, precision, first)
     if first and (difference := compare_environments(recipe, first)):
         painter.notes.append(difference)
     return Run(painter, photo, recipe, job, keep, mix)
 
 
-def _check_settings(settings: Settings, photo: Picture | None) -> None:
+def _check_settings(settings: Settings, photo: Image | None) -> None:
     """Raise UsageError where the settings do not fit what there is to paint."""
     if photo is None:
         check_texture(settings)
     else:
-        check_visible(photo, f"The photo{f' {photo.source}' if photo.source else ''}")
+        check_visible(photo, f"The photo{f' {photo.path}' if photo.path else ''}")
     if photo is not None and settings.aspect != Settings.model_fields["aspect"].default:
         raise UsageError(f"--aspect {settings.aspect} does nothing with a photo, whose aspect the picture has.")
     if not any(settings.weights):

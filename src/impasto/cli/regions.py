@@ -15,7 +15,7 @@ from impasto.terminal.console import DONE, print_result
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from impasto.images.files import Picture
+    from impasto.images.image import Image
 
 MAX_REGIONS = 16  # as many as there are colours for
 
@@ -44,10 +44,10 @@ def regions(
         for target in targets:
             check_output(target, inputs=(photo, *paintings), overwrite=overwrite)
 
-    from impasto.images import files
+    from impasto.images.read import read_image
     from impasto.images.segmentation import find_regions
 
-    read = [files.read_image(path) for path in (photo, *paintings)]
+    read = [read_image(path) for path in (photo, *paintings)]
     found = [find_regions(picture, count, str(path)) for picture, path in zip(read, (photo, *paintings), strict=True)]
     found = [found[0], *(theirs.reordered_like(found[0]) for theirs in found[1:])]
     try:
@@ -78,17 +78,17 @@ def name_pictures(paths: list[Path]) -> list[str]:
     return names
 
 
-def write_regions(folder: Path, name: str, picture: "Picture", masks: "Tensor", overwrite: bool) -> None:
+def write_regions(folder: Path, name: str, picture: "Image", masks: "Tensor", overwrite: bool) -> None:
     """Write the label picture and the grey masks of a picture, at its size."""
-    from impasto.images import files
     from impasto.images.labels import draw_labels
     from impasto.images.sizes import resize
+    from impasto.images.write import write_image
 
     height, width = picture.rgb.shape[2:]
     full = resize(masks, width, height).clamp(0, 1)
     drawn = [draw_labels(full), *(mask[None].expand(1, 3, -1, -1) for mask in full)]
     for rgb, what in zip(drawn, list_picture_kinds(len(masks)), strict=True):
-        files.write_image(rgb, folder / f"{name}_{what}.png", overwrite=overwrite)
+        write_image(rgb, folder / f"{name}_{what}.png", overwrite=overwrite)
 
 
 def format_paint_command(photo: Path, paintings: tuple[Path, ...], folder: Path, names: list[str]) -> str:

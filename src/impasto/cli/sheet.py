@@ -204,11 +204,12 @@ def paint_cell(job: "Job", lines: list[str], interrupts: Interrupts, quiet: bool
 
 def write_sheet(cells: "Sequence[SheetCell]", columns: int, output: Path, job: "Job", quiet: bool) -> None:
     """Write the sheet and say on stdout where it is."""
-    from impasto.images import files
     from impasto.images.contact_sheet import compose_sheet
+    from impasto.images.read import read_image
+    from impasto.images.write import write_image
 
     picture = compose_sheet(cells, columns)
-    files.write_image(files.read_image(picture).rgb, output, overwrite=job.overwrite)
+    write_image(read_image(picture).rgb, output, overwrite=job.overwrite)
     count = f"{len(cells)} picture{'' if len(cells) == 1 else 's'}"
     words = f": {count} on {picture.width} x {picture.height}, each also in {job.output.parent}"
     print_result(f"{output}{'' if quiet else words}")

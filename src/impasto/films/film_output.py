@@ -16,11 +16,12 @@ from impasto.films.frames import Timeline
 from impasto.films.image_sequence import FRAME_NUMBER, name_frame_file
 from impasto.films.prefetch import FrameSource
 from impasto.films.work_folder import WorkFolder
-from impasto.images import animation, files
+from impasto.images import animation
 from impasto.images.color import recolor_result
-from impasto.images.files import Picture
+from impasto.images.image import Image
 from impasto.images.output import FORMATS as PICTURE_FORMATS
 from impasto.images.output import atomic_write, check_output, check_writable
+from impasto.images.write import write_image
 from impasto.painting.styles import StyleInput
 from impasto.settings.model import Settings
 
@@ -117,7 +118,7 @@ class FilmOutput:
         elif self.kind == "film" and turn % 2:
             self._show_live(frame, rgb)
         if self.save_every and (frame + 1) % self.save_every == 0:
-            files.write_image(rgb, self.preview_path, alpha=alpha, overwrite=True)
+            write_image(rgb, self.preview_path, alpha=alpha, overwrite=True)
 
     def write(self, frames: int) -> None:
         """Write the film's first `frames` frames to its place."""
@@ -159,7 +160,7 @@ class FilmOutput:
         return (self.render_frame(frame) for frame in range(frames))
 
     def _apply_color(self, frame: int, picture: Tensor, photo: StyleInput) -> tuple[Tensor, Tensor | None]:
-        rgb = recolor_result(picture, Picture(photo.rgb, photo.alpha, None), self.settings)
+        rgb = recolor_result(picture, Image(photo.rgb, photo.alpha), self.settings)
         return rgb if self.preserve_mask is None else torch.lerp(rgb, photo.rgb, self.preserve_mask(frame)), photo.alpha
 
     def _show_live(self, frame: int, rgb: Tensor) -> None:
@@ -216,9 +217,7 @@ class FilmOutput:
 
     def _write_picture(self, frame: int, rgb: Tensor, alpha: Tensor | None) -> None:
         # A picture of this name is the user's, who allowed it, or this film's own of an earlier start.
-        files.write_image(
-            rgb, name_frame_file(self.output, frame), alpha=alpha, quality=self.options.quality, overwrite=True
-        )
+        write_image(rgb, name_frame_file(self.output, frame), alpha=alpha, quality=self.options.quality, overwrite=True)
 
 
 def move_into_place(part: Path, output: Path, overwrite: bool) -> None:

@@ -10,13 +10,13 @@ from impasto.films.film_job import FilmJob, FilmRecipe
 from impasto.films.film_output import FilmOutput
 from impasto.films.sequence import FilmSequence, FrameStep
 from impasto.films.work_folder import WorkFolder
-from impasto.images import files
+from impasto.images.write import to_pil
 from impasto.recipes.files import write_recipe
 from impasto.recipes.locate import fingerprint_file
 from impasto.recipes.recipe import Recipe, RecipeResult
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL import Image as PilImage
 
 
 class FilmRun:
@@ -98,11 +98,11 @@ class FilmRun:
         """What happened that a user should know, in order."""
         return [*self._own_notes, *self._sequence.notes]
 
-    def picture(self) -> "Image":
+    def picture(self) -> "PilImage.Image":
         """Return the frame that is being painted, as far as it is, as a PIL image in sRGB."""
         if self._sequence.painter is None:
             raise UsageError("Nothing is painted yet: ask for a step first.")
-        return files.to_pil(self._sequence.painter.picture())
+        return to_pil(self._sequence.painter.picture())
 
     def recipe(self, frames: int | None = None) -> FilmRecipe:
         """Return how the film is painted, and how far it is."""

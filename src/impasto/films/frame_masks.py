@@ -11,7 +11,7 @@ from impasto.films.frames import Frame, FrameReader, FrameSelection, Timeline, m
 from impasto.films.image_sequence import READABLE_SUFFIXES, is_pattern, open_reader
 from impasto.films.prefetch import FrameCache, FrameSource, SequentialFrames
 from impasto.images import animation
-from impasto.images.files import Picture
+from impasto.images.image import Image
 from impasto.images.masks import read_mask
 from impasto.images.sizes import fit_size, resize
 from impasto.painting.styles import StyleInput
@@ -31,7 +31,7 @@ def open_frame_mask(
     """
     width, height = size
     if not is_moving_mask(name):
-        film = Picture(torch.zeros(1).expand(1, 3, timeline.height, timeline.width), None, None)
+        film = Image(torch.zeros(1).expand(1, 3, timeline.height, timeline.width))
         still = resize(read_mask(name, option, film, "film"), width, height).clamp(0, 1)
         return lambda _: still
     reader = open_reader(Path(name), rate)

@@ -9,8 +9,9 @@ from pathlib import Path
 from impasto.errors import PictureError, UsageError
 from impasto.films.frames import Frame, FrameReader
 from impasto.films.reader import FilmReader
-from impasto.images import animation, files
+from impasto.images import animation
 from impasto.images.output import FORMATS
+from impasto.images.read import read_image
 
 READABLE_SUFFIXES = (*FORMATS, ".bmp", ".ppm", ".jp2", ".gif")
 FRAME_NUMBER = re.compile(r"%0?(\d*)d")
@@ -42,7 +43,7 @@ class ImageSequence:
 
     def __iter__(self) -> Iterator[Frame]:
         for index, file in enumerate(self.files):
-            picture = files.read_image(file)
+            picture = read_image(file)
             yield Frame(picture.rgb, picture.alpha, index * self.clock, self.clock, name=str(file))
 
 

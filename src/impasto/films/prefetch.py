@@ -12,7 +12,8 @@ import torch
 from impasto.errors import PictureError
 from impasto.films.flow import Motion, estimate_motion
 from impasto.films.frames import Frame
-from impasto.images import files
+from impasto.images.read import read_image
+from impasto.images.write import write_image
 from impasto.painting.styles import StyleInput
 
 NEGLIGIBLE_SHARE = 0.005  # share of a frame for which no motion is sought farther away
@@ -69,11 +70,11 @@ class FrameCache:
         for frame in range(frames):
             if not self._file_path(frame).exists():
                 photo = photos(frame)
-                files.write_image(photo.rgb, self._file_path(frame), alpha=photo.alpha, bits=bits)
+                write_image(photo.rgb, self._file_path(frame), alpha=photo.alpha, bits=bits)
 
     def __call__(self, frame: int) -> StyleInput:
         """Return one frame."""
-        picture = files.read_image(self._file_path(frame))
+        picture = read_image(self._file_path(frame))
         height, width = picture.rgb.shape[2:]
         return StyleInput(picture.rgb, picture.alpha).resized(width, height)
 

@@ -24,9 +24,9 @@ from impasto.films.image_sequence import open_reader
 from impasto.films.prefetch import FrameCache, FrameSource, SequentialFrames
 from impasto.films.sequence import FilmSequence
 from impasto.films.work_folder import WorkFolder, find_work_folder, name_work_folder
-from impasto.images import files
 from impasto.images.folders import expand_folders
 from impasto.images.sizes import measure_side
+from impasto.images.write import to_pil
 from impasto.painting.styles import StyleInput
 from impasto.recipes.files import check_recipe_file
 from impasto.recipes.locate import fingerprint_file
@@ -180,7 +180,7 @@ def _make_selection(options: FilmOptions) -> FrameSelection:
 
 def _load_painter(job: FilmJob, timeline: Timeline, fetch_progress: api.DownloadProgress | None) -> Run:
     """Load the network and read the paintings, whose colours are matched, if at all, to all of the film's."""
-    colors = files.to_pil(timeline.colors)
+    colors = to_pil(timeline.colors)
     settings = job.settings.model_copy(update={"mask": (), "preserve_mask": ""})  # those are the frames'
     return api.start(colors, [*job.paintings], settings=settings, fetch_progress=fetch_progress)
 

@@ -13,8 +13,9 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from impasto.errors import PictureError, UsageError
-from impasto.images import files
 from impasto.images.output import atomic_write
+from impasto.images.read import read_image
+from impasto.images.write import write_image
 
 WORK_FOLDER_SUFFIX = ".film"
 PART_FILES = ".impasto-*.part"  # what was being written when the program was killed
@@ -107,7 +108,7 @@ class WorkFolder:
         kept = (picture.clamp(0, 1) * 255).round() / 255
         path = self._picture_path(turn, frame)
         path.parent.mkdir(exist_ok=True)
-        files.write_image(kept, path, overwrite=True)
+        write_image(kept, path, overwrite=True)
         line = {"pass": turn, "frame": frame, **record}
         try:
             with self._log.open("ab") as log:
@@ -129,7 +130,7 @@ class WorkFolder:
 
     def read_picture(self, turn: int, frame: int) -> Tensor:
         """Read the picture of a frame (1, 3, H, W)."""
-        return files.read_image(self._picture_path(turn, frame)).rgb
+        return read_image(self._picture_path(turn, frame)).rgb
 
     def latest_pass(self, frame: int) -> int | None:
         """Return the last pass in which a frame was painted, None if it was in none."""

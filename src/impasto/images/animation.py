@@ -9,28 +9,29 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageSequence
+from PIL import Image as PilImage
+from PIL import ImageSequence
 from torch import Tensor
 
 from impasto.errors import PictureError
-from impasto.images.files import MAX_PIXELS, Picture, to_pil
-from impasto.images.metadata import TEXT_KEY, pack_xmp
+from impasto.images.image import Image
+from impasto.images.metadata import pack_xmp
 from impasto.images.output import atomic_write
+from impasto.images.read import MAX_PIXELS
+from impasto.images.write import make_png_text, to_pil
 
 ANIMATION_SUFFIXES = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
-DEFAULT_FRAME_MILLISECONDS = (
-    100  # milliseconds that a frame lasts which does not say how long, or says 0: what browsers do
-)
-MAX_PALETTE_FRAMES = 16  # from which a GIF's one palette is taken, at most
+DEFAULT_FRAME_MILLISECONDS = 100  # for frames that give no duration, or 0, as in browsers
+MAX_PALETTE_FRAMES = 16  # that a GIF's one palette is taken from
 
 
-def read_animation(path: Path) -> Iterator[tuple[Picture, int]]:
+def read_animation(path: Path) -> Iterator[tuple[Image, int]]:
     """Yield each frame whole, with the milliseconds that it lasts.
 
     Raises PictureError where the file can't be read, or is damaged: after the frames before the damage.
     """
     try:
-        with Image.open(path, formats=("GIF", "WEBP", "PNG")) as image:
+        with PilImage.open(path, formats=("GIF", "WEBP", "PNG")) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise PictureError(f"{path} has more than {MAX_PIXELS:,} pixels a frame: make it smaller first")
             for frame in ImageSequence.Iterator(image):
@@ -40,7 +41,7 @@ def read_animation(path: Path) -> Iterator[tuple[Picture, int]]:
         raise PictureError(f"{path} does not exist: check the name and the folder") from None
     except PictureError:
         raise
-    except Exception as error:  # over damaged bytes a decoder raises anything
+    except Exception as error:  # given damaged bytes, a decoder raises anything
         raise PictureError(f"{path} is no animation, or damaged or cut short ({error}): get it again") from error
 
 
@@ -49,16 +50,16 @@ def is_animated(path: Path) -> bool:
     if path.suffix.lower() not in ANIMATION_SUFFIXES:
         return False
     try:
-        with Image.open(path, formats=("GIF", "WEBP", "PNG")) as image:
+        with PilImage.open(path, formats=("GIF", "WEBP", "PNG")) as image:
             return image.format == "GIF" or bool(getattr(image, "is_animated", False))
-    except Exception:  # whoever reads it says what is wrong
+    except Exception:  # reading it will report the error
         return path.suffix.lower() == ".gif"
 
 
 def read_gif_comment(path: Path) -> str | None:
     """Return the comment inside a GIF."""
     try:
-        with Image.open(path, formats=("GIF",)) as image:
+        with PilImage.open(path, formats=("GIF",)) as image:
             comment = image.info.get("comment")
     except OSError:
         return None
@@ -77,8 +78,8 @@ def write_animation(
 ) -> None:
     """Write frames, rgb (1, 3, H, W) and alpha (1, 1, H, W) or None, that repeat for ever.
 
-    `times` in seconds are when each begins, and one more, when the last ends. A GIF has one palette for all its frames,
-    taken from `palette_from`: one for each would flicker. Errors: as for writing a picture.
+    `times` are the seconds at which each frame begins, and one more, at which the last ends. All frames of a GIF share
+    one palette, taken from `palette_samples`: a palette for each would flicker. Errors: as for `write_image`.
     """
     form = ANIMATION_SUFFIXES[path.suffix.lower()]
     unit = 10 if form == "GIF" else 1  # of milliseconds
@@ -86,56 +87,45 @@ def write_animation(
     lasts = [max(1, after - before) * unit for before, after in itertools.pairwise(ticks)]
     palette = _make_palette(palette_samples) if form == "GIF" else None
     first, *others = (_apply_palette(to_pil(*frame), palette) for frame in frames)
+    xmp = pack_xmp(embedded_text) if embedded_text else b""
     options: dict[str, dict[str, Any]] = {
-        "GIF": {"optimize": False, "disposal": 2 if first.info.get("transparency") is not None else 1},
-        "WEBP": {
-            "quality": quality,
-            "lossless": quality == 100,
-            "xmp": pack_xmp(embedded_text) if embedded_text else b"",
+        "GIF": {
+            "optimize": False,
+            "disposal": 1 if first.info.get("transparency") is None else 2,
+            "comment": embedded_text.encode(),
         },
-        "PNG": {},
+        "WEBP": {"quality": quality, "lossless": quality == 100, "xmp": xmp},
+        "PNG": {"pnginfo": make_png_text(xmp)} if xmp else {},
     }
-    if embedded_text and form == "GIF":
-        options["GIF"]["comment"] = embedded_text.encode()
-    if embedded_text and form == "PNG":
-        options["PNG"]["pnginfo"] = _make_png_text(embedded_text)
     written = io.BytesIO()
     first.save(written, form, save_all=True, append_images=others, duration=lasts, loop=0, **options[form])
     with atomic_write(path, overwrite=overwrite) as file:
         file.write(written.getbuffer())
 
 
-def _make_png_text(text: str) -> Any:
-    from PIL.PngImagePlugin import PngInfo
-
-    chunks = PngInfo()
-    chunks.add_itxt(TEXT_KEY, text)
-    return chunks
-
-
-def _to_picture(frame: Image.Image, path: Path) -> Picture:
+def _to_picture(frame: PilImage.Image, path: Path) -> Image:
     pixels = np.asarray(frame.convert("RGBA"), np.float32) / 255
     values = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     alpha = values[:, 3:].contiguous()
-    return Picture(values[:, :3].contiguous(), alpha if float(alpha.min()) < 1 else None, path)
+    return Image(values[:, :3].contiguous(), alpha if float(alpha.min()) < 1 else None, path)
 
 
-def _make_palette(samples: Sequence[Tensor]) -> Image.Image:
+def _make_palette(samples: Sequence[Tensor]) -> PilImage.Image:
     every = max(1, -(-len(samples) // MAX_PALETTE_FRAMES))
     beside = to_pil(torch.cat([sample[..., ::2, ::2] for sample in samples[::every]], 3))
-    return beside.quantize(255, method=Image.Quantize.MEDIANCUT)
+    return beside.quantize(255, method=PilImage.Quantize.MEDIANCUT)
 
 
-def _apply_palette(image: Image.Image, palette: Image.Image | None) -> Image.Image:
+def _apply_palette(image: PilImage.Image, palette: PilImage.Image | None) -> PilImage.Image:
     """Give an image the palette, if any, without dither, which would crawl; colour 255 is for what is transparent."""
     if palette is None:
         return image
-    reduced = image.convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
+    reduced = image.convert("RGB").quantize(palette=palette, dither=PilImage.Dither.NONE)
     if image.mode == "RGBA":
         indices = np.array(reduced)
         indices[np.asarray(image)[..., 3] < 128] = 255
         colors = (reduced.getpalette() or [])[: 255 * 3]
-        reduced = Image.fromarray(indices, "P")
+        reduced = PilImage.fromarray(indices, "P")
         reduced.putpalette(colors + [0] * (768 - len(colors)))
         reduced.info["transparency"] = 255
     return reduced

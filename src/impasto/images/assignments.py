@@ -1,13 +1,13 @@
 """Which part of the canvas takes its style from which part of which painting, as the settings say."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from impasto.errors import UsageError
-from impasto.images.files import Picture
+from impasto.images.image import Image
 from impasto.images.labels import format_color, list_unused_colors, match_label_colors, read_labels
 from impasto.images.masks import divide_canvas, read_mask, soften_masks
 from impasto.images.segmentation import find_regions
@@ -30,7 +30,7 @@ class StyleAssignment:
 
 
 def plan_assignments(
-    settings: Settings, photo: Picture | None, paintings: Sequence[Picture]
+    settings: Settings, photo: Image | None, paintings: Sequence[Image]
 ) -> tuple[list[StyleAssignment], list[str]]:
     """Read or find the masks that the settings name, and list the parts, with what a user should know of them.
 
@@ -52,7 +52,7 @@ def plan_assignments(
     return [StyleAssignment(number, *both) for number, both in enumerate(zip(used, places, strict=True))], []
 
 
-def read_keep_mask(settings: Settings, photo: Picture) -> Tensor | None:
+def read_keep_mask(settings: Settings, photo: Image) -> Tensor | None:
     """Read what stays as it is in the photo, a mask (1, 1, H, W) at the photo's size; None for nothing.
 
     Errors: UsageError where nothing is left to paint.
@@ -61,26 +61,14 @@ def read_keep_mask(settings: Settings, photo: Picture) -> Tensor | None:
         return None
     mask = read_mask(settings.preserve_mask, "--preserve-mask", photo, "photo")
     keep = resize(mask, *reversed(photo.rgb.shape[2:])).clamp(0, 1)
-    if not _is_any_visible(1 - keep, photo):
+    if not photo.is_visible(1 - keep):
         raise UsageError(
             f"--preserve-mask {settings.preserve_mask} keeps all of the photo: there is nothing left to paint"
         )
     return keep
 
 
-def mask_out(photo: Picture, keep: Tensor | None) -> Picture:
-    """Return the photo with what is kept of it transparent."""
-    if keep is None:
-        return photo
-    return replace(photo, alpha=1 - keep if photo.alpha is None else photo.alpha * (1 - keep))
-
-
-def mask_to(picture: Picture, mask: Tensor | None) -> Picture:
-    """Return a picture with what a mask (1, 1, h, w) leaves out of it transparent."""
-    return mask_out(picture, None if mask is None else 1 - resize(mask, *reversed(picture.rgb.shape[2:])).clamp(0, 1))
-
-
-def _read_canvas_masks(names: Sequence[str], photo: Picture, count: int) -> list[Tensor | None]:
+def _read_canvas_masks(names: Sequence[str], photo: Image, count: int) -> list[Tensor | None]:
     if not names:
         return [None] * count
     _check_file_count("--mask", names, count, f"one for each, or {REST_MASK} for what the others leave")
@@ -90,31 +78,31 @@ def _read_canvas_masks(names: Sequence[str], photo: Picture, count: int) -> list
         )
     read = {name: read_mask(name, "--mask", photo, "photo") for name in dict.fromkeys(names) if name != REST_MASK}
     for name, mask in read.items():
-        if not _is_any_visible(mask, photo):
+        if not photo.is_visible(mask):
             raise UsageError(f"--mask {name} is white only where nothing is painted, transparent or kept: widen it")
     if REST_MASK in names:
         height, width = photo.rgb.shape[2:]
         rest = divide_canvas([*(resize(mask, width, height).clamp(0, 1) for mask in read.values()), None])[-1]
-        if not _is_any_visible(rest, photo):
+        if not photo.is_visible(rest):
             raise UsageError(f"--mask {','.join(names)}: the other masks leave nothing for {REST_MASK}")
         read[REST_MASK] = rest
     return [read[name] for name in names]
 
 
-def _read_painting_masks(names: Sequence[str], paintings: Sequence[Picture]) -> list[Tensor | None]:
+def _read_painting_masks(names: Sequence[str], paintings: Sequence[Image]) -> list[Tensor | None]:
     if not names:
         return [None] * len(paintings)
     _check_file_count("--style-mask", names, len(paintings), f"one for each, or {WHOLE_MASK} for all of a painting")
     used: list[Tensor | None] = []
     for number, (name, painting) in enumerate(zip(names, paintings, strict=True), start=1):
         used.append(None if name == WHOLE_MASK else read_mask(name, "--style-mask", painting, f"painting {number}"))
-        if not _is_any_visible(used[-1], painting):
+        if not painting.is_visible(used[-1]):
             raise UsageError(f"--style-mask {name} is white only where painting {number} is transparent: widen it")
     return used
 
 
 def _assign_by_labels(
-    settings: Settings, photo: Picture, paintings: Sequence[Picture]
+    settings: Settings, photo: Image, paintings: Sequence[Image]
 ) -> tuple[list[StyleAssignment], list[str]]:
     names = settings.style_labels
     _check_file_count("--style-labels", names, len(paintings), "one for each")
@@ -130,7 +118,7 @@ def _assign_by_labels(
             if found is None:
                 continue
             used = labels.make_mask(found)
-            if not _is_any_visible(used, paintings[number]):
+            if not paintings[number].is_visible(used):
                 raise UsageError(
                     f"--style-labels {labels.name}: what is {format_color(labels.colors[found])} is transparent in "
                     "painting "
@@ -141,7 +129,7 @@ def _assign_by_labels(
     return parts, [f"{name}: {colors} is in no part of the photo, and not used" for name, colors in idle if colors]
 
 
-def _assign_by_regions(count: int, photo: Picture, paintings: Sequence[Picture]) -> list[StyleAssignment]:
+def _assign_by_regions(count: int, photo: Image, paintings: Sequence[Image]) -> list[StyleAssignment]:
     canvas = find_regions(photo, count, "the photo")
     places = torch.split(canvas.masks, 1)
     parts = []
@@ -160,11 +148,3 @@ def _check_file_count(option: str, names: Sequence[str], count: int, advice: str
             f"{option} has {len(names)} file{'' if len(names) == 1 else 's'} for {count} "
             f"painting{'' if count == 1 else 's'}: give {advice}."
         )
-
-
-def _is_any_visible(mask: Tensor | None, picture: Picture) -> bool:
-    """Is anything of a picture visible through a mask?"""
-    if mask is None or picture.alpha is None:
-        return mask is None or bool((mask > 0).any())
-    height, width = picture.rgb.shape[2:]
-    return bool((resize(mask, width, height).clamp(0, 1) * picture.alpha > 1e-3).any())

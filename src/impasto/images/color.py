@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d
 
 from impasto.images.color_matching import clamp_luma_first, match_colors, visible_colors
 from impasto.images.color_spaces import CONVERSIONS, ColorConversion, fit_into_gamut
-from impasto.images.files import Picture
+from impasto.images.image import Image
 from impasto.images.sizes import fit_size, resize
 from impasto.settings.model import Settings
 from impasto.settings.types import ColorSpace
@@ -23,7 +23,7 @@ FILTER_RADIUS_SHARE = 1 / 32  # of that side, on all sides of a pixel: wider tha
 FILTER_EPSILON = 1e-3  # variance of the photo below which it is no edge that colours follow
 
 
-def recolor_painting(painting: Picture, photo: Picture, settings: Settings) -> Picture:
+def recolor_painting(painting: Image, photo: Image, settings: Settings) -> Image:
     """Give the painting the colours that it is to be painted with: matched to the photo's, or its own.
 
     Where either has nothing visible there is nothing to match, and the painting is returned as it is.
@@ -37,7 +37,7 @@ def recolor_painting(painting: Picture, photo: Picture, settings: Settings) -> P
     return replace(painting, rgb=clamp_luma_first(torch.lerp(painting.rgb, matched, settings.color_strength)))
 
 
-def recolor_result(painted: Tensor, photo: Picture, settings: Settings) -> Tensor:
+def recolor_result(painted: Tensor, photo: Image, settings: Settings) -> Tensor:
     """Give the painted picture (1, 3, H, W) its last colours: the photo's, or its own on the photo, or as they are."""
     if settings.color not in ("keep", "only"):
         return painted

@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image as PilImage
+from PIL import ImageDraw, ImageFont
 
 MAX_CELL_PIXELS = 512  # pixels of a picture's longer side on the sheet
 PAPER_COLOR, INK_COLOR = (255, 255, 255), (32, 32, 32)
@@ -14,11 +15,11 @@ PAPER_COLOR, INK_COLOR = (255, 255, 255), (32, 32, 32)
 class SheetCell:
     """A picture, or None where there is none, and the lines under it."""
 
-    picture: Image.Image | None
+    picture: PilImage.Image | None
     lines: Sequence[str]
 
 
-def compose_sheet(cells: Sequence[SheetCell], columns: int) -> Image.Image:
+def compose_sheet(cells: Sequence[SheetCell], columns: int) -> PilImage.Image:
     """Lay cells out in rows of `columns`, from left to right; all columns are as wide as the widest picture.
 
     Pictures of more than 512 pixels are made smaller; what is transparent shows the paper.
@@ -34,7 +35,9 @@ def compose_sheet(cells: Sequence[SheetCell], columns: int) -> Image.Image:
     words = [[piece for line in cell.lines for piece in _wrap_text(line, font, width)] for cell in cells]
     cell_height = height + margin // 2 + line_height * max(map(len, words))
     rows = -(-len(cells) // columns)
-    sheet = Image.new("RGB", (margin + columns * (width + margin), margin + rows * (cell_height + margin)), PAPER_COLOR)
+    sheet = PilImage.new(
+        "RGB", (margin + columns * (width + margin), margin + rows * (cell_height + margin)), PAPER_COLOR
+    )
     draw = ImageDraw.Draw(sheet)
     for number, (picture, lines) in enumerate(zip(pictures, words, strict=True)):
         left = margin + number % columns * (width + margin)
@@ -48,10 +51,10 @@ def compose_sheet(cells: Sequence[SheetCell], columns: int) -> Image.Image:
     return sheet
 
 
-def _shrink_picture(picture: Image.Image | None) -> Image.Image | None:
+def _shrink_picture(picture: PilImage.Image | None) -> PilImage.Image | None:
     if picture and max(picture.size) > MAX_CELL_PIXELS:
         picture = picture.copy()
-        picture.thumbnail((MAX_CELL_PIXELS, MAX_CELL_PIXELS), Image.Resampling.LANCZOS)
+        picture.thumbnail((MAX_CELL_PIXELS, MAX_CELL_PIXELS), PilImage.Resampling.LANCZOS)
     return picture
 
 

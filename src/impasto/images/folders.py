@@ -11,7 +11,7 @@ from impasto.settings.model import Settings
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
-)  # of what `files.read` reads
+)  # of what `read_image` reads
 
 PaintingLike = TypeVar("PaintingLike")
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import UsageError
-from impasto.images.files import Picture
+from impasto.images.image import Image
 from impasto.images.masks import read_aligned_image
 
 MAX_SAME_COLOR_DISTANCE = 40  # of 255 in any channel: colours that lie no farther apart are one label
@@ -40,11 +40,11 @@ class LabelMap:
         return (self.numbers == number).float()[None, None]
 
 
-def read_labels(name: str, setting: str, reference: Picture, reference_name: str) -> LabelMap:
+def read_labels(name: str, setting: str, reference: Image, reference_name: str) -> LabelMap:
     """Read a label picture; `what` says in errors what the picture is that it lies on.
 
     What is left of colours between two labels, as at smooth edges, goes to the nearest label. Errors: UsageError naming
-    `option` for too many colours or another aspect; PictureError as for `files.read`.
+    `option` for too many colours or another aspect; PictureError as for `read_image`.
     """
     picture = read_aligned_image(name, setting, reference, reference_name)
     pixels = (picture.rgb[0].permute(1, 2, 0) * 255).round().to(torch.int64)  # (H, W, 3)

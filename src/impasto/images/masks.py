@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
 from impasto.errors import PictureError, UsageError
-from impasto.images import files
-from impasto.images.files import Picture
+from impasto.images.image import Image
+from impasto.images.read import MAX_PIXELS, read_image
 from impasto.images.sizes import fit_size
 from impasto.settings.types import Propagation, Rounding
 
@@ -16,11 +16,11 @@ MAX_CHANNEL_DIFFERENCE = 0.1  # how far a mask's channels may lie apart: the noi
 SOFT_EDGE_SHARE = 0.003  # of a mask's longer side, over which a hard edge becomes soft to each side, twice
 
 
-def read_mask(name: str, setting: str, reference: Picture, reference_name: str) -> Tensor:
+def read_mask(name: str, setting: str, reference: Image, reference_name: str) -> Tensor:
     """Read a grey picture as a mask at its own size: white is 1, black and transparent are 0.
 
     `what` says in errors what the picture is that it lies on. Errors: UsageError naming `option` where the mask has
-    colours, another aspect or is black all over; PictureError as for `files.read`.
+    colours, another aspect or is black all over; PictureError as for `read_image`.
 
     Example: read_mask("sky.png", "--mask", photo, "photo")
     """
@@ -37,10 +37,10 @@ def read_mask(name: str, setting: str, reference: Picture, reference_name: str) 
     return mask
 
 
-def read_aligned_image(name: str, setting: str, reference: Picture, reference_name: str) -> Picture:
+def read_aligned_image(name: str, setting: str, reference: Image, reference_name: str) -> Image:
     """Read a picture that says something of another one: of its size, or of another with the same aspect."""
     try:
-        picture = files.read_image(name, max_pixels=max(files.MAX_PIXELS, reference.rgb[0, 0].numel()))
+        picture = read_image(name, max_pixels=max(MAX_PIXELS, reference.rgb[0, 0].numel()))
     except PictureError as error:
         raise PictureError(f"{setting} {error}") from None
     height, width = reference.rgb.shape[2:]

@@ -3,7 +3,6 @@
 import errno
 import os
 import secrets
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,16 +62,6 @@ def file_signature(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def check_regular_file(path: Path) -> None:
-    """Raise PictureError where a path that is to be read is a pipe or a device, which might never answer.
-
-    Raises OSError where there is nothing.
-    """
-    kind = path.stat().st_mode
-    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
-        raise PictureError(f"{path} is a pipe or a device, not a file: save what comes from it, and name that file")
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from impasto.errors import UsageError
-from impasto.images.files import Picture
+from impasto.images.image import Image
 from impasto.images.masks import soften_masks
 from impasto.images.sizes import fit_size, resize
 
@@ -37,7 +37,7 @@ class Segmentation:
         return Segmentation(self.masks[order.tolist()], self.features[order])
 
 
-def find_regions(picture: Picture, count: int, name: str) -> Segmentation:
+def find_regions(picture: Image, count: int, name: str) -> Segmentation:
     """Find `count` regions of like colour and place in a picture, with soft edges; what is transparent is in none.
 
     Small pieces of nearly one colour (SLIC) are joined by Ward's method: without chance, the same at each call.

@@ -1,100 +1,101 @@
-"""16-bit colour as PNG and TIFF, which Pillow can't write."""
+"""16-bit PNG and TIFF through libvips: Pillow has no 16-bit color, and littleCMS through Pillow has 8 bits."""
 
-import errno
-import os
-import struct
-import zlib
-from collections.abc import Sequence
-from typing import BinaryIO
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+from PIL import Image as PilImage
+from torch import Tensor
 
-from impasto.images.metadata import TEXT_KEY, XMP_TAG, pack_xmp
-from impasto.images.raster import BAND_ROWS, Raster
+from impasto.images.profiles import open_profile
 
-MAX_TIFF_BYTES = 2**32  # its offsets have 32 bits
-BYTE, SHORT, LONG, UNDEFINED = (1, "B"), (3, "H"), (4, "I"), (7, "B")  # TIFF's types: number, struct format
-
-
-def write_png16(file: BinaryIO, raster: Raster, profile: bytes, embedded_text: str = "") -> None:
-    """Write a PNG of 16 bits with an ICC profile, band by band. Source: PNG specification."""
-    colour = 2 if raster.channels == 3 else 6
-    file.write(b"\x89PNG\r\n\x1a\n")
-    _write_chunk(file, b"IHDR", struct.pack(">IIBBBBB", raster.width, raster.height, 16, colour, 0, 0, 0))
-    _write_chunk(file, b"iCCP", b"sRGB\0\0" + zlib.compress(profile))
-    if embedded_text:
-        _write_chunk(file, b"iTXt", TEXT_KEY.encode() + b"\0" * 5 + embedded_text.encode())  # plain, of no language
-    compressor = zlib.compressobj()
-    last = np.zeros((1, raster.width * raster.channels * 2), np.uint8)  # above the first row: nothing
-    for _, rows in raster.iterate_bands():
-        big_endian = rows.astype(">u2").view(np.uint8).reshape(len(rows), -1)
-        above = np.vstack([last, big_endian[:-1]])
-        lines = np.insert(big_endian - above, 0, 2, axis=1)  # filter 2: each byte less the one above it
-        last = big_endian[-1:]
-        if data := compressor.compress(lines.tobytes()):
-            _write_chunk(file, b"IDAT", data)
-    _write_chunk(file, b"IDAT", compressor.flush())
-    _write_chunk(file, b"IEND", b"")
+BAND_ROWS = 256  # rows that are converted at once
+MAX_CLASSIC_TIFF_BYTES = 4_000_000_000  # of pixels before compression: above, a BigTIFF is written
+PIXELS_PER_MILLIMETER = 72 / 25.4  # libvips always writes a resolution: the one that files without any are shown at
 
 
-def _write_chunk(file: BinaryIO, kind: bytes, data: bytes) -> None:
-    file.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
+def has_16_bits(image: PilImage.Image) -> bool:
+    """Tell whether an opened PNG or TIFF file holds whole numbers of 16 bits."""
+    if image.format == "PNG":
+        return any("16B" in str(tile.args) for tile in getattr(image, "tile", ()))
+    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    bits_per_sample, sample_formats = tags.get(258, ()), tags.get(339, (1,))
+    return set(bits_per_sample) == {16} and set(sample_formats) == {1}
 
 
-def write_tiff16(file: BinaryIO, raster: Raster, profile: bytes, embedded_text: str = "") -> None:
-    """Write a deflated TIFF of 16 bits with an ICC profile, band by band. Source: TIFF 6.0.
+def read_16_bit(path: Path, form: str, profile: object) -> tuple[Tensor, Tensor | None]:
+    """Decode a 16-bit PNG or TIFF, `form`, to sRGB (1, 3, H, W) and alpha (1, 1, H, W), through its ICC profile.
 
-    The directory follows the pixels, as only then is known where they lie.
-    Raises OSError where the file would pass TIFF's end at 4 GiB.
+    The image is not turned upright. Raises ValueError where the file is damaged.
     """
-    channels = raster.channels
-    file.write(b"II*\0" + struct.pack("<I", 0))
-    offsets, lengths = list[int](), list[int]()
-    for _, rows in raster.iterate_bands():
-        differences = rows.astype("<u2")
-        differences[:, 1:] -= rows[:, :-1]  # predictor 2: each pixel less the one to its left
-        strip = zlib.compress(differences.tobytes())
-        offsets.append(file.tell())
-        lengths.append(len(strip))
-        file.write(strip + b"\0" * (len(strip) % 2))  # a directory begins on an even byte
-        _check_tiff_size(file.tell())
-    entries: dict[int, tuple[tuple[int, str], Sequence[int]]] = {
-        256: (LONG, [raster.width]),
-        257: (LONG, [raster.height]),
-        258: (SHORT, [16] * channels),
-        259: (SHORT, [8]),  # compression: deflate
-        262: (SHORT, [2]),  # photometric: RGB
-        273: (LONG, offsets),
-        277: (SHORT, [channels]),
-        278: (LONG, [BAND_ROWS]),
-        279: (LONG, lengths),
-        317: (SHORT, [2]),
-        **({338: (SHORT, [2])} if channels == 4 else {}),  # extra sample: alpha, not multiplied in
-        **({XMP_TAG: (BYTE, pack_xmp(embedded_text))} if embedded_text else {}),
-        34675: (UNDEFINED, profile),
-    }
-    place = file.tell()
-    directory = _pack_directory(entries, place)
-    _check_tiff_size(place + len(directory))
-    file.write(directory)
-    file.seek(4)
-    file.write(struct.pack("<I", place))
-    file.seek(0, os.SEEK_END)
+    vips = _import_vips()
+    load = vips.Image.pngload if form == "PNG" else vips.Image.tiffload
+    try:
+        image = load(str(path), access="sequential", fail_on="truncated")
+        channels = 1 if image.bands < 3 else 4 if image.interpretation == "cmyk" else 3
+        color = image.extract_band(0, n=channels)
+        if usable := open_profile(profile, channels):
+            if len(usable.mode) > channels:
+                color = color.bandjoin([color, color]).copy(interpretation="rgb16")
+            color.set_type(vips.GValue.blob_type, "icc-profile-data", profile)
+            color = color.icc_transform(
+                "srgb", embedded=True, depth=16, intent="relative", black_point_compensation=True
+            )
+        has_alpha = image.bands > channels
+        values = _fetch_rows(vips, color.bandjoin(image[channels]) if has_alpha else color)
+    except vips.Error as error:
+        raise ValueError(str(error.detail).strip().rpartition("\n")[2] or error.message) from error
+    colors, alpha = (values[:, :-1], values[:, -1:]) if has_alpha else (values, None)
+    if colors.shape[1] == 4:  # CMYK without a profile
+        colors = (1 - colors[:, :3]) * (1 - colors[:, 3:])
+    return colors.expand(1, 3, -1, -1), alpha
 
 
-def _check_tiff_size(place: int) -> None:
-    if place >= MAX_TIFF_BYTES:
-        raise OSError(errno.EFBIG, "a TIFF ends at 4 GiB and this picture needs more")
+def write_16_bit(path: Path, form: str, rgb: Tensor, alpha: Tensor | None, *, profile: bytes, xmp: bytes) -> None:
+    """Write sRGB (1, 3, H, W) and alpha (1, 1, H, W) over `path`, by bands, as PNG or TIFF; no copy of it is made.
+
+    Raises OSError where the disk refuses.
+    """
+    vips = _import_vips()
+    height, width = rgb.shape[2:]
+    channels = [*rgb[0], *(() if alpha is None else alpha[0])]
+    planes = [
+        vips.Image.new_from_memory(plane.detach().float().cpu().contiguous().numpy(), width, height, 1, "float")
+        for plane in channels
+    ]
+    resolution = {"xres": PIXELS_PER_MILLIMETER, "yres": PIXELS_PER_MILLIMETER}
+    image = (planes[0].bandjoin(planes[1:]) * 65535).rint().cast("ushort")  # the cast clamps
+    image = image.copy(interpretation="rgb16", **resolution)
+    image.set_type(vips.GValue.blob_type, "icc-profile-data", profile)
+    if xmp:
+        image.set_type(vips.GValue.blob_type, "xmp-data", xmp)
+    try:
+        if form == "PNG":
+            image.pngsave(str(path), filter="up", keep="icc|xmp")
+        else:
+            large = 2 * len(channels) * width * height > MAX_CLASSIC_TIFF_BYTES
+            image.tiffsave(str(path), compression="deflate", predictor="horizontal", bigtiff=large, keep="icc|xmp")
+    except vips.Error as error:
+        raise OSError(str(error.detail).strip().rpartition("\n")[2] or error.message) from error
 
 
-def _pack_directory(entries: dict[int, tuple[tuple[int, str], Sequence[int]]], place: int) -> bytes:
-    """Pack a directory that lies at a byte of the file, and after it the values that don't fit in their entries."""
-    head, tail = struct.pack("<H", len(entries)), b""
-    for tag, ((kind, form), values) in entries.items():
-        packed = struct.pack(f"<{len(values)}{form}", *values).ljust(4, b"\0")
-        if len(packed) > 4:
-            tail_at = place + 2 + 12 * len(entries) + 4 + len(tail)
-            tail += packed + b"\0" * (len(packed) % 2)
-            packed = struct.pack("<I", tail_at)
-        head += struct.pack("<HHI", tag, kind, len(values)) + packed
-    return head + struct.pack("<I", 0) + tail
+def _fetch_rows(vips: Any, image: Any) -> Tensor:
+    """Compute a libvips image of 16 bits by bands of rows, as (1, C, H, W) in [0, 1]."""
+    region, width, height = vips.Region.new(image), image.width, image.height
+    values = torch.empty(1, image.bands, height, width)
+    for top in range(0, height, BAND_ROWS):
+        rows = min(BAND_ROWS, height - top)
+        numbers = np.frombuffer(region.fetch(0, top, width, rows), np.uint16).reshape(rows, width, -1)
+        values[0, :, top : top + rows] = torch.from_numpy(numbers.astype(np.float32) / np.float32(65535)).permute(
+            2, 0, 1
+        )
+    return values
+
+
+def _import_vips() -> Any:
+    """Import libvips, which takes a moment, where it is needed; without its cache, which would not see files change."""
+    import pyvips
+
+    pyvips.cache_set_max(0)
+    return pyvips

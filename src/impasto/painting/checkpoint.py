@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from impasto.errors import CheckpointError, PictureError
-from impasto.images.output import atomic_write, check_regular_file
+from impasto.images.opening import check_regular_file
+from impasto.images.output import atomic_write
 
 FORMAT = "1"
 KIND = "impasto checkpoint"

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import torch
 
-from impasto.images import files
-from impasto.images.files import Picture
+from impasto.images.image import Image
 from impasto.images.output import file_signature
+from impasto.images.read import MAX_PIXELS, read_image
 from impasto.network import registry
 from impasto.network.download import DownloadProgress
 from impasto.network.vgg import Network
@@ -32,7 +32,7 @@ class ModelCache:
     def __init__(self) -> None:
         self.styles = StyleCache()
         self._networks: OrderedDict[Any, Network] = OrderedDict()
-        self._pictures: OrderedDict[Any, Picture] = OrderedDict()
+        self._pictures: OrderedDict[Any, Image] = OrderedDict()
 
     def load_network(
         self,
@@ -68,12 +68,12 @@ class ModelCache:
             self._networks.popitem(last=False)
         return network
 
-    def read_painting(self, path: Path, max_pixels: int = files.MAX_PIXELS) -> Picture:
-        """Return a painting as it was read; at least the last one is kept. Errors: as files.read."""
+    def read_painting(self, path: Path, max_pixels: int = MAX_PIXELS) -> Image:
+        """Return a painting as it was read; at least the last one is kept. Errors: as `read_image`."""
         picture = _get_or_make(
             self._pictures,
             (path, file_signature(path), max_pixels),
-            lambda: files.read_image(path, max_pixels=max_pixels),
+            lambda: read_image(path, max_pixels=max_pixels),
         )
         while len(self._pictures) > 1 and sum(it.rgb.nbytes for it in self._pictures.values()) > MAX_PAINTING_BYTES:
             self._pictures.popitem(last=False)

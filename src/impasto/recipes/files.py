@@ -11,7 +11,8 @@ from pydantic_core import from_json
 
 from impasto.errors import RecipeError, UsageError
 from impasto.images.metadata import MAX_TEXT_BYTES, read_embedded_text
-from impasto.images.output import atomic_write, check_regular_file, check_writable
+from impasto.images.opening import check_regular_file
+from impasto.images.output import atomic_write, check_writable
 from impasto.recipes.recipe import Recipe, parse_recipe
 
 RECIPE_SUFFIXES = (".toml", ".json")

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from impasto.errors import UsageError
-from impasto.images import files
-from impasto.images.assignments import StyleAssignment, mask_to
+from impasto.images.assignments import StyleAssignment
 from impasto.images.color import recolor_painting
-from impasto.images.files import Picture
+from impasto.images.image import Image
+from impasto.images.read import read_image
 from impasto.images.sizes import fit_size, measure_side, resize
 from impasto.painting.styles import StyleInput
 from impasto.settings.lengths import Length
@@ -21,7 +21,7 @@ from impasto.settings.model import Settings
 MAX_FULL_SIZE_PAINTINGS = 8  # paintings: more are kept in memory no larger than the finished picture needs them
 
 
-def measure_canvas(settings: Settings, photo: Picture | None) -> tuple[int, int]:
+def measure_canvas(settings: Settings, photo: Image | None) -> tuple[int, int]:
     """Give the finished picture's width and height, but for what `--padding circular` rounds."""
     if photo is None:
         width, height = settings.aspect_sides
@@ -33,9 +33,9 @@ def measure_canvas(settings: Settings, photo: Picture | None) -> tuple[int, int]
 def read_paintings(
     paintings: Sequence[Any],
     settings: Settings,
-    photo: Picture | None,
-    read: Callable[..., Picture] = files.read_image,
-) -> list[Picture]:
+    photo: Image | None,
+    read: Callable[..., Image] = read_image,
+) -> list[Image]:
     """Read paintings, paths or PIL images, by `read`; many of them no larger than they are painted with."""
     read = partial(read, max_pixels=settings.max_pixels)
     if (
@@ -46,12 +46,12 @@ def read_paintings(
     rule = "longest" if settings.fit == "shrink" else settings.fit
     side = measure_side(*canvas, rule)
     return [
-        _shrink_painting(files.read_image(painting, max_pixels=settings.max_pixels), length.to_pixels(side, side), rule)
+        _shrink_painting(read_image(painting, max_pixels=settings.max_pixels), length.to_pixels(side, side), rule)
         for painting, length in zip(paintings, lengths, strict=True)
     ]
 
 
-def _shrink_painting(picture: Picture, side: int, rule: Any) -> Picture:
+def _shrink_painting(picture: Image, side: int, rule: Any) -> Image:
     height, width = picture.rgb.shape[2:]
     smaller = fit_size(width, height, side, rule)
     if smaller[0] >= width or smaller[1] >= height:
@@ -62,15 +62,15 @@ def _shrink_painting(picture: Picture, side: int, rule: Any) -> Picture:
 
 def read_initial_picture(path: str, max_pixels: int) -> Tensor:
     """Read the picture (1, 3, H, W) that a canvas starts as."""
-    begun = files.read_image(path, max_pixels=max_pixels)
+    begun = read_image(path, max_pixels=max_pixels)
     check_visible(begun, f"--init {path}: the picture")
     return StyleInput(begun.rgb, begun.alpha).flattened()
 
 
 def build_style_inputs(
     settings: Settings,
-    photo: Picture | None,
-    paintings: Sequence[Picture],
+    photo: Image | None,
+    paintings: Sequence[Image],
     parts: Sequence[StyleAssignment],
     device: torch.device,
 ) -> list[StyleInput]:
@@ -87,11 +87,11 @@ def build_style_inputs(
         number, painting = part.painting, paintings[part.painting]
         if not shares[number] and part.canvas_mask is None:  # without a share it still keeps others from its place
             continue
-        check_visible(painting, f"The painting {painting.source or number + 1}")
+        check_visible(painting, f"The painting {painting.path or number + 1}")
         colored = painting
         if photo is not None:
             colored = recolor_painting(
-                mask_to(painting, part.painting_mask), mask_to(photo, part.canvas_mask), settings
+                painting.masked_to(part.painting_mask), photo.masked_to(part.canvas_mask), settings
             )
         source = to_style_input(replace(colored, alpha=painting.alpha), device)
         used, place = to_device(part.painting_mask, device), placed[id(part.canvas_mask)]
@@ -99,7 +99,7 @@ def build_style_inputs(
     return sources
 
 
-def to_style_input(picture: Picture, device: torch.device) -> StyleInput:
+def to_style_input(picture: Image, device: torch.device) -> StyleInput:
     """Bring a picture to the device."""
     return StyleInput(picture.rgb.to(device), to_device(picture.alpha, device))
 
@@ -109,7 +109,7 @@ def to_device(tensor: Tensor | None, device: torch.device) -> Tensor | None:
     return None if tensor is None else tensor.to(device)
 
 
-def check_visible(picture: Picture, name: str) -> None:
+def check_visible(picture: Image, name: str) -> None:
     """Raise UsageError where nothing of a picture can be seen; `name` begins the message."""
     if picture.alpha is not None and not bool(picture.alpha.any()):
         raise UsageError(f"{name} is wholly transparent: there is nothing to see.")

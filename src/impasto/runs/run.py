@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from impasto.errors import UsageError
-from impasto.images import files
 from impasto.images.color import recolor_result
-from impasto.images.files import Picture
+from impasto.images.image import Image
 from impasto.images.sizes import resize
+from impasto.images.write import to_pil, write_image
 from impasto.painting.checkpoint import Checkpoint
 from impasto.painting.painter import Painter, Step
 from impasto.painting.planner import PaintingPlan, estimate_small, is_small, plan_painting
@@ -27,7 +27,7 @@ from impasto.settings.model import Settings
 from impasto.settings.units import parse_bytes
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL import Image as PilImage
 
 StyleBuilder: TypeAlias = Callable[
     [Settings], Sequence[StyleInput]
@@ -46,7 +46,7 @@ class Run:
     def __init__(
         self,
         painter: Painter,
-        photo: Picture | None,
+        photo: Image | None,
         recipe: Recipe,
         job: Job | None = None,
         preserve_mask: Tensor | None = None,
@@ -199,9 +199,9 @@ class Run:
         """What happened that a user should know, in order."""
         return self._painter.notes
 
-    def picture(self) -> "Image":
+    def picture(self) -> "PilImage.Image":
         """Return the picture so far, at the size of the scale that it has come to, as a PIL image in sRGB."""
-        return files.to_pil(*self._render())
+        return to_pil(*self._render())
 
     def recipe(self) -> Recipe:
         """Return how the picture is painted, and what has come of it so far."""
@@ -251,9 +251,7 @@ class Run:
         rgb, alpha = self._render()
         bits, quality = self._written_as
         text = self.recipe().to_json() if keeping == "embed" else ""
-        return files.write_image(
-            rgb, path, alpha=alpha, bits=bits, quality=quality, embedded_text=text, overwrite=overwrite
-        )
+        return write_image(rgb, path, alpha=alpha, bits=bits, quality=quality, embedded_text=text, overwrite=overwrite)
 
     def _render(self) -> tuple[Tensor, Tensor | None]:
         """Return what is to be seen, perhaps the painter's own tensor, with values beyond [0, 1]."""

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from impasto.errors import UsageError
-from impasto.images import files
-from impasto.images.files import Picture
+from impasto.images.image import Image
+from impasto.images.read import read_image
 from impasto.images.segmentation import find_regions
+from impasto.images.write import to_pil, write_image
 from impasto.settings.types import REST_MASK
 from impasto.studio.uploads import MAX_PAINTINGS, as_jpeg_url
 
@@ -47,12 +48,12 @@ def save_brushed(data: Any, uploads: Path) -> Path | None:
     return path
 
 
-def read_brushed(path: Path) -> Picture:
+def read_brushed(path: Path) -> Image:
     """Read what was brushed."""
-    return files.read_image(path, max_pixels=MAX_BRUSHED_PIXELS)
+    return read_image(path, max_pixels=MAX_BRUSHED_PIXELS)
 
 
-def split_masks(picture: Picture, paintings: int) -> tuple[dict[int, Tensor], Tensor | None]:
+def split_masks(picture: Image, paintings: int) -> tuple[dict[int, Tensor], Tensor | None]:
     """Tell the masks (1, 1, H, W) of the paintings that were brushed, by number from 0, and that of what stays."""
     alpha = torch.ones_like(picture.rgb[:, :1]) if picture.alpha is None else picture.alpha
     palette = torch.tensor([_rgb_values(color) for color in (*PAINTING_COLORS, KEEP_COLOR)]).view(-1, 3, 1, 1)
@@ -66,7 +67,7 @@ def split_masks(picture: Picture, paintings: int) -> tuple[dict[int, Tensor], Te
     return {number: mask for number, mask in masks.items() if number < paintings}, keep
 
 
-def write_masks(picture: Picture, paintings: int, folder: Path) -> MaskSettings:
+def write_masks(picture: Image, paintings: int, folder: Path) -> MaskSettings:
     """Write the masks into a folder; returns the settings that name them, by their names alone.
 
     What is not brushed is for the paintings that have no place of their own; if all have one, for the first.
@@ -86,7 +87,7 @@ def write_masks(picture: Picture, paintings: int, folder: Path) -> MaskSettings:
     return settings
 
 
-def suggest_regions(picture: Picture, paintings: int) -> str:
+def suggest_regions(picture: Image, paintings: int) -> str:
     """Find a region for each painting, by colour and place, and give them as the address of a picture.
 
     With one painting, the second region stays as it is.
@@ -96,7 +97,7 @@ def suggest_regions(picture: Picture, paintings: int) -> str:
     palette = torch.tensor([_rgb_values(color) for color in colors]).view(-1, 3)
     rgb = palette[masks.argmax(0)[0]].permute(2, 0, 1)[None]  # (1, 3, h, w)
     file = io.BytesIO()
-    files.to_pil(rgb).save(file, "PNG", optimize=True)
+    to_pil(rgb).save(file, "PNG", optimize=True)
     return PNG_DATA_PREFIX + base64.b64encode(file.getvalue()).decode()
 
 
@@ -122,4 +123,4 @@ def _rgb_values(color: str) -> list[float]:
 
 
 def _write_mask(mask: Tensor, path: Path) -> None:
-    files.write_image(mask.expand(1, 3, *mask.shape[2:]), path, overwrite=True)
+    write_image(mask.expand(1, 3, *mask.shape[2:]), path, overwrite=True)

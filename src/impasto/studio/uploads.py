@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import PictureError, UsageError
-from impasto.images import files
-from impasto.images.files import Picture
+from impasto.images.image import Image
+from impasto.images.read import read_image
 from impasto.images.sizes import fit_size, resize
+from impasto.images.write import to_pil
 
 MAX_UPLOAD_BYTES = 100_000_000
 MAX_UPLOAD_PIXELS = 60_000_000
@@ -53,16 +54,16 @@ def is_film(path: Path) -> bool:
     return any(head[place:].startswith(mark) for place, mark in FILM_SIGNATURES)
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path) -> Image:
     """Read a visitor's picture; raises PictureError that names the file alone, not where it is kept."""
     with _reading:
         try:
-            return files.read_image(path, max_pixels=MAX_UPLOAD_PIXELS)
+            return read_image(path, max_pixels=MAX_UPLOAD_PIXELS)
         except PictureError as error:
             raise PictureError(str(error).replace(str(path), path.name)) from None
 
 
-def make_thumbnail(picture: Picture, longest: int = THUMBNAIL_PIXELS) -> bytes:
+def make_thumbnail(picture: Image, longest: int = THUMBNAIL_PIXELS) -> bytes:
     """Return a small JPEG of a picture, what is transparent in white."""
     height, width = picture.rgb.shape[2:]
     small = fit_size(width, height, min(longest, max(width, height)))
@@ -71,7 +72,7 @@ def make_thumbnail(picture: Picture, longest: int = THUMBNAIL_PIXELS) -> bytes:
         alpha = resize(picture.alpha, *small).clamp(0, 1)
         rgb = rgb * alpha + (1 - alpha)
     file = io.BytesIO()
-    files.to_pil(rgb).save(file, "JPEG", quality=82)
+    to_pil(rgb).save(file, "JPEG", quality=82)
     return file.getvalue()
 
 

@@ -17,7 +17,7 @@ import torch
 
 from impasto.api import start, start_job
 from impasto.errors import DivergedError, ImpastoError, PictureError, UsageError
-from impasto.images.files import to_pil
+from impasto.images.write import to_pil
 from impasto.painting.device import is_out_of_memory
 from impasto.painting.model_cache import ModelCache
 from impasto.painting.painter import Step

@@ -1,0 +1,49 @@
+"""An image in memory."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from torch import Tensor
+
+from impasto.images.sizes import resize_clamped
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """An sRGB image: `rgb` (1, 3, H, W) and `alpha` (1, 1, H, W), both in [0, 1]; `alpha` is None where all is opaque.
+
+    `path` is the file that it was read from, or None.
+
+    Example: Image(torch.rand(1, 3, 48, 64)).width == 64
+    """
+
+    rgb: Tensor
+    alpha: Tensor | None = None
+    path: Path | None = None
+
+    @property
+    def width(self) -> int:
+        """The width in pixels."""
+        return self.rgb.shape[3]
+
+    @property
+    def height(self) -> int:
+        """The height in pixels."""
+        return self.rgb.shape[2]
+
+    def masked_to(self, mask: Tensor | None) -> Self:
+        """Make all transparent that a mask (1, 1, h, w) of any size leaves out; None leaves out nothing."""
+        if mask is None:
+            return self
+        mask = resize_clamped(mask, self.width, self.height)
+        return replace(self, alpha=mask if self.alpha is None else self.alpha * mask)
+
+    def masked_out(self, mask: Tensor | None) -> Self:
+        """Make all transparent that a mask (1, 1, h, w) of any size covers."""
+        return self.masked_to(None if mask is None else 1 - mask)
+
+    def is_visible(self, mask: Tensor | None = None) -> bool:
+        """Tell whether anything is visible through a mask (1, 1, h, w) of any size."""
+        alpha = self.masked_to(mask).alpha
+        return alpha is None or bool((alpha > 1e-3).any())
