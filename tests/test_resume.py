@@ -23,6 +23,7 @@ from impasto.recipes.identity import identify_recipe
 from impasto.runs.checkpoints import (
     MIN_CHECKPOINT_INTERVAL_SECONDS,
     CheckpointWriter,
+    Throttle,
     choose_checkpoint_path,
     load_step,
 )
@@ -268,7 +269,7 @@ def test_it_is_kept_at_each_scale_and_every_few_minutes(easel: Easel, monkeypatc
     run = impasto.start_job(easel.job())
     write = CheckpointWriter.write
     monkeypatch.setattr(
-        CheckpointWriter, "write", lambda self, painter, step: kept.append(step.step) or write(self, painter, step)
+        CheckpointWriter, "write", lambda self, capture, step: kept.append(step.step) or write(self, capture, step)
     )
     now = time.monotonic
     monkeypatch.setattr(
@@ -294,13 +295,28 @@ def test_a_disk_that_refuses_is_no_reason_to_stop(easel: Easel, monkeypatch: pyt
     assert easel.kept.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("seconds", "cost", "is_due"), [(0.9, 0.0, False), (1.1, 0.0, True), (9.0, 0.1, False), (11.0, 0.1, True)]
+)
+def test_throttle_waits_for_interval_and_share(
+    seconds: float, cost: float, is_due: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("impasto.runs.checkpoints.time.monotonic", lambda: now)
+    throttle = Throttle(0.01, 1.0)
+    with throttle.measure():
+        now += cost
+    now += seconds
+    assert throttle.is_due == is_due
+
+
 # For real, in other processes
 
 PAINT = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
 from impasto.runs import checkpoints
-checkpoints.MIN_CHECKPOINT_INTERVAL_SECONDS = checkpoints.INTERVAL_PER_WRITE_SECOND = 0.0
+checkpoints.MIN_CHECKPOINT_INTERVAL_SECONDS, checkpoints.MAX_CHECKPOINT_SHARE = 0.0, float("inf")
 from impasto.cli.app import main
 sys.exit(main())
 """

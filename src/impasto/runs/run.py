@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -111,7 +112,7 @@ class Run:
         seconds = self._plan.chosen.seconds if self._plan else 0.0
         inputs = [*([job.photo] if job.photo else []), *job.paintings]
         if path := choose_checkpoint_path(job.checkpoint, seconds, job.output, inputs=inputs, overwrite=job.overwrite):
-            self.checkpoint_writer = CheckpointWriter(path.absolute(), self._checkpoint_texts())
+            self.checkpoint_writer = CheckpointWriter(path.absolute(), self._checkpoint_texts)
 
     def defer_plan(self) -> None:
         """Paint the first scale unprepared, for a picture to be seen at once; `prepare` is to be called on the way.
@@ -129,7 +130,7 @@ class Run:
         self._recipe = recipe
         self.load_state(checkpoint)
         self._resumed = self._prepared = True
-        self.checkpoint_writer = CheckpointWriter(path, {name: checkpoint.texts[name] for name in ("job", "recipe")})
+        self.checkpoint_writer = CheckpointWriter(path, self._checkpoint_texts)
         self.checkpoint_writer.written_step = self.last_step
 
     def load_state(self, checkpoint: Checkpoint) -> None:
@@ -163,8 +164,6 @@ class Run:
         self._recipe = self._recipe.model_copy(update=update)
         if self._job:
             self._job = self._job.model_copy(update={"settings": merge_settings(self._job.settings, changes)})
-        if self.checkpoint_writer:
-            self.checkpoint_writer.texts = self._checkpoint_texts()
 
     def _checkpoint_texts(self) -> dict[str, str]:
         """Return what a checkpoint needs besides the painter's state."""
@@ -175,7 +174,7 @@ class Run:
         """Write a checkpoint now, between two steps, where the run is kept; tells whether there is one."""
         if self.checkpoint_writer is None or self.last_step is None:
             return False
-        if fault := self.checkpoint_writer.write(self._painter, self.last_step):
+        if fault := self.checkpoint_writer.write(partial(capture_state, self._painter), self.last_step):
             self.notes.append(fault)
         return not fault
 

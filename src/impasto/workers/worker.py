@@ -1,22 +1,24 @@
 """What a worker does with a task: paint it to its end, telling how it goes."""
 
+import math
 import os
 import platform
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from impasto.api import start_job
-from impasto.errors import ImpastoError
+from impasto.errors import CheckpointError, ImpastoError
+from impasto.painting.checkpoint import read_checkpoint
 from impasto.painting.device import is_out_of_memory
 from impasto.painting.model_cache import ModelCache
 from impasto.recipes.files import read_recipe
 from impasto.recipes.recipe import Recipe
-from impasto.runs.checkpoints import is_own_output
+from impasto.runs.checkpoints import CheckpointWriter, is_own_output
 from impasto.runs.run import Run
-from impasto.workers.keeping import BatchCheckpoint
 from impasto.workers.messages import (
     CheckpointSaved,
     Event,
@@ -85,11 +87,14 @@ class Worker:
         if task.memory_limit is not None:
             run.apply_plan(task.memory_limit)
             run.notes.append(run.plan.describe())
-        keeper = BatchCheckpoint(run, task.checkpoint, task.checkpoint_every)
-        resumed_at = keeper.resume()
+        interval = task.checkpoint_every or math.inf
+        writer = run.checkpoint_writer = CheckpointWriter(task.checkpoint, interval=interval, at_scales=False)
+        resumed_at = _load_checkpoint(run, task.checkpoint)
         for step in run:
             stopped = stopping() and step.step < run.total_steps
-            if (stopped or keeper.is_due) and keeper.save():
+            if stopped:
+                run.save_checkpoint()
+            if writer.written_step is run.last_step:
                 yield CheckpointSaved(task.number, self.name)
             if stopped:
                 yield TaskStopped(task.number, self.name)
@@ -99,7 +104,7 @@ class Worker:
                 yield TaskProgress(task.number, self.name, progress=step.progress)
         if not _is_written(task, run):  # by one that was thought to be dead
             run.write()
-        yield self._finish(task, run.recipe(), started, resumed_at=resumed_at, notes=(*keeper.notes, *run.notes))
+        yield self._finish(task, run.recipe(), started, resumed_at=resumed_at, notes=tuple(run.notes))
 
     def _finish(self, task: Task, recipe: Recipe, started: float, **more: Any) -> TaskFinished:
         task.checkpoint.unlink(missing_ok=True)
@@ -114,6 +119,18 @@ class Worker:
             seconds=time.perf_counter() - started,
             **more,
         )
+
+
+def _load_checkpoint(run: Run, path: Path) -> int:
+    """Bring the run to where its checkpoint is, and return that step; 0 where there is none that serves."""
+    if not path.exists():
+        return 0
+    try:
+        run.load_state(read_checkpoint(path))
+    except CheckpointError as error:
+        run.notes.append(f"painted from the start, as its checkpoint does not serve: {error}")
+        return 0
+    return run.last_step.step if run.last_step else 0
 
 
 def _is_written(task: Task, run: Run) -> bool:
