@@ -16,7 +16,7 @@ from impasto.terminal.interrupts import Interrupts
 
 STUDIO_GROUP = Group("Studio", sort_key=0)
 PASSWORD_VARIABLE = "IMPASTO_STUDIO_PASSWORD"
-MIN_PASSWORD_LENGTH = 8  # letters of a password
+MIN_PASSWORD_LENGTH = 8
 
 
 def studio(
@@ -59,36 +59,36 @@ def studio(
 ) -> int:
     """Paint in a browser: opens a page on this machine and prints its address. Ctrl-C ends it.
 
-    What is being painted then is set aside, to go on from. It needs the extra impasto[studio].
+    A picture that is being painted then is paused. It needs the extra impasto[studio].
     """
     password = read_password(password_file)
     check_address(host, password, open_to_all)
-    place = folder or default_folder()
+    folder = folder or default_folder()
     for needed in ("gradio", "fastapi", "uvicorn"):
         if find_spec(needed) is None:
             raise ImpastoError(f"The studio needs {needed}: pip install 'impasto[studio]'")
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--folder {place} can't be made: {error.strerror or error}") from None
+        raise UsageError(f"--folder {folder} can't be made: {error.strerror or error}") from None
     with Interrupts():
         from impasto.studio.security import local_host_names
         from impasto.studio.server import serve
 
         serve(
-            place,
+            folder,
             host=host,
             port=port,
-            most_bytes=int(max_gigabytes * 1e9),
+            max_bytes=int(max_gigabytes * 1e9),
             hosts=local_host_names(*(host_name or ()), host),
             password=password,
-            told=print_address,
+            on_start=print_address,
         )
     return DONE
 
 
 def read_password(file: Path | None) -> str | None:
-    """Read the password from a file or the environment; None where there is none."""
+    """Read the password from a file or the environment; None if there is none."""
     if file is None:
         password = os.environ.get(PASSWORD_VARIABLE)
     else:
@@ -102,7 +102,7 @@ def read_password(file: Path | None) -> str | None:
 
 
 def check_address(host: str, password: str | None, open_to_all: bool) -> None:
-    """Refuse to listen to others where neither a password nor an explicit word allows it."""
+    """Raise UsageError for an address that others reach, unless a password or `open_to_all` allows it."""
     if not (is_loopback(host) or password or open_to_all):
         raise UsageError(
             f"--host {host}: others could reach the studio there. Give it a password with --password-file or "
@@ -111,7 +111,7 @@ def check_address(host: str, password: str | None, open_to_all: bool) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether an address is this machine's own, which no other reaches."""
+    """Whether an address is this machine's own, which no other reaches."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -119,7 +119,7 @@ def is_loopback(host: str) -> bool:
 
 
 def default_folder() -> Path:
-    """Return the studio's folder where none is given."""
+    """Return the studio's folder if none is given."""
     return platformdirs.user_data_path("impasto") / "studio"
 
 

@@ -1,358 +1,395 @@
-"""The workshop: commissions in a queue, one painted at a time by a process of its own, which may die without harm."""
+"""The queue: jobs painted one at a time by a worker process, which may die without harm to the studio."""
 
+import itertools
+import multiprocessing
 import shutil
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
 from impasto.errors import ImpastoError, UsageError
 from impasto.studio.mask_editor import read_brushed, write_masks
-from impasto.studio.plan_requests import PlanRequests
-from impasto.studio.process import WorkerProcess
-from impasto.studio.store import FINISHED, JobStatus, JobStore, StudioJob, describe
+from impasto.studio.store import FINISHED, UNKNOWN_JOB, JobStatus, JobStore, StudioJob
 from impasto.studio.updates import PERSISTED_EVENTS, ChangeTracker, apply_event
+from impasto.studio.worker import run_worker
+from impasto.workers.processes import WorkerProcess
 
-BRUSHED_NAME = "brush.png"  # what was brushed, among a commission's inputs
-MAX_WAITING_JOBS = 20  # commissions of one visitor
+BRUSHED_NAME = "brush.png"  # the brushed masks, among a job's inputs
+MAX_WAITING_JOBS = 20  # of one visitor
 MAX_JOBS = 500
-JOB_RESERVE_BYTES = 100_000_000  # bytes of the folder that must be free before another one is taken in
-STEP_UPDATE_SECONDS = 1.0  # seconds between two steps that are told; previews and ends are told at once
+MAX_PLAN_REQUESTS = 3  # at a time
+RESERVED_BYTES = 100_000_000  # that the folder needs for another job
+STEP_UPDATE_SECONDS = 1.0  # between two steps that pages hear of; they hear of previews and ends at once
+PLAN_TIMEOUT_SECONDS = 30.0
+SHUTDOWN_SECONDS = 20.0
+WAIT_SECONDS = 5.0
+MAX_RESTART_DELAY_SECONDS = 30
+OUT_OF_MEMORY_HINT = "perhaps for lack of memory"
 STOPPED_NOW = "Stopped in the middle of a step."
-SAVE_FAILED = "How this picture stands could not be written down: is the disk full?"
-SHUTDOWN_SECONDS = 20.0  # seconds that the painter has to end in order
+STUDIO_CLOSED = "The studio was closed while this was painted."
+WRITE_FAILED = "How this picture stands could not be written down: is the disk full?"
+STATUS_ORDER = {"painting": 0, "paused": 1, "waiting": 2}
 
 
 class JobQueue:
-    """Takes commissions in, has them painted one after the other, and knows how each of them stands.
+    """Takes jobs, has them painted one after the other, and knows the state of each.
 
-    `revision` grows with whatever changes; all methods may be called from any thread.
+    `revision` grows with every change. All methods may be called from any thread.
     """
 
     def __init__(self, store: JobStore, *, threads: int | None = None) -> None:
         self.store = store
+        self.is_ready = False  # whether the worker can paint
+        self.is_closing = False
+        self._threads = threads
         self._changes = ChangeTracker()
-        self._last_step_update = 0.0
         self._plan_requests = PlanRequests()
-        self.is_ready = False
-        self.is_closing = False  # is the studio being closed?
-        self._failures = 0  # times in a row that the painter's process ended before it could paint
+        self._last_step_update = 0.0
+        self._failed_starts = 0  # in a row
         self._lock = threading.RLock()
-        self._jobs = {it.identity: it for it in store.read_jobs()}
-        for it in self._jobs.values():
-            if it.stage == "painting":
-                self._set_aside(it, "The studio was closed while this was painted.")
+        self._jobs = {job.id: job for job in store.read_jobs()}
+        for job in self._jobs.values():
+            if job.status == "painting":
+                self._interrupt(job, STUDIO_CLOSED)
         self._commands: list[tuple[str, dict[str, Any]]] = []
-        self._is_shutting_down = False
         self._current: StudioJob | None = None
-        self._process = WorkerProcess(store.paintings, threads)
-        self._thread = threading.Thread(target=self._run_loop, name="impasto foreman", daemon=True)
+        self._wake_receiver, self._wake_sender = multiprocessing.Pipe(duplex=False)
+        self._worker = self._start_worker()
+        self._thread = threading.Thread(target=self._run_loop, name="impasto studio queue", daemon=True)
         self._thread.start()
 
     @property
     def revision(self) -> int:
-        """How many changes there were."""
-        return self._changes.number
+        """The number of changes so far."""
+        return self._changes.revision
 
     # What visitors ask for
 
     def submit(
-        self,
-        photo: Path,
-        paintings: Sequence[Path],
-        settings: dict[str, Any],
-        *,
-        cells: Sequence[dict[str, str]] = (),
-        brushed: Path | None = None,
-        names: Sequence[str] | None = None,
-        visitor: str = "",
-        plan: str = "",
-        film: bool = False,
+        self, photo: Path, paintings: Sequence[Path], *, brushed: Path | None = None, visitor: str = "", **fields: Any
     ) -> StudioJob:
-        """Put a picture, a sheet or a film into the queue; raises UsageError where the visitor has too many there."""
+        """Add a job with these fields of StudioJob. Raises UsageError if the visitor has too many waiting."""
         with self._lock:
-            waiting = [it for it in self._jobs.values() if it.stage == "waiting" and it.visitor == visitor]
-            if len(waiting) >= MAX_WAITING_JOBS:
+            waiting = sum(job.status == "waiting" and job.visitor == visitor for job in self._jobs.values())
+            if waiting >= MAX_WAITING_JOBS:
                 raise UsageError(f"{MAX_WAITING_JOBS} of your pictures are waiting: let some be painted first.")
             if len(self._jobs) >= MAX_JOBS:
                 raise UsageError(f"There are {MAX_JOBS} paintings here: remove some first.")
-            self.store.free_space(JOB_RESERVE_BYTES, self._jobs.values())
-            commission = self.store.add_job(
-                photo,
-                paintings,
-                names,
-                kind="sheet" if cells else "film" if film else "painting",
-                settings=settings,
-                cells=list(cells),
-                visitor=visitor,
-                plan=plan,
-            )
+            self.store.free_space(RESERVED_BYTES, self._jobs.values())
+            job = self.store.add_job(photo, paintings, visitor=visitor, **fields)
             if brushed:
-                inputs = self.store.job_folder(commission.identity) / "inputs"
+                inputs = self.store.job_folder(job.id) / "inputs"
                 shutil.copyfile(brushed, inputs / BRUSHED_NAME)
-                commission.masks = write_masks(read_brushed(brushed), len(paintings), inputs)
-            self._jobs[commission.identity] = commission
-            self._save_change(commission)
-            return commission
+                job.masks = write_masks(read_brushed(brushed), len(paintings), inputs)
+            self._jobs[job.id] = job
+            self._save_change(job)
+            return job
 
-    def get_job(self, identity: str) -> StudioJob:
-        """Return a copy of a commission; raises UsageError where there is none of that name."""
+    def get_job(self, job_id: str) -> StudioJob:
+        """Return a copy of a job. Raises UsageError if there is none with that ID."""
         with self._lock:
-            return self._find_job(identity).model_copy(deep=True)
+            return self._find_job(job_id).model_copy(deep=True)
 
     def get_jobs(self) -> list[StudioJob]:
-        """Return copies of all, those in work first, then the newest first."""
+        """Return copies of all jobs: unfinished ones first, then the newest first."""
         with self._lock:
-            return [it.model_copy(deep=True) for it in self._sorted()]
+            return [job.model_copy(deep=True) for job in self._sort_jobs()]
 
-    def change_settings(self, identity: str, changes: dict[str, Any], settings: dict[str, Any]) -> None:
-        """Change settings of a commission, while it is painted or before; `settings` are those that it has then."""
+    def change_settings(self, job_id: str, changes: dict[str, Any], settings: dict[str, Any]) -> None:
+        """Change settings of an unfinished job; `settings` are all those that it is then painted with."""
         with self._lock:
-            it = self._find_job(identity)
-            if it.stage in FINISHED:
+            job = self._find_job(job_id)
+            if job.status in FINISHED:
                 raise UsageError("This picture is finished: go back to an earlier state of it, or paint anew.")
-            if it is self._current:
-                self._send_command("steer", changes)
+            if job is self._current:
+                self._send_change(changes)
             else:
-                it.settings = settings
-                self._save_change(it)
+                job.settings = settings
+                self._save_change(job)
 
-    def pause_job(self, identity: str) -> None:
-        """Set a painting aside; the next one in the queue may begin."""
+    def pause_job(self, job_id: str) -> None:
+        """Pause a job; the next one in the queue may begin."""
         with self._lock:
-            it = self._find_job(identity)
-            if it is self._current:
-                self._send_command("pause", {})
-            elif it.stage == "waiting":
-                it.stage = "paused"
-                self._save_change(it)
+            job = self._find_job(job_id)
+            if job is self._current:
+                self._send_command("pause")
+            elif job.status == "waiting":
+                job.status = "paused"
+                self._save_change(job)
 
-    def resume_job(self, identity: str, state: int | None = None) -> None:
-        """Go on from the last state, or from the one with the number `state`; what has been painted is kept."""
+    def resume_job(self, job_id: str, snapshot: int | None = None) -> None:
+        """Continue from the last snapshot, or from the given one; the picture painted since then is kept."""
         with self._lock:
-            it = self._find_job(identity)
-            numbers = [known.number for known in it.states]
-            if state is not None and state not in numbers:
+            job = self._find_job(job_id)
+            chosen = job.get_snapshot(snapshot)
+            if snapshot is not None and chosen is None:
                 raise UsageError("This earlier state is gone: choose another one.")
-            if it is self._current:
-                if state is None:
-                    return
-                it.begin = state
-                self._request_copy(it)
-                self._send_command("back", {})
+            if job is self._current:
+                if chosen:
+                    job.start_snapshot = chosen.number
+                    self._send_command("copy", name=job.next_copy_name)
+                    self._send_command("rewind")
                 return
-            if it.kind == "painting" and state is not None and "picture.png" in it.pictures:
-                self._rename_finished(it)
-            it.begin = state if state is not None else max(numbers, default=None)
-            if state is not None:
-                it.settings = next(known.settings for known in it.states if known.number == state) or it.settings
-            it.stage, it.message = "waiting", ""
-            self._save_change(it)
+            if chosen:
+                if job.kind == "painting" and "picture.png" in job.pictures:
+                    self._rename_finished(job)
+                job.settings = chosen.settings or job.settings
+            job.start_snapshot = max((known.number for known in job.snapshots), default=None)
+            if chosen:
+                job.start_snapshot = chosen.number
+            job.status, job.message = "waiting", ""
+            self._save_change(job)
 
-    def save_copy(self, identity: str) -> None:
-        """Keep the picture as it is now, and go on painting."""
+    def keep_copy(self, job_id: str) -> None:
+        """Keep a copy of the picture as it is now, and continue painting."""
         with self._lock:
-            it = self._find_job(identity)
-            if it is self._current and it.kind == "painting":
-                self._request_copy(it)
+            job = self._find_job(job_id)
+            if job is self._current and job.kind == "painting":
+                self._send_command("copy", name=job.next_copy_name)
 
-    def stop_job(self, identity: str, *, now: bool = False) -> None:
-        """End a painting and keep its picture; `now` doesn't wait for the step, and keeps the last state alone."""
+    def stop_job(self, job_id: str, *, now: bool = False) -> None:
+        """Stop a job and keep its picture; `now` doesn't wait for the step's end, and keeps only the last snapshot."""
         with self._lock:
-            it = self._find_job(identity)
-            if it is self._current:
-                it.message = STOPPED_NOW if now else "Finishing this step …"
-                self._send_command("stop", {})
+            job = self._find_job(job_id)
+            if job is self._current:
+                job.message = STOPPED_NOW if now else "Finishing this step …"
+                self._send_command("stop")
                 if now:
-                    self._process.kill()
-            elif it.stage in ("waiting", "paused"):
-                it.stage, it.message = "stopped", "Stopped before it was finished."
-            self._save_change(it)
+                    self._worker.kill()
+            elif job.status in ("waiting", "paused"):
+                job.status, job.message = "stopped", "Stopped before it was finished."
+            self._save_change(job)
 
-    def remove_job(self, identity: str) -> None:
-        """Remove a commission with its pictures; one that is being painted has to be stopped first."""
+    def remove_job(self, job_id: str) -> None:
+        """Delete a job with its pictures. Raises UsageError while it is being painted."""
         with self._lock:
-            it = self._find_job(identity)
-            if it is self._current:
+            job = self._find_job(job_id)
+            if job is self._current:
                 raise UsageError("This is being painted: stop it first.")
-            del self._jobs[identity]
-            self._changes.forget(identity)
-            self.store.remove_job(identity)
+            del self._jobs[job_id]
+            self._changes.forget(job_id)
+            self.store.remove_job(job_id)
 
-    def mark_changed(self, identity: str) -> None:
-        """Say that something about a commission has changed."""
+    def mark_changed(self, job_id: str) -> None:
+        """Tell pages that something about a job has changed."""
         with self._lock:
-            if identity in self._jobs:
-                self._changes.mark_changed(identity)
+            if job_id in self._jobs:
+                self._changes.mark_changed(job_id)
 
     def list_changes(self, since: int) -> dict[str, Any]:
         """Return what has changed since a revision, as plain data for the page."""
         with self._lock:
-            changed = [describe(it) for it in self._jobs.values() if self._changes.has_changed(it.identity, since)]
             return {
                 "session": self._changes.session,
                 "revision": self.revision,
                 "ready": self.is_ready,
-                "order": [it.identity for it in self._sorted()],
-                "changed": changed,
+                "order": [job.id for job in self._sort_jobs()],
+                "changed": [job.to_json() for job in self._jobs.values() if self._changes.has_changed(job.id, since)],
             }
 
     def plan_painting(self, photo: Path, paintings: Sequence[Path], settings: dict[str, Any]) -> str:
-        """Have the painter say what a painting takes; raises UsageError where it can't be painted so."""
-        wanted = {"photo": str(photo), "paintings": [str(path) for path in paintings], "settings": settings}
+        """Ask the worker what a painting takes. Raises UsageError if it can't be painted."""
 
         def send(number: int) -> None:
             with self._lock:
-                self._send_command("plan", {"number": number, **wanted})
+                self._send_command("plan", number=number, photo=photo, paintings=list(paintings), settings=settings)
 
         return self._plan_requests.request_plan(send)
 
     def close(self) -> None:
-        """Set aside what is being painted, and end the painter's process."""
+        """Pause the current job, and end the worker."""
         with self._lock:
-            self._is_shutting_down = True
+            self.is_closing = True
             if self._current:
-                self._send_command("pause", {})
-            self._process.wake()
+                self._send_command("pause")
+            self._wake()
         self._thread.join(SHUTDOWN_SECONDS)
-        if self._process.is_alive() and self._current:
-            self._process.kill()
+        if self._worker.is_alive and self._current:
+            self._worker.kill()
 
-    # The painter's process
+    # The worker
+
+    def _start_worker(self) -> WorkerProcess:
+        return WorkerProcess(run_worker, self.store.jobs, self._threads, name="impasto painter")
 
     def _run_loop(self) -> None:
         while True:
             with self._lock:
-                if self._is_shutting_down and not self._current:
-                    self._process.shut_down()
+                if self.is_closing and not self._current:
+                    self._worker.connection.close()  # which ends it
                     return
                 self._start_next()
-                orders, self._commands = self._commands, []
-                for order in orders:
-                    self._process.send(order)
-            messages, alive = self._process.poll()
+                commands, self._commands = self._commands, []
+                for command in commands:
+                    self._worker.send(command)
+            wait([self._worker.connection, self._wake_receiver], WAIT_SECONDS)
+            while self._wake_receiver.poll():
+                self._wake_receiver.recv()
+            events, is_alive = self._worker.receive()
             with self._lock:
-                for kind, content in messages:
+                for kind, content in events:
                     self._on_event(kind, content)
-            if not alive:
-                self._on_process_exit()
+            if not is_alive:
+                self._on_worker_exit()
 
-    def _on_process_exit(self) -> None:
-        """The painter's process is gone: what it painted is set aside, and another one takes its place."""
-        code = self._process.reap()
-        self._plan_requests.fail_all("The painter's process ended, perhaps for lack of memory: ask again.")
+    def _on_worker_exit(self) -> None:
+        """Interrupt what the worker painted, and start another worker."""
+        ended = self._worker.reap()
+        self._plan_requests.fail_all(f"The painter's process ended, {OUT_OF_MEMORY_HINT}: ask again.")
         with self._lock:
-            self._failures = 0 if self.is_ready else self._failures + 1
+            self._failed_starts = 0 if self.is_ready else self._failed_starts + 1
             self.is_ready = False
-            if it := self._current:
+            if job := self._current:
                 self._current = None
-                asked = it.message == STOPPED_NOW
-                said = (
-                    STOPPED_NOW if asked else f"The painter's process ended (code {code}), perhaps for lack of memory."
-                )
-                self._set_aside(it, said, "stopped" if asked else "failed")
-            self._changes.mark_changed(it.identity if it else None)
-            closing = self._is_shutting_down
-        if not closing:
-            time.sleep(min(30, 2**self._failures) if self._failures else 0)
-            self._process.start()
-
-    def _write_job(self, it: StudioJob) -> None:
-        """Write a commission down; where the disk refuses, the studio goes on, and says so."""
-        try:
-            self.store.write_job(it)
-        except (ImpastoError, OSError):
-            if SAVE_FAILED not in it.notes:
-                it.notes = [*it.notes, SAVE_FAILED]
-
-    def _set_aside(self, it: StudioJob, message: str, stage: JobStatus = "stopped") -> None:
-        it.stage = stage
-        it.message = message + (" Go on from its last state." if it.states else "")
-        self._write_job(it)
+                if job.message == STOPPED_NOW:
+                    self._interrupt(job, STOPPED_NOW)
+                else:
+                    self._interrupt(job, f"The painter's process {ended}, {OUT_OF_MEMORY_HINT}.", "failed")
+            self._changes.mark_changed(job.id if job else None)
+            is_closing = self.is_closing
+        if not is_closing:
+            time.sleep(min(MAX_RESTART_DELAY_SECONDS, 2**self._failed_starts) if self._failed_starts else 0)
+            self._worker = self._start_worker()
 
     def _start_next(self) -> None:
-        """Give the painter the oldest commission that waits."""
-        if self._current or not self.is_ready or self._is_shutting_down:
+        """Give the worker the oldest waiting job."""
+        waiting = [job for job in self._jobs.values() if job.status == "waiting"]
+        if not waiting or self._current or not self.is_ready or self.is_closing:
             return
-        waiting = [it for it in self._jobs.values() if it.stage == "waiting"]
-        if not waiting:
-            return
-        it = min(waiting, key=lambda it: it.made)
-        self._current = it
-        it.stage, it.message, it.notes = "painting", "", []
-        self._commands = [("paint", it.model_dump()), *(order for order in self._commands if order[0] == "plan")]
-        self._save_change(it)
+        job = self._current = min(waiting, key=lambda job: job.created)
+        job.status, job.message, job.notes = "painting", "", []
+        plans = [command for command in self._commands if command[0] == "plan"]  # others were for the job before
+        self._commands = [("paint", job.model_dump()), *plans]
+        self._save_change(job)
 
     def _on_event(self, kind: str, content: dict[str, Any]) -> None:
-        if kind == "ready":
-            self.is_ready = True
-        elif kind == "planned":
+        if kind == "planned":
             self._plan_requests.set_answer(**content)
             return
-        it = self._current
-        if it is None:
+        self.is_ready = self.is_ready or kind == "ready"
+        job, now = self._current, time.monotonic()
+        if job is None:
             self._changes.mark_changed()
             return
-        now = time.monotonic()
         if kind not in ("step", "cell") or now - self._last_step_update > STEP_UPDATE_SECONDS:
             self._last_step_update = now
-            self._changes.mark_changed(it.identity)
-        apply_event(it, kind, content)
+            self._changes.mark_changed(job.id)
+        apply_event(job, kind, content)
         if kind == "ended":
-            self._on_job_end(it, content["stage"], content["message"])
+            self._on_job_end(job, **content)
         if kind in PERSISTED_EVENTS:
-            self._write_job(it)
+            self._write_job(job)
 
-    def _on_job_end(self, it: StudioJob, stage: JobStatus | str, message: str) -> None:
+    def _on_job_end(self, job: StudioJob, status: JobStatus | None, message: str) -> None:
+        """Record how the current job ended; None: it is to go on from an earlier snapshot."""
         self._current = None
-        it.message = message
-        if stage == "back":
-            it.stage = "waiting"
-            it.settings = next((known.settings for known in it.states if known.number == it.begin), it.settings)
+        job.message = message
+        if status is None:
+            job.status = "waiting"
+            if snapshot := job.get_snapshot(job.start_snapshot):
+                job.settings = snapshot.settings
             return
-        it.stage = stage  # type: ignore[assignment]
-        it.begin = None
-        if stage == "paused" and self._is_shutting_down:
-            self._set_aside(it, "The studio was closed while this was painted.")
+        job.status, job.start_snapshot = status, None
+        if status == "paused" and self.is_closing:
+            self._interrupt(job, STUDIO_CLOSED)
 
-    def _sorted(self) -> list[StudioJob]:
-        order = {"painting": 0, "paused": 1, "waiting": 2}
-        return sorted(
-            self._jobs.values(),
-            key=lambda it: (order.get(it.stage, 3), it.made if it.stage == "waiting" else -it.made),
-        )
+    def _interrupt(self, job: StudioJob, message: str, status: JobStatus = "stopped") -> None:
+        job.status = status
+        job.message = message + (" Go on from its last state." if job.snapshots else "")
+        self._write_job(job)
 
-    def _find_job(self, identity: str) -> StudioJob:
-        it = self._jobs.get(identity) if isinstance(identity, str) else None
-        if it is None:
-            raise UsageError("There is no such painting here.")
-        return it
-
-    def _request_copy(self, it: StudioJob) -> None:
-        self._send_command("keep", {"number": _next_copy_number(it)})
-
-    def _rename_finished(self, it: StudioJob) -> None:
-        """The finished picture gets a name of its own, before another one is painted in its place."""
-        name = f"kept-{_next_copy_number(it)}.png"
-        folder = self.store.job_folder(it.identity)
+    def _rename_finished(self, job: StudioJob) -> None:
+        """Keep the finished picture under another name, before it is painted anew."""
+        name, folder = job.next_copy_name, self.store.job_folder(job.id)
         with suppress(OSError):
             (folder / "picture.png").replace(folder / name)
-            it.pictures = [*(known for known in it.pictures if known != "picture.png"), name]
+            job.pictures.remove("picture.png")
+            job.add_picture(name)
 
-    def _send_command(self, kind: str, content: dict[str, Any]) -> None:
-        if kind == "steer" and self._commands and self._commands[-1][0] == "steer":
-            self._commands[-1][1].update(content)
+    def _send_command(self, kind: str, **content: Any) -> None:
+        self._commands.append((kind, content))
+        self._wake()
+
+    def _send_change(self, changes: dict[str, Any]) -> None:
+        """Send changed settings, together with those that are not sent yet."""
+        if self._commands and self._commands[-1][0] == "change":
+            self._commands[-1][1].update(changes)
+            self._wake()
         else:
-            self._commands.append((kind, dict(content)))
-        self._process.wake()
+            self._send_command("change", **changes)
 
-    def _save_change(self, it: StudioJob) -> None:
-        self._changes.mark_changed(it.identity)
-        self._write_job(it)
-        self._process.wake()
+    def _wake(self) -> None:
+        """Wake the loop, from any thread."""
+        with suppress(OSError):
+            self._wake_sender.send(None)
+
+    def _save_change(self, job: StudioJob) -> None:
+        self._changes.mark_changed(job.id)
+        self._write_job(job)
+        self._wake()
+
+    def _write_job(self, job: StudioJob) -> None:
+        """Write a job's file; if the disk refuses, continue with a note."""
+        try:
+            self.store.write_job(job)
+        except (ImpastoError, OSError):
+            if WRITE_FAILED not in job.notes:
+                job.notes = [*job.notes, WRITE_FAILED]
+
+    def _sort_jobs(self) -> list[StudioJob]:
+        def key(job: StudioJob) -> tuple[int, float]:
+            return STATUS_ORDER.get(job.status, 3), job.created if job.status == "waiting" else -job.created
+
+        return sorted(self._jobs.values(), key=key)
+
+    def _find_job(self, job_id: str) -> StudioJob:
+        job = self._jobs.get(job_id) if isinstance(job_id, str) else None
+        if job is None:
+            raise UsageError(UNKNOWN_JOB)
+        return job
 
 
-def _next_copy_number(it: StudioJob) -> int:
-    return 1 + sum(name.startswith("kept-") for name in it.pictures)
+class PlanRequests:
+    """Plans that visitors wait for, by number. All methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, Future[str]] = {}
+
+    def request_plan(self, send: Callable[[int], None]) -> str:
+        """Call `send` with the request's number, and wait for the answer. Raises UsageError if there is none."""
+        with self._lock:
+            if len(self._waiting) >= MAX_PLAN_REQUESTS:
+                raise UsageError("Other plans are being made: ask again in a moment.")
+            number = next(self._numbers)
+            answer = self._waiting[number] = Future()
+        send(number)
+        try:
+            return answer.result(PLAN_TIMEOUT_SECONDS)
+        except TimeoutError:
+            raise UsageError("The painter is busy: ask again in a moment.") from None
+        finally:
+            with self._lock:
+                self._waiting.pop(number, None)
+
+    def set_answer(self, number: int, text: str = "", error: str = "") -> None:
+        """Answer a request, or say why it can't be answered, if its visitor still waits."""
+        with self._lock:
+            waiting = self._waiting.pop(number, None)
+        if waiting and error:
+            waiting.set_exception(UsageError(error))
+        elif waiting:
+            waiting.set_result(text)
+
+    def fail_all(self, message: str) -> None:
+        """Tell all who wait that there will be no answer."""
+        with self._lock:
+            numbers = list(self._waiting)
+        for number in numbers:
+            self.set_answer(number, error=message)

@@ -1,116 +1,205 @@
-"""The studio's own routes beside Gradio's: what has changed, what shall be done, and the pictures."""
+"""The studio's addresses: changes, actions and pictures for the page, and functions for programs."""
 
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import wraps
 from importlib.resources import files as resources
 from typing import Any
 
+import gradio as gr
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from impasto.errors import ImpastoError, UsageError
-from impasto.studio.service import EXAMPLE_PAINTINGS, EXAMPLE_PHOTOS, StudioService
-from impasto.studio.store import FINISHED
-from impasto.studio.wording import in_page_words
+from impasto.studio.form import form_fields, page_message
+from impasto.studio.service import EXAMPLE_PAINTINGS, EXAMPLE_PHOTOS, StudioService, given_in_recipe
+from impasto.studio.store import FINISHED, UNKNOWN_JOB
 
-MAX_WAIT_SECONDS = 10.0  # seconds that a question for changes is kept open
-POLL_SECONDS = 0.015  # seconds between two looks whether something has changed
+MAX_WAIT_SECONDS = 10.0  # that a request for changes stays open
+POLL_SECONDS = 0.015
+MAX_ACTION_LENGTH = 40  # in messages
+CONCURRENT_CALLS = 8  # of one function for programs
 PAGE_FILES = {"studio.js": "text/javascript", "studio.css": "text/css"}
+FINAL_NAMES = ("picture.png", "film.mp4")
+Data = dict[str, Any]
 
 
-def add_routes(application: FastAPI, desk: StudioService) -> None:
-    """Add them to an application; what stands before it has checked who asks."""
-    workshop = desk.queue
+def add_routes(application: FastAPI, service: StudioService) -> None:
+    """Add the studio's addresses to an application; the security middleware has checked every request."""
+    queue = service.queue
 
-    @application.get("/studio/state")
-    async def state(since: int = 0, wait: float = 0.0) -> JSONResponse:
+    @application.get("/studio/updates")
+    async def updates(since: int = 0, wait: float = 0.0) -> JSONResponse:
         """Return what has changed since a revision, or wait until something has."""
         until = time.monotonic() + min(max(wait, 0.0), MAX_WAIT_SECONDS)
-        while workshop.revision == since and time.monotonic() < until and not workshop.is_closing:
+        while queue.revision == since and time.monotonic() < until and not queue.is_closing:
             await asyncio.sleep(POLL_SECONDS)
-        return JSONResponse(workshop.list_changes(since), headers={"cache-control": "no-store"})
+        return JSONResponse(queue.list_changes(since), headers={"cache-control": "no-store"})
 
-    @application.post("/studio/act")
-    async def act(request: Request) -> JSONResponse:
-        """Pause, go on, stop, keep, remove, steer."""
+    @application.post("/studio/actions")
+    async def actions(request: Request) -> JSONResponse:
+        """Pause, resume, stop, keep, remove a job, or change its settings."""
         try:
-            wish = json.loads(await request.body() or b"null")
-            if not isinstance(wish, dict):
-                raise UsageError("This is no wish of the page.")
-            await asyncio.to_thread(execute_action, desk, wish)
+            command = json.loads(await request.body() or b"null")
+            if not isinstance(command, dict):
+                raise UsageError("This is no action.")
+            await asyncio.to_thread(execute_action, service, command)
         except ImpastoError as error:
-            return JSONResponse({"error": in_page_words(str(error))}, 400)
-        return JSONResponse({"revision": workshop.revision})
+            return JSONResponse({"error": page_message(error)}, 400)
+        return JSONResponse({"revision": queue.revision})
 
-    @application.get("/studio/pictures/{identity}/{name}")
-    def picture(identity: str, name: str, download: int = 0) -> Response:
-        """Return a picture of a commission's own folder."""
-        path = desk.store.find_file(identity, name)
+    @application.get("/studio/pictures/{job_id}/{name}")
+    def picture(job_id: str, name: str, download: int = 0) -> Response:
+        """Return a picture out of a job's folder."""
+        path = service.store.find_file(job_id, name)
         if path is None:
-            return JSONResponse({"detail": "There is no such picture."}, 404)
-        # A finished picture keeps its name for good; previews are asked for by a version.
-        headers = {"cache-control": "no-cache"}
-        if name.endswith(".jpg"):  # small, and replaced while it is painted: whole as it is now
+            return _not_found("There is no such picture.")
+        headers = {"cache-control": "no-cache"}  # pictures are replaced, and the page asks for previews by version
+        if name.endswith(".jpg"):  # read at once, as it may be replaced meanwhile
             return Response(path.read_bytes(), media_type="image/jpeg", headers=headers)
-        if not download:
-            return FileResponse(path, headers=headers)
-        return FileResponse(path, headers=headers, filename=_download_name(desk, identity, name))
+        return FileResponse(path, headers=headers, filename=_download_name(service, job_id, name) if download else None)
 
     @application.get("/studio/examples/{name}")
     def example(name: str) -> Response:
         """Return one of the example pictures."""
         if name not in (*EXAMPLE_PHOTOS, *EXAMPLE_PAINTINGS):
-            return JSONResponse({"detail": "There is no such example."}, 404)
-        return Response(
-            _read_resource("examples", name), media_type="image/jpeg", headers={"cache-control": "max-age=3600"}
+            return _not_found("There is no such example.")
+        body = _read_resource("examples", name)
+        return Response(body, media_type="image/jpeg", headers={"cache-control": "max-age=3600"})
+
+    @application.get("/studio/static/{name}")
+    def static(name: str) -> Response:
+        """Return the page's script or its style."""
+        if name not in PAGE_FILES:
+            return _not_found("There is nothing here.")
+        body = _read_resource("static", name)
+        return Response(body, media_type=PAGE_FILES[name], headers={"cache-control": "no-cache"})
+
+
+def execute_action(service: StudioService, command: Data) -> None:
+    """Execute what the page asks for. Raises UsageError for what is not understood."""
+    queue, job_id, snapshot = service.queue, command.get("id"), command.get("snapshot")
+    if not isinstance(job_id, str) or not isinstance(snapshot, int | None):
+        raise UsageError(UNKNOWN_JOB)
+    actions: dict[str, Callable[[], None]] = {
+        "pause": lambda: queue.pause_job(job_id),
+        "resume": lambda: queue.resume_job(job_id, snapshot),
+        "keep": lambda: queue.keep_copy(job_id),
+        "stop": lambda: queue.stop_job(job_id),
+        "stop_now": lambda: queue.stop_job(job_id, now=True),
+        "remove": lambda: queue.remove_job(job_id),
+        "change": lambda: service.change_settings(job_id, _check_changes(command.get("changes"))),
+    }
+    action = command.get("action")
+    if not isinstance(action, str) or action not in actions:
+        raise UsageError(f"There is no such action: {str(action)[:MAX_ACTION_LENGTH]}")
+    actions[action]()
+
+
+def add_functions(service: StudioService) -> None:
+    """Add the functions for programs to the page that is being built; Gradio's client calls them."""
+    queue = service.queue
+
+    def paint(request: gr.Request, photo: Data, paintings: list[Any], settings: Data) -> str:
+        """Put a picture into the queue; returns its ID."""
+        return service.submit_painting(photo, paintings, settings, visitor=visitor_address(request)).id
+
+    def sheet(request: gr.Request, photo: Data, paintings: list[Any], settings: Data, vary: str) -> str:
+        """Put a sheet of small pictures into the queue; returns its ID."""
+        return service.submit_painting(photo, paintings, settings, visitor=visitor_address(request), vary=vary).id
+
+    def film(request: gr.Request, film: Data, paintings: list[Any], settings: Data) -> str:
+        """Put a film into the queue; returns its ID."""
+        return service.submit_film(film, paintings, settings, visitor=visitor_address(request)).id
+
+    def plan(photo: Data, paintings: list[Any], settings: Data) -> str:
+        """Describe the size, time and memory that a picture will take."""
+        return service.plan_painting(photo, paintings, settings)
+
+    def status(job_id: str) -> Data:
+        """Return a picture's status, message, plan, progress, settings, snapshots, and files."""
+        return queue.get_job(job_id).to_json()
+
+    def change(job_id: str, changes: Data) -> Data:
+        """Change settings of a picture while it is painted."""
+        service.change_settings(job_id, changes)
+        return status(job_id)
+
+    def pause(job_id: str) -> Data:
+        """Pause a picture."""
+        queue.pause_job(job_id)
+        return status(job_id)
+
+    def resume(job_id: str, snapshot: int | None = None) -> Data:
+        """Continue a picture, from an earlier snapshot if one is named."""
+        queue.resume_job(job_id, snapshot)
+        return status(job_id)
+
+    def keep(job_id: str) -> Data:
+        """Keep a copy of a picture as it is now, and continue painting."""
+        queue.keep_copy(job_id)
+        return status(job_id)
+
+    def stop(job_id: str) -> Data:
+        """Stop a picture and keep it."""
+        queue.stop_job(job_id)
+        return status(job_id)
+
+    def remove(job_id: str) -> str:
+        """Delete a picture with all its files."""
+        queue.remove_job(job_id)
+        return job_id
+
+    def read_settings(picture: Data) -> Data:
+        """Return the settings that a painted picture carries."""
+        given = given_in_recipe(service.read_recipe(picture))
+        return {name: value for name, value in given.items() if name in form_fields()}
+
+    functions: Sequence[Callable[..., Any]] = (
+        *(paint, sheet, film, plan, status, change, pause, resume, keep, stop, remove, read_settings),
+    )
+    for function in functions:
+        gr.api(  # type: ignore[attr-defined]
+            _with_gradio_errors(function), api_name=function.__name__, concurrency_limit=CONCURRENT_CALLS
         )
 
-    @application.get("/studio/studio.{kind}")
-    def own_file(kind: str) -> Response:
-        """Return the page's script or its style."""
-        name = f"studio.{kind}"
-        if name not in PAGE_FILES:
-            return JSONResponse({"detail": "There is nothing here."}, 404)
-        return Response(_read_resource(name), media_type=PAGE_FILES[name], headers={"cache-control": "no-cache"})
+
+def visitor_address(request: gr.Request) -> str:
+    """Return a visitor's address, which tells visitors apart."""
+    return request.client.host if request and request.client else ""
 
 
-def execute_action(desk: StudioService, wish: dict[str, Any]) -> None:
-    """Do what the page asks for; raises UsageError for what is not understood."""
-    workshop, identity = desk.queue, wish.get("identity")
-    state = wish.get("state")
-    if not isinstance(identity, str) or not isinstance(state, int | None):
-        raise UsageError("There is no such painting here.")
-    doings: dict[str, Callable[[], None]] = {
-        "pause": lambda: workshop.pause_job(identity),
-        "go_on": lambda: workshop.resume_job(identity, state),
-        "keep": lambda: workshop.save_copy(identity),
-        "stop": lambda: workshop.stop_job(identity),
-        "stop_now": lambda: workshop.stop_job(identity, now=True),
-        "remove": lambda: workshop.remove_job(identity),
-        "steer": lambda: desk.change_settings(identity, _check_changes(wish.get("changes"))),
-    }
-    act = wish.get("act")
-    if not isinstance(act, str) or act not in doings:
-        raise UsageError(f"There is nothing like this to do: {str(act)[:40]}")
-    doings[act]()
+def _with_gradio_errors(function: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(function)
+    def call(*values: Any) -> Any:
+        try:
+            return function(*values)
+        except ImpastoError as error:
+            raise gr.Error(page_message(error), print_exception=False) from None
+
+    return call
 
 
-def _check_changes(changes: Any) -> dict[str, Any]:
+def _check_changes(changes: Any) -> Data:
     if not isinstance(changes, dict) or not all(isinstance(name, str) for name in changes):
         raise UsageError("There is nothing to change.")
     return changes
 
 
-def _download_name(desk: StudioService, identity: str, name: str) -> str:
+def _download_name(service: StudioService, job_id: str, name: str) -> str:
     try:
-        it = desk.queue.get_job(identity)
+        job = service.queue.get_job(job_id)
     except UsageError:
         return name
-    stem = f"{it.photo.rsplit('.', 1)[0]}_{it.paintings[0].rsplit('.', 1)[0]}"
-    mark = "" if name in ("picture.png", "film.mp4") and it.stage in FINISHED else f"_{name.split('.')[0]}"
-    return f"{stem}{mark}.{name.rsplit('.', 1)[1]}"
+    stem, suffix = name.rsplit(".", 1)
+    mark = "" if name in FINAL_NAMES and job.status in FINISHED else f"_{stem}"
+    return f"{job.photo.rsplit('.', 1)[0]}_{job.paintings[0].rsplit('.', 1)[0]}{mark}.{suffix}"
+
+
+def _not_found(detail: str) -> JSONResponse:
+    return JSONResponse({"detail": detail}, 404)
 
 
 def _read_resource(*parts: str) -> bytes:

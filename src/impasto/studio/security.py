@@ -1,4 +1,4 @@
-"""The door: who may come in, by which name, how often, with how much, and to which rooms. Plain ASGI."""
+"""Security of the server, as ASGI middleware: hosts, origins, password, rates, sizes, and addresses."""
 
 import base64
 import hmac
@@ -21,22 +21,24 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# What the page needs of Gradio's many routes, and the studio's own. All others are closed.
+# Those of Gradio's many routes that the page needs, and the studio's own. All others are closed.
 ALLOWED_ROUTES = re.compile(
     r"/(|config/?|theme\.css|manifest\.json|favicon\.ico|robots\.txt|static/.*|assets/.*|pwa_icon(/\d+)?"
-    r"|studio/(state|act|studio\.js|studio\.css|examples/[\w.-]+|pictures/[^/]+/[^/]+)"
+    r"|studio/(updates|actions|static/studio\.(js|css)|examples/[\w.-]+|pictures/[^/]+/[^/]+)"
     r"|gradio_api/(info/?|app_id/?|startup-events|theme\.css|upload|upload_progress|heartbeat/[\w-]+|reset/?|cancel"
     r"|queue/(join|data)|(run|api|call)/[\w/-]+|file=.*|login_check/?))"
 )
 STATIC_ROUTES = re.compile(r"/(static/|assets/|theme\.css|favicon\.ico|gradio_api/theme\.css|manifest\.json)")
-MAX_JSON_BYTES = 2_000_000  # bytes of a request that is no upload
-MAX_UPLOAD_BYTES = MAX_UPLOAD_BYTES + 100_000
-BURST_REQUESTS, REQUESTS_PER_SECOND = 150, 25.0  # requests of one visitor, those for the page's own files not counted
-MAX_VISITORS = 1000
+MAX_JSON_BYTES = 2_000_000
+MAX_UPLOAD_BODY_BYTES = MAX_UPLOAD_BYTES + 100_000  # with the form around the file
+BURST_REQUESTS, REQUESTS_PER_SECOND = 150, 25.0  # of one visitor, without those for the page's own files
+GUESS_TOKENS = BURST_REQUESTS / 10  # that a wrong password costs
+MAX_JSON_DEPTH = 30
+MAX_VISITORS = 1000  # whose rates are remembered
 
 
 class RefusedError(Exception):
-    """A request that is not let in: the status and a word why."""
+    """A request is refused, with an HTTP status and the reason."""
 
     def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
@@ -44,10 +46,11 @@ class RefusedError(Exception):
 
 
 class SecurityMiddleware:
-    """Stands before the whole application; what it does not let in, nothing behind it sees.
+    """Checks each request before the application sees it.
 
-    `hosts` are the names by which the studio may be called, besides numeric addresses and localhost; a foreign name is
-    how a strange page reaches a server on this machine. `uploads` is the only folder whose files a request may name.
+    `hosts` are the names that the studio answers to, apart from numeric addresses and localhost: pages of other sites
+    reach a server on this machine through names of their own. `uploads` is the only folder whose files a request may
+    name. `check_space` is called with the size of an upload, and raises UsageError if there is no space for it.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class SecurityMiddleware:
         self.buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in, or say why not."""
+        """Pass a request on, or refuse it."""
         if scope["type"] == "lifespan":
             await self.application(scope, receive, send)
             return
@@ -72,13 +75,13 @@ class SecurityMiddleware:
             await send({"type": "websocket.close", "code": 1008})
             return
         headers = {name.decode("latin1").lower(): value.decode("latin1") for name, value in scope["headers"]}
-        gate = SecurityHeaders(send)
+        guarded_send = SecurityHeaders(send)
         try:
             self._check(scope, headers)
             receive = await self._limit_body(scope, headers, receive)
-            await self.application(scope, receive, gate)
+            await self.application(scope, receive, guarded_send)
         except RefusedError as refused:
-            if not gate.has_started:
+            if not guarded_send.has_started:
                 await _send_refusal(send, refused)
 
     def _check(self, scope: Scope, headers: dict[str, str]) -> None:
@@ -113,7 +116,7 @@ class SecurityMiddleware:
             ipaddress.ip_address(name)
         except ValueError:
             return False
-        return True  # a number can't be made to point elsewhere
+        return True  # no other site can make a number lead here
 
     def _check_rate(self, visitor: str) -> None:
         bucket = self.buckets.setdefault(visitor, TokenBucket())
@@ -124,13 +127,13 @@ class SecurityMiddleware:
             raise RefusedError(429, "Too many requests: wait a moment.", {"retry-after": "2"})
 
     def _check_password(self, visitor: str, given: str) -> None:
-        kind, _, words = given.partition(" ")
+        scheme, _, credentials = given.partition(" ")
         try:
-            secret = base64.b64decode(words, validate=True).partition(b":")[2] if kind.lower() == "basic" else b""
+            secret = base64.b64decode(credentials, validate=True).partition(b":")[2] if scheme.lower() == "basic" else b""
         except ValueError:
             secret = b""
         if not hmac.compare_digest(secret, (self.password or "").encode()):
-            if given and not self.buckets.setdefault(visitor, TokenBucket()).try_take(BURST_REQUESTS / 10):
+            if given and not self.buckets.setdefault(visitor, TokenBucket()).try_take(GUESS_TOKENS):
                 raise RefusedError(429, "Too many wrong passwords: wait a moment.", {"retry-after": "10"})
             raise RefusedError(401, "This studio has a password.", {"www-authenticate": 'Basic realm="impasto studio"'})
 
@@ -141,120 +144,116 @@ class SecurityMiddleware:
             raise RefusedError(403, "This file is not shown.") from None
 
     async def _limit_body(self, scope: Scope, headers: dict[str, str], receive: Receive) -> Receive:
-        """Bound a request's body; of one that is no upload, check every file that it names."""
+        """Return `receive` with a limit on the body; JSON is read whole, and every file that it names is checked."""
         if scope["method"] not in ("POST", "PUT", "PATCH", "DELETE"):
             return receive
-        upload = _path(scope) == "/gradio_api/upload"
-        limit = MAX_UPLOAD_BYTES if upload else MAX_JSON_BYTES
+        is_upload = _path(scope) == "/gradio_api/upload"
+        limit = MAX_UPLOAD_BODY_BYTES if is_upload else MAX_JSON_BYTES
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > limit:
-            raise RefusedError(413, f"This is too much at once: {limit // 1_000_000} MB at most.")
-        if upload:
-            try:
-                if self.check_space:
-                    self.check_space(int(length))
-            except UsageError as error:
-                raise RefusedError(507, str(error)) from None
-            return LimitedBody(receive, limit)
-        body = await LimitedBody(receive, limit).read_all()
-        checked = self._check_json(body, headers.get("content-type", ""))
-        sent = False
-
-        async def replay() -> MutableMapping[str, Any]:
-            nonlocal sent
-            if sent:
-                return await receive()
-            sent = True
-            return {"type": "http.request", "body": checked, "more_body": False}
-
+            raise _too_large(limit)
+        body = LimitedBody(receive, limit)
+        if is_upload:
+            self._check_upload_space(int(length))
+            return body
+        checked = self._check_json(await body.read_all(), headers.get("content-type", ""))
         scope["headers"] = [
             (name, str(len(checked)).encode() if name.lower() == b"content-length" else value)
             for name, value in scope["headers"]
         ]
+        messages = [{"type": "http.request", "body": checked, "more_body": False}]
+
+        async def replay() -> MutableMapping[str, Any]:
+            return messages.pop() if messages else await receive()
+
         return replay
 
-    def _check_json(self, body: bytes, kind: str) -> bytes:
+    def _check_upload_space(self, size: int) -> None:
+        try:
+            if self.check_space:
+                self.check_space(size)
+        except UsageError as error:
+            raise RefusedError(507, str(error)) from None
+
+    def _check_json(self, body: bytes, content_type: str) -> bytes:
         if not body:
             return body
-        if not kind.startswith("application/json"):  # the kinds that a foreign form can send
+        if not content_type.startswith("application/json"):  # other types can come from the forms of other sites
             raise RefusedError(415, "Only JSON is understood here.")
         try:
-            words = json.loads(body)
+            data = json.loads(body)
         except (ValueError, RecursionError):
             raise RefusedError(400, "This is no JSON.") from None
-        self._check_paths(words)
-        return json.dumps(words).encode()
+        self._check_paths(data)
+        return json.dumps(data).encode()
 
-    def _check_paths(self, words: Any, depth: int = 0) -> None:
-        if depth > 30:
+    def _check_paths(self, data: Any, depth: int = 0) -> None:
+        """Refuse data that name a file which is no upload; Gradio names files by their `path`, and may fetch a `url`."""
+        if depth > MAX_JSON_DEPTH:
             raise RefusedError(400, "This is nested too deep.")
-        if isinstance(words, dict):
-            if words.get("path") is not None:
-                words.pop("url", None)
-                self._check_file(words["path"])
-            for value in words.values():
-                self._check_paths(value, depth + 1)
-        elif isinstance(words, list):
-            for value in words:
-                self._check_paths(value, depth + 1)
+        if isinstance(data, dict) and data.get("path") is not None:
+            data.pop("url", None)
+            self._check_file(data["path"])
+        for value in data.values() if isinstance(data, dict) else data if isinstance(data, list) else ():
+            self._check_paths(value, depth + 1)
 
 
 class TokenBucket:
-    """Fills at a steady pace, and is emptied by requests."""
+    """A rate limit: tokens come at a steady rate, and each request takes some."""
 
     def __init__(self) -> None:
-        self.level, self.at = float(BURST_REQUESTS), time.monotonic()
+        self.tokens, self.filled_at = float(BURST_REQUESTS), time.monotonic()
 
     def try_take(self, amount: float) -> bool:
-        """Take so much out, if it is there."""
+        """Take so many tokens, if they are there."""
         now = time.monotonic()
-        self.level = min(float(BURST_REQUESTS), self.level + (now - self.at) * REQUESTS_PER_SECOND)
-        self.at = now
-        if self.level < amount:
+        self.tokens = min(float(BURST_REQUESTS), self.tokens + (now - self.filled_at) * REQUESTS_PER_SECOND)
+        self.filled_at = now
+        if self.tokens < amount:
             return False
-        self.level -= amount
+        self.tokens -= amount
         return True
 
 
 class LimitedBody:
-    """A body that is cut off where it becomes too long, whatever length it said to have."""
+    """A request's body, refused when it becomes too long, whatever length was declared."""
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self.receive, self.bytes_left, self.limit = receive, limit, limit
 
     async def __call__(self) -> MutableMapping[str, Any]:
-        """Receive the next piece."""
+        """Receive the next part."""
         message = await self.receive()
         self.bytes_left -= len(message.get("body", b""))
         if self.bytes_left < 0:
-            raise RefusedError(413, f"This is too much at once: {self.limit // 1_000_000} MB at most.")
+            raise _too_large(self.limit)
         return message
 
     async def read_all(self) -> bytes:
-        """Receive all pieces."""
-        pieces = []
+        """Receive all parts."""
+        parts = []
         while True:
             message = await self()
-            pieces.append(message.get("body", b""))
+            parts.append(message.get("body", b""))
             if message["type"] == "http.disconnect" or not message.get("more_body"):
-                return b"".join(pieces)
+                return b"".join(parts)
 
 
 class SecurityHeaders:
-    """Passes an answer on, with the headers that keep it to this page."""
+    """Sends a response with the headers that limit it to this page."""
 
     def __init__(self, send: Send) -> None:
         self.send, self.has_started = send, False
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
-        """Pass a piece on."""
+        """Send a part of the response."""
         if message["type"] == "http.response.start":
             self.has_started = True
             message["headers"] = [*message.get("headers", []), *SAFE_HEADERS]
         await self.send(message)
 
 
-# Scripts and styles of this page alone (Gradio evaluates templates of its own), and nothing from or to elsewhere.
+# Scripts and styles of this page only (Gradio evaluates its own templates), and no contact with other machines.
 CONTENT_POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
@@ -268,10 +267,14 @@ SAFE_HEADERS = [
 ]
 
 
-def local_host_names(*more: str) -> frozenset[str]:
-    """List the names of this machine."""
+def local_host_names(*others: str) -> frozenset[str]:
+    """List this machine's own names, and others."""
     name = socket.gethostname().lower()
-    return frozenset({name, f"{name.partition('.')[0]}.local", *(it.lower() for it in more)} - {""})
+    return frozenset({name, f"{name.partition('.')[0]}.local", *(other.lower() for other in others)} - {""})
+
+
+def _too_large(limit: int) -> RefusedError:
+    return RefusedError(413, f"This is too much at once: {limit // 1_000_000} MB at most.")
 
 
 def _path(scope: Scope) -> str:

@@ -1,79 +1,133 @@
-"""Earlier states of a painting, kept in its folder every few seconds, to step back to."""
+"""Previews and snapshots of a painting: small pictures for the page, and earlier states to go back to."""
 
-import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from impasto.errors import CheckpointError, PictureError
 from impasto.painting.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from impasto.runs.checkpoints import Throttle
 from impasto.runs.run import Run
-from impasto.studio.form_fields import given_settings
-from impasto.studio.previews import write_jpeg
+from impasto.studio.form import given_settings
 from impasto.studio.store import Snapshot
 
-MIN_SNAPSHOT_SECONDS = 3.0  # seconds between two of them at least
-MAX_TIME_SHARE = 0.01  # of the time may go into them
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from impasto.films.film_run import FilmRun
+
+PREVIEW_PIXELS = 1200  # longer side
+THUMBNAIL_PIXELS = 160
+JPEG_QUALITY = 85
+EARLY_STEPS = (2, 4, 8)  # after the beginning or a change of the settings: shown at once
+MAX_EARLY_SECONDS = 0.1  # that a preview may cost to be shown at these
+MAX_PREVIEW_SHARE = 0.03  # of the time
+MIN_PREVIEW_INTERVAL_SECONDS = 1.0
+MAX_SNAPSHOT_SHARE = 0.01  # of the time
+MIN_SNAPSHOT_INTERVAL_SECONDS = 3.0
 MAX_SNAPSHOTS = 12
 MAX_SNAPSHOT_BYTES = 1_000_000_000
-MAX_OPTIMIZER_PIXELS = 2_000_000  # pixels, up to which the optimiser's memory is kept with a state to go on from
+MAX_OPTIMIZER_PIXELS = 2_000_000  # up to which a snapshot to continue from keeps the optimizer's state
 SNAPSHOT_GONE = "This earlier state is gone: begin from another one, or anew."
 
 
-class SnapshotStore:
-    """Keeps states, and knows when the next one is due; where there are many, some between go."""
+class PreviewWriter:
+    """Writes previews of a run: soon after a change, and otherwise seldom enough to cost little time."""
 
-    def __init__(self, folder: Path, known: list[Snapshot]) -> None:
-        self.folder, self.snapshots = folder, list(known)
-        self._at, self._cost = time.perf_counter(), 0.0  # when the last one was kept; seconds that it took
+    def __init__(self, path: Path, version: int) -> None:
+        self.path, self.version = path, version
+        self.steps_since_change = 0
+        self._throttle = Throttle(MAX_PREVIEW_SHARE, MIN_PREVIEW_INTERVAL_SECONDS, counts_waiting=False)
+
+    def is_due(self) -> bool:
+        """Whether it is time for another preview."""
+        is_early = self.steps_since_change in EARLY_STEPS and self._throttle.cost_seconds < MAX_EARLY_SECONDS
+        return is_early or self._throttle.is_due
+
+    def write_preview(self, run: "Run | FilmRun") -> None:
+        """Write the picture as it is now."""
+        with self._throttle.measure():
+            write_jpeg(run.picture(), self.path, PREVIEW_PIXELS)
+        self.version += 1
+
+
+class SnapshotStore:
+    """A painting's snapshots in its folder; when there are too many, some between the first and the last are dropped."""
+
+    def __init__(self, folder: Path, snapshots: list[Snapshot]) -> None:
+        self.folder, self.snapshots = folder, list(snapshots)
+        self._throttle = Throttle(MAX_SNAPSHOT_SHARE, MIN_SNAPSHOT_INTERVAL_SECONDS, counts_waiting=False)
+
+    def is_due(self) -> bool:
+        """Whether it is time for another snapshot."""
+        return self._throttle.is_due
 
     def read_snapshot(self, number: int) -> tuple[Snapshot, Checkpoint]:
-        """Return a state; raises PictureError where it is gone or damaged."""
-        state = next((it for it in self.snapshots if it.number == number), None)
-        if state is None:
+        """Read a snapshot. Raises PictureError if it is gone or damaged."""
+        snapshot = next((known for known in self.snapshots if known.number == number), None)
+        if snapshot is None:
             raise PictureError(SNAPSHOT_GONE)
         try:
-            return state, read_checkpoint(self._checkpoint_path(number))
+            return snapshot, read_checkpoint(self._checkpoint_path(number))
         except CheckpointError:
             raise PictureError(SNAPSHOT_GONE) from None
 
-    def is_due(self) -> bool:
-        """Is it time for another one?"""
-        return time.perf_counter() - self._at > max(MIN_SNAPSHOT_SECONDS, self._cost / MAX_TIME_SHARE)
-
     def add_snapshot(self, run: Run, *, memory: bool = False) -> None:
-        """Keep where a run is; with its optimiser's `memory`, what follows is as if it had never been left.
+        """Write a run's state; with the optimizer's `memory`, a run that continues from it paints the same picture.
 
-        Errors: PictureError where the disk refuses.
+        Raises PictureError if the disk refuses.
         """
-        begun, worked = time.perf_counter(), time.process_time()
-        self._at, step = begun, run.last_step  # a full disk is not tried again at once
-        assert step
-        number = max((it.number for it in self.snapshots), default=0) + 1
-        memory = memory and step.width * step.height <= MAX_OPTIMIZER_PIXELS
-        write_checkpoint(self._checkpoint_path(number), run.capture_state(memory=memory))
-        image = run.picture()
-        image.thumbnail((160, 160))
-        write_jpeg(image, self.folder / f"state-{number}.jpg")
-        state = Snapshot(number=number, step=step.step, scale=step.scale, width=step.width, height=step.height)
-        self.snapshots.append(state.model_copy(update={"settings": given_settings(run.settings)}))
+        with self._throttle.measure():
+            step = run.last_step
+            assert step
+            number = max((known.number for known in self.snapshots), default=0) + 1
+            memory = memory and step.width * step.height <= MAX_OPTIMIZER_PIXELS
+            write_checkpoint(self._checkpoint_path(number), run.capture_state(memory=memory))
+            write_jpeg(run.picture(), self._thumbnail_path(number), THUMBNAIL_PIXELS)
+            self.snapshots.append(
+                Snapshot(
+                    number=number,
+                    step=step.step,
+                    scale=step.scale,
+                    width=step.width,
+                    height=step.height,
+                    settings=given_settings(run.settings),
+                )
+            )
+            self._drop_extra()
+
+    def _drop_extra(self) -> None:
+        """Drop the snapshots that leave the smallest gaps; the first and the last stay as long as possible."""
         while len(self.snapshots) > MAX_SNAPSHOTS or (
             len(self.snapshots) > 1 and self._total_bytes() > MAX_SNAPSHOT_BYTES
         ):
-            self._drop_one()
-        self._at = time.perf_counter()
-        # On a busy machine waiting is no work: the less of both is what it cost.
-        self._cost = min(self._at - begun, time.process_time() - worked)
-
-    def _drop_one(self) -> None:
-        """Let the state go that the ones beside it make up for best; the first and the last stay, if it can be."""
-        steps = [it.step for it in self.snapshots]
-        inner = range(1, len(steps) - 1)
-        gone = self.snapshots.pop(min(inner, key=lambda place: steps[place + 1] - steps[place - 1], default=0))
-        self._checkpoint_path(gone.number).unlink(missing_ok=True)
-        (self.folder / f"state-{gone.number}.jpg").unlink(missing_ok=True)
+            steps = [snapshot.step for snapshot in self.snapshots]
+            inner = range(1, len(steps) - 1)
+            index = min(inner, key=lambda index: steps[index + 1] - steps[index - 1], default=0)
+            number = self.snapshots.pop(index).number
+            self._checkpoint_path(number).unlink(missing_ok=True)
+            self._thumbnail_path(number).unlink(missing_ok=True)
 
     def _total_bytes(self) -> int:
-        files = [self._checkpoint_path(it.number) for it in self.snapshots]
+        files = [self._checkpoint_path(snapshot.number) for snapshot in self.snapshots]
         return sum(file.stat().st_size for file in files if file.exists())
 
     def _checkpoint_path(self, number: int) -> Path:
-        return self.folder / f"state-{number}.safetensors"
+        return self.folder / f"snapshot-{number}.safetensors"
+
+    def _thumbnail_path(self, number: int) -> Path:
+        return self.folder / f"snapshot-{number}.jpg"
+
+
+def write_jpeg(image: "Image", path: Path, longer_side: int) -> None:
+    """Write a small copy of a picture, transparent parts in white; readers always find a whole file."""
+    image.thumbnail((longer_side, longer_side))
+    if image.mode != "RGB":
+        image = image.convert("RGBA")
+        paper = image.copy()
+        paper.paste((255, 255, 255, 255), (0, 0, *image.size))
+        paper.alpha_composite(image)
+        image = paper.convert("RGB")
+    temporary = path.with_suffix(".part")
+    image.save(temporary, "JPEG", quality=JPEG_QUALITY)
+    temporary.replace(path)
+

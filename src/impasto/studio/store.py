@@ -1,4 +1,4 @@
-"""What the studio was asked to paint, as plain data, kept in a folder of its own with all that came of it."""
+"""The studio's jobs, and the folder that keeps each one with its files, the uploads, and a limit on the size of all."""
 
 import json
 import re
@@ -6,6 +6,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,16 +19,16 @@ from impasto.recipes.recipe import plain_name
 JobStatus = Literal["waiting", "painting", "paused", "done", "stopped", "failed"]
 FINISHED: tuple[JobStatus, ...] = ("done", "stopped", "failed")
 
-MAX_NAME_LENGTH = 80  # letters of a visitor's file name that are kept
-MAX_PLOT_POINTS = 240  # of the plot
-VISIBLE_NAMES = re.compile(
-    r"(picture|kept-\d{1,4}|cell-\d{2,3}|state-\d{1,4}|preview|photo|painting-\d{1,2})\.(png|jpg)|film\.mp4"
-)
+MAX_NAME_LENGTH = 80
+MAX_PLOT_POINTS = 240
+UPLOAD_LIFETIME_SECONDS = 3600.0
 JOB_ID = re.compile(r"[0-9a-f]{16}")
+VISIBLE_NAMES = re.compile(r"(picture|kept-\d{1,4}|cell-\d{2,3}|snapshot-\d{1,4}|preview|photo)\.(png|jpg)|film\.mp4")
+UNKNOWN_JOB = "There is no such painting here."
 
 
 class Snapshot(BaseModel):
-    """An earlier state of a painting, to step back to: its number, where it was, what it was painted with."""
+    """An earlier state of a painting to go back to: its number, its position, and the settings at that time."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -40,181 +41,173 @@ class Snapshot(BaseModel):
 
 
 class JobProgress(BaseModel):
-    """How far a painting has come; `version` counts its previews, `left` are the seconds left."""
+    """How far a painting is: `share` of the work is done, `version` counts its previews, `points` are (step, content, style, total loss)."""
 
     model_config = ConfigDict(extra="forbid")
 
     step: int = 0
     total: int = 0
+    share: float = 0.0
     scale: int = 0
     scales: int = 0
     width: int = 0
     height: int = 0
     seconds: float = 0.0
-    left: float | None = None
+    seconds_left: float | None = None
     version: int = 0
-    points: list[tuple[int, float, float, float]] = []  # step, content, style, total
+    points: list[tuple[int, float, float, float]] = []
 
 
 class StudioJob(BaseModel):
-    """A picture, a sheet of small ones, or a film, that a visitor wants painted; `photo` is the film then.
+    """A picture, a sheet of small pictures, or a film that a visitor wants painted; `photo` is then the film.
 
-    `settings` are those that were given, `masks` those that name files among the inputs, `cells` what each picture of a
-    sheet has in their place. `begin` is the number of the state to go on from, `plan` what it is expected to take.
+    `settings` are those that the visitor gave, `masks` those that name mask files among the inputs, and each of `cells`
+    replaces some settings for one picture of a sheet. The painting starts from the snapshot numbered `start_snapshot`.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    identity: str = Field(pattern=JOB_ID.pattern)
+    id: str = Field(pattern=JOB_ID.pattern)
     kind: Literal["painting", "sheet", "film"] = "painting"
     visitor: str = ""
-    made: float
+    created: float
     photo: str
     paintings: list[str]
     settings: dict[str, Any]
     masks: dict[str, Any] = {}
     cells: list[dict[str, str]] = []
-    begin: int | None = None
-    stage: JobStatus = "waiting"
+    start_snapshot: int | None = None
+    status: JobStatus = "waiting"
     message: str = ""
     plan: str = ""
     notes: list[str] = []
     progress: JobProgress = JobProgress()
-    states: list[Snapshot] = []
+    snapshots: list[Snapshot] = []
     pictures: list[str] = []
 
     def add_point(self, step: int, losses: dict[str, float]) -> None:
-        """Remember a step's losses for the plot, every second one where there are too many."""
+        """Add a step's losses to the plot; when there are too many points, drop every second one."""
         points = [point for point in self.progress.points if point[0] < step]
         points.append((step, losses.get("content", 0.0), losses.get("style", 0.0), losses.get("total", 0.0)))
-        if len(points) > MAX_PLOT_POINTS:
-            points = points[::2]
-        self.progress.points = points
+        self.progress.points = points[::2] if len(points) > MAX_PLOT_POINTS else points
 
+    def get_snapshot(self, number: int | None) -> Snapshot | None:
+        """Return the snapshot with a number, or None."""
+        return next((snapshot for snapshot in self.snapshots if snapshot.number == number), None)
 
-def describe(it: StudioJob) -> dict[str, Any]:
-    """Give what the page shows of a commission, as plain data."""
-    told = it.model_dump(mode="json", exclude={"visitor", "states", "settings", "masks"})
-    told["states"] = [{"number": known.number, "step": known.step} for known in it.states]
-    told["settings"] = {name: str(value) for name, value in it.settings.items()}
-    told["title"] = f"{Path(it.photo).stem} · {', '.join(Path(name).stem for name in it.paintings)}"
-    if it.stage in FINISHED:
-        told["progress"]["points"] = []
-    return told
+    def add_picture(self, name: str) -> None:
+        """Add a finished picture, as the last one."""
+        self.pictures = [*(known for known in self.pictures if known != name), name]
+
+    @property
+    def next_copy_name(self) -> str:
+        """The file name of the next picture that is kept while the painting goes on."""
+        return f"kept-{1 + sum(name.startswith('kept-') for name in self.pictures)}.png"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the page and programs see of the job; `folder` is the address of its pictures."""
+        data = self.model_dump(mode="json", exclude={"visitor", "masks", "snapshots", "start_snapshot"})
+        data["title"] = f"{Path(self.photo).stem} · {', '.join(Path(name).stem for name in self.paintings)}"
+        data["folder"] = f"studio/pictures/{self.id}/"
+        data["snapshots"] = [{"number": snapshot.number, "step": snapshot.step} for snapshot in self.snapshots]
+        if self.status in FINISHED:
+            data["progress"]["points"] = []
+        return data
 
 
 class JobStore:
-    """The studio's folder: a folder for each commission, one for uploads, and a bound on what they hold together.
+    """The studio's folder on disk: a subfolder for each job, one for uploads, and a limit on their size.
 
-    Only files with names that the studio gave are ever named by a visitor: `find` knows no other.
+    A visitor can only name files whose names the studio chose: `find_file` finds no others.
     """
 
     def __init__(self, root: Path, max_bytes: int) -> None:
         self.root, self.max_bytes = root.resolve(), max_bytes
-        self.paintings, self.uploads = self.root / "paintings", self.root / "uploads"
-        for folder in (self.paintings, self.uploads):
+        self.jobs, self.uploads = self.root / "jobs", self.root / "uploads"
+        for folder in (self.jobs, self.uploads):
             folder.mkdir(parents=True, exist_ok=True)
 
-    def job_folder(self, identity: str) -> Path:
-        """Return a commission's folder; raises UsageError for what is no commission's name."""
-        if not JOB_ID.fullmatch(identity):
-            raise UsageError("There is no such painting here.")
-        return self.paintings / identity
+    def job_folder(self, job_id: str) -> Path:
+        """Return a job's folder. Raises UsageError for text that is no job's ID."""
+        if not JOB_ID.fullmatch(job_id):
+            raise UsageError(UNKNOWN_JOB)
+        return self.jobs / job_id
 
-    def find_file(self, identity: str, name: str) -> Path | None:
+    def find_file(self, job_id: str, name: str) -> Path | None:
         """Return a file that a visitor may see, or None."""
-        if not JOB_ID.fullmatch(identity) or not VISIBLE_NAMES.fullmatch(name):
+        if not JOB_ID.fullmatch(job_id) or not VISIBLE_NAMES.fullmatch(name):
             return None
-        path = self.paintings / identity / name
+        path = self.jobs / job_id / name
         return path if path.is_file() and not path.is_symlink() else None
 
-    def add_job(
-        self, photo: Path, paintings: Sequence[Path], names: Sequence[str] | None = None, **rest: Any
-    ) -> StudioJob:
-        """Copy the pictures of a new commission into its folder and write it down; `names` are the visitor's own."""
-        identity = secrets.token_hex(8)
-        folder = self.job_folder(identity)
-        inputs = folder / "inputs"
+    def add_job(self, photo: Path, paintings: Sequence[Path], **fields: Any) -> StudioJob:
+        """Copy the inputs of a new job into its folder and write the job's file."""
+        job_id = secrets.token_hex(8)
+        inputs = self.job_folder(job_id) / "inputs"
         inputs.mkdir(parents=True)
         try:
-            kept = [
-                _copy_input(path, inputs, name)
-                for path, name in zip(
-                    (photo, *paintings), names or [it.name for it in (photo, *paintings)], strict=True
-                )
-            ]
-            commission = StudioJob(identity=identity, made=time.time(), photo=kept[0], paintings=kept[1:], **rest)
-            self.write_job(commission)
+            first, *others = [_copy_input(path, inputs) for path in (photo, *paintings)]
+            job = StudioJob(id=job_id, created=time.time(), photo=first, paintings=others, **fields)
+            self.write_job(job)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            self.remove_job(job_id)
             raise
-        return commission
+        return job
 
-    def write_job(self, commission: StudioJob) -> None:
-        """Write a commission down, whole or not at all."""
-        with atomic_write(self.job_folder(commission.identity) / "commission.json", overwrite=True) as file:
-            file.write(commission.model_dump_json(indent=1).encode())
+    def write_job(self, job: StudioJob) -> None:
+        """Write a job's file, whole or not at all."""
+        with atomic_write(self.job_folder(job.id) / "job.json", overwrite=True) as file:
+            file.write(job.model_dump_json(indent=1).encode())
 
     def read_jobs(self) -> list[StudioJob]:
-        """Read all commissions, the oldest first; what is damaged is left alone."""
-        found = []
-        for path in self.paintings.glob("*/commission.json"):
-            try:
-                commission = StudioJob.model_validate(json.loads(path.read_text()))
-            except (OSError, ValueError, ValidationError):
-                continue
-            if commission.identity == path.parent.name:
-                found.append(commission)
-        return sorted(found, key=lambda it: it.made)
+        """Read all jobs, oldest first; damaged ones are left alone."""
+        jobs = []
+        for path in self.jobs.glob("*/job.json"):
+            with suppress(OSError, ValueError, ValidationError):
+                job = StudioJob.model_validate(json.loads(path.read_text()))
+                if job.id == path.parent.name:
+                    jobs.append(job)
+        return sorted(jobs, key=lambda job: job.created)
 
-    def remove_job(self, identity: str) -> None:
-        """Remove a commission with all that came of it."""
-        shutil.rmtree(self.job_folder(identity), ignore_errors=True)
+    def remove_job(self, job_id: str) -> None:
+        """Delete a job with all its files."""
+        shutil.rmtree(self.job_folder(job_id), ignore_errors=True)
 
-    def total_bytes(self) -> int:
-        """Count the bytes of all files."""
-        return sum(_file_bytes(path) for path in self.root.rglob("*"))
+    def free_space(self, needed_bytes: int, jobs: Iterable[StudioJob]) -> None:
+        """Make space: delete old uploads first, then snapshots of finished jobs, oldest first.
 
-    def free_space(self, needed_bytes: int, commissions: Iterable[StudioJob]) -> None:
-        """Make room for so many bytes: old uploads go first, then earlier states of finished paintings, oldest first.
-
-        Pictures are never removed but by their painter: raises UsageError where the folder stays too full.
+        Only visitors delete pictures, so this raises UsageError if the folder stays too full.
         """
         self.remove_old_uploads()
-        excess = self.total_bytes() + needed_bytes - self.max_bytes
-        for commission in sorted(commissions, key=lambda it: it.made):
+        excess = sum(map(_file_bytes, self.root.rglob("*"))) + needed_bytes - self.max_bytes
+        for job in sorted(jobs, key=lambda job: job.created):
             if excess <= 0:
                 return
-            if commission.stage in FINISHED and commission.states:
-                for path in self.job_folder(commission.identity).glob("state-*"):
+            if job.status in FINISHED and job.snapshots:
+                for path in self.job_folder(job.id).glob("snapshot-*"):
                     excess -= _file_bytes(path)
                     path.unlink(missing_ok=True)
-                commission.states = []
-                self.write_job(commission)
+                job.snapshots = []
+                self.write_job(job)
         if excess > 0:
             raise UsageError(
                 f"The studio's folder is full ({self.max_bytes / 1e9:.3g} GB): remove pictures that you don't need."
             )
 
-    def remove_old_uploads(self, older_than: float = 3600.0) -> None:
-        """Remove uploads of more than an hour ago: what was painted from has a copy of its own."""
+    def remove_old_uploads(self, older_than: float = UPLOAD_LIFETIME_SECONDS) -> None:
+        """Delete old uploads; jobs have their own copies."""
         limit = time.time() - older_than
         for path in self.uploads.rglob("*"):
-            try:
+            with suppress(OSError):
                 if path.is_file() and path.stat().st_mtime < limit:
                     path.unlink()
-            except OSError:
-                continue
 
 
-def _copy_input(path: Path, inputs: Path, name: str) -> str:
-    suffix = Path(name).suffix[:10]
-    plain = plain_name(Path(name).stem[:MAX_NAME_LENGTH] + suffix).lstrip(".") or "picture"
-    number = 2
-    target = inputs / plain
+def _copy_input(path: Path, inputs: Path) -> str:
+    name = plain_name(path.stem[:MAX_NAME_LENGTH] + path.suffix[:10]).lstrip(".") or "picture"
+    target, number = inputs / name, 2
     while target.exists():
-        target = inputs / f"{number}_{plain}"
-        number += 1
+        target, number = inputs / f"{number}_{name}", number + 1
     shutil.copyfile(path, target)
     return target.name
 

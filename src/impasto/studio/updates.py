@@ -1,55 +1,55 @@
-"""What the painter tells of a commission, taken down; and what has changed since a visitor last asked."""
+"""Events of the worker, applied to the job that it paints; and which jobs have changed since a page last asked."""
 
 import secrets
 from typing import Any
 
 from impasto.studio.store import JobProgress, Snapshot, StudioJob
 
-PERSISTED_EVENTS = ("states", "settings", "plan", "picture", "ended")  # worth writing the commission down for
+PERSISTED_EVENTS = ("snapshots", "settings", "plan", "picture", "ended")  # after these the job's file is written
 MAX_NOTES = 5
 
 
 class ChangeTracker:
-    """Counts changes, and remembers when each commission last changed; `session` says which studio counts."""
+    """Counts changes and remembers each job's last one. A new `session` tells pages that the count began again."""
 
     def __init__(self) -> None:
         self.session = secrets.token_hex(8)
-        self.number = 1
+        self.revision = 1
         self._last: dict[str, int] = {}
 
-    def mark_changed(self, identity: str | None = None) -> None:
-        """Count a change, of a commission or of the studio."""
-        self.number += 1
-        if identity is not None:
-            self._last[identity] = self.number
+    def mark_changed(self, job_id: str | None = None) -> None:
+        """Count a change of a job, or of the studio."""
+        self.revision += 1
+        if job_id is not None:
+            self._last[job_id] = self.revision
 
-    def forget(self, identity: str) -> None:
-        """A commission is gone."""
-        self._last.pop(identity, None)
-        self.number += 1
+    def forget(self, job_id: str) -> None:
+        """Count the removal of a job."""
+        self._last.pop(job_id, None)
+        self.revision += 1
 
-    def has_changed(self, identity: str, since: int) -> bool:
-        """Has a commission changed since then? All have for who asks for the first time."""
-        return since <= 0 or since > self.number or self._last.get(identity, 0) > since
+    def has_changed(self, job_id: str, since: int) -> bool:
+        """Whether a job has changed since a revision; at a page's first request all have."""
+        return since <= 0 or since > self.revision or self._last.get(job_id, 0) > since
 
 
-def apply_event(it: StudioJob, kind: str, content: dict[str, Any]) -> None:
-    """Take down what the painter tells; of kinds that say nothing of how it stands, nothing."""
+def apply_event(job: StudioJob, kind: str, content: dict[str, Any]) -> None:
+    """Update a job by an event of the worker; kinds that say nothing about the job are ignored."""
     if kind == "step":
-        it.add_point(content["step"], content.pop("losses"))
-        it.progress = it.progress.model_copy(update=content)
+        job.add_point(content["step"], content.pop("losses"))
+        job.progress = job.progress.model_copy(update=content)
     elif kind == "cell":
-        done = len(it.pictures) + content["step"] / content["total"]
-        it.progress = JobProgress(step=content["number"], total=len(it.cells), seconds=done)
+        number, cells = content["number"], len(job.cells)
+        job.progress = JobProgress(step=number, total=cells, share=(number - 1 + content["share"]) / cells)
     elif kind == "preview":
-        it.progress.version = content["version"]
-    elif kind == "states":
-        it.states = [Snapshot.model_validate(state) for state in content["states"]]
+        job.progress.version = content["version"]
+    elif kind == "snapshots":
+        job.snapshots = [Snapshot.model_validate(snapshot) for snapshot in content["snapshots"]]
     elif kind == "settings":
-        it.settings = content["settings"]
+        job.settings = content["settings"]
     elif kind == "plan":
-        it.plan = content["text"]
+        job.plan = content["text"]
     elif kind == "note":
-        it.notes = [*it.notes, content["text"]][-MAX_NOTES:]
+        job.notes = [*job.notes, content["text"]][-MAX_NOTES:]
     elif kind == "picture":
-        it.pictures = [*(name for name in it.pictures if name != content["name"]), content["name"]]
+        job.add_picture(content["name"])

@@ -1,4 +1,4 @@
-"""Files that visitors send: only those that were uploaded here, within limits, read by the one careful reader."""
+"""Files that visitors upload: checked to be such files, within limits, and read."""
 
 import base64
 import io
@@ -16,19 +16,20 @@ from impasto.images.write import to_pil
 MAX_UPLOAD_BYTES = 100_000_000
 MAX_UPLOAD_PIXELS = 60_000_000
 MAX_PAINTINGS = 6
-THUMBNAIL_PIXELS = 480  # pixels of the longer side
+THUMBNAIL_PIXELS = 480  # longer side
+THUMBNAIL_QUALITY = 82
 
 CAN_READ_FILMS = all(find_spec(name) for name in ("av", "cv2"))
-# What films begin with: MP4 and MOV, Matroska and WebM, AVI, GIF. Other kinds, such as lists of files, are not opened.
+# The first bytes of MP4 and MOV, Matroska and WebM, AVI, GIF. Other kinds, such as lists of files, are not opened.
 FILM_SIGNATURES = ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"), (8, b"AVI "), (0, b"GIF8"))
 
 _reading = threading.Lock()  # one picture at a time: a large one takes a gigabyte while it is read
 
 
 def check_upload(uploads: Path, given: Any) -> Path:
-    """Return the uploaded file that `given` names, a path or Gradio's data of a file.
+    """Return the uploaded file that `given` names: a path, or a dict with a `path`.
 
-    Raises UsageError for whatever is not a plain file in the folder `uploads`, however it is spelt.
+    Raises UsageError for anything but a plain file in the folder `uploads`, however it is spelled.
     """
     if isinstance(given, dict):
         given = given.get("path")
@@ -36,26 +37,27 @@ def check_upload(uploads: Path, given: Any) -> Path:
         raise UsageError("Choose a picture first.")
     path = Path(given)
     try:
-        inside = path.is_absolute() and path.resolve().is_relative_to(uploads) and path.resolve().is_file()
-        length = path.stat().st_size if inside else 0
+        resolved = path.resolve()
+        is_upload = path.is_absolute() and resolved.is_relative_to(uploads) and resolved.is_file()
+        size = resolved.stat().st_size if is_upload else 0
     except OSError:
-        inside = False
-    if not inside:
+        is_upload = False
+    if not is_upload:
         raise UsageError("This file was not uploaded here, or is gone by now: choose it again.")
-    if length > MAX_UPLOAD_BYTES:
+    if size > MAX_UPLOAD_BYTES:
         raise UsageError(f"{path.name} is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB: make it smaller first.")
-    return path.resolve()
+    return resolved
 
 
 def is_film(path: Path) -> bool:
-    """Tell by its first bytes whether a file is a film of a kind that is painted here."""
+    """Whether a file begins as films do of a kind that is painted here."""
     with path.open("rb") as file:
         head = file.read(16)
-    return any(head[place:].startswith(mark) for place, mark in FILM_SIGNATURES)
+    return any(head[offset:].startswith(signature) for offset, signature in FILM_SIGNATURES)
 
 
 def read_picture(path: Path) -> Image:
-    """Read a visitor's picture; raises PictureError that names the file alone, not where it is kept."""
+    """Read a visitor's picture. Raises PictureError, which tells the file's name but not its folder."""
     with _reading:
         try:
             return read_image(path, max_pixels=MAX_UPLOAD_PIXELS)
@@ -63,19 +65,19 @@ def read_picture(path: Path) -> Image:
             raise PictureError(str(error).replace(str(path), path.name)) from None
 
 
-def make_thumbnail(picture: Image, longest: int = THUMBNAIL_PIXELS) -> bytes:
-    """Return a small JPEG of a picture, what is transparent in white."""
+def make_thumbnail(picture: Image, longer_side: int = THUMBNAIL_PIXELS) -> bytes:
+    """Return a small JPEG of a picture, transparent parts in white."""
     height, width = picture.rgb.shape[2:]
-    small = fit_size(width, height, min(longest, max(width, height)))
-    rgb = resize(picture.rgb, *small).clamp(0, 1)
+    size = fit_size(width, height, min(longer_side, max(width, height)))
+    rgb = resize(picture.rgb, *size).clamp(0, 1)
     if picture.alpha is not None:
-        alpha = resize(picture.alpha, *small).clamp(0, 1)
+        alpha = resize(picture.alpha, *size).clamp(0, 1)
         rgb = rgb * alpha + (1 - alpha)
     file = io.BytesIO()
-    to_pil(rgb).save(file, "JPEG", quality=82)
+    to_pil(rgb).save(file, "JPEG", quality=THUMBNAIL_QUALITY)
     return file.getvalue()
 
 
 def as_jpeg_url(jpeg: bytes) -> str:
-    """Write a JPEG as the source of an image on the page."""
+    """Return a JPEG as the address of an image on the page."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

@@ -1,13 +1,12 @@
-"""The process that paints: orders come in through a pipe, steps go out through it, pictures into the folder.
+"""The process that paints jobs: commands come in through a pipe, events go out, pictures go into the job's folder.
 
-It is a process of its own so that one that is killed, or runs out of memory, takes nothing else with it.
+It is a process of its own so that one that is killed, or runs out of memory, harms nothing else.
 """
 
+import math
 import os
-import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from math import prod
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import MappingProxyType
@@ -21,245 +20,343 @@ from impasto.images.write import to_pil
 from impasto.painting.device import is_out_of_memory
 from impasto.painting.model_cache import ModelCache
 from impasto.painting.painter import Step
+from impasto.painting.planner import PaintingPlan
 from impasto.runs.job import Job
 from impasto.runs.run import Run
 from impasto.settings.model import Settings
-from impasto.studio.film_runner import paint_film
-from impasto.studio.form_fields import check_settings, find_changes, given_settings
-from impasto.studio.plan_text import describe_plan, plan_text
-from impasto.studio.previews import PreviewWriter
-from impasto.studio.snapshots import SnapshotStore
-from impasto.studio.store import StudioJob
-from impasto.studio.wording import in_page_words
+from impasto.settings.units import format_bytes, format_seconds
+from impasto.studio.form import check_settings, find_changes, given_settings, page_message
+from impasto.studio.snapshots import PreviewWriter, SnapshotStore
+from impasto.studio.store import JobStatus, StudioJob
 from impasto.terminal.progress import ProgressDisplay
 
 if TYPE_CHECKING:
     from impasto.films.film_run import FilmRun
+    from impasto.films.sequence import FrameStep
 
-Message = tuple[str, dict[str, Any]]
-
-WARM_UP_PIXELS = 192  # pixels
-QUICK_START_PIXELS = 512**2  # pixels of a first scale that is begun before it is planned what the painting takes
+WARM_UP_PIXELS = 192  # longer side
+QUICK_START_PIXELS = 512**2  # up to which a painting's first scale begins before the painting is planned
+MAX_FILM_FRAMES = 1500  # a minute; the studio's folder holds all of them meanwhile
+FILM_NAME = "film.mp4"
+PICTURE_QUALITY = 95
+NICENESS = 5
+ROUNDING = 1e-6  # of a frame
 OUT_OF_MEMORY = "There is not enough memory for this: choose a smaller size."
 
 
-def run_worker(pipe: Connection, root: Path, threads: int | None = None) -> None:
-    """Paint what is ordered until the pipe is closed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the studio, which ends this in order
+def run_worker(connection: Connection, jobs: Path, threads: int | None = None) -> None:
+    """Paint jobs, whose folders are in `jobs`, until the connection is closed."""
     with suppress(OSError):
-        os.nice(5)  # the page shall answer while all cores paint
+        os.nice(NICENESS)  # so that the page answers while all cores paint
     if threads:
         torch.set_num_threads(threads)
     warm_up()
-    pipe.send(("ready", {}))
-    kit = ModelCache()  # the next picture is often in the same manner
+    connection.send(("ready", {}))
+    cache = ModelCache()  # the next job often has the same network and paintings
     while True:
         try:
-            order, content = pipe.recv()
+            kind, content = connection.recv()
         except EOFError:
             return
-        if order == "paint":
-            commission = StudioJob.model_validate(content)
-            JobRunner(pipe, root / commission.identity, commission, kit).run_job()
-        elif order == "plan":
-            answer_plan(pipe, kit, **content)
+        if kind == "paint":
+            job = StudioJob.model_validate(content)
+            JobRunner(connection, jobs / job.id, job, cache).run_job()
+        elif kind == "plan":
+            answer_plan(connection, cache, **content)
 
 
 def warm_up() -> None:
-    """Load torch and the embedded network and paint with it, so that the first click needn't wait."""
-    grain = to_pil(torch.rand(1, 3, WARM_UP_PIXELS, WARM_UP_PIXELS, generator=torch.Generator().manual_seed(0)))
-    for _ in start(grain, grain, size=WARM_UP_PIXELS, start_size=WARM_UP_PIXELS, steps=6):
+    """Load torch and the embedded network, and paint with them, so that the first click needn't wait."""
+    noise = to_pil(torch.rand(1, 3, WARM_UP_PIXELS, WARM_UP_PIXELS, generator=torch.Generator().manual_seed(0)))
+    for _ in start(noise, noise, size=WARM_UP_PIXELS, start_size=WARM_UP_PIXELS, steps=6):
         pass
 
 
-def answer_plan(pipe: Connection, kit: ModelCache, number: int, **wanted: Any) -> None:
-    """Say what a painting takes, or why it can't be painted, to whoever has asked under that number."""
+def answer_plan(
+    connection: Connection,
+    cache: ModelCache,
+    number: int,
+    photo: Path,
+    paintings: list[Path],
+    settings: dict[str, Any],
+) -> None:
+    """Answer the plan request with a number: what a painting takes, or why it can't be painted."""
+    output = photo.with_name("planned.png")  # never written
     try:
-        answer = {"said": plan_text(**wanted, cache=kit)}
-    except ImpastoError as error:
-        answer = {"fault": str(error)}
+        job = _make_job(photo, paintings, output, check_settings({}, settings))
+        answer = {"text": describe_plan(start_job(job, cache=cache).plan)}
     except Exception as error:
-        answer = {"fault": explain_error(error)}
+        answer = {"error": explain_error(error)}
     with suppress(OSError):
-        pipe.send(("planned", {"number": number, **answer}))
+        connection.send(("planned", {"number": number, **answer}))
+
+
+def describe_plan(plan: PaintingPlan) -> str:
+    """Describe a plan: `1200 x 900 pixels in 4 scales: about 5 min and 2 GB of memory.`"""  # noqa: D400
+    (width, height), scales = plan.sizes[-1], len(plan.sizes)
+    last = plan.chosen.strategies[-1]
+    return (
+        f"{width} x {height} pixels in {scales} scale{'s' if scales > 1 else ''}"
+        f"{f', {last.describe()}' if last.tile_size else ''}: "
+        f"about {format_seconds(plan.chosen.seconds)} and {format_bytes(plan.chosen.bytes)} of memory."
+    )
 
 
 def explain_error(error: Exception) -> str:
-    """Say what went wrong that nobody foresaw."""
+    """Return an error's message, also of one that nobody expected."""
+    if isinstance(error, ImpastoError):
+        return str(error)
     return OUT_OF_MEMORY if is_out_of_memory(error) else f"This is a bug in impasto: {error!r}"
 
 
-class JobRunner:
-    """One commission on the bench: its run, and the pipe to whoever looks on."""
+def _make_job(photo: Path, paintings: list[Path], output: Path, settings: Settings) -> Job:
+    return Job(
+        photo=photo,
+        paintings=tuple(paintings),
+        output=output,
+        settings=settings,
+        overwrite=True,
+        quality=PICTURE_QUALITY,
+        checkpoint="none",
+    )
 
-    def __init__(self, pipe: Connection, folder: Path, commission: StudioJob, kit: ModelCache) -> None:
-        self.pipe, self.folder, self.commission, self.cache = pipe, folder, commission, kit
-        self.previews = PreviewWriter(folder / "preview.jpg", commission.progress.version)
-        self.snapshots = SnapshotStore(folder, commission.states)
-        self.planned = False
-        self.stop_request: str | None = None  # to pause, to go back or to stop
+
+class JobRunner:
+    """Paints one job and sends what happens; commands that arrive are handled between two steps."""
+
+    def __init__(self, connection: Connection, folder: Path, job: StudioJob, cache: ModelCache) -> None:
+        self.connection, self.folder, self.job, self.cache = connection, folder, job, cache
+        self.inputs = folder / "inputs"
+        self.previews = PreviewWriter(folder / "preview.jpg", job.progress.version)
+        self.snapshots = SnapshotStore(folder, job.snapshots)
+        self.stop_request: str | None = None  # pause, rewind or stop
+        self.clock = ProgressDisplay(quiet=True)  # which estimates the time left
 
     def run_job(self) -> None:
-        """Paint it and send what becomes of it; nothing is raised."""
+        """Paint the job and send how it ends; nothing is raised."""
+        runs: dict[str, Callable[[], JobStatus | None]] = {
+            "painting": self._paint_picture,
+            "sheet": self._paint_sheet,
+            "film": self._paint_film,
+        }
         try:
-            kinds: dict[str, Callable[[], str]] = {
-                "painting": self._paint_picture,
-                "sheet": self._paint_sheet,
-                "film": lambda: paint_film(self),
-            }
-            self.send("ended", stage=kinds[self.commission.kind](), message="")
-        except ImpastoError as error:
-            self.send("ended", stage="failed", message=in_page_words(str(error), self.folder))
+            self.send("ended", status=runs[self.job.kind](), message="")
         except Exception as error:
-            self.send("ended", stage="failed", message=in_page_words(explain_error(error), self.folder))
+            self.send("ended", status="failed", message=page_message(explain_error(error), self.folder))
 
     def send(self, kind: str, **content: Any) -> None:
-        """Tell the studio; where it is gone, whatever is painted is kept all the same."""
+        """Send an event. If the studio is gone, the job is paused, which keeps what is painted."""
         try:
-            self.pipe.send((kind, content))
+            self.connection.send((kind, content))
         except OSError:
             self.stop_request = self.stop_request or "pause"
 
-    def _paint_picture(self) -> str:
-        run, told = self._start_run(), 0
-        self.progress_display = ProgressDisplay(quiet=True)
+    def send_note(self, text: str) -> None:
+        """Send a note, for the page."""
+        self.send("note", text=page_message(text, self.folder))
+
+    # A picture
+
+    def _paint_picture(self) -> JobStatus | None:
+        run, sent_notes = self._start_run(), 0
+        is_planned = self.job.start_snapshot is not None
         for step in run:
             self.previews.steps_since_change += 1
-            self._send_step(step, run)
-            for note in run.notes[told:]:
-                self.send("note", text=in_page_words(note, self.folder))
-            told = len(run.notes)
+            self._send_step(step, step.step, run.total_steps)
+            for note in run.notes[sent_notes:]:
+                self.send_note(note)
+            sent_notes = len(run.notes)
             if self.previews.is_due() or step.step == run.total_steps:
-                self.send_preview(run)
-                self._send_plan(run)
+                self._send_preview(run)
+                if not is_planned:  # once there is something to see
+                    self._send_plan(run)
+                    is_planned = True
             if self.snapshots.is_due():
                 self._add_snapshot(run)
-            self.handle_commands(run)
+            self._handle_commands(run)
             if self.stop_request:
                 break
-        if self.stop_request in ("pause", "back"):
+        return self._finish_picture(run)
+
+    def _finish_picture(self, run: Run) -> JobStatus | None:
+        if self.stop_request in ("pause", "rewind"):
             self._add_snapshot(run, memory=True)
-            return "paused" if self.stop_request == "pause" else "back"
+            return "paused" if self.stop_request == "pause" else None
         if self.stop_request:
-            self.send_preview(run)
+            self._send_preview(run)
         run.write()
         self.send("picture", name="picture.png")
         self._add_snapshot(run, memory=bool(self.stop_request))
         return "stopped" if self.stop_request else "done"
 
     def _start_run(self) -> Run:
-        """Return the run, from the state that it is to go on from, towards what is wanted now."""
-        it = self.commission
-        if it.begin is None:
-            run = start_job(self._job("picture.png", self.settings(it.settings)), cache=self.cache)
-            if prod(run.painter.sizes[0]) <= QUICK_START_PIXELS:
+        """Return the run, from the job's snapshot if it starts from one, with the job's present settings."""
+        job, output = self.job, self.folder / "picture.png"
+        wanted = self._settings(job.settings)
+        if job.start_snapshot is None:
+            run = start_job(self._make_job(output, wanted), cache=self.cache)
+            if math.prod(run.painter.sizes[0]) <= QUICK_START_PIXELS:
                 run.defer_plan()
             return run
-        state, checkpoint = self.snapshots.read_snapshot(it.begin)
-        run = start_job(self._job("picture.png", self.settings(state.settings)), cache=self.cache)
+        snapshot, checkpoint = self.snapshots.read_snapshot(job.start_snapshot)
+        run = start_job(self._make_job(output, self._settings(snapshot.settings)), cache=self.cache)
         run.load_state(checkpoint)
-        self.planned = True
-        if changes := find_changes(self.settings(it.settings), run.settings, len(it.paintings)):
+        if changes := find_changes(wanted, run.settings, len(job.paintings)):
             run.steer(**changes)
         return run
 
-    def _job(self, name: str, settings: Settings) -> Job:
-        inputs = self.folder / "inputs"
-        return Job(
-            photo=inputs / self.commission.photo,
-            paintings=tuple(inputs / painting for painting in self.commission.paintings),
-            output=self.folder / name,
-            settings=settings,
-            overwrite=True,
-            quality=95,
-            checkpoint="none",
-        )
-
     def _send_plan(self, run: Run) -> None:
-        """Once there is something to see, measure what the whole will take."""
-        if not self.planned:
-            self.planned = True
-            run.apply_plan()
-            self.send("plan", text=describe_plan(run.plan))
-            self.progress_display = ProgressDisplay(quiet=True)  # the time of measuring tells nothing about steps
-
-    def _paint_sheet(self) -> str:
-        it = self.commission
-        for number, cell in enumerate(it.cells, start=1):
-            name = f"cell-{number:02}.png"
-            if name in it.pictures:
-                continue
-            try:
-                run = start_job(self._job(name, self.settings(it.settings, cell)), cache=self.cache)
-                if prod(run.painter.sizes[-1]) <= QUICK_START_PIXELS:
-                    run.defer_plan()
-                for step in run:
-                    self.handle_commands(run)
-                    if self.stop_request:
-                        return "stopped" if self.stop_request == "stop" else "paused"
-                    self.send("cell", number=number, step=step.step, total=run.total_steps)
-                run.write()
-            except (DivergedError, UsageError) as error:
-                self.send("note", text=f"Picture {number}: {in_page_words(str(error), self.folder)}")
-                continue
-            self.send("picture", name=name)
-        return "done"
-
-    def settings(self, settings: Mapping[str, Any], cell: Mapping[str, Any] = MappingProxyType({})) -> Settings:
-        """Make the settings of a picture, or of a sheet's cell, with the masks that were brushed."""
-        masks, inputs = self.commission.masks, self.folder / "inputs"
-        return check_settings(cell, {**settings, **masks}).map_files(lambda file: str(inputs / file), masks)
-
-    def _send_step(self, step: Step, run: Run) -> None:
-        self.progress_display.update(step.progress, "")
-        self.send(
-            "step",
-            step=step.step,
-            total=run.total_steps,
-            scale=step.scale,
-            scales=step.scales,
-            width=step.width,
-            height=step.height,
-            seconds=step.seconds,
-            left=self.progress_display.seconds_left,
-            losses=step.losses,
-        )
-
-    def send_preview(self, run: "Run | FilmRun") -> None:
-        """Show the page what there is."""
-        self.previews.write_preview(run)
-        self.send("preview", version=self.previews.version)
+        run.apply_plan()
+        self.send("plan", text=describe_plan(run.plan))
+        self.clock = ProgressDisplay(quiet=True)  # as the time of measuring says nothing about steps
 
     def _add_snapshot(self, run: Run, *, memory: bool = False) -> None:
         try:
             self.snapshots.add_snapshot(run, memory=memory)
         except PictureError as error:
-            self.send("note", text=in_page_words(f"This state could not be kept: {error}", self.folder))
-        self.send("states", states=[it.model_dump() for it in self.snapshots.snapshots])
+            self.send_note(f"This state could not be kept: {error}")
+        self.send("snapshots", snapshots=[snapshot.model_dump() for snapshot in self.snapshots.snapshots])
 
-    def handle_commands(self, run: Run | None) -> None:
-        """Do what was asked since the last step; there is no `run` of a film's frames."""
+    # A sheet
+
+    def _paint_sheet(self) -> JobStatus:
+        for number, cell in enumerate(self.job.cells, start=1):
+            name = f"cell-{number:02}.png"
+            if name in self.job.pictures:
+                continue
+            try:
+                self._paint_cell(number, name, cell)
+            except (DivergedError, UsageError) as error:
+                self.send_note(f"Picture {number}: {error}")
+                continue
+            if self.stop_request:
+                return "stopped" if self.stop_request == "stop" else "paused"
+            self.send("picture", name=name)
+        return "done"
+
+    def _paint_cell(self, number: int, name: str, cell: Mapping[str, Any]) -> None:
+        run = start_job(self._make_job(self.folder / name, self._settings(self.job.settings, cell)), cache=self.cache)
+        if math.prod(run.painter.sizes[-1]) <= QUICK_START_PIXELS:
+            run.defer_plan()
+        for step in run:
+            self._handle_commands(run)
+            if self.stop_request:
+                return
+            self.send("cell", number=number, share=step.progress)
+        run.write()
+
+    # A film
+
+    def _paint_film(self) -> JobStatus:
+        """Paint the job's film until somebody pauses or stops it."""
+        run = self._start_film(self.folder / FILM_NAME)
         try:
-            while self.pipe.poll():
-                order, content = self.pipe.recv()
-                if order == "plan":
-                    answer_plan(self.pipe, self.cache, **content)
-                elif order in ("pause", "back", "stop"):
-                    self.stop_request = order
-                elif run is None:
-                    continue
-                elif order == "steer":
-                    self._change_settings(run, content)
-                elif order == "keep":
-                    self._save_copy(run, f"kept-{content['number']}.png")
+            self._paint_frames(run)
+        except BaseException:
+            run.close()
+            raise
+        if self.stop_request == "pause":
+            run.close()
+            return "paused"
+        if run.is_finished or run.write_unfinished():
+            self.send("picture", name=FILM_NAME)
+        return "stopped" if self.stop_request else "done"
+
+    def _start_film(self, output: Path) -> "FilmRun":
+        from impasto.films.film_job import FilmJob  # brings PyAV and OpenCV
+        from impasto.films.start import resume_film, start_film
+        from impasto.films.work_folder import name_work_folder
+
+        if name_work_folder(output).is_dir():
+            return resume_film(output)
+        job = FilmJob(
+            source=self.inputs / self.job.photo,
+            paintings=self._paintings,
+            output=output,
+            settings=self._settings(self.job.settings),
+            overwrite=True,
+        )
+        run = start_film(job)
+        if run.frame_count > MAX_FILM_FRAMES:
+            run.close()
+            raise UsageError(
+                f"The film has {run.frame_count} frames, and the studio paints {MAX_FILM_FRAMES} at most: cut it, or "
+                "paint it from the shell with impasto film."
+            )
+        return run
+
+    def _paint_frames(self, run: "FilmRun") -> None:
+        sent_notes = 0
+        for step in run:
+            frames = step.frames * step.passes
+            self._send_step(step, math.ceil(step.progress * frames - ROUNDING), frames)
+            for note in run.notes[sent_notes:]:
+                self.send_note(note)
+            sent_notes = len(run.notes)
+            self.previews.steps_since_change += 1
+            if self.previews.is_due():
+                self._send_preview(run)
+            self._handle_commands(None)
+            if self.stop_request:
+                return
+
+    # What all kinds share
+
+    @property
+    def _paintings(self) -> tuple[Path, ...]:
+        return tuple(self.inputs / painting for painting in self.job.paintings)
+
+    def _make_job(self, output: Path, settings: Settings) -> Job:
+        return _make_job(self.inputs / self.job.photo, list(self._paintings), output, settings)
+
+    def _settings(self, settings: Mapping[str, Any], cell: Mapping[str, Any] = MappingProxyType({})) -> Settings:
+        """Return the settings of a picture, or of a sheet's cell, with the brushed masks."""
+        masks = self.job.masks
+        return check_settings(cell, {**settings, **masks}).map_files(lambda file: str(self.inputs / file), masks)
+
+    def _send_step(self, step: "Step | FrameStep", number: int, total: int) -> None:
+        self.clock.update(step.progress, "")
+        self.send(
+            "step",
+            step=number,
+            total=total,
+            share=step.progress,
+            scale=step.scale,
+            scales=step.scales,
+            width=step.width,
+            height=step.height,
+            seconds=step.seconds,
+            seconds_left=self.clock.seconds_left,
+            losses=step.losses,
+        )
+
+    def _send_preview(self, run: "Run | FilmRun") -> None:
+        self.previews.write_preview(run)
+        self.send("preview", version=self.previews.version)
+
+    def _handle_commands(self, run: Run | None) -> None:
+        """Handle the commands that came since the last step; while a film is painted, `run` is None."""
+        try:
+            while self.connection.poll():
+                self._handle_command(run, *self.connection.recv())
         except (EOFError, OSError):  # the studio is gone
             self.stop_request = "pause"
 
-    def _save_copy(self, run: Run, name: str) -> None:
+    def _handle_command(self, run: Run | None, kind: str, content: dict[str, Any]) -> None:
+        if kind == "plan":
+            answer_plan(self.connection, self.cache, **content)
+        elif kind in ("pause", "rewind", "stop"):
+            self.stop_request = kind
+        elif run and kind == "change":
+            self._change_settings(run, content)
+        elif run and kind == "copy":
+            self._write_copy(run, content["name"])
+
+    def _write_copy(self, run: Run, name: str) -> None:
         try:
             run.write_picture(self.folder / name, "embed", overwrite=True)
         except PictureError as error:
-            self.send("note", text=in_page_words(f"This one could not be kept: {error}", self.folder))
+            self.send_note(f"This one could not be kept: {error}")
         else:
             self.send("picture", name=name)
 
@@ -267,7 +364,7 @@ class JobRunner:
         try:
             run.steer(**changes)
         except ImpastoError as error:
-            self.send("note", text=in_page_words(str(error), self.folder))
+            self.send_note(str(error))
             return
         self.previews.steps_since_change = 0
         self.send("settings", settings=given_settings(run.settings))
