@@ -1,4 +1,4 @@
-"""What the tests of the studio share: a studio as its users have it, in a process of its own, and its answers."""
+"""What the studio's tests share: a studio as its users have it, in a process of its own."""
 
 import json
 import os
@@ -19,7 +19,7 @@ PATIENCE = float(os.environ.get("IMPASTO_TEST_PATIENCE", "60"))  # seconds; a te
 
 
 class Outside:
-    """Stands for all other machines: whoever asks one of them over HTTP knocks here."""
+    """Stands for all other machines: records the HTTP requests to any of them."""
 
     def __init__(self) -> None:
         self.knocks: list[bytes] = []
@@ -86,32 +86,32 @@ class Studio:
                 return error.code, error.read()
 
     def state(self) -> dict[str, Any]:
-        """Return all that the page is told."""
-        status, body = self.ask("studio/state?since=0")
+        """Return all that the page gets."""
+        status, body = self.ask("studio/updates?since=0")
         assert status == 200, body
         told: dict[str, Any] = json.loads(body)
-        told["by_identity"] = {it["identity"]: it for it in told["changed"]}
+        told["by_id"] = {job["id"]: job for job in told["changed"]}
         return told
 
-    def get(self, identity: str) -> dict[str, Any]:
-        """Return what the page is told of a commission."""
-        found: dict[str, Any] = self.state()["by_identity"][identity]
+    def get(self, job_id: str) -> dict[str, Any]:
+        """Return what the page gets of a job."""
+        found: dict[str, Any] = self.state()["by_id"][job_id]
         return found
 
-    def act(self, act: str, identity: str, **more: Any) -> tuple[int, dict[str, Any]]:
-        """Do what a button of the page does."""
-        status, body = self.ask("studio/act", {"act": act, "identity": identity, **more})
+    def act(self, action: str, job_id: str, **more: Any) -> tuple[int, dict[str, Any]]:
+        """Send an action, as a button of the page does."""
+        status, body = self.ask("studio/actions", {"action": action, "id": job_id, **more})
         return status, json.loads(body)
 
-    def wait_for(self, identity: str, what: Any, patience: float = PATIENCE) -> dict[str, Any]:
-        """Wait until `what` is true of a commission, or it is at the stage `what`."""
+    def wait_for(self, job_id: str, what: Any, patience: float = PATIENCE) -> dict[str, Any]:
+        """Wait until `what` is true of a job, or is its status."""
         until = time.monotonic() + patience
         while time.monotonic() < until:
-            it = self.get(identity)
-            if what(it) if callable(what) else it["stage"] == what:
-                return it
+            job = self.get(job_id)
+            if what(job) if callable(what) else job["status"] == what:
+                return job
             time.sleep(0.1)
-        raise AssertionError(f"waited for {what} in vain: {it}")
+        raise AssertionError(f"waited for {what} in vain: {job}")
 
     def upload(self, path: Path) -> str:
         """Upload a file as the page does; returns its path there."""
@@ -127,7 +127,7 @@ class Studio:
             return str(json.loads(answer.read())[0])
 
     def call(self, name: str, *values: Any) -> Any:
-        """Call a function of the interface for programs, as Gradio's client does."""
+        """Call one of the functions for programs, as Gradio's client does."""
         status, body = self.ask(f"gradio_api/call/{name}", {"data": list(values)})
         assert status == 200, body
         event = json.loads(body)["event_id"]
@@ -137,16 +137,16 @@ class Studio:
         return json.loads(lines[lines.index("event: complete") + 1].removeprefix("data: "))[0]
 
     def clear(self) -> None:
-        """Stop what is painted or waits, and remove all."""
+        """Stop and remove all jobs."""
         until = time.monotonic() + PATIENCE
-        while known := self.state()["by_identity"]:
+        while known := self.state()["by_id"]:
             assert time.monotonic() < until
-            for identity, it in known.items():
-                self.act("stop" if it["stage"] == "painting" else "remove", identity)
+            for job_id, job in known.items():
+                self.act("stop" if job["status"] == "painting" else "remove", job_id)
             time.sleep(0.1)
 
-    def painter(self) -> int:
-        """Return the process that paints."""
+    def worker(self) -> int:
+        """Return the ID of the process that paints."""
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 words = (folder / "cmdline").read_bytes().decode(errors="replace")
@@ -155,11 +155,11 @@ class Studio:
                 continue
             if parent == self.process.pid and "spawn_main" in words:
                 return int(folder.name)
-        raise AssertionError("there is no painter")
+        raise AssertionError("there is no worker")
 
-    def wait_for_absence(self, identity: str) -> None:
-        """Wait until a commission is gone."""
+    def wait_for_absence(self, job_id: str) -> None:
+        """Wait until a job is gone."""
         until = time.monotonic() + PATIENCE
-        while identity in self.state()["order"]:
+        while job_id in self.state()["order"]:
             assert time.monotonic() < until
             time.sleep(0.1)

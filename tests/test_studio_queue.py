@@ -1,4 +1,4 @@
-"""The studio's painter, queue and folder, without a browser: what is asked over HTTP is done, and nothing else."""
+"""The studio's queue, worker and folder over HTTP, without a browser."""
 
 import os
 import signal
@@ -17,6 +17,8 @@ from studio_process import Studio
 from impasto import read_recipe
 from impasto.images.write import write_image
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"size": 96, "start_size": 96, "later_steps": 5}
 ENDLESS = {**SMALL, "steps": 100_000}
 
@@ -31,13 +33,13 @@ def pictures(open_studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> t
 
 
 def order(studio: Studio, pictures: tuple[dict[str, str], dict[str, str]], **settings: object) -> str:
-    identity = studio.call("paint", pictures[0], [pictures[1]], settings)
-    assert isinstance(identity, str)
-    return identity
+    job_id = studio.call("paint", pictures[0], [pictures[1]], settings)
+    assert isinstance(job_id, str)
+    return job_id
 
 
-def pixels(studio: Studio, identity: str, name: str = "preview.jpg") -> np.ndarray:
-    path = studio.folder / "paintings" / identity / name
+def pixels(studio: Studio, job_id: str, name: str = "preview.jpg") -> np.ndarray:
+    path = studio.folder / "jobs" / job_id / name
     return np.asarray(Image.open(path).convert("RGB"), dtype=float)
 
 
@@ -47,24 +49,24 @@ def roughness(canvas: np.ndarray) -> float:
 
 
 def test_a_picture_is_painted_and_carries_its_recipe(studio, pictures):
-    identity = order(studio, pictures, **SMALL, steps=3, tv_weight=0.05)
-    it = studio.wait_for(identity, "done")
-    assert it["pictures"] == ["picture.png"]
-    assert it["title"] == "photo · painting"
-    status, body = studio.ask(f"studio/pictures/{identity}/picture.png?download=1")
+    job_id = order(studio, pictures, **SMALL, steps=3, tv_weight=0.05)
+    job = studio.wait_for(job_id, "done")
+    assert job["pictures"] == ["picture.png"]
+    assert job["title"] == "photo · painting"
+    status, body = studio.ask(f"studio/pictures/{job_id}/picture.png?download=1")
     assert status == 200
-    recipe = read_recipe(studio.folder / "paintings" / identity / "picture.png")
-    assert (studio.folder / "paintings" / identity / "picture.png").read_bytes() == body
+    recipe = read_recipe(studio.folder / "jobs" / job_id / "picture.png")
+    assert (studio.folder / "jobs" / job_id / "picture.png").read_bytes() == body
     assert recipe.settings.tv_weight == 0.05
     assert recipe.photo.name == "photo.png"
 
 
-def test_steering_changes_canvas_and_recipe(studio, pictures):
-    identity = order(studio, pictures, **ENDLESS, content_weight=0.05)
-    studio.wait_for(identity, lambda it: it["progress"]["step"] > 40)
-    before = roughness(pixels(studio, identity))
-    assert studio.act("steer", identity, changes={"tv_weight": 100.0, "style_weight": 0.5})[0] == 200
-    studio.wait_for(identity, lambda _: roughness(pixels(studio, identity)) < 0.75 * before)
+def test_changed_settings_reach_canvas_and_recipe(studio, pictures):
+    job_id = order(studio, pictures, **ENDLESS, content_weight=0.05)
+    studio.wait_for(job_id, lambda job: job["progress"]["step"] > 40)
+    before = roughness(pixels(studio, job_id))
+    assert studio.act("change", job_id, changes={"tv_weight": 100.0, "style_weight": 0.5})[0] == 200
+    studio.wait_for(job_id, lambda _: roughness(pixels(studio, job_id)) < 0.75 * before)
     for changes, said in (
         ({"size": 64}, "while painting"),
         ({"style_weight": -1}, "0 or more"),
@@ -73,132 +75,132 @@ def test_steering_changes_canvas_and_recipe(studio, pictures):
         ({"style_weight": 0, "content_weight": 0}, "nothing to paint"),
         ({"color": "pink"}, "one of"),
     ):
-        status, answer = studio.act("steer", identity, changes=changes)
+        status, answer = studio.act("change", job_id, changes=changes)
         assert said in answer.get("error", ""), changes
         assert status == 400
-    assert studio.act("stop", identity)[0] == 200
-    studio.wait_for(identity, "stopped")
-    recipe = read_recipe(studio.folder / "paintings" / identity / "picture.png")
+    assert studio.act("stop", job_id)[0] == 200
+    studio.wait_for(job_id, "stopped")
+    recipe = read_recipe(studio.folder / "jobs" / job_id / "picture.png")
     assert (recipe.settings.tv_weight, recipe.settings.style_weight) == (100.0, 0.5)
     assert {"tv_weight", "style_weight"} <= set(recipe.given)
 
 
-def test_pause_go_on_keep_step_back_and_stop(studio, pictures):
-    identity = order(studio, pictures, **ENDLESS)
-    studio.wait_for(identity, lambda it: it["progress"]["step"] > 5)
-    studio.act("pause", identity)
-    paused = studio.wait_for(identity, "paused")
-    other = order(studio, pictures, **SMALL, steps=2)  # the bench is free meanwhile
+def test_pause_resume_keep_go_back_and_stop(studio, pictures):
+    job_id = order(studio, pictures, **ENDLESS)
+    studio.wait_for(job_id, lambda job: job["progress"]["step"] > 5)
+    studio.act("pause", job_id)
+    paused = studio.wait_for(job_id, "paused")
+    other = order(studio, pictures, **SMALL, steps=2)  # the worker is free meanwhile
     studio.wait_for(other, "done")
-    assert studio.get(identity)["progress"]["step"] == paused["progress"]["step"]
-    first = paused["states"][-1]
-    studio.act("go_on", identity)
-    went_on = studio.wait_for(identity, lambda it: it["progress"]["step"] > first["step"] + 20)
-    assert went_on["stage"] == "painting"
-    studio.act("go_on", identity, state=first["number"])
-    back = studio.wait_for(identity, lambda it: "kept-1.png" in it["pictures"] and it["stage"] == "painting")
+    assert studio.get(job_id)["progress"]["step"] == paused["progress"]["step"]
+    first = paused["snapshots"][-1]
+    studio.act("resume", job_id)
+    went_on = studio.wait_for(job_id, lambda job: job["progress"]["step"] > first["step"] + 20)
+    assert went_on["status"] == "painting"
+    studio.act("resume", job_id, snapshot=first["number"])
+    back = studio.wait_for(job_id, lambda job: "kept-1.png" in job["pictures"] and job["status"] == "painting")
     assert back["progress"]["step"] < went_on["progress"]["step"] + 5
-    kept = read_recipe(studio.folder / "paintings" / identity / "kept-1.png")
+    kept = read_recipe(studio.folder / "jobs" / job_id / "kept-1.png")
     assert kept.result is not None
     assert kept.result.step > first["step"] + 20
-    studio.act("keep", identity)
-    studio.wait_for(identity, lambda it: "kept-2.png" in it["pictures"])
-    studio.act("stop", identity)
-    assert "picture.png" in studio.wait_for(identity, "stopped")["pictures"]
-    assert studio.act("go_on", identity, state=999)[0] == 400
+    studio.act("keep", job_id)
+    studio.wait_for(job_id, lambda job: "kept-2.png" in job["pictures"])
+    studio.act("stop", job_id)
+    assert "picture.png" in studio.wait_for(job_id, "stopped")["pictures"]
+    assert studio.act("resume", job_id, snapshot=999)[0] == 400
 
 
-def test_paused_and_gone_on_with_it_is_the_picture_that_it_would_have_been(studio, pictures):
+def test_a_paused_picture_ends_as_an_uninterrupted_one(studio, pictures):
     settings = {**SMALL, "steps": 200}
     straight, paused = (order(studio, pictures, **settings) for _ in range(2))
     studio.wait_for(straight, "done")
-    studio.wait_for(paused, lambda it: it["progress"]["step"] > 10)
+    studio.wait_for(paused, lambda job: job["progress"]["step"] > 10)
     studio.act("pause", paused)
     assert studio.wait_for(paused, "paused")["progress"]["step"] < 200
-    studio.act("go_on", paused)
+    studio.act("resume", paused)
     studio.wait_for(paused, "done")
-    assert np.array_equal(*(pixels(studio, it, "picture.png") for it in (straight, paused)))
+    assert np.array_equal(*(pixels(studio, job_id, "picture.png") for job_id in (straight, paused)))
 
 
-def test_branched_from_an_earlier_state_it_has_that_state_s_settings(studio, pictures):
-    identity = order(studio, pictures, **ENDLESS, tv_weight=0.1)
-    early = studio.wait_for(identity, lambda it: it["states"])["states"][0]
-    studio.act("steer", identity, changes={"tv_weight": 50.0})
-    studio.wait_for(identity, lambda it: it["settings"]["tv_weight"] == "50.0")
-    studio.act("pause", identity)
-    later = studio.wait_for(identity, "paused")["states"][-1]
-    studio.act("steer", identity, changes={"tv_weight": 20.0})  # while it is set aside
-    assert studio.get(identity)["settings"]["tv_weight"] == "20.0"
-    studio.act("go_on", identity)
-    went_on = studio.wait_for(identity, lambda it: it["progress"]["step"] > later["step"] + 5)
-    assert went_on["settings"]["tv_weight"] == "20.0"
-    studio.act("go_on", identity, state=early["number"])
-    studio.wait_for(identity, lambda it: it["settings"]["tv_weight"] == "0.1" and it["stage"] == "painting")
-    kept = studio.folder / "paintings" / identity / "kept-1.png"
+def test_going_back_restores_the_snapshot_settings(studio, pictures):
+    job_id = order(studio, pictures, **ENDLESS, tv_weight=0.1)
+    early = studio.wait_for(job_id, lambda job: job["snapshots"])["snapshots"][0]
+    studio.act("change", job_id, changes={"tv_weight": 50.0})
+    studio.wait_for(job_id, lambda job: job["settings"]["tv_weight"] == 50)
+    studio.act("pause", job_id)
+    later = studio.wait_for(job_id, "paused")["snapshots"][-1]
+    studio.act("change", job_id, changes={"tv_weight": 20.0})  # while it is set aside
+    assert studio.get(job_id)["settings"]["tv_weight"] == 20
+    studio.act("resume", job_id)
+    went_on = studio.wait_for(job_id, lambda job: job["progress"]["step"] > later["step"] + 5)
+    assert went_on["settings"]["tv_weight"] == 20
+    studio.act("resume", job_id, snapshot=early["number"])
+    studio.wait_for(job_id, lambda job: job["settings"]["tv_weight"] == 0.1 and job["status"] == "painting")
+    kept = studio.folder / "jobs" / job_id / "kept-1.png"
     assert read_recipe(kept).settings.tv_weight == 20
-    studio.act("stop", identity)
-    studio.wait_for(identity, "stopped")
+    studio.act("stop", job_id)
+    studio.wait_for(job_id, "stopped")
     assert read_recipe(kept.with_name("picture.png")).settings.tv_weight == 0.1
 
 
-def test_what_it_takes_is_said_before_and_while_it_is_painted(studio, pictures):
+def test_the_plan_is_shown_before_and_during_painting(studio, pictures):
     before = studio.call("plan", pictures[0], [pictures[1]], {**SMALL, "start_size": 48})
     assert before.startswith("96 x 72 pixels in 2 scales: about ")
     assert before.endswith("of memory.")
-    identity = order(studio, pictures, **ENDLESS)
-    it = studio.wait_for(identity, lambda it: it["plan"])
-    assert it["plan"].startswith("96 x 72 pixels in 1 scale: about ")
-    assert studio.call("look", identity)["plan"] == it["plan"]
-    step = it["progress"]["step"]  # and while it paints, others may ask
+    job_id = order(studio, pictures, **ENDLESS)
+    job = studio.wait_for(job_id, lambda job: job["plan"])
+    assert job["plan"].startswith("96 x 72 pixels in 1 scale: about ")
+    assert studio.call("status", job_id)["plan"] == job["plan"]
+    step = job["progress"]["step"]  # and while it paints, others may ask
     assert "600 x 450 pixels" in studio.call("plan", pictures[0], [pictures[1]], {"size": 600, "start_size": 100})
-    studio.wait_for(identity, lambda it: it["progress"]["step"] > step)
+    studio.wait_for(job_id, lambda job: job["progress"]["step"] > step)
     for wrong, said in (
         ({"size": 20000}, "16384"),
         ({"init": "x"}, "one of"),
     ):
         with pytest.raises(AssertionError, match=said):
             studio.call("plan", pictures[0], [pictures[1]], wrong)
-    studio.act("stop", identity)
-    studio.wait_for(identity, "stopped")
+    studio.act("stop", job_id)
+    studio.wait_for(job_id, "stopped")
 
 
-def test_a_killed_painter_harms_nothing(studio, pictures):
-    identity = order(studio, pictures, **ENDLESS)
+def test_a_killed_worker_harms_nothing(studio, pictures):
+    job_id = order(studio, pictures, **ENDLESS)
     waiting = order(studio, pictures, **SMALL, steps=2)
-    studio.wait_for(identity, lambda it: it["states"])
-    os.kill(studio.painter(), signal.SIGKILL)
-    failed = studio.wait_for(identity, "failed")
+    studio.wait_for(job_id, lambda job: job["snapshots"])
+    os.kill(studio.worker(), signal.SIGKILL)
+    failed = studio.wait_for(job_id, "failed")
     assert "ended" in failed["message"]
     studio.wait_for(waiting, "done")
-    studio.act("go_on", identity)
-    again = studio.wait_for(identity, lambda it: it["stage"] == "painting" and it["progress"]["step"])
-    assert again["progress"]["step"] >= failed["states"][-1]["step"]
-    studio.act("stop_now", identity)
-    it = studio.wait_for(identity, "stopped")
-    assert it["states"]
-    assert studio.act("remove", identity)[0] == 200
-    assert not (studio.folder / "paintings" / identity).exists()
+    studio.act("resume", job_id)
+    again = studio.wait_for(job_id, lambda job: job["status"] == "painting" and job["progress"]["step"])
+    assert again["progress"]["step"] >= failed["snapshots"][-1]["step"]
+    studio.act("stop_now", job_id)
+    job = studio.wait_for(job_id, "stopped")
+    assert job["snapshots"]
+    assert studio.act("remove", job_id)[0] == 200
+    assert not (studio.folder / "jobs" / job_id).exists()
 
 
-def test_what_is_closed_in_the_middle_is_there_again(pictures, tmp_path):
+def test_a_closed_studio_finds_its_jobs_again(pictures, tmp_path):
     first = Studio(tmp_path / "own")
     try:
-        photo, painting = (Path(it["path"]) for it in pictures)
+        photo, painting = (Path(job["path"]) for job in pictures)
         uploaded = ({"path": first.upload(photo)}, {"path": first.upload(painting)})
-        identity, waiting = order(first, uploaded, **ENDLESS), order(first, uploaded, **SMALL, steps=2)
-        first.wait_for(identity, lambda it: it["progress"]["step"] > 5)
+        job_id, waiting = order(first, uploaded, **ENDLESS), order(first, uploaded, **SMALL, steps=2)
+        first.wait_for(job_id, lambda job: job["progress"]["step"] > 5)
     finally:
         first.close()
     second = Studio(tmp_path / "own")
     try:
-        it = second.get(identity)
-        assert it["stage"] == "stopped"
-        assert "closed" in it["message"]
-        assert it["states"]
+        job = second.get(job_id)
+        assert job["status"] == "stopped"
+        assert "closed" in job["message"]
+        assert job["snapshots"]
         second.wait_for(waiting, "done")
-        step = it["states"][-1]["step"]
-        second.act("go_on", identity)
-        second.wait_for(identity, lambda it: it["progress"]["step"] > step)
+        step = job["snapshots"][-1]["step"]
+        second.act("resume", job_id)
+        second.wait_for(job_id, lambda job: job["progress"]["step"] > step)
     finally:
         second.close()
 
@@ -216,7 +218,7 @@ def bomb(path: Path, side: int) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["bomb", "empty", "text", "cut"])
-def test_pictures_that_are_none_are_refused(studio, pictures, tmp_path, kind):
+def test_files_that_are_no_pictures_are_refused(studio, pictures, tmp_path, kind):
     path = tmp_path / "bad.png"
     if kind == "bomb":
         bomb(path, 60_000)
@@ -246,56 +248,56 @@ def test_pictures_that_are_none_are_refused(studio, pictures, tmp_path, kind):
         ({"preset": "x"}, "one of"),
     ],
 )
-def test_settings_that_are_wrong_or_name_files_are_refused(studio, pictures, settings, said):
+def test_wrong_settings_and_file_names_are_refused(studio, pictures, settings, said):
     with pytest.raises(AssertionError, match=said):
         studio.call("paint", pictures[0], [pictures[1]], settings)
 
 
 IDENTITIES = ("..", "../..", "0" * 16, "x" * 16, "../paintings", "%2e%2e", "..%2f..%2fetc", "", "a/b", "\0")
-FILES = ("passwd", "commission.json", "..%2fcommission.json", "inputs%2fphoto.png", "state-1.safetensors", "../x", "")
+FILES = ("passwd", "job.json", "..%2fjob.json", "inputs%2fphoto.png", "snapshot-1.safetensors", "../x", "")
 
 
 def test_no_parameter_leads_out_of_a_folder(studio, pictures):
-    identity = order(studio, pictures, **SMALL, steps=2)
-    studio.wait_for(identity, lambda it: it["pictures"])
+    job_id = order(studio, pictures, **SMALL, steps=2)
+    studio.wait_for(job_id, lambda job: job["pictures"])
     for name in FILES:
-        assert studio.ask(f"studio/pictures/{identity}/{name}")[0] in (404, 307), name
+        assert studio.ask(f"studio/pictures/{job_id}/{name}")[0] in (404, 307), name
     for wrong in IDENTITIES:
         plain = wrong.replace("\0", "%00")
         assert studio.ask(f"studio/pictures/{plain}/picture.png")[0] in (400, 404), wrong
-        for act in ("pause", "go_on", "keep", "stop", "stop_now", "remove", "steer"):
+        for act in ("pause", "resume", "keep", "stop", "stop_now", "remove", "change"):
             assert studio.act(act, wrong, changes={"tv_weight": 1.0})[0] == 400
         with pytest.raises(AssertionError):
-            studio.call("look", wrong)
-    for body in (None, [], {"act": "remove"}, {"act": "rm", "identity": identity}, {"act": [], "identity": identity}):
-        assert studio.ask("studio/act", b"null" if body is None else body)[0] == 400
+            studio.call("status", wrong)
+    for body in (None, [], {"action": "remove"}, {"action": "rm", "id": job_id}, {"action": [], "id": job_id}):
+        assert studio.ask("studio/actions", b"null" if body is None else body)[0] == 400
     time.sleep(4)  # a bucket of requests fills again
     outside = studio.folder.parent / "outside.png"
     outside.write_bytes(Path(pictures[0]["path"]).read_bytes())
-    for path in ("/etc/passwd", str(outside), f"{studio.folder}/paintings/{identity}/picture.png", "../x", ""):
+    for path in ("/etc/passwd", str(outside), f"{studio.folder}/jobs/{job_id}/picture.png", "../x", ""):
         assert studio.ask(f"gradio_api/file={path}")[0] == 403
         assert studio.ask("gradio_api/call/paint", {"data": [{"path": path}, [pictures[1]], {}]})[0] == 403
         assert studio.ask("gradio_api/call/read_settings", {"data": [{"path": path}]})[0] == 403
     with pytest.raises(AssertionError):
         studio.call("paint", str(outside), [pictures[1]], {})
     assert studio.ask("studio/examples/..%2fpage.py")[0] == 404
-    assert studio.get(identity)["pictures"] == ["picture.png"]
+    assert studio.get(job_id)["pictures"] == ["picture.png"]
 
 
-def test_foreign_pages_are_kept_out(studio):
+def test_requests_of_other_sites_are_refused(studio):
     for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Origin": "null"}):
-        status, _ = studio.ask("studio/act", {"act": "remove", "identity": "0" * 16}, **headers)
+        status, _ = studio.ask("studio/actions", {"action": "remove", "id": "0" * 16}, **headers)
         assert status in (403, 421)
 
 
-def test_a_thousand_quick_requests_do_not_stop_the_painting(studio, pictures):
-    identity = order(studio, pictures, **ENDLESS)
-    begun = studio.wait_for(identity, lambda it: it["progress"]["step"] > 2)
+def test_a_thousand_requests_do_not_stop_painting(studio, pictures):
+    job_id = order(studio, pictures, **ENDLESS)
+    begun = studio.wait_for(job_id, lambda job: job["progress"]["step"] > 2)
     answers: list[int] = []
 
     def hurry() -> None:
         for _ in range(250):
-            answers.append(studio.ask("studio/act", {"act": "pause", "identity": "f" * 16})[0])
+            answers.append(studio.ask("studio/actions", {"action": "pause", "id": "f" * 16})[0])
 
     crowd = [threading.Thread(target=hurry) for _ in range(4)]
     for one in crowd:
@@ -306,47 +308,47 @@ def test_a_thousand_quick_requests_do_not_stop_the_painting(studio, pictures):
     assert set(answers) <= {400, 429}
     assert answers.count(429) > 500
     time.sleep(3)
-    assert studio.get(identity)["progress"]["step"] > begun["progress"]["step"]
+    assert studio.get(job_id)["progress"]["step"] > begun["progress"]["step"]
     time.sleep(2)
-    studio.act("stop", identity)
-    studio.wait_for(identity, "stopped")
+    studio.act("stop", job_id)
+    studio.wait_for(job_id, "stopped")
 
 
-def test_a_visitor_has_so_many_waiting_and_no_more(studio, pictures):
-    identities = [order(studio, pictures, **ENDLESS)]
+def test_waiting_jobs_of_a_visitor_are_limited(studio, pictures):
+    job_ids = [order(studio, pictures, **ENDLESS)]
     for _ in range(20):
-        identities.append(order(studio, pictures, **SMALL, steps=1))
+        job_ids.append(order(studio, pictures, **SMALL, steps=1))
         time.sleep(0.2)  # a bucket of requests fills again
     with pytest.raises(AssertionError, match="waiting"):
         order(studio, pictures, **SMALL, steps=1)
-    for identity in reversed(identities):
+    for job_id in reversed(job_ids):
         time.sleep(0.05)
-        studio.act("stop", identity)
-    studio.wait_for(identities[0], "stopped")
+        studio.act("stop", job_id)
+    studio.wait_for(job_ids[0], "stopped")
 
 
-def test_a_film_is_painted_paused_gone_on_with_and_played(studio, pictures, tmp_path):
+def test_a_film_is_painted_paused_and_resumed(studio, pictures, tmp_path):
     clips = pytest.importorskip("film_clips", reason="needs PyAV: pip install 'impasto[film]'")
     frames = pytest.importorskip("impasto.films.reader")
     pytest.importorskip("cv2", reason="needs OpenCV: pip install 'impasto[film]'")
     clip = clips.write_clip(tmp_path / "walk.mp4", clips.make_pan(8))
     film = {"path": studio.upload(clip)}
     settings = {"size": 64, "start_size": 64, "steps": 20}
-    identity = studio.call("film", film, [pictures[1]], settings)
-    studio.wait_for(identity, lambda it: it["progress"]["step"] >= 2)
-    studio.act("pause", identity)
-    paused = studio.wait_for(identity, "paused")
+    job_id = studio.call("film", film, [pictures[1]], settings)
+    studio.wait_for(job_id, lambda job: job["progress"]["step"] >= 2)
+    studio.act("pause", job_id)
+    paused = studio.wait_for(job_id, "paused")
     assert paused["progress"]["step"] < paused["progress"]["total"] == 8
-    assert studio.act("steer", identity, changes={"tv_weight": 1.0})[0] == 400
-    studio.act("go_on", identity)
-    it = studio.wait_for(identity, "done")
-    assert it["pictures"] == ["film.mp4"]
-    assert not list((studio.folder / "paintings" / identity).glob("*.film"))
-    status, played = studio.ask(f"studio/pictures/{identity}/film.mp4?download=1")
+    assert studio.act("change", job_id, changes={"tv_weight": 1.0})[0] == 400
+    studio.act("resume", job_id)
+    job = studio.wait_for(job_id, "done")
+    assert job["pictures"] == ["film.mp4"]
+    assert not list((studio.folder / "jobs" / job_id).glob("*.film"))
+    status, played = studio.ask(f"studio/pictures/{job_id}/film.mp4?download=1")
     assert status == 200
     (tmp_path / "painted.mp4").write_bytes(played)
     assert len(list(frames.Film(tmp_path / "painted.mp4"))) == 8
-    assert np.abs(pixels(studio, identity) - 128).mean() > 5  # the preview shows a frame
+    assert np.abs(pixels(studio, job_id) - 128).mean() > 5  # the preview shows a frame
 
 
 @pytest.mark.parametrize(
@@ -357,7 +359,7 @@ def test_a_film_is_painted_paused_gone_on_with_and_played(studio, pictures, tmp_
         ("empty.mp4", b"", "no film that is painted here"),
     ],
 )
-def test_what_only_says_to_be_a_film_is_not_opened(studio, pictures, tmp_path, name, content, said):
+def test_files_that_are_no_films_are_not_opened(studio, pictures, tmp_path, name, content, said):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(AssertionError, match=said):
@@ -368,5 +370,5 @@ def test_what_only_says_to_be_a_film_is_not_opened(studio, pictures, tmp_path, n
     with pytest.raises(AssertionError, match="1280 at most"):
         studio.call("film", uploaded, [pictures[1]], {"size": 4000})
     if name == "empty.mp4":
-        identity = studio.call("film", uploaded, [pictures[1]], {})
-        assert "cut.mp4" in studio.wait_for(identity, "failed")["message"]
+        job_id = studio.call("film", uploaded, [pictures[1]], {})
+        assert "cut.mp4" in studio.wait_for(job_id, "failed")["message"]

@@ -1,4 +1,4 @@
-"""The studio's door: what is let in, and what is not, with a stand-in behind it."""
+"""The studio's security middleware: which requests pass, with a stand-in for the page."""
 
 import asyncio
 import base64
@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from impasto.errors import UsageError
-from impasto.studio.security import BURST_REQUESTS, MAX_JSON_BYTES, MAX_UPLOAD_BYTES, SecurityMiddleware
+from impasto.studio.security import BURST_REQUESTS, MAX_JSON_BYTES, MAX_UPLOAD_BODY_BYTES, SecurityMiddleware
 
 Answer = tuple[int, dict[str, str], bytes]
 
 
 async def inner(scope: Any, receive: Any, send: Any) -> None:
-    """Stands for the page: says what it was asked."""
+    """Stands for the page: answers with what it received."""
     body = b""
     while True:
         message = await receive()
@@ -35,12 +35,12 @@ def uploads(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def guard(uploads: Path) -> SecurityMiddleware:
+def middleware(uploads: Path) -> SecurityMiddleware:
     return SecurityMiddleware(inner, uploads=uploads)
 
 
 def ask(
-    guard: SecurityMiddleware, path: str, body: bytes | list[bytes] | None = None, method: str = "", **headers: str
+    middleware: SecurityMiddleware, path: str, body: bytes | list[bytes] | None = None, method: str = "", **headers: str
 ) -> Answer:
     """Send a request; the Host is this machine unless given, and a body is JSON."""
     pieces = body if isinstance(body, list) else [body or b""]
@@ -66,46 +66,46 @@ def ask(
     async def send(message: Any) -> None:
         answers.append(message)
 
-    asyncio.run(guard(scope, receive, send))
+    asyncio.run(middleware(scope, receive, send))
     told = {name.decode(): value.decode() for name, value in answers[0]["headers"]}
-    return answers[0]["status"], told, b"".join(it.get("body", b"") for it in answers[1:])
+    return answers[0]["status"], told, b"".join(job.get("body", b"") for job in answers[1:])
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:80", "LocalHost", "[::1]:7860", "192.168.1.7:7860"])
-def test_this_machine_may_be_called_by_number_and_as_localhost(guard, host):
-    assert ask(guard, "/", host=host)[0] == 200
+def test_numeric_hosts_and_localhost_are_allowed(middleware, host):
+    assert ask(middleware, "/", host=host)[0] == 200
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:7860", "localhost.evil.example", "127.0.0.1.evil.example", "", "[", "a@b"]
 )
-def test_a_foreign_host_is_refused(guard, host):
-    assert ask(guard, "/", host=host)[0] == 421
+def test_a_foreign_host_is_refused(middleware, host):
+    assert ask(middleware, "/", host=host)[0] == 421
 
 
-def test_other_names_are_allowed_by_hand(uploads):
-    guard = SecurityMiddleware(inner, uploads=uploads, hosts=frozenset({"atelier.local"}))
-    assert ask(guard, "/", host="atelier.local:7860")[0] == 200
+def test_configured_host_names_are_allowed(uploads):
+    middleware = SecurityMiddleware(inner, uploads=uploads, hosts=frozenset({"atelier.local"}))
+    assert ask(middleware, "/", host="atelier.local:7860")[0] == 200
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "http://127.0.0.1", "x"])
-@pytest.mark.parametrize("path", ["/studio/act", "/gradio_api/queue/join", "/gradio_api/run/predict"])
-def test_a_foreign_origin_is_refused(guard, origin, path):
-    assert ask(guard, path, b"{}", origin=origin)[0] == 403
-    assert ask(guard, path, b"{}", origin="http://127.0.0.1:7860")[0] == 200
+@pytest.mark.parametrize("path", ["/studio/actions", "/gradio_api/queue/join", "/gradio_api/run/predict"])
+def test_a_foreign_origin_is_refused(middleware, origin, path):
+    assert ask(middleware, path, b"{}", origin=origin)[0] == 403
+    assert ask(middleware, path, b"{}", origin="http://127.0.0.1:7860")[0] == 200
 
 
-def test_a_foreign_page_may_link_here_but_not_fetch_or_embed(guard):
-    assert ask(guard, "/", sec_fetch_site="cross-site", sec_fetch_mode="navigate")[0] == 200
-    assert ask(guard, "/studio/state", sec_fetch_site="cross-site", sec_fetch_mode="no-cors")[0] == 403
-    policy = ask(guard, "/")[1]["content-security-policy"]
+def test_other_sites_may_link_but_not_fetch_or_embed(middleware):
+    assert ask(middleware, "/", sec_fetch_site="cross-site", sec_fetch_mode="navigate")[0] == 200
+    assert ask(middleware, "/studio/updates", sec_fetch_site="cross-site", sec_fetch_mode="no-cors")[0] == 403
+    policy = ask(middleware, "/")[1]["content-security-policy"]
     assert "frame-ancestors 'none'" in policy
     assert "http" not in policy
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
-def test_what_a_foreign_form_can_send_is_refused(guard, kind):
-    assert ask(guard, "/studio/act", b"{}", content_type=kind)[0] == 415
+def test_content_types_of_foreign_forms_are_refused(middleware, kind):
+    assert ask(middleware, "/studio/actions", b"{}", content_type=kind)[0] == 415
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,11 @@ def test_what_a_foreign_form_can_send_is_refused(guard, kind):
         "/studio/pictures/../../etc/passwd",
         "/studio/studio.py",
         "/studio/examples/../page.py",
-        "//studio/state",
+        "//studio/updates",
     ],
 )
-def test_rooms_that_the_page_does_not_need_are_closed(guard, path):
-    assert ask(guard, path)[0] == 404
+def test_routes_that_the_page_does_not_need_are_closed(middleware, path):
+    assert ask(middleware, path)[0] == 404
 
 
 @pytest.mark.parametrize(
@@ -147,78 +147,80 @@ def test_rooms_that_the_page_does_not_need_are_closed(guard, path):
         "{uploads}/ab/photo.jpg\0.png",
     ],
 )
-def test_only_uploads_are_shown_and_named(guard, uploads, name):
+def test_only_uploads_are_served_and_accepted(middleware, uploads, name):
     (uploads.parent / "secret.txt").write_text("secret")
     (uploads / "link.jpg").symlink_to(uploads.parent / "secret.txt")
     name = name.format(uploads=uploads)
-    assert ask(guard, f"/gradio_api/file={name}")[0] == 403
+    assert ask(middleware, f"/gradio_api/file={name}")[0] == 403
     payload = {"data": [{"deep": [{"path": name, "meta": {"_type": "gradio.FileData"}}]}]}
-    assert ask(guard, "/gradio_api/queue/join", json.dumps(payload).encode())[0] == 403
+    assert ask(middleware, "/gradio_api/queue/join", json.dumps(payload).encode())[0] == 403
 
 
-def test_an_upload_is_shown_and_named_and_loses_its_url(guard, uploads):
+def test_an_upload_is_served_and_its_url_removed(middleware, uploads):
     good = str(uploads / "ab" / "photo.jpg")
-    assert ask(guard, f"/gradio_api/file={good}")[0] == 200
+    assert ask(middleware, f"/gradio_api/file={good}")[0] == 200
     payload = {"data": [{"path": good, "url": "http://evil.example/x.jpg"}, 3.5]}
-    status, _, said = ask(guard, "/gradio_api/queue/join", json.dumps(payload).encode())
+    status, _, said = ask(middleware, "/gradio_api/queue/join", json.dumps(payload).encode())
     assert status == 200
     assert json.loads(said.partition(b" ")[2]) == {"data": [{"path": good}, 3.5]}
 
 
 @pytest.mark.parametrize("body", [b"{", b"[" * 100_000, b"\xff", b"[" * 60 + b"]" * 60])
-def test_broken_words_are_refused(guard, body):
-    assert ask(guard, "/studio/act", body)[0] == 400
+def test_broken_json_is_refused(middleware, body):
+    assert ask(middleware, "/studio/actions", body)[0] == 400
 
 
-@pytest.mark.parametrize(("path", "limit"), [("/studio/act", MAX_JSON_BYTES), ("/gradio_api/upload", MAX_UPLOAD_BYTES)])
-def test_too_much_at_once_is_refused_whatever_length_is_said(guard, path, limit):
-    assert ask(guard, path, b"{}", content_length=str(limit + 1))[0] == 413
-    assert ask(guard, path, b"{}", content_length="-5")[0] == 413
+@pytest.mark.parametrize(
+    ("path", "limit"), [("/studio/actions", MAX_JSON_BYTES), ("/gradio_api/upload", MAX_UPLOAD_BODY_BYTES)]
+)
+def test_large_bodies_are_refused_whatever_their_declared_length(middleware, path, limit):
+    assert ask(middleware, path, b"{}", content_length=str(limit + 1))[0] == 413
+    assert ask(middleware, path, b"{}", content_length="-5")[0] == 413
     pieces = [b" " * (limit // 3)] * 4
-    assert ask(guard, path, pieces)[0] == 413
+    assert ask(middleware, path, pieces)[0] == 413
 
 
-def test_an_upload_needs_room(uploads):
+def test_an_upload_needs_space(uploads):
     def refuse(length: int) -> None:
         raise UsageError(f"The folder is full, {length} bytes are too many.")
 
-    guard = SecurityMiddleware(inner, uploads=uploads, check_space=refuse)
-    status, _, said = ask(guard, "/gradio_api/upload", b"x")
+    middleware = SecurityMiddleware(inner, uploads=uploads, check_space=refuse)
+    status, _, said = ask(middleware, "/gradio_api/upload", b"x")
     assert (status, "full" in said.decode()) == (507, True)
 
 
-def test_a_thousand_quick_requests_are_slowed_down_and_others_are_not(guard):
-    answers = [ask(guard, "/studio/state")[0] for _ in range(1000)]
+def test_many_requests_are_limited_but_not_static_files(middleware):
+    answers = [ask(middleware, "/studio/updates")[0] for _ in range(1000)]
     assert answers[: int(BURST_REQUESTS) - 1] == [200] * (int(BURST_REQUESTS) - 1)
     assert answers.count(429) > 500
-    assert ask(guard, "/assets/index.js")[0] == 200  # the page's own files don't count
+    assert ask(middleware, "/assets/index.js")[0] == 200  # the page's own files don't count
 
 
-def test_a_password_is_asked_for_everywhere_and_guessing_is_slow(uploads):
-    guard = SecurityMiddleware(inner, uploads=uploads, password="correct horse")
+def test_a_password_is_needed_everywhere_and_guessing_is_slow(uploads):
+    middleware = SecurityMiddleware(inner, uploads=uploads, password="correct horse")
 
     def try_word(word: str, path: str = "/") -> int:
         token = base64.b64encode(f"anyone:{word}".encode()).decode()
-        return ask(guard, path, authorization=f"Basic {token}")[0]
+        return ask(middleware, path, authorization=f"Basic {token}")[0]
 
-    status, headers, _ = ask(guard, "/")
+    status, headers, _ = ask(middleware, "/")
     assert status == 401
     assert headers["www-authenticate"].startswith("Basic")
-    for path in ("/studio/state", "/gradio_api/info", "/assets/index.js", "/gradio_api/file=/etc/passwd"):
-        assert ask(guard, path)[0] == 401
+    for path in ("/studio/updates", "/gradio_api/info", "/assets/index.js", "/gradio_api/file=/etc/passwd"):
+        assert ask(middleware, path)[0] == 401
     assert try_word("correct horse") == 200
-    assert try_word("correct horse", "/studio/state") == 200
+    assert try_word("correct horse", "/studio/updates") == 200
     guesses = [try_word(f"guess {number}") for number in range(40)]
     assert guesses[0] == 401
     assert guesses[-1] == 429
-    assert ask(guard, "/", authorization="Basic %%%")[0] in (401, 429)
+    assert ask(middleware, "/", authorization="Basic %%%")[0] in (401, 429)
 
 
-def test_sockets_are_closed(guard):
+def test_web_sockets_are_closed(middleware):
     answers = []
 
     async def send(message: Any) -> None:
         answers.append(message)
 
-    asyncio.run(guard({"type": "websocket", "path": "/", "headers": []}, None, send))  # type: ignore[arg-type]
+    asyncio.run(middleware({"type": "websocket", "path": "/", "headers": []}, None, send))  # type: ignore[arg-type]
     assert answers == [{"type": "websocket.close", "code": 1008}]

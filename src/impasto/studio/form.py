@@ -1,4 +1,4 @@
-"""The form's fields, derived from Settings: labels, kinds and choices, what a visitor may set, and the form's values."""
+"""The form: its fields derived from Settings, and settings read from its values."""
 
 import functools
 import os
@@ -77,7 +77,7 @@ def form_fields() -> dict[str, FormField]:
     """
     fields = {}
     for name, schema in Settings.model_json_schema()["properties"].items():
-        if (kind := _find_kind(name, schema)) is not None:
+        if name != "balance" and (kind := _find_kind(name, schema)) is not None:
             help_text = HELP_TEXTS.get(name, schema["description"])
             choices = LISTED_CHOICES[name]() if name in LISTED_CHOICES else tuple(schema.get("enum", ()))
             limits = schema.get("minimum"), schema.get("maximum")
@@ -104,7 +104,7 @@ def _holds_numbers(schema: Mapping[str, Any]) -> bool:
 def _list_networks() -> tuple[str, ...]:
     from impasto.network import registry
 
-    return tuple(it.row.name for it in registry.states() if it.state in ("embedded", "cached"))
+    return tuple(known.entry.name for known in registry.list_statuses() if known.state in ("embedded", "cached"))
 
 
 def _list_devices() -> tuple[str, ...]:
@@ -180,13 +180,11 @@ def scale_lengths(text: str, factor: float) -> str:
 
 
 def find_changes(wanted: Settings, current: Settings, paintings: int) -> dict[str, Any]:
-    """List the settings that may change while painting, differ, and have an effect. No blend is one of equal weights."""
+    """List the settings that may change while painting, differ, and have an effect. No blend means equal weights."""
     new, old = wanted.model_dump(mode="json"), current.model_dump(mode="json")
     for values in (new, old):
         values["style_blend"] = values["style_blend"] or [1.0] * paintings
-    return {
-        name: new[name] for name in STEERABLE if new[name] != old[name] and not has_no_effect(name, dict(wanted))
-    }
+    return {name: new[name] for name in STEERABLE if new[name] != old[name] and not has_no_effect(name, dict(wanted))}
 
 
 def given_settings(settings: Settings) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The page: how its panels are laid out, and what happens when something is chosen, changed or pressed."""
+"""The page: its layout, and what its buttons and fields do."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -66,12 +66,12 @@ def make_html(value: str, **options: Any) -> gr.HTML:
 
 def render_info(text: str) -> str:
     """Return a message as HTML."""
-    return f'<p role="status" class="info">{html.escape(text)}</p>' if text else ""
+    return f'<p role="status" class="message-info">{html.escape(text)}</p>' if text else ""
 
 
 def render_error(text: str) -> str:
     """Return an error message as HTML."""
-    return f'<p role="alert" class="error">{html.escape(text)}</p>'
+    return f'<p role="alert" class="message-error">{html.escape(text)}</p>'
 
 
 def skip_all(outputs: Sequence[Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The queue: jobs painted one at a time by a worker process, which may die without harm to the studio."""
+"""The queue: jobs painted one at a time by a worker process, which is replaced if it dies."""
 
 import itertools
 import multiprocessing

@@ -1,4 +1,4 @@
-"""The studio's addresses: changes, actions and pictures for the page, and functions for programs."""
+"""The HTTP routes: changes, actions and pictures for the page, functions for programs."""
 
 import asyncio
 import json

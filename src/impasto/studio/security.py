@@ -1,4 +1,4 @@
-"""Security of the server, as ASGI middleware: hosts, origins, password, rates, sizes, and addresses."""
+"""The server's security, as ASGI middleware: hosts, origins, password, rates, sizes."""
 
 import base64
 import hmac
@@ -129,7 +129,9 @@ class SecurityMiddleware:
     def _check_password(self, visitor: str, given: str) -> None:
         scheme, _, credentials = given.partition(" ")
         try:
-            secret = base64.b64decode(credentials, validate=True).partition(b":")[2] if scheme.lower() == "basic" else b""
+            secret = (
+                base64.b64decode(credentials, validate=True).partition(b":")[2] if scheme.lower() == "basic" else b""
+            )
         except ValueError:
             secret = b""
         if not hmac.compare_digest(secret, (self.password or "").encode()):
@@ -188,7 +190,7 @@ class SecurityMiddleware:
         return json.dumps(data).encode()
 
     def _check_paths(self, data: Any, depth: int = 0) -> None:
-        """Refuse data that name a file which is no upload; Gradio names files by their `path`, and may fetch a `url`."""
+        """Refuse data that name a file other than an upload: Gradio opens each `path`, and may fetch each `url`."""
         if depth > MAX_JSON_DEPTH:
             raise RefusedError(400, "This is nested too deep.")
         if isinstance(data, dict) and data.get("path") is not None:

@@ -1,4 +1,4 @@
-"""Previews and snapshots of a painting: small pictures for the page, and earlier states to go back to."""
+"""Previews of a painting for the page, and snapshots of it to go back to."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +51,7 @@ class PreviewWriter:
 
 
 class SnapshotStore:
-    """A painting's snapshots in its folder; when there are too many, some between the first and the last are dropped."""
+    """A painting's snapshots in its folder; of too many, some between the first and the last are dropped."""
 
     def __init__(self, folder: Path, snapshots: list[Snapshot]) -> None:
         self.folder, self.snapshots = folder, list(snapshots)

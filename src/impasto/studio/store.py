@@ -1,4 +1,4 @@
-"""The studio's jobs, and the folder that keeps each one with its files, the uploads, and a limit on the size of all."""
+"""The studio's jobs as plain data, and the folder that keeps them and their files."""
 
 import json
 import re
@@ -41,7 +41,7 @@ class Snapshot(BaseModel):
 
 
 class JobProgress(BaseModel):
-    """How far a painting is: `share` of the work is done, `version` counts its previews, `points` are (step, content, style, total loss)."""
+    """How far a painting is. `version` counts its previews; `points` are (step, content, style, total loss)."""
 
     model_config = ConfigDict(extra="forbid")
 

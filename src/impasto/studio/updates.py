@@ -1,4 +1,4 @@
-"""Events of the worker, applied to the job that it paints; and which jobs have changed since a page last asked."""
+"""Changes of jobs: events of the worker applied to them, and what a page has not seen."""
 
 import secrets
 from typing import Any

@@ -1,4 +1,4 @@
-"""The process that paints jobs: commands come in through a pipe, events go out, pictures go into the job's folder.
+"""The process that paints jobs: commands come in through a pipe, events go out.
 
 It is a process of its own so that one that is killed, or runs out of memory, harms nothing else.
 """
@@ -92,7 +92,7 @@ def answer_plan(
 
 
 def describe_plan(plan: PaintingPlan) -> str:
-    """Describe a plan: `1200 x 900 pixels in 4 scales: about 5 min and 2 GB of memory.`"""  # noqa: D400
+    """Describe a plan: `1200 x 900 pixels in 4 scales: about 5 min and 2 GB of memory.`"""
     (width, height), scales = plan.sizes[-1], len(plan.sizes)
     last = plan.chosen.strategies[-1]
     return (

@@ -1,13 +1,13 @@
-// The easel and the gallery: what is being painted, followed as it changes. No request leaves this machine.
+// The preview, the gallery and the mask editor. No request leaves this machine.
 (() => {
   "use strict";
 
-  calmFrames();
+  slowFrames();
 
-  const known = new Map(); // commissions by identity
-  let order = [], revision = 0, session = "", shown = null, expecting = 0, lost = false, ready = false;
-  let easel = null, gallery = null, tellEasel = null, tellGallery = null;
-  const IN_WORK = ["painting", "paused", "waiting"];
+  const jobs = new Map(); // by ID
+  let order = [], revision = 0, session = "", shown = null, expectedAfter = 0, lost = false, ready = false;
+  let preview = null, gallery = null, emitPreview = null, emitGallery = null;
+  const UNFINISHED = ["painting", "paused", "waiting"];
 
   // Small helpers
 
@@ -22,11 +22,16 @@
     return made;
   }
 
-  function button(words, action, attributes = {}) {
-    return make("button", { type: "button", className: "quiet", onclick: action, ...attributes }, words);
+  function button(text, action, attributes = {}) {
+    return make("button", { type: "button", className: "quiet", onclick: action, ...attributes }, text);
   }
 
-  const place = (it, name, more = "") => `studio/pictures/${it.identity}/${name}${more}`;
+  function downloadLink(job, name) {
+    return make("a", { className: "quiet", href: pictureUrl(job, name, "?download=1"), download: "" }, "Download");
+  }
+
+  const pictureUrl = (job, name, query = "") => `${job.folder}${name}${query}`;
+  const versionQuery = (job) => `?v=${job.progress.version}`;
   const sleep = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
 
   function duration(seconds) {
@@ -35,37 +40,37 @@
     return `${(seconds / 3600).toFixed(1)} h`;
   }
 
-  // Asking and telling
+  // Requests to the studio
 
-  async function act(it, deed, more = {}) {
+  async function act(job, action, more = {}) {
     try {
-      const answer = await fetch("studio/act", {
+      const answer = await fetch("studio/actions", {
         method: "POST",
         headers: { "content-type": "application/json" },
-        body: JSON.stringify({ act: deed, identity: it.identity, ...more }),
+        body: JSON.stringify({ action, id: job.id, ...more }),
       });
-      if (!answer.ok) complain((await answer.json()).error || "This could not be done.");
+      if (!answer.ok) showError((await answer.json()).error || "This could not be done.");
     } catch {
-      complain("The studio does not answer.");
+      showError("The studio does not answer.");
     }
   }
 
-  function complain(words) {
+  function showError(text) {
     const message = document.querySelector("#message");
     if (!message) return;
-    let said = message.querySelector("p.wrong.here");
-    if (!said) message.append((said = make("p", { className: "wrong here", role: "alert" })));
-    said.textContent = words;
-    setTimeout(() => said.remove(), 8000);
+    let paragraph = message.querySelector("p.message-error.local");
+    if (!paragraph) message.append((paragraph = make("p", { className: "message-error local", role: "alert" })));
+    paragraph.textContent = text;
+    setTimeout(() => paragraph.remove(), 8000);
   }
 
   async function follow() {
     for (;;) {
       try {
         const wait = document.hidden ? 0 : 8;
-        const answer = await fetch(`studio/state?since=${revision}&wait=${wait}`, { cache: "no-store" });
+        const answer = await fetch(`studio/updates?since=${revision}&wait=${wait}`, { cache: "no-store" });
         if (!answer.ok) throw new Error(String(answer.status));
-        take(await answer.json());
+        applyUpdate(await answer.json());
         setLost(false);
         if (document.hidden) await sleep(3000);
       } catch {
@@ -75,37 +80,37 @@
     }
   }
 
-  function take(news) {
-    if (news.session !== session) {
+  function applyUpdate(update) {
+    if (update.session !== session) {
       const first = session === "";
-      session = news.session;
+      session = update.session;
       if (!first) {
-        known.clear();
+        jobs.clear();
         revision = 0;
         return;
       }
     }
-    revision = news.revision;
-    order = news.order;
-    for (const it of news.changed) known.set(it.identity, it);
-    for (const identity of [...known.keys()]) if (!order.includes(identity)) known.delete(identity);
-    if (expecting) {
-      const newest = [...known.values()].filter((it) => it.made > expecting).sort((a, b) => b.made - a.made)[0];
-      if (newest) [shown, expecting] = [newest.identity, 0];
+    revision = update.revision;
+    order = update.order;
+    for (const job of update.changed) jobs.set(job.id, job);
+    for (const id of [...jobs.keys()]) if (!order.includes(id)) jobs.delete(id);
+    if (expectedAfter) {
+      const newest = [...jobs.values()].filter((job) => job.created > expectedAfter).sort((a, b) => b.created - a.created)[0];
+      if (newest) [shown, expectedAfter] = [newest.id, 0];
     }
-    if (!known.has(shown)) shown = order.find((identity) => known.has(identity)) ?? null;
-    nameDrops();
-    ready = news.ready;
-    drawEasel();
-    drawGallery(news.changed);
+    if (!jobs.has(shown)) shown = order.find((id) => jobs.has(id)) ?? null;
+    labelDrops();
+    ready = update.ready;
+    drawPreview();
+    drawGallery(update.changed);
   }
 
-  // Gradio calls every place for files the same.
+  // Gradio gives all places for files the same name.
   const DROPS = { photo: "Choose a photo", paintings: "Choose paintings", painted: "Choose a painted picture", "many-files": "Choose photos and films" };
 
-  function nameDrops() {
-    for (const [id, words] of Object.entries(DROPS)) {
-      document.querySelector(`#${id} .upload-container`)?.setAttribute("aria-label", words);
+  function labelDrops() {
+    for (const [id, text] of Object.entries(DROPS)) {
+      document.querySelector(`#${id} .upload-container`)?.setAttribute("aria-label", text);
     }
   }
 
@@ -113,44 +118,44 @@
     if (now === lost) return;
     lost = now;
     document.body.classList.toggle("studio-lost", lost);
-    if (lost) say("The studio does not answer. Trying again …");
-    else drawEasel();
+    if (lost) setStatus("The studio does not answer. Trying again …");
+    else drawPreview();
   }
 
-  // Gradio's clock of how long the page has been loading asks for each of the screen's frames and never stops, which is a
-  // tenth of a core that the painter could have. Unless somebody does something, frames come once a second.
-  function calmFrames() {
-    const LIVELY = 1500, PAUSE = 1000; // milliseconds
-    const [ask, forget] = [window.requestAnimationFrame.bind(window), window.cancelAnimationFrame.bind(window)];
-    const putOff = new Map(); // timers by the numbers that their askers know
-    let touched = performance.now() + LIVELY; // the page moves while it is built
+  // Gradio's loading timer requests every animation frame and never stops, which takes a tenth of a core from the painter.
+  // Unless somebody uses the page, frames come once a second.
+  function slowFrames() {
+    const ACTIVE_MS = 1500, PAUSE_MS = 1000;
+    const [request, cancel] = [window.requestAnimationFrame.bind(window), window.cancelAnimationFrame.bind(window)];
+    const delayed = new Map(); // timers by the numbers that their callers know
+    let usedAt = performance.now() + ACTIVE_MS; // the page moves while it is built
     for (const kind of ["pointerdown", "pointermove", "keydown", "wheel", "touchmove", "drop"]) {
-      window.addEventListener(kind, () => (touched = performance.now()), { capture: true, passive: true });
+      window.addEventListener(kind, () => (usedAt = performance.now()), { capture: true, passive: true });
     }
     window.requestAnimationFrame = (draw) => {
-      if (performance.now() - touched < LIVELY) return ask(draw);
+      if (performance.now() - usedAt < ACTIVE_MS) return request(draw);
       const timer = setTimeout(() => {
-        putOff.delete(-timer);
-        ask(draw);
-      }, PAUSE);
-      putOff.set(-timer, timer);
+        delayed.delete(-timer);
+        request(draw);
+      }, PAUSE_MS);
+      delayed.set(-timer, timer);
       return -timer; // no frame has a number below 0
     };
     window.cancelAnimationFrame = (number) => {
-      clearTimeout(putOff.get(number));
-      putOff.delete(number);
-      forget(number);
+      clearTimeout(delayed.get(number));
+      delayed.delete(number);
+      cancel(number);
     };
   }
 
-  // The easel
+  // The preview: the picture that is being painted, or was chosen in the gallery
 
   const parts = {};
 
-  function hang(element, trigger) {
-    easel = element.querySelector(".easel");
-    tellEasel = trigger;
-    easel.replaceChildren(
+  function mountPreview(element, trigger) {
+    preview = element.querySelector(".preview");
+    emitPreview = trigger;
+    preview.replaceChildren(
       (parts.frame = make("div", { className: "frame" })),
       (parts.status = make("p", { className: "status", role: "status" })),
       (parts.bar = make("progress", { max: 1, value: 0, hidden: true })),
@@ -158,47 +163,46 @@
       (parts.tools = make("div", { className: "tools" })),
       (parts.notes = make("div", { className: "notes" })),
       (parts.plot = make("figure", { className: "plot", hidden: true })),
-      (parts.states = make("div", { className: "states", hidden: true })),
+      (parts.snapshots = make("div", { className: "snapshots", hidden: true })),
     );
     parts.bar.setAttribute("aria-label", "Progress");
     parts.key = {};
-    drawEasel();
+    drawPreview();
   }
 
-  function say(words) {
-    if (parts.status && parts.status.textContent !== words) parts.status.textContent = words;
+  function setStatus(text) {
+    if (parts.status && parts.status.textContent !== text) parts.status.textContent = text;
   }
 
-  function drawEasel() {
-    if (!easel) return;
-    const it = known.get(shown);
-    easel.dataset.stage = it ? it.stage : "empty";
-    easel.dataset.identity = it ? it.identity : "";
-    if (!it) {
+  function drawPreview() {
+    if (!preview) return;
+    const job = jobs.get(shown);
+    preview.dataset.status = job ? job.status : "empty";
+    preview.dataset.id = job ? job.id : "";
+    if (!job) {
       change("frame", "empty", () => parts.frame.replaceChildren(make("p", { className: "empty" }, "Your picture will grow here.")));
-      say(ready ? "Choose a photo and a painting, then press Paint." : "Getting the paints ready …");
-      for (const name of ["bar", "plan", "plot", "states"]) parts[name].hidden = true;
+      setStatus(ready ? "Choose a photo and a painting, then press Paint." : "Getting the paints ready …");
+      for (const name of ["bar", "plan", "plot", "snapshots"]) parts[name].hidden = true;
       change("tools", "", () => parts.tools.replaceChildren());
       change("notes", "", () => parts.notes.replaceChildren());
       return;
     }
-    if (it.kind !== "film") parts.key.film = null;
-    if (it.kind === "sheet") drawSheet(it);
-    else if (it.kind === "film") drawFilm(it);
-    else drawCanvas(it);
-    say(status(it));
-    parts.plan.hidden = !it.plan;
-    if (parts.plan.textContent !== it.plan) parts.plan.textContent = it.plan;
-    const { step, total } = it.progress;
-    parts.bar.hidden = !(it.stage === "painting" || it.stage === "paused");
-    parts.bar.value = total ? step / total : 0;
-    const finished = it.pictures.includes("picture.png");
-    change("tools", [it.identity, it.stage, it.states.length > 0, finished, it.pictures.length, it.progress.version > 0].join(), () => drawTools(it, finished));
-    change("notes", JSON.stringify([it.message, it.notes]), () =>
-      parts.notes.replaceChildren(...[it.message, ...it.notes].filter(Boolean).map((words) => make("p", {}, words))),
+    if (job.kind !== "film") parts.key.film = null;
+    if (job.kind === "sheet") drawSheet(job);
+    else if (job.kind === "film") drawFilm(job);
+    else drawCanvas(job);
+    setStatus(status(job));
+    parts.plan.hidden = !job.plan;
+    if (parts.plan.textContent !== job.plan) parts.plan.textContent = job.plan;
+    parts.bar.hidden = !(job.status === "painting" || job.status === "paused");
+    parts.bar.value = job.progress.share;
+    const finished = job.pictures.includes("picture.png");
+    change("tools", [job.id, job.status, job.snapshots.length > 0, finished, job.pictures.length, job.progress.version > 0].join(), () => drawTools(job, finished));
+    change("notes", JSON.stringify([job.message, job.notes]), () =>
+      parts.notes.replaceChildren(...[job.message, ...job.notes].filter(Boolean).map((text) => make("p", {}, text))),
     );
-    drawPlot(it);
-    change("states", it.identity + it.states.map((state) => state.number).join(), () => drawStates(it));
+    drawPlot(job);
+    change("snapshots", job.id + job.snapshots.map((snapshot) => snapshot.number).join(), () => drawSnapshots(job));
   }
 
   function change(name, key, draw) {
@@ -207,115 +211,114 @@
     draw();
   }
 
-  function status(it) {
-    const { step, total, scale, scales, width, height, left } = it.progress;
-    if (it.stage === "waiting") {
-      const ahead = order.filter((identity) => ["painting", "waiting"].includes(known.get(identity)?.stage)).indexOf(it.identity);
+  function status(job) {
+    const { step, total, scale, scales, width, height, seconds_left: left } = job.progress;
+    if (job.status === "waiting") {
+      const ahead = order.filter((id) => ["painting", "waiting"].includes(jobs.get(id)?.status)).indexOf(job.id);
       return !ready ? "Getting the paints ready …" : ahead > 0 ? `Waiting; ${ahead} before it.` : "Beginning …";
     }
-    if (it.kind === "sheet") {
-      if (it.stage === "painting") return `Picture ${Math.min(step || 1, it.cells.length)} of ${it.cells.length}`;
-      return { done: "Choose the one that you like.", paused: "Paused.", stopped: "Stopped.", failed: "This could not be painted." }[it.stage];
+    if (job.kind === "sheet") {
+      if (job.status === "painting") return `Picture ${Math.min(step || 1, job.cells.length)} of ${job.cells.length}`;
+      return { done: "Choose the one that you like.", paused: "Paused.", stopped: "Stopped.", failed: "This could not be painted." }[job.status];
     }
     const frames = `frame ${step} of ${total}, ${width} × ${height} pixels`;
-    const where = it.kind === "film" ? (step ? frames : "") : step ? `step ${step} of ${total}, ${width} × ${height} pixels` : "";
-    const scaleWords = scales > 1 && it.kind !== "film" ? `scale ${scale} of ${scales}, ` : "";
-    if (it.stage === "painting") {
-      return step ? `Painting: ${scaleWords}${where}${left === null ? "" : `, ${duration(left)} left`}` : "Beginning …";
+    const where = job.kind === "film" ? (step ? frames : "") : step ? `step ${step} of ${total}, ${width} × ${height} pixels` : "";
+    const scaleText = scales > 1 && job.kind !== "film" ? `scale ${scale} of ${scales}, ` : "";
+    if (job.status === "painting") {
+      return step ? `Painting: ${scaleText}${where}${left === null ? "" : `, ${duration(left)} left`}` : "Beginning …";
     }
-    const words = { paused: "Paused", done: "Finished", stopped: "Stopped", failed: "This could not be painted" }[it.stage];
-    return where ? `${words}: ${where}` : `${words}.`;
+    const text = { paused: "Paused", done: "Finished", stopped: "Stopped", failed: "This could not be painted" }[job.status];
+    return where ? `${text}: ${where}` : `${text}.`;
   }
 
-  function drawFilm(it) {
-    const playable = it.pictures.includes("film.mp4") && it.stage !== "painting";
-    change("film", [it.identity, playable && it.progress.step].join(), () => {
+  function drawFilm(job) {
+    const playable = job.pictures.includes("film.mp4") && job.status !== "painting";
+    change("film", [job.id, playable && job.progress.step].join(), () => {
       parts.key.frame = null;
       parts.wanted = null;
       if (!playable) return;
       parts.frame.replaceChildren(
-        make("video", { src: place(it, "film.mp4", `?v=${it.progress.step}`), poster: place(it, "preview.jpg"), controls: true, loop: true, title: it.title }),
+        make("video", { src: pictureUrl(job, "film.mp4", `?v=${job.progress.step}`), poster: pictureUrl(job, "preview.jpg"), controls: true, loop: true, title: job.title }),
       );
     });
-    if (!playable) drawCanvas(it);
+    if (!playable) drawCanvas(job);
   }
 
-  function drawCanvas(it) {
-    change("frame", it.identity, () => {
+  function drawCanvas(job) {
+    change("frame", job.id, () => {
       parts.wanted = null;
-      parts.frame.replaceChildren(make("p", { className: "empty" }, it.stage === "failed" ? "No picture came of this." : "The first picture comes in a moment."));
+      parts.frame.replaceChildren(make("p", { className: "empty" }, job.status === "failed" ? "No picture came of this." : "The first picture comes in a moment."));
     });
-    if (it.progress.version > 0) load(it, place(it, "preview.jpg", `?v=${it.progress.version}`));
+    if (job.progress.version > 0) load(job, pictureUrl(job, "preview.jpg", versionQuery(job)));
   }
 
   // A new preview takes the old one's place when it is decoded: nothing flickers, and none is asked for meanwhile.
   let loading = null;
-  async function load(it, source) {
+  async function load(job, source) {
     if (parts.wanted === source) return;
     parts.wanted = source;
     if (loading) return;
     while (parts.wanted !== loading) {
       loading = parts.wanted;
-      const image = make("img", { alt: `The picture so far: ${it.title}`, src: loading, draggable: false });
+      const image = make("img", { alt: `The picture so far: ${job.title}`, src: loading, draggable: false });
       image.dataset.version = new URL(image.src).searchParams.get("v");
       try {
         await image.decode();
       } catch {
         continue;
       }
-      if (shown !== it.identity) break;
+      if (shown !== job.id) break;
       parts.frame.replaceChildren(image);
     }
     loading = null;
   }
 
-  function drawTools(it, finished) {
+  function drawTools(job, finished) {
     const tools = [];
-    const word = (words, deed, more) => button(words, () => act(it, deed, more));
-    if (it.stage === "painting") tools.push(word("Pause", "pause"), word("Stop and keep", "stop"));
-    if (it.stage === "painting" && it.kind === "painting") tools.push(word("Keep this one too", "keep"));
-    if (it.stage === "painting" && it.kind !== "sheet") tools.push(word("Stop at once", "stop_now"));
-    if (it.stage === "waiting") tools.push(word("Hold", "pause"), word("Cancel", "stop"));
-    if (it.stage === "paused") tools.push(word("Go on", "go_on"), word("Stop", "stop"));
-    if (["stopped", "failed"].includes(it.stage)) tools.push(word(it.states.length || it.kind === "film" ? "Go on" : "Try again", "go_on"));
-    if (it.kind === "painting" && (finished || it.progress.version)) {
-      const name = finished && it.stage !== "painting" ? "picture.png" : "preview.jpg";
-      tools.push(button("Look closely", () => lookClosely(it, name)), button("Compare with the photo", () => compare(it, name)));
+    const tool = (text, action) => button(text, () => act(job, action));
+    if (job.status === "painting") tools.push(tool("Pause", "pause"), tool("Stop and keep", "stop"));
+    if (job.status === "painting" && job.kind === "painting") tools.push(tool("Keep this one too", "keep"));
+    if (job.status === "painting" && job.kind !== "sheet") tools.push(tool("Stop at once", "stop_now"));
+    if (job.status === "waiting") tools.push(tool("Hold", "pause"), tool("Cancel", "stop"));
+    if (job.status === "paused") tools.push(tool("Go on", "resume"), tool("Stop", "stop"));
+    if (["stopped", "failed"].includes(job.status)) tools.push(tool(job.snapshots.length || job.kind === "film" ? "Go on" : "Try again", "resume"));
+    if (job.kind === "painting" && (finished || job.progress.version)) {
+      const name = finished && job.status !== "painting" ? "picture.png" : "preview.jpg";
+      tools.push(button("Look closely", () => lookClosely(job, name)), button("Compare with the photo", () => compare(job, name)));
     }
-    if (finished && it.stage !== "painting") {
-      tools.push(make("a", { className: "quiet", href: place(it, "picture.png", "?download=1"), download: "" }, "Download"));
-    } else if (it.pictures.includes("film.mp4") && it.stage !== "painting") {
-      tools.push(make("a", { className: "quiet", href: place(it, "film.mp4", "?download=1"), download: "" }, "Download"));
-    }
+    const final = ["picture.png", "film.mp4"].find((name) => job.pictures.includes(name));
+    if (final && job.status !== "painting") tools.push(downloadLink(job, final));
     parts.tools.replaceChildren(...tools);
   }
 
-  function drawStates(it) {
-    parts.states.hidden = it.states.length < 1;
-    const list = it.states.map((state) =>
+  function drawSnapshots(job) {
+    parts.snapshots.hidden = job.snapshots.length < 1;
+    const list = job.snapshots.map((snapshot) =>
       make(
         "li",
         {},
         make(
           "button",
-          { type: "button", title: `Go on from step ${state.step}`, onclick: () => act(it, "go_on", { state: state.number }) },
-          make("img", { src: place(it, `state-${state.number}.jpg`), alt: "" }),
-          make("span", {}, `Step ${state.step}`),
+          { type: "button", title: `Go on from step ${snapshot.step}`, onclick: () => act(job, "resume", { snapshot: snapshot.number }) },
+          make("img", { src: pictureUrl(job, `snapshot-${snapshot.number}.jpg`), alt: "" }),
+          make("span", {}, `Step ${snapshot.step}`),
         ),
       ),
     );
-    parts.states.replaceChildren(make("h3", {}, "Go on from an earlier state"), make("ol", {}, ...list));
+    parts.snapshots.replaceChildren(make("h3", {}, "Go on from an earlier state"), make("ol", {}, ...list));
   }
 
-  // The losses: a line each, as high as they were, on a scale by powers of ten
+  // The losses: a line each, on a logarithmic scale
 
   const LINES = { content: 1, style: 2, total: 3 };
 
-  function drawPlot(it) {
-    const points = it.progress.points;
-    parts.plot.hidden = it.kind === "sheet" || points.length < 3;
-    if (parts.plot.hidden || parts.key.plot === `${it.identity} ${points.length} ${points.at(-1)[0]}`) return;
-    parts.key.plot = `${it.identity} ${points.length} ${points.at(-1)[0]}`;
+  function drawPlot(job) {
+    const points = job.progress.points;
+    parts.plot.hidden = job.kind === "sheet" || points.length < 3;
+    if (!parts.plot.hidden) change("plot", `${job.id} ${points.length} ${points.at(-1)[0]}`, () => drawLosses(points));
+  }
+
+  function drawLosses(points) {
     const values = points.flatMap((point) => [point[1], point[2], point[3]]).filter((value) => value > 0);
     const [low, high] = [Math.log10(Math.min(...values)), Math.log10(Math.max(...values))];
     const across = (step) => (100 * (step - points[0][0])) / Math.max(1, points.at(-1)[0] - points[0][0]);
@@ -328,30 +331,30 @@
           .join(" ")}"/>`,
     );
     const last = points.at(-1);
-    const words = Object.entries(LINES).map(([name, column]) => `${name} ${Number(last[column].toPrecision(3))}`);
+    const text = Object.entries(LINES).map(([name, column]) => `${name} ${Number(last[column].toPrecision(3))}`);
     parts.plot.innerHTML =
-      `<svg viewBox="0 0 100 40" preserveAspectRatio="none" role="img" aria-label="Losses by step, now ${words.join(", ")}">${lines.join("")}</svg>` +
-      `<figcaption>${Object.keys(LINES).map((name, place) => `<span class="${name}">${words[place]}</span>`).join("")}</figcaption>`;
+      `<svg viewBox="0 0 100 40" preserveAspectRatio="none" role="img" aria-label="Losses by step, now ${text.join(", ")}">${lines.join("")}</svg>` +
+      `<figcaption>${Object.keys(LINES).map((name, place) => `<span class="${name}">${text[place]}</span>`).join("")}</figcaption>`;
   }
 
   // Sheets
 
-  function drawSheet(it) {
-    change("frame", [it.identity, it.pictures.length, it.stage].join(), () => {
-      const cells = it.cells.map((cell, index) => {
+  function drawSheet(job) {
+    change("frame", [job.id, job.pictures.length, job.status].join(), () => {
+      const cells = job.cells.map((cell, index) => {
         const name = `cell-${String(index + 1).padStart(2, "0")}.png`;
-        const words = Object.entries(cell).filter(([key]) => key !== "size").map(([key, value]) => `${key.replaceAll("_", " ")} ${value}`).join(", ");
-        if (!it.pictures.includes(name)) {
-          return make("li", { className: "pending" }, make("span", { className: "blank" }), make("span", {}, words));
+        const text = Object.entries(cell).filter(([key]) => key !== "size").map(([key, value]) => `${key.replaceAll("_", " ")} ${value}`).join(", ");
+        if (!job.pictures.includes(name)) {
+          return make("li", { className: "pending" }, make("span", { className: "blank" }), make("span", {}, text));
         }
         return make(
           "li",
           {},
           make(
             "button",
-            { type: "button", title: "Go on with this one", onclick: () => reopen(tellEasel, it, name) },
-            make("img", { src: place(it, name), alt: words }),
-            make("span", {}, words),
+            { type: "button", title: "Go on with this one", onclick: () => prefillForm(emitPreview, job, name) },
+            make("img", { src: pictureUrl(job, name), alt: text }),
+            make("span", {}, text),
           ),
         );
       });
@@ -359,34 +362,34 @@
     });
   }
 
-  function reopen(tell, it, name) {
-    tell("select", { identity: it.identity, name });
+  function prefillForm(emit, job, name) {
+    emit("select", { id: job.id, name });
     document.querySelector("#paint")?.scrollIntoView({ block: "center", behavior: "smooth" });
   }
 
-  // Looking closely, and beside the photo
+  // Dialogs: at 100 %, and over the photo
 
-  function open(words, ...children) {
+  function open(text, ...children) {
     const dialog = make("dialog", { className: "studio-dialog" });
-    dialog.setAttribute("aria-label", words);
+    dialog.setAttribute("aria-label", text);
     const close = button("Close", () => dialog.close());
-    dialog.append(make("header", {}, make("h2", {}, words), close), ...children);
+    dialog.append(make("header", {}, make("h2", {}, text), close), ...children);
     dialog.addEventListener("close", () => dialog.remove());
     document.body.append(dialog);
     dialog.showModal();
     return dialog;
   }
 
-  function lookClosely(it, name) {
-    const image = make("img", { src: place(it, name, `?v=${it.progress.version}`), alt: it.title });
+  function lookClosely(job, name) {
+    const image = make("img", { src: pictureUrl(job, name, versionQuery(job)), alt: job.title });
     const view = make("div", { className: "view", tabIndex: 0 }, image);
     view.setAttribute("aria-label", "The picture at 100 %, to be scrolled");
     open("At 100 %", view);
   }
 
-  function compare(it, name) {
-    const photo = make("img", { src: place(it, "photo.jpg"), alt: "The photo" });
-    const picture = make("img", { src: place(it, name, `?v=${it.progress.version}`), alt: "The picture" });
+  function compare(job, name) {
+    const photo = make("img", { src: pictureUrl(job, "photo.jpg"), alt: "The photo" });
+    const picture = make("img", { src: pictureUrl(job, name, versionQuery(job)), alt: "The picture" });
     const slider = make("input", { type: "range", min: 0, max: 100, value: 50 });
     slider.setAttribute("aria-label", "Photo on the left, picture on the right");
     const pair = make("div", { className: "pair" }, photo, picture);
@@ -398,9 +401,9 @@
 
   // The gallery
 
-  function shelve(element, trigger) {
+  function mountGallery(element, trigger) {
     gallery = element.querySelector(".gallery");
-    tellGallery = trigger;
+    emitGallery = trigger;
     drawGallery([]);
   }
 
@@ -409,64 +412,64 @@
   function drawGallery(changed) {
     if (!gallery) return;
     let redrawn = gallery.dataset.order !== order.join();
-    const draw = (it, key) => {
-      cards.set(it.identity, { key, card: drawCard(it) });
+    const draw = (job, key) => {
+      cards.set(job.id, { key, card: drawCard(job) });
       redrawn = true;
     };
-    for (const it of changed) {
-      const key = [it.stage, it.pictures.join(), it.progress.version > 0 && it.stage !== "painting"].join();
-      if (cards.get(it.identity)?.key !== key) draw(it, key);
+    for (const job of changed) {
+      const key = [job.status, job.pictures.join(), job.progress.version > 0 && job.status !== "painting"].join();
+      if (cards.get(job.id)?.key !== key) draw(job, key);
     }
-    for (const it of known.values()) if (!cards.has(it.identity)) draw(it, "");
-    for (const identity of [...cards.keys()]) if (!known.has(identity)) cards.delete(identity);
+    for (const job of jobs.values()) if (!cards.has(job.id)) draw(job, "");
+    for (const id of [...cards.keys()]) if (!jobs.has(id)) cards.delete(id);
     if (!redrawn) return;
     gallery.dataset.order = order.join();
-    const listed = order.filter((identity) => cards.has(identity)).map((identity) => cards.get(identity).card);
+    const listed = order.filter((id) => cards.has(id)).map((id) => cards.get(id).card);
     gallery.hidden = listed.length < 1;
     gallery.replaceChildren(make("h2", {}, "Pictures"), make("ul", {}, ...listed));
   }
 
-  const STAGES = { waiting: "waiting", painting: "being painted", paused: "paused", done: "", stopped: "stopped", failed: "failed" };
+  const STATUS_TEXTS = { waiting: "waiting", painting: "being painted", paused: "paused", done: "", stopped: "stopped", failed: "failed" };
 
-  function drawCard(it) {
-    const pictures = { sheet: it.pictures.slice(0, 1), painting: it.pictures, film: [] }[it.kind];
-    const tiles = pictures.map((name) => drawTile(it, name));
+  function drawCard(job) {
+    const pictures = { sheet: job.pictures.slice(0, 1), painting: job.pictures, film: [] }[job.kind];
+    const tiles = pictures.map((name) => drawTile(job, name));
     if (!tiles.length) {
-      const preview = it.progress.version > 0 ? make("img", { src: place(it, "preview.jpg", `?v=${it.progress.version}`), alt: "" }) : make("span", { className: "blank" });
-      tiles.push(make("button", { type: "button", className: "tile", title: "Show", onclick: () => show(it) }, preview));
+      const thumbnail = job.progress.version > 0 ? make("img", { src: pictureUrl(job, "preview.jpg", versionQuery(job)), alt: "" }) : make("span", { className: "blank" });
+      tiles.push(make("button", { type: "button", className: "tile", title: "Show", onclick: () => show(job) }, thumbnail));
     }
-    const words = [it.kind === "sheet" ? `sheet of ${it.cells.length}` : it.kind === "film" ? "film" : "", STAGES[it.stage]].filter(Boolean).join(", ");
-    const tools = [button("Show", () => show(it))];
-    if (it.kind !== "film") tools.push(button("Settings", () => reopen(tellGallery, it, it.kind === "sheet" ? "" : it.pictures.at(-1) || "")));
-    if (it.kind !== "sheet" && it.pictures.length) {
-      tools.push(make("a", { className: "quiet", href: place(it, it.pictures.at(-1), "?download=1"), download: "" }, "Download"));
+    const text = [job.kind === "sheet" ? `sheet of ${job.cells.length}` : job.kind === "film" ? "film" : "", STATUS_TEXTS[job.status]].filter(Boolean).join(", ");
+    const tools = [button("Show", () => show(job))];
+    if (job.kind !== "film") tools.push(button("Settings", () => prefillForm(emitGallery, job, job.kind === "sheet" ? "" : job.pictures.at(-1) || "")));
+    if (job.kind !== "sheet" && job.pictures.length) {
+      tools.push(downloadLink(job, job.pictures.at(-1)));
     }
-    if (it.stage !== "painting") tools.push(button("Remove", (event) => remove(it, event.target)));
+    if (job.status !== "painting") tools.push(button("Remove", (event) => remove(job, event.target)));
     return make(
       "li",
       { className: "card" },
       make("div", { className: "tiles" }, ...tiles),
-      make("p", { className: "title", title: it.title }, it.title),
-      words ? make("p", { className: "stage" }, words) : null,
+      make("p", { className: "title", title: job.title }, job.title),
+      text ? make("p", { className: "status" }, text) : null,
       make("div", { className: "tools" }, ...tools),
     );
   }
 
-  function drawTile(it, name) {
-    const image = make("img", { src: place(it, name, `?v=${it.progress.version}`), alt: `${it.title}, ${name.replace(/\..*/, "")}`, loading: "lazy" });
-    const action = it.kind === "sheet" ? () => show(it) : () => lookClosely(it, name);
-    return make("button", { type: "button", className: "tile", title: it.kind === "sheet" ? "Show" : "Look closely", onclick: action }, image);
+  function drawTile(job, name) {
+    const image = make("img", { src: pictureUrl(job, name, versionQuery(job)), alt: `${job.title}, ${name.replace(/\..*/, "")}`, loading: "lazy" });
+    const action = job.kind === "sheet" ? () => show(job) : () => lookClosely(job, name);
+    return make("button", { type: "button", className: "tile", title: job.kind === "sheet" ? "Show" : "Look closely", onclick: action }, image);
   }
 
-  function show(it) {
-    shown = it.identity;
-    drawEasel();
-    easel.scrollIntoView({ block: "nearest", behavior: "smooth" });
+  function show(job) {
+    shown = job.id;
+    drawPreview();
+    preview.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
-  function remove(it, pressed) {
+  function remove(job, pressed) {
     if (pressed.dataset.sure) {
-      act(it, "remove");
+      act(job, "remove");
       return;
     }
     pressed.dataset.sure = "yes";
@@ -479,17 +482,17 @@
 
   // Masks, brushed on the photo: with a finger, a pen, a mouse, or the arrow keys and the space bar
 
-  function brush(element, trigger, watch) {
-    const lay = () => {
-      const root = element.querySelector(".brush");
-      if (root && !root.dataset.laid) layBoard(root, trigger);
+  function mountMaskEditor(element, trigger, watch) {
+    const mount = () => {
+      const root = element.querySelector(".mask-editor");
+      if (root && !root.dataset.mounted) mountBoard(root, trigger);
     };
-    lay();
-    watch("value", lay);
+    mount();
+    watch("value", mount);
   }
 
-  function layBoard(root, trigger) {
-    root.dataset.laid = "yes";
+  function mountBoard(root, trigger) {
+    root.dataset.mounted = "yes";
     const colors = [...root.dataset.colors.split(","), ""];
     const labels = [...root.dataset.labels.split("\n"), "Wipe away"];
     const photo = make("img", { src: root.dataset.photo, alt: "The photo that is brushed on" });
@@ -514,7 +517,7 @@
       before.push(pen().getImageData(0, 0, board.width, board.height));
       if (before.length > 20) before.shift();
     };
-    const tell = () => {
+    const emit = () => {
       const pixels = pen().getImageData(0, 0, board.width, board.height).data;
       const empty = !pixels.some((value, place) => place % 4 === 3 && value);
       trigger("input", { data: empty ? "" : board.toDataURL("image/png") });
@@ -548,7 +551,7 @@
     });
     for (const end of ["pointerup", "pointercancel"]) {
       board.addEventListener(end, () => {
-        if (last) tell();
+        if (last) emit();
         last = null;
       });
     }
@@ -562,18 +565,18 @@
       } else if (event.key === " ") {
         remember();
         draw(spot, spot);
-        tell();
+        emit();
       } else return;
       event.preventDefault();
     });
     const undo = button("Undo", () => {
       if (before.length) pen().putImageData(before.pop(), 0, 0);
-      tell();
+      emit();
     });
     const clear = button("Wipe all", () => {
       remember();
       pen().clearRect(0, 0, board.width, board.height);
-      tell();
+      emit();
     });
     photo.decode().then(() => {
       [board.width, board.height] = [photo.naturalWidth, photo.naturalHeight];
@@ -583,22 +586,22 @@
     });
     root.append(
       make("div", { className: "board" }, photo, board),
-      make("fieldset", { className: "colors" }, make("legend", { className: "hidden-words" }, "What to brush"), ...choice),
+      make("fieldset", { className: "colors" }, make("legend", { className: "visually-hidden" }, "What to brush"), ...choice),
       make("label", { className: "size" }, "Brush size", size),
       make("div", { className: "tools" }, undo, clear),
     );
   }
 
   window.impasto = {
-    hang,
-    brush,
-    shelve,
-    current: () => (IN_WORK.includes(known.get(shown)?.stage) ? shown : ""),
-    expect: () => {
-      expecting = Math.max(0.001, ...[...known.values()].map((it) => it.made));
-      if (window.innerWidth < 768) easel?.scrollIntoView({ behavior: "smooth" });
+    mountPreview,
+    mountMaskEditor,
+    mountGallery,
+    current: () => (UNFINISHED.includes(jobs.get(shown)?.status) ? shown : ""),
+    expectNewJob: () => {
+      expectedAfter = Math.max(0.001, ...[...jobs.values()].map((job) => job.created));
+      if (window.innerWidth < 768) preview?.scrollIntoView({ behavior: "smooth" });
     },
   };
-  for (const go of window.impasto_ready || []) go();
+  for (const go of window.impastoReady || []) go();
   follow();
 })();

@@ -1,5 +1,6 @@
 """The interface for programs: what docs/studio.md shows runs, as it stands, against a running studio."""
 
+import json
 import os
 import re
 import subprocess
@@ -13,10 +14,12 @@ from studio_process import Outside, Studio
 from impasto import read_recipe
 from impasto.images.write import write_image
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parent.parent / "docs" / "studio.md"
 
 
-def test_the_snippet_of_the_docs_paints_steers_and_reads(studio: Studio, tmp_path: Path):
+def test_the_snippet_of_the_docs_runs(studio: Studio, tmp_path: Path):
     pytest.importorskip("gradio_client", reason="needs Gradio: pip install 'impasto[studio]'")
     (snippet,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     cheap = snippet.replace('"size": 512', '"size": 96, "start_size": 96, "steps": 40')
@@ -33,9 +36,7 @@ def test_the_snippet_of_the_docs_paints_steers_and_reads(studio: Studio, tmp_pat
     assert re.search(r"'style_size': '?0\.5", done.stdout)
 
 
-def test_all_functions_that_the_docs_name_are_there_and_no_others(studio: Studio):
-    import json
-
+def test_functions_are_those_of_the_docs(studio: Studio):
     status, body = studio.ask("gradio_api/info")
     assert status == 200
     offered = set(json.loads(body)["named_endpoints"])
@@ -44,7 +45,7 @@ def test_all_functions_that_the_docs_name_are_there_and_no_others(studio: Studio
     assert offered == named
 
 
-def test_who_asks_another_machine_would_be_heard():
+def test_requests_to_other_machines_are_recorded():
     outside = Outside()
     program = "import httpx; httpx.get('http://gradio.example/analytics', timeout=5)"
     subprocess.run([sys.executable, "-c", program], env={**os.environ, **outside.environment}, capture_output=True)
