@@ -6,7 +6,7 @@ Starts a studio and drives its page in Chromium without a window, on the same ma
 
     first_picture_in_steps   from the click on Paint to the first painted preview on the screen, over a step's time at
                              preview size (256 pixels, as timed in the same round); 20 at most are wanted
-    slider_effect_in_steps   from a key on the slider to the first preview that was painted with it, likewise; 10 at most
+    slider_effect_in_steps   from a key on the slider to the first preview painted with it, likewise; 10 at most
     page_costs               seconds for the same steps at 512 pixels with the page open, over those with no page
                              open; 1.05 at most
     studio_costs             seconds for the same steps in the studio with no page open, over those of the library alone

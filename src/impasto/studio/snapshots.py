@@ -130,4 +130,3 @@ def write_jpeg(image: "Image", path: Path, longer_side: int) -> None:
     temporary = path.with_suffix(".part")
     image.save(temporary, "JPEG", quality=JPEG_QUALITY)
     temporary.replace(path)
-
