@@ -69,13 +69,14 @@ def test_a_folder_alone_changes_no_setting(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"style_blend": (1, 2, 3)}, "--style-blend has 3 weights for 2 paintings: give one for each."),
-        ({"style_blend": (1,)}, "--style-blend has 1 weight for 2 paintings: give one for each."),
-        ({"style_blend": (0, 0)}, "--style-blend: at least one painting needs a weight above 0."),
-        ({"style_size": "1,2,400px"}, "--style-size has 3 sizes for 2 paintings: give one for each, or one for all."),
+        ({"style_blend": (1, 2, 3)}, "`style_blend` has 3 weights for 2 paintings: give one for each."),
+        ({"style_blend": (1,)}, "`style_blend` has 1 weight for 2 paintings: give one for each."),
+        ({"style_blend": (0, 0)}, "`style_blend`: at least one painting needs a weight above 0."),
+        ({"style_size": "1,2,400px"}, "`style_size` has 3 sizes for 2 paintings: give one for each, or one for all."),
     ],
 )
 def test_wrong_counts_are_errors_by_what_was_given(folder: Path, settings: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError) as refused:
         expand_folders([folder, "one.jpg"], Settings(**settings))
     assert str(refused.value) == message
+    assert refused.value.setting in settings

@@ -37,7 +37,7 @@ def stripes(*colors: tuple[float, ...]) -> Tensor:
 
 def read(picture: Tensor, name: str = "labels.png", **options: int) -> LabelMap:
     write_image(picture, name, overwrite=True, **options)
-    return read_labels(name, "--labels", Image(make_picture(80, 60)), "photo")
+    return read_labels(name, "labels", Image(make_picture(80, 60)), "photo")
 
 
 def test_each_plain_colour_is_a_region() -> None:
@@ -56,7 +56,7 @@ def test_smooth_edges_and_jpeg_make_no_labels() -> None:
 
 
 def test_a_photograph_is_no_label_picture() -> None:
-    with pytest.raises(UsageError, match=r"--labels labels\.png has too many colours: it takes a label picture"):
+    with pytest.raises(UsageError, match=r"`labels` labels\.png has too many colors: it takes a label picture"):
         read(torch.rand(1, 3, 60, 80, generator=torch.Generator().manual_seed(1)))
 
 
@@ -76,7 +76,8 @@ def test_a_colour_that_no_painting_has_is_named() -> None:
     photo, painting = read(stripes(RED, GREEN), "photo.png"), read(stripes(GREEN, BLUE), "painting.png")
     with pytest.raises(UsageError) as refused:
         match_label_colors(photo, [painting])
-    assert "--labels photo.png has the colour #ff0000, which --style-labels painting.png" in str(refused.value)
+    assert refused.value.setting == "labels"
+    assert "photo.png has the color #ff0000, which no `style_labels` picture of painting.png" in str(refused.value)
     assert "#00ff00" in str(refused.value)
     assert "#0000ff" in str(refused.value)
 

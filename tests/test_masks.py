@@ -34,35 +34,36 @@ def columns(*values: float, height: int = 4) -> Tensor:
 def test_white_is_here_and_what_is_transparent_is_not() -> None:
     grey, alpha = columns(0.0, 0.2, 1.0, 1.0, height=3), columns(1.0, 1.0, 1.0, 0.0, height=3)
     write_grey("mask.png", grey, alpha)
-    mask = read_mask("mask.png", "--mask", PHOTO, "photo")
+    mask = read_mask("mask.png", "mask", PHOTO, "photo")
     torch.testing.assert_close(mask, columns(0.0, 0.2, 1.0, 0.0, height=3))
 
 
 @pytest.mark.parametrize(("width", "height"), [(40, 30), (80, 60), (20, 15), (21, 16), (39, 30)])
 def test_a_mask_of_the_same_aspect_fits(width: int, height: int) -> None:
     write_grey("mask.png", torch.ones(1, 1, height, width))
-    assert read_mask("mask.png", "--mask", PHOTO, "photo").shape == (1, 1, height, width)
+    assert read_mask("mask.png", "mask", PHOTO, "photo").shape == (1, 1, height, width)
 
 
 @pytest.mark.parametrize(
     ("picture", "said"),
     [
-        (torch.ones(1, 1, 40, 30), "--mask m.png is 30 x 40 pixels, but the photo is 40 x 30: give it the same size"),
+        (torch.ones(1, 1, 40, 30), "`mask` m.png is 30 x 40 pixels, but the photo is 40 x 30: give it the same size"),
         (torch.ones(1, 1, 60, 60), "such as 60 x 45"),
-        (torch.zeros(1, 1, 30, 40), "--mask m.png is black all over"),
-        (torch.tensor([1.0, 0.5, 0.5]).view(1, 3, 1, 1).expand(1, 3, 30, 40), "--mask m.png has colours"),
+        (torch.zeros(1, 1, 30, 40), "`mask` m.png is black all over"),
+        (torch.tensor([1.0, 0.5, 0.5]).view(1, 3, 1, 1).expand(1, 3, 30, 40), "`mask` m.png has colors"),
     ],
 )
 def test_what_is_no_mask_for_the_photo_is_refused(picture: Tensor, said: str) -> None:
     write_grey("m.png", picture)
     with pytest.raises(UsageError) as refused:
-        read_mask("m.png", "--mask", PHOTO, "photo")
+        read_mask("m.png", "mask", PHOTO, "photo")
     assert said in str(refused.value)
+    assert refused.value.setting == "mask"
 
 
 def test_a_missing_file_is_named_with_its_option() -> None:
-    with pytest.raises(PictureError, match=r"--preserve-mask gone\.png does not exist"):
-        read_mask("gone.png", "--preserve-mask", PHOTO, "photo")
+    with pytest.raises(PictureError, match=r"`preserve_mask` gone\.png does not exist"):
+        read_mask("gone.png", "preserve_mask", PHOTO, "photo")
 
 
 # Dividing and softening

@@ -81,7 +81,7 @@ def test_what_is_transparent_is_in_no_region() -> None:
 
 
 def test_a_picture_of_too_few_parts_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"--regions 3: the photo has not so many parts that differ; ask for fewer"):
+    with pytest.raises(UsageError, match=r"the photo does not have that many different parts; ask for fewer"):
         find_regions(picture(torch.full((1, 3, 1, 2), 0.5)), 3, "the photo")
 
 
@@ -114,9 +114,9 @@ def test_regions_are_written_and_can_be_given_back(folder: Path, capsys: pytest.
     assert words[:4] == ["impasto", "view.png", "dusk.png", "other/view.png"]
     assert words[-1] == "found/dusk_labels.png,found/view_2_labels.png"
     photo = read_image("view.png")
-    masks = torch.cat([read_mask(f"found/view_region_{it}.png", "--mask", photo, "photo") for it in (1, 2, 3)])
+    masks = torch.cat([read_mask(f"found/view_region_{it}.png", "mask", photo, "photo") for it in (1, 2, 3)])
     torch.testing.assert_close(masks.sum(0), torch.ones(1, 90, 120), atol=0.01, rtol=0)
-    labels = read_labels("found/view_labels.png", "--labels", photo, "photo")
+    labels = read_labels("found/view_labels.png", "labels", photo, "photo")
     assert len(labels.colors) == 3
 
 

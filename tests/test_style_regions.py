@@ -333,24 +333,24 @@ def test_masks_are_varied_on_a_sheet() -> None:
 @pytest.mark.parametrize(
     ("chosen", "said"),
     [
-        ({"mask": "left.png"}, "--mask has 1 file for 2 paintings: give one for each, or rest for what the others"),
-        ({"mask": ["left.png"] * 3}, "--mask has 3 files for 2 paintings"),
-        ({"mask": ["rest", "rest"]}, "--mask rest,rest: rest is what other masks leave, and there is none"),
-        ({"mask": ["white.png", "rest"]}, "--mask white.png,rest: the other masks leave nothing for rest"),
-        ({"mask": ["black.png", "rest"]}, "--mask black.png is black all over"),
-        ({"mask": ["tall.png", "rest"]}, "--mask tall.png is 36 x 48 pixels, but the photo is 48 x 36"),
-        ({"mask": ["red.png", "rest"]}, "--mask red.png has colours"),
+        ({"mask": "left.png"}, "`mask` has 1 file for 2 paintings: give one for each, or rest for what the others"),
+        ({"mask": ["left.png"] * 3}, "`mask` has 3 files for 2 paintings"),
+        ({"mask": ["rest", "rest"]}, "`mask` rest,rest: rest is what other masks leave, and there is none"),
+        ({"mask": ["white.png", "rest"]}, "`mask` white.png,rest: the other masks leave nothing for rest"),
+        ({"mask": ["black.png", "rest"]}, "`mask` black.png is black all over"),
+        ({"mask": ["tall.png", "rest"]}, "`mask` tall.png is 36 x 48 pixels, but the photo is 48 x 36"),
+        ({"mask": ["red.png", "rest"]}, "`mask` red.png has colors"),
         ({"mask": ["left.png", "rest"], "preserve_mask": "left.png"}, "white only where nothing is painted"),
-        ({"style_mask": "left.png"}, "--style-mask has 1 file for 2 paintings: give one for each, or all for"),
-        ({"style_mask": ["all", "tall.png"]}, "--style-mask tall.png is 36 x 48 pixels, but the painting 2 is 48 x 36"),
-        ({"style_mask": ["black.png", "all"]}, "--style-mask black.png is black all over"),
+        ({"style_mask": "left.png"}, "`style_mask` has 1 file for 2 paintings: give one for each, or all for"),
+        ({"style_mask": ["all", "tall.png"]}, "`style_mask` tall.png is 36 x 48 pixels, but the painting 2 is 48 x 36"),
+        ({"style_mask": ["black.png", "all"]}, "`style_mask` black.png is black all over"),
         (
             {"preserve_mask": "white.png"},
-            "--preserve-mask white.png keeps all of the photo: there is nothing left to paint",
+            "`preserve_mask` white.png keeps all of the photo: there is nothing left to paint",
         ),
-        ({"preserve_mask": "black.png"}, "--preserve-mask black.png is black all over"),
-        ({"labels": "labels.png", "style_labels": "labels.png"}, "--style-labels has 1 file for 2 paintings"),
-        ({"labels": "other.png", "style_labels": ["labels.png"] * 2}, "--labels other.png has the colour #"),
+        ({"preserve_mask": "black.png"}, "`preserve_mask` black.png is black all over"),
+        ({"labels": "labels.png", "style_labels": "labels.png"}, "`style_labels` has 1 file for 2 paintings"),
+        ({"labels": "other.png", "style_labels": ["labels.png"] * 2}, "`labels` other.png has the color #"),
         ({"labels": "red.png,x"}, "--labels does nothing without --style-labels"),
         ({"style_labels": "red.png"}, "--style-labels does nothing without --labels"),
         ({"regions": 2, "mask": ["left.png", "rest"]}, "--regions and --mask both say"),
@@ -366,10 +366,12 @@ def test_what_makes_no_sense_is_refused_by_name(chosen: dict[str, Any], said: st
     with pytest.raises(UsageError) as refused:
         impasto.start("photo.png", ["red.png", "blue.png"], **{**QUICK, **chosen})
     assert said in str(refused.value)
+    if said.startswith("`"):
+        assert said.startswith(f"`{refused.value.setting}`")
 
 
 def test_a_missing_mask_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(PictureError, match=r"--mask gone\.png does not exist"):
+    with pytest.raises(PictureError, match=r"`mask` gone\.png does not exist"):
         impasto.start("photo.png", "red.png", **{**QUICK, "mask": "gone.png"})
     assert main(["photo.png", "red.png", *words(), "--mask", "gone.png", "-q"]) == 1
     assert "--mask gone.png does not exist" in capsys.readouterr().err
@@ -379,15 +381,15 @@ def test_colours_that_are_not_used_are_told() -> None:
     write_image(halves(plain(GREEN), grey(0.0)), "black_right.png")
     chosen = {**QUICK, "labels": "black.png", "style_labels": "black_right.png"}
     run = impasto.start("photo.png", "both.png", **chosen)
-    assert any("black_right.png: #" in note and "is in no part of the photo" in note for note in run.notes)
+    assert any("black_right.png: #" in note and "no part of the photo has it" in note for note in run.notes)
 
 
 def test_a_painting_that_is_transparent_where_it_is_used_is_refused() -> None:
     alpha = torch.ones(1, 1, 36, 48)
     alpha[..., :24] = 0
     write_image(read_image("both.png").rgb, "both.png", alpha=alpha, overwrite=True)
-    with pytest.raises(UsageError, match=r"--style-mask left\.png is white only where painting 1 is transparent"):
+    with pytest.raises(UsageError, match=r"`style_mask` left\.png is white only where painting 1 is transparent"):
         impasto.start("photo.png", "both.png", **{**QUICK, "style_mask": "left.png"})
     chosen = {"labels": "labels.png", "style_labels": "labels.png"}
-    with pytest.raises(UsageError, match=r"--style-labels labels\.png: what is #000000 is transparent in painting 1"):
+    with pytest.raises(UsageError, match=r"the part in #000000 is transparent in painting 1"):
         impasto.start("photo.png", "both.png", **{**QUICK, **chosen})

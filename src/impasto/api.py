@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from impasto.errors import UsageError
-from impasto.images.assignments import plan_assignments, read_keep_mask
+from impasto.images.assignments import plan_assignments, read_preserve_mask
 from impasto.images.folders import expand_folders
 from impasto.images.image import Image
 from impasto.images.metadata import check_text_length
@@ -266,7 +266,7 @@ def _start_run(
     precision = choose_dtype(settings.precision, device)
     network = cache.load_network(settings, max(taps, key=plan.index), device, precision, fetch_progress)
     begin = None if settings.init in INIT_CHOICES else read_initial_picture(settings.init, settings.max_pixels)
-    keep = read_keep_mask(settings, photo) if photo else None
+    keep = read_preserve_mask(settings, photo) if photo else None
     seen = photo.masked_out(keep) if photo else None
     parts, notes = plan_assignments(settings, seen, paintings)
 

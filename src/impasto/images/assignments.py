@@ -1,4 +1,4 @@
-"""Which part of the canvas takes its style from which part of which painting, as the settings say."""
+"""Style assignments: the part of the canvas that each painting, or a part of it, is the style of."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,20 +8,23 @@ from torch import Tensor
 
 from impasto.errors import UsageError
 from impasto.images.image import Image
-from impasto.images.labels import format_color, list_unused_colors, match_label_colors, read_labels
+from impasto.images.labels import LabelMap, format_color, list_unused_colors, match_label_colors, read_labels
 from impasto.images.masks import divide_canvas, read_mask, soften_masks
 from impasto.images.segmentation import find_regions
-from impasto.images.sizes import resize
+from impasto.images.sizes import resize_clamped
 from impasto.settings.model import Settings
 from impasto.settings.types import REST_MASK, WHOLE_MASK
+from impasto.settings.units import format_count
+
+Masks = list[Tensor | None]
 
 
 @dataclass(frozen=True, eq=False)
 class StyleAssignment:
-    """A painting, by its number from 0 on: where it is used, and where on the canvas it is painted with.
+    """A painting, by its number from 0 on; the part of it that is used; the part of the canvas that takes its style.
 
-    `used` is a mask (1, 1, h, w) on the painting, None for all of it; `place` one on the canvas, None for what other
-    parts leave of it. Parts with the very same `place` blend there.
+    `painting_mask` is a mask (1, 1, h, w) on the painting, None for all of it; `canvas_mask` is one on the canvas, None
+    for the rest that other assignments leave. Assignments with the same `canvas_mask` object blend there.
     """
 
     painting: int
@@ -32,119 +35,130 @@ class StyleAssignment:
 def plan_assignments(
     settings: Settings, photo: Image | None, paintings: Sequence[Image]
 ) -> tuple[list[StyleAssignment], list[str]]:
-    """Read or find the masks that the settings name, and list the parts, with what a user should know of them.
+    """Read or find the masks that the settings name; return the assignments, and notes for the user.
 
-    `photo` has to be as visible as it will be painted; a texture has none, and no places.
+    `photo` must be as transparent as it will be painted; a texture has none, and no masks on the canvas.
 
-    Errors: UsageError that names the option; PictureError.
+    Errors: UsageError that carries the setting; PictureError.
     """
-    if photo is None:
-        return [
-            StyleAssignment(number, used)
-            for number, used in enumerate(_read_painting_masks(settings.style_mask, paintings))
-        ], []
-    if settings.regions:
+    if photo is not None and settings.regions:
         return _assign_by_regions(settings.regions, photo, paintings), []
-    if settings.labels:
+    if photo is not None and settings.labels:
         return _assign_by_labels(settings, photo, paintings)
-    places = _read_canvas_masks(settings.mask, photo, len(paintings))
-    used = _read_painting_masks(settings.style_mask, paintings)
-    return [StyleAssignment(number, *both) for number, both in enumerate(zip(used, places, strict=True))], []
+    painting_masks = _read_painting_masks(settings.style_mask, paintings)
+    canvas_masks = _read_canvas_masks(settings.mask, photo, len(paintings)) if photo else [None] * len(paintings)
+    both = zip(painting_masks, canvas_masks, strict=True)
+    return [StyleAssignment(number, *masks) for number, masks in enumerate(both)], []
 
 
-def read_keep_mask(settings: Settings, photo: Image) -> Tensor | None:
-    """Read what stays as it is in the photo, a mask (1, 1, H, W) at the photo's size; None for nothing.
+def read_preserve_mask(settings: Settings, photo: Image) -> Tensor | None:
+    """Read the mask (1, 1, H, W), at the photo's size, of what stays as it is in the photo; None for nothing.
 
     Errors: UsageError where nothing is left to paint.
     """
-    if not settings.preserve_mask:
+    name = settings.preserve_mask
+    if not name:
         return None
-    mask = read_mask(settings.preserve_mask, "--preserve-mask", photo, "photo")
-    keep = resize(mask, *reversed(photo.rgb.shape[2:])).clamp(0, 1)
-    if not photo.is_visible(1 - keep):
+    mask = resize_clamped(read_mask(name, "preserve_mask", photo, "photo"), photo.width, photo.height)
+    if not photo.is_visible(1 - mask):
         raise UsageError(
-            f"--preserve-mask {settings.preserve_mask} keeps all of the photo: there is nothing left to paint"
+            f"`preserve_mask` {name} keeps all of the photo: there is nothing left to paint", setting="preserve_mask"
         )
-    return keep
+    return mask
 
 
-def _read_canvas_masks(names: Sequence[str], photo: Image, count: int) -> list[Tensor | None]:
+def _read_canvas_masks(names: Sequence[str], photo: Image, count: int) -> Masks:
     if not names:
         return [None] * count
-    _check_file_count("--mask", names, count, f"one for each, or {REST_MASK} for what the others leave")
+    _check_file_count("mask", names, count, f"one for each, or {REST_MASK} for what the others leave")
+    given = f"`mask` {','.join(names)}"
     if all(name == REST_MASK for name in names):
         raise UsageError(
-            f"--mask {','.join(names)}: {REST_MASK} is what other masks leave, and there is none: name a file"
+            f"{given}: {REST_MASK} is what other masks leave, and there is none: name a file", setting="mask"
         )
-    read = {name: read_mask(name, "--mask", photo, "photo") for name in dict.fromkeys(names) if name != REST_MASK}
-    for name, mask in read.items():
+    masks = {name: read_mask(name, "mask", photo, "photo") for name in dict.fromkeys(names) if name != REST_MASK}
+    for name, mask in masks.items():
         if not photo.is_visible(mask):
-            raise UsageError(f"--mask {name} is white only where nothing is painted, transparent or kept: widen it")
+            raise UsageError(
+                f"`mask` {name} is white only where nothing is painted, transparent or kept: widen it", setting="mask"
+            )
     if REST_MASK in names:
-        height, width = photo.rgb.shape[2:]
-        rest = divide_canvas([*(resize(mask, width, height).clamp(0, 1) for mask in read.values()), None])[-1]
+        rest = divide_canvas([*(resize_clamped(mask, photo.width, photo.height) for mask in masks.values()), None])[-1]
         if not photo.is_visible(rest):
-            raise UsageError(f"--mask {','.join(names)}: the other masks leave nothing for {REST_MASK}")
-        read[REST_MASK] = rest
-    return [read[name] for name in names]
+            raise UsageError(f"{given}: the other masks leave nothing for {REST_MASK}", setting="mask")
+        masks[REST_MASK] = rest
+    return [masks[name] for name in names]
 
 
-def _read_painting_masks(names: Sequence[str], paintings: Sequence[Image]) -> list[Tensor | None]:
+def _read_painting_masks(names: Sequence[str], paintings: Sequence[Image]) -> Masks:
     if not names:
         return [None] * len(paintings)
-    _check_file_count("--style-mask", names, len(paintings), f"one for each, or {WHOLE_MASK} for all of a painting")
-    used: list[Tensor | None] = []
-    for number, (name, painting) in enumerate(zip(names, paintings, strict=True), start=1):
-        used.append(None if name == WHOLE_MASK else read_mask(name, "--style-mask", painting, f"painting {number}"))
-        if not painting.is_visible(used[-1]):
-            raise UsageError(f"--style-mask {name} is white only where painting {number} is transparent: widen it")
-    return used
+    _check_file_count("style_mask", names, len(paintings), f"one for each, or {WHOLE_MASK} for all of a painting")
+    return [
+        None if name == WHOLE_MASK else _read_painting_mask(name, painting, number)
+        for number, (name, painting) in enumerate(zip(names, paintings, strict=True), start=1)
+    ]
+
+
+def _read_painting_mask(name: str, painting: Image, number: int) -> Tensor:
+    mask = read_mask(name, "style_mask", painting, f"painting {number}")
+    if not painting.is_visible(mask):
+        raise UsageError(
+            f"`style_mask` {name} is white only where painting {number} is transparent: widen it", setting="style_mask"
+        )
+    return mask
 
 
 def _assign_by_labels(
     settings: Settings, photo: Image, paintings: Sequence[Image]
 ) -> tuple[list[StyleAssignment], list[str]]:
     names = settings.style_labels
-    _check_file_count("--style-labels", names, len(paintings), "one for each")
-    canvas = read_labels(settings.labels, "--labels", photo, "photo")
-    theirs = [
-        read_labels(name, "--style-labels", painting, f"painting {number}")
+    _check_file_count("style_labels", names, len(paintings), "one for each")
+    canvas = read_labels(settings.labels, "labels", photo, "photo")
+    label_maps = [
+        read_labels(name, "style_labels", painting, f"painting {number}")
         for number, (name, painting) in enumerate(zip(names, paintings, strict=True), start=1)
     ]
-    parts = []
-    for label, match in enumerate(match_label_colors(canvas, theirs)):
-        place = soften_masks(canvas.make_mask(label))
-        for number, (found, labels) in enumerate(zip(match, theirs, strict=True)):
-            if found is None:
-                continue
-            used = labels.make_mask(found)
-            if not paintings[number].is_visible(used):
-                raise UsageError(
-                    f"--style-labels {labels.name}: what is {format_color(labels.colors[found])} is transparent in "
-                    "painting "
-                    f"{number + 1}"
-                )
-            parts.append(StyleAssignment(number, soften_masks(used), place))
-    idle = [(labels.name, ", ".join(list_unused_colors(canvas, labels))) for labels in theirs]
-    return parts, [f"{name}: {colors} is in no part of the photo, and not used" for name, colors in idle if colors]
+    assignments = []
+    for label, matches in enumerate(match_label_colors(canvas, label_maps)):
+        canvas_mask = soften_masks(canvas.make_mask(label))
+        assignments += [
+            StyleAssignment(number, _mask_label(label_maps[number], match, paintings[number], number + 1), canvas_mask)
+            for number, match in enumerate(matches)
+            if match is not None
+        ]
+    unused = [(label_map.name, ", ".join(list_unused_colors(canvas, label_map))) for label_map in label_maps]
+    return assignments, [
+        f"{name}: {colors} is not used, no part of the photo has it" for name, colors in unused if colors
+    ]
+
+
+def _mask_label(label_map: LabelMap, label: int, painting: Image, number: int) -> Tensor:
+    """Return the soft mask of a label in a painting."""
+    mask = label_map.make_mask(label)
+    if not painting.is_visible(mask):
+        color = format_color(label_map.colors[label])
+        raise UsageError(
+            f"`style_labels` {label_map.name}: the part in {color} is transparent in painting {number}",
+            setting="style_labels",
+        )
+    return soften_masks(mask)
 
 
 def _assign_by_regions(count: int, photo: Image, paintings: Sequence[Image]) -> list[StyleAssignment]:
     canvas = find_regions(photo, count, "the photo")
-    places = torch.split(canvas.masks, 1)
-    parts = []
+    canvas_masks = torch.split(canvas.masks, 1)
+    assignments = []
     for number, painting in enumerate(paintings):
-        theirs = find_regions(painting, count, f"painting {number + 1}").reordered_like(canvas)
-        parts += [
-            StyleAssignment(number, used, place)
-            for used, place in zip(torch.split(theirs.masks, 1), places, strict=True)
-        ]
-    return parts
+        matched = find_regions(painting, count, f"painting {number + 1}").reordered_like(canvas)
+        both = zip(torch.split(matched.masks, 1), canvas_masks, strict=True)
+        assignments += [StyleAssignment(number, *masks) for masks in both]
+    return assignments
 
 
-def _check_file_count(option: str, names: Sequence[str], count: int, advice: str) -> None:
+def _check_file_count(setting: str, names: Sequence[str], count: int, advice: str) -> None:
     if len(names) != count:
         raise UsageError(
-            f"{option} has {len(names)} file{'' if len(names) == 1 else 's'} for {count} "
-            f"painting{'' if count == 1 else 's'}: give {advice}."
+            f"`{setting}` has {format_count(len(names), 'file')} for {format_count(count, 'painting')}: give {advice}.",
+            setting=setting,
         )

@@ -1,6 +1,6 @@
-"""Whose colours: the photo's kept or matched, or the painting's alone on the photo. Pixels only, no networks.
+"""The colors of the result: the photo's, matched to the photo's, or the painting's colors alone on the photo.
 
-Pictures are (1, 3, H, W) sRGB in [0, 1], alphas (1, 1, H, W); what is transparent is left out of all statistics.
+Pictures are (1, 3, H, W) sRGB in [0, 1], alphas (1, 1, H, W); transparent pixels are left out of all statistics.
 """
 
 from dataclasses import replace
@@ -18,15 +18,16 @@ from impasto.settings.types import ColorSpace
 
 BAND_ROWS = 256  # rows that are converted at once
 
-FILTER_MAX_SIDE_PIXELS = 256  # longer side of the picture on which painted strokes are told from painted colours
-FILTER_RADIUS_SHARE = 1 / 32  # of that side, on all sides of a pixel: wider than a stroke
-FILTER_EPSILON = 1e-3  # variance of the photo below which it is no edge that colours follow
+# The guided filter that tells painted colors from painted strokes:
+FILTER_MAX_SIDE_PIXELS = 256
+FILTER_RADIUS_SHARE = 1 / 32  # of the longer side: wider than a stroke
+FILTER_EPSILON = 1e-3  # variance of the photo that counts as an edge, which colors follow
 
 
 def recolor_painting(painting: Image, photo: Image, settings: Settings) -> Image:
-    """Give the painting the colours that it is to be painted with: matched to the photo's, or its own.
+    """Return the painting as its style is taken: with colors matched to the photo's, or as it is.
 
-    Where either has nothing visible there is nothing to match, and the painting is returned as it is.
+    Where either has no visible pixels there is nothing to match.
     """
     if settings.color != "match" or not settings.color_strength:
         return painting
@@ -38,7 +39,7 @@ def recolor_painting(painting: Image, photo: Image, settings: Settings) -> Image
 
 
 def recolor_result(painted: Tensor, photo: Image, settings: Settings) -> Tensor:
-    """Give the painted picture (1, 3, H, W) its last colours: the photo's, or its own on the photo, or as they are."""
+    """Return the painted picture (1, 3, H, W) with the photo's colors, or its colors on the photo, or as it is."""
     if settings.color not in ("keep", "only"):
         return painted
     height, width = painted.shape[2:]
@@ -50,21 +51,21 @@ def recolor_result(painted: Tensor, photo: Image, settings: Settings) -> Tensor:
 
 
 def keep_photo_colors(painted: Tensor, photo: Tensor, space: ColorSpace = "lab", strength: float = 1.0) -> Tensor:
-    """Give the painted picture the photo's chroma; its own luminance, and with it the strokes, stay.
+    """Give the painted picture the photo's chroma; its luminance, and so its strokes, are kept.
 
-    Both are of one size. `strength` goes from the painted chroma, 0, to the photo's, 1. Where sRGB can't show the
-    photo's chroma at the painted luminance, there is less of it, in the same hue.
+    Both have one size. `strength` goes from the painted chroma, 0, to the photo's, 1. Where sRGB can't show the photo's
+    chroma at the painted luminance, it is reduced; the hue stays.
 
     Source: Gatys et al. 2016, "Preserving Color in Neural Artistic Style Transfer", luminance only, after painting.
 
-    Example: keep_colors(run_picture, photo, "lab", 0.8)
+    Example: keep_photo_colors(run_picture, photo, "lab", 0.8)
     """
     if not strength:
         return painted
     return torch.cat(
         [
             _with_chroma(ours, CONVERSIONS[space].from_rgb(theirs)[:, 1:], CONVERSIONS[space], strength)
-            for ours, theirs in zip(*(torch.split(it, BAND_ROWS, 2) for it in (painted, photo)), strict=True)
+            for ours, theirs in zip(*(torch.split(x, BAND_ROWS, 2) for x in (painted, photo)), strict=True)
         ],
         dim=2,
     )
@@ -73,21 +74,21 @@ def keep_photo_colors(painted: Tensor, photo: Tensor, space: ColorSpace = "lab",
 def transfer_chroma(
     photo: Tensor, painted: Tensor, space: ColorSpace = "lab", strength: float = 1.0, alpha: Tensor | None = None
 ) -> Tensor:
-    """Give the photo the painted picture's chroma without its strokes; the photo's luminance and texture stay.
+    """Give the photo the painted picture's chroma without its strokes; the photo's luminance and texture are kept.
 
-    Both are of one size; `alpha` is the photo's. Colours are told from strokes by a guided filter: around each pixel,
-    the painted chroma is taken for an affine function of the photo's colours, so that it changes where the photo does.
+    Both have one size; `alpha` is the photo's. A guided filter tells colors from strokes: around each pixel, the
+    painted chroma is fitted as an affine function of the photo's colors, so that it changes where the photo does.
     `strength` goes from the photo's chroma, 0, to the painted, 1.
 
     Source: He, Sun and Tang 2013, "Guided Image Filtering"; He and Sun 2015, "Fast Guided Filter".
 
-    Example: take_colors(photo, run_picture, "lab", 0.8)
+    Example: transfer_chroma(photo, run_picture, "lab", 0.8)
     """
     if not strength:
         return photo
     slopes, offsets = _fit_chroma(photo, painted, CONVERSIONS[space], alpha)
     bands = []
-    for ours, slope, offset in zip(*(torch.split(it, BAND_ROWS, 2) for it in (photo, slopes, offsets)), strict=True):
+    for ours, slope, offset in zip(*(torch.split(x, BAND_ROWS, 2) for x in (photo, slopes, offsets)), strict=True):
         chroma = (slope.view(1, 3, 2, *slope.shape[2:]) * ours[:, :, None]).sum(1) + offset
         bands.append(_with_chroma(ours, chroma, CONVERSIONS[space], strength))
     taken = torch.cat(bands, 2)
@@ -106,20 +107,20 @@ def _fit_chroma(photo: Tensor, painted: Tensor, space: ColorConversion, alpha: T
     guide = resize(photo, *small).clamp(0, 1)
     chroma = space.from_rgb(resize(painted, *small).clamp(0, 1))[:, 1:]
     weight = torch.ones_like(guide[:, :1]) if alpha is None else resize(alpha, *small).clamp(0, 1)
-    reach = max(1, round(FILTER_RADIUS_SHARE * max(small)))
+    radius = max(1, round(FILTER_RADIUS_SHARE * max(small)))
 
-    def around(x: Tensor) -> Tensor:
-        total = avg_pool2d(weight, 2 * reach + 1, stride=1, padding=reach)
-        return avg_pool2d(weight * x, 2 * reach + 1, stride=1, padding=reach) / total.clamp_min(1e-6)
+    def average(x: Tensor) -> Tensor:
+        total = avg_pool2d(weight, 2 * radius + 1, stride=1, padding=radius)
+        return avg_pool2d(weight * x, 2 * radius + 1, stride=1, padding=radius) / total.clamp_min(1e-6)
 
-    here, there = around(guide), around(chroma)
-    variance = around(_outer_products(guide, guide)) - _outer_products(here, here)
-    covariance = around(_outer_products(guide, chroma)) - _outer_products(here, there)
-    noise = FILTER_EPSILON * torch.eye(3).to(guide)
-    slope = torch.linalg.solve(_to_matrices(variance, 3) + noise, _to_matrices(covariance, 2))  # (1, H, W, 3, 2)
+    guide_mean, chroma_mean = average(guide), average(chroma)
+    variance = average(_outer_products(guide, guide)) - _outer_products(guide_mean, guide_mean)
+    covariance = average(_outer_products(guide, chroma)) - _outer_products(guide_mean, chroma_mean)
+    epsilon = FILTER_EPSILON * torch.eye(3).to(guide)
+    slope = torch.linalg.solve(_to_matrices(variance, 3) + epsilon, _to_matrices(covariance, 2))  # (1, H, W, 3, 2)
     slope = slope.permute(0, 3, 4, 1, 2)
-    offset = there - (slope * here[:, :, None]).sum(1)
-    return resize(around(slope.flatten(1, 2)), width, height), resize(around(offset), width, height)
+    offset = chroma_mean - (slope * guide_mean[:, :, None]).sum(1)
+    return resize(average(slope.flatten(1, 2)), width, height), resize(average(offset), width, height)
 
 
 def _outer_products(x: Tensor, y: Tensor) -> Tensor:
@@ -127,5 +128,5 @@ def _outer_products(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _to_matrices(x: Tensor, columns: int) -> Tensor:
-    """Turn (1, 3 x columns, H, W) to (1, H, W, 3, columns)."""
+    """Reshape (1, 3 x columns, H, W) to (1, H, W, 3, columns)."""
     return x.view(1, 3, columns, *x.shape[2:]).permute(0, 3, 4, 1, 2)

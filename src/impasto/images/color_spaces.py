@@ -1,6 +1,6 @@
-"""Colour spaces that tell luminance from chroma: sRGB to Lab, Luv, YUV, YCbCr and back, and the way into the gamut.
+"""Color spaces with luminance and chroma: sRGB to Lab, Luv, YUV, YCbCr and back, fitted into the gamut.
 
-Pictures are (B, 3, H, W). Channel 0 is the luminance, channels 1 and 2 are the chroma, which is 0 for every grey.
+Pictures are (B, 3, H, W). Channel 0 is the luminance, channels 1 and 2 are the chroma, which is 0 for gray.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,33 +11,33 @@ from torch import Tensor
 
 from impasto.settings.types import ColorSpace
 
-# Linear sRGB to XYZ under D65: IEC 61966-2-1, with Lindbloom's digits. White is what (1, 1, 1) becomes.
+# Linear sRGB to XYZ under D65: IEC 61966-2-1, with Lindbloom's digits. White is (1, 1, 1) in sRGB.
 TO_XYZ = torch.tensor(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]],
     dtype=torch.float64,
 )
 WHITE = TO_XYZ.sum(1)
 WHITE_UV = torch.stack([4 * WHITE[0], 9 * WHITE[1]]) / (WHITE[0] + 15 * WHITE[1] + 3 * WHITE[2])
-LUMA = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)  # ITU-R BT.601, of sRGB as it is encoded
-LAB_LINEAR_LIMIT = 6 / 29  # below this cube root of a luminance, Lab and Luv go on in a straight line
-MIN_DIVISOR = 1e-6  # of what is divided by, where there is no light
+LUMA = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)  # ITU-R BT.601, of encoded sRGB
+LAB_LINEAR_LIMIT = 6 / 29  # cube root of the luminance below which Lab and Luv are linear
+MIN_DIVISOR = 1e-6  # instead of 0, where there is no light
 
-GAMUT_TOLERANCE = 1e-4  # a value so far beyond 0 or 1 still counts as within sRGB: no 8-bit picture shows it
+GAMUT_TOLERANCE = 1e-4  # beyond 0 and 1: no 8-bit picture shows it
 GAMUT_BISECTIONS = 12
 
 
 class ColorConversion(NamedTuple):
-    """From sRGB and back; what `to_rgb` makes of colours that sRGB has not lies outside [0, 1]."""
+    """From sRGB and back; `to_rgb` turns colors outside the gamut into values outside [0, 1]."""
 
     from_rgb: Callable[[Tensor], Tensor]
     to_rgb: Callable[[Tensor], Tensor]
 
 
 def fit_into_gamut(colors: Tensor, space: ColorConversion) -> Tensor:
-    """Turn colours of a space into sRGB in [0, 1]; those that sRGB has not keep as much of their chroma as it can show.
+    """Convert colors of a space to sRGB in [0, 1]; colors outside the gamut keep as much chroma as sRGB can show.
 
-    Their luminance and hue stay what they are to that space, where clipping would shift both. Luminances are taken to
-    be between those of black and white.
+    Luminance and hue are kept, as the space defines them, where clipping would shift both. Luminances must lie between
+    those of black and white.
     """
     rgb = space.to_rgb(colors)
     outside = ~_is_in_gamut(rgb)
@@ -47,7 +47,7 @@ def fit_into_gamut(colors: Tensor, space: ColorConversion) -> Tensor:
 
 
 def _reduce_chroma(colors: Tensor, space: ColorConversion) -> Tensor:
-    """Halve the way between grey and (1, 3, N) again and again, towards the edge of sRGB."""
+    """Find the largest chroma of (1, 3, N) within the gamut, by bisection between gray and the color."""
     luminance, chroma = colors[:, :1], colors[:, 1:]
     kept, step = torch.zeros_like(luminance), 0.5
     for _ in range(GAMUT_BISECTIONS):
@@ -95,7 +95,7 @@ def luv_to_rgb(luv: Tensor) -> Tensor:
 
 
 def _make_luma_conversion(blue: float, red: float) -> ColorConversion:
-    """Luma, and what blue and red have more than it, each scaled: YUV and YCbCr. Sources: ITU-R BT.470, BT.601."""
+    """Make YUV or YCbCr: luma, then blue and red minus luma, each scaled. Sources: ITU-R BT.470, BT.601."""
     rows = [LUMA, blue * (torch.tensor([0, 0, 1]) - LUMA), red * (torch.tensor([1, 0, 0]) - LUMA)]
     matrix = torch.stack(rows)
     return ColorConversion(

@@ -1,26 +1,28 @@
-"""Folders of paintings: one where a painting is expected stands for all the pictures in it."""
+"""Folders of paintings: a folder given as a painting stands for all the pictures in it."""
 
 import os
 from collections.abc import Sequence
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, TypeVar
 
 from impasto.errors import PictureError, UsageError
 from impasto.settings.model import Settings
+from impasto.settings.units import format_count
 
+# The suffixes of files that `read_image` reads.
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
-)  # of what `read_image` reads
+)
 
 PaintingLike = TypeVar("PaintingLike")
 
 
 def list_pictures(folder: str | os.PathLike[str]) -> list[Path]:
-    """List the picture files right inside a folder, by their names.
+    """List the picture files directly inside a folder, by name; hidden files and files of other suffixes are skipped.
 
-    Hidden files, folders and files of other suffixes are passed over. Raises PictureError where there is none, or the
-    folder can't be read.
+    Raises PictureError where there is none, or the folder can't be read.
 
     Example: list_pictures("paintings")
     """
@@ -39,19 +41,15 @@ def list_pictures(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def expand_folders(paintings: Sequence[PaintingLike], settings: Settings) -> tuple[list[PaintingLike | Path], Settings]:
-    """Put the pictures of each folder in its place, and give the settings that say the same of them one by one.
+    """Replace each folder by its pictures, and repeat the settings of a folder for each of its pictures.
 
     A folder counts as one painting: its pictures share its weight in `style_blend` evenly, and each has its size in
-    `style_size`, its mask and its labels. What is no folder's path is left as it is.
+    `style_size`, its mask and its labels.
 
     Errors: UsageError where the settings have another number of weights or sizes than there are paintings;
     PictureError as for `list_pictures`.
     """
-    _check_count("--style-blend", "weight", len(settings.style_blend), len(paintings))
-    if len(settings.style_size) > 1:
-        _check_count("--style-size", "size", len(settings.style_size), len(paintings), ", or one for all")
-    if settings.style_blend and not any(settings.style_blend):
-        raise UsageError("--style-blend: at least one painting needs a weight above 0.")
+    _check_counts(settings, len(paintings))
     groups: list[list[PaintingLike | Path]] = [
         [*list_pictures(painting)]
         if isinstance(painting, str | os.PathLike) and Path(painting).is_dir()
@@ -59,30 +57,34 @@ def expand_folders(paintings: Sequence[PaintingLike], settings: Settings) -> tup
         for painting in paintings
     ]
     counts = [len(group) for group in groups]
+
+    def repeat_for_each(values: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple(chain.from_iterable(map(repeat, values, counts)))
+
     changed: dict[str, Any] = {}
     if settings.style_blend or len(set(counts)) > 1:
         blend = settings.style_blend or (1.0,) * len(groups)
-        changed["style_blend"] = tuple(
-            weight / count for weight, count in zip(blend, counts, strict=True) for _ in range(count)
-        )
-    if len(settings.style_size) > 1:
-        changed["style_size"] = tuple(
-            size for size, count in zip(settings.style_size, counts, strict=True) for _ in range(count)
-        )
-    for name in ("mask", "style_mask", "style_labels"):
-        if len(named := getattr(settings, name)) == len(counts):
-            changed[name] = tuple(file for file, count in zip(named, counts, strict=True) for _ in range(count))
+        changed["style_blend"] = repeat_for_each([weight / count for weight, count in zip(blend, counts, strict=True)])
+    for name in ("style_size", "mask", "style_mask", "style_labels"):
+        values = getattr(settings, name)
+        if len(values) == len(counts) and not (name == "style_size" and len(values) == 1):
+            changed[name] = repeat_for_each(values)
     changed = {name: value for name, value in changed.items() if value != getattr(settings, name)}
-    every = [painting for group in groups for painting in group]
-    return every, settings.model_copy(update=changed) if changed else settings
+    return list(chain.from_iterable(groups)), settings.model_copy(update=changed) if changed else settings
 
 
-def _check_count(flag: str, what: str, given: int, wanted: int, otherwise: str = "") -> None:
-    if given not in (0, wanted):
-        raise UsageError(
-            f"{flag} has {_count(given, what)} for {_count(wanted, 'painting')}: give one for each{otherwise}."
-        )
+def _check_counts(settings: Settings, painting_count: int) -> None:
+    """Raise UsageError where there are not as many weights or sizes as paintings."""
+    weights, sizes = len(settings.style_blend), len(settings.style_size)
+    if weights not in (0, painting_count):
+        _refuse("style_blend", format_count(weights, "weight"), painting_count, "give one for each")
+    if sizes not in (0, 1, painting_count):
+        _refuse("style_size", format_count(sizes, "size"), painting_count, "give one for each, or one for all")
+    if settings.style_blend and not any(settings.style_blend):
+        raise UsageError("`style_blend`: at least one painting needs a weight above 0.", setting="style_blend")
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
+def _refuse(setting: str, given: str, painting_count: int, advice: str) -> None:
+    raise UsageError(
+        f"`{setting}` has {given} for {format_count(painting_count, 'painting')}: {advice}.", setting=setting
+    )

@@ -1,4 +1,4 @@
-"""Label pictures: each colour is a region, which takes its style from what has the same colour in the paintings'."""
+"""Label pictures: each color is a region, painted in the style of the same color in the paintings' label pictures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,101 +11,100 @@ from impasto.errors import UsageError
 from impasto.images.image import Image
 from impasto.images.masks import read_aligned_image
 
-MAX_SAME_COLOR_DISTANCE = 40  # of 255 in any channel: colours that lie no farther apart are one label
-MIN_LABEL_SHARE = 0.0005  # of a label picture's pixels: fewer of a colour are an edge between two labels
-MAX_LABELS = 32  # labels that a picture may have: one with more is no label picture
-MAX_MIXED_SHARE = 0.2  # of its pixels that may have colours between two labels
+MAX_SAME_COLOR_DISTANCE = 40  # of 255, in any channel: closer colors are one label
+MIN_LABEL_SHARE = 0.0005  # of all pixels: rarer colors are the edge between two labels
+MAX_LABELS = 32
+MAX_MIXED_SHARE = 0.2  # of all pixels, that may have a color between two labels
 
-# Colours that are told apart easily, for label pictures that are made here.
+# Colors that are easy to tell apart, for the label pictures that are drawn here.
 LABEL_COLORS = ("e6194b", "3cb44b", "4363d8", "ffe119", "f58231", "911eb4", "42d4f4", "f032e6",
           "9a6324", "469990", "800000", "bfef45", "000075", "a9a9a9", "ffffff", "000000")  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class LabelMap:
-    """A label picture as read: its colours (K, 3) of 0 to 255, and which of them each pixel has (H, W)."""
+    """A label picture: its `colors` (K, 3), 0 to 255, and the number of each pixel's color, `numbers` (H, W)."""
 
     name: str
     colors: Tensor
     numbers: Tensor
 
     def find_label(self, color: Tensor) -> int | None:
-        """Return the number of a colour (3,) here, if it is here."""
+        """Return the number of a color (3,); None where no label has it."""
         distances = (self.colors - color).abs().amax(1)
         nearest = int(distances.argmin())
         return nearest if int(distances[nearest]) <= MAX_SAME_COLOR_DISTANCE else None
 
     def make_mask(self, number: int) -> Tensor:
-        """Return where a label is, (1, 1, H, W), with hard edges."""
+        """Return the mask (1, 1, H, W) of a label, with hard edges."""
         return (self.numbers == number).float()[None, None]
 
 
 def read_labels(name: str, setting: str, reference: Image, reference_name: str) -> LabelMap:
-    """Read a label picture; `what` says in errors what the picture is that it lies on.
+    """Read the label picture of a reference image, which errors call `reference_name`.
 
-    What is left of colours between two labels, as at smooth edges, goes to the nearest label. Errors: UsageError naming
-    `option` for too many colours or another aspect; PictureError as for `read_image`.
+    Pixels of other colors, as at smooth edges, get the nearest label. Errors: UsageError naming `setting` for too many
+    colors or another aspect; PictureError as for `read_image`.
+
+    Example: read_labels("photo_labels.png", "labels", photo, "photo").colors
     """
     picture = read_aligned_image(name, setting, reference, reference_name)
     pixels = (picture.rgb[0].permute(1, 2, 0) * 255).round().to(torch.int64)  # (H, W, 3)
-    packed, inverse, counts = np.unique(
-        (pixels @ torch.tensor([65536, 256, 1])).numpy(), return_inverse=True, return_counts=True
-    )
-    found = torch.from_numpy(packed)
+    packed = (pixels @ torch.tensor([65536, 256, 1])).numpy()
+    found, inverse, counts = map(torch.from_numpy, np.unique(packed, return_inverse=True, return_counts=True))
     every = torch.stack([found >> 16, (found >> 8) & 255, found & 255], 1)  # (U, 3)
-    colors = _choose_label_colors(every, torch.from_numpy(counts))
+    colors = _choose_label_colors(every, counts)
     distances, nearest = torch.stack([(every - color).abs().amax(1) for color in colors]).min(0)
-    between = int(torch.from_numpy(counts)[distances > MAX_SAME_COLOR_DISTANCE].sum())
-    if len(colors) > MAX_LABELS or between > MAX_MIXED_SHARE * pixels[..., 0].numel():
+    mixed = int(counts[distances > MAX_SAME_COLOR_DISTANCE].sum())
+    if len(colors) > MAX_LABELS or mixed > MAX_MIXED_SHARE * packed.size:
         raise UsageError(
-            f"{setting} {name} has too many colours: it takes a label picture, with one plain colour for each region, "
-            f"{MAX_LABELS} at most, best saved as PNG"
+            f"`{setting}` {name} has too many colors: it takes a label picture, with one plain color for each region, "
+            f"{MAX_LABELS} at most, best saved as PNG",
+            setting=setting,
         )
-    numbers = nearest[torch.from_numpy(inverse.reshape(-1))].view(pixels.shape[:2])
-    return LabelMap(name, colors, numbers)
+    return LabelMap(name, colors, nearest[inverse.reshape(-1)].view(pixels.shape[:2]))
 
 
 def match_label_colors(photo: LabelMap, paintings: Sequence[LabelMap]) -> list[list[int | None]]:
-    """Say for each of the photo's labels which of each painting's it is; None where a painting has it not.
+    """Find each of the photo's labels in each painting: its number there, or None.
 
-    Errors: UsageError for a colour of the photo's that no painting has.
+    Errors: UsageError for a color of the photo that no painting has.
     """
-    matches = []
-    for color in photo.colors:
-        match = [painting.find_label(color) for painting in paintings]
-        if all(number is None for number in match):
-            theirs = ", ".join(dict.fromkeys(format_color(it) for painting in paintings for it in painting.colors))
+    matches = [[painting.find_label(color) for painting in paintings] for color in photo.colors]
+    for color, match in zip(photo.colors, matches, strict=True):
+        if set(match) == {None}:
+            known = ", ".join(dict.fromkeys(format_color(one) for painting in paintings for one in painting.colors))
             raise UsageError(
-                f"--labels {photo.name} has the colour {format_color(color)}, which --style-labels "
-                f"{', '.join(painting.name for painting in paintings)} have not: there are {theirs}"
+                f"`labels` {photo.name} has the color {format_color(color)}, which no `style_labels` picture of "
+                f"{', '.join(painting.name for painting in paintings)} has: there are {known}",
+                setting="labels",
             )
-        matches.append(match)
     return matches
 
 
 def list_unused_colors(photo: LabelMap, painting: LabelMap) -> list[str]:
-    """List the colours of a painting's labels that the photo has not, and that nothing is painted in."""
+    """List the colors of a painting's labels that the photo's labels lack: nothing is painted in their style."""
     return [format_color(color) for color in painting.colors if photo.find_label(color) is None]
 
 
 def draw_labels(masks: Tensor) -> Tensor:
-    """Draw masks (N, 1, H, W) as a label picture (1, 3, H, W), each pixel in the colour of its largest mask."""
+    """Draw masks (N, 1, H, W) as a label picture (1, 3, H, W), each pixel in the color of its largest mask."""
     rows = torch.tensor([list(bytes.fromhex(color)) for color in LABEL_COLORS[: len(masks)]])
     return (rows[masks.argmax(0)[0]].permute(2, 0, 1)[None] / 255).float()
 
 
 def format_color(color: Tensor) -> str:
-    """Write a colour (3,) as #rrggbb."""
+    """Write a color (3,) as #rrggbb."""
     return "#" + bytes(color.tolist()).hex()
 
 
 def _choose_label_colors(every: Tensor, counts: Tensor) -> Tensor:
-    """Choose those of all colours (U, 3) that are labels, the most frequent first; one more than MOST at most."""
-    least = MIN_LABEL_SHARE * int(counts.sum())
+    """Choose the labels among all colors (U, 3), the most frequent first; at most MAX_LABELS and one more."""
+    min_count = MIN_LABEL_SHARE * int(counts.sum())
     chosen: list[Tensor] = []
-    for place in counts.argsort(descending=True, stable=True):
-        if counts[place] < least or len(chosen) > MAX_LABELS:
+    for index in counts.argsort(descending=True, stable=True):
+        if counts[index] < min_count or len(chosen) > MAX_LABELS:
             break
-        if all(int((color - every[place]).abs().amax()) > MAX_SAME_COLOR_DISTANCE for color in chosen):
-            chosen.append(every[place])
+        if all(int((color - every[index]).abs().amax()) > MAX_SAME_COLOR_DISTANCE for color in chosen):
+            chosen.append(every[index])
     return torch.stack(chosen or [every[counts.argmax()]])

@@ -1,4 +1,4 @@
-"""Where a picture may be written or read, known before hours of painting; and writing it whole or not at all."""
+"""Where a picture may be written, checked before hours of painting; and writing it whole or not at all."""
 
 import errno
 import os
@@ -23,10 +23,10 @@ def check_output(
     bits: int = 8,
     size: int = 1,
 ) -> None:
-    """Raise now what `write` would raise after hours of painting; `size` is the longer side in pixels.
+    """Raise now what `write_image` would raise after hours of painting; `size` is the longer side in pixels.
 
-    Raises UsageError for a suffix that is no format's, for what the format can't hold, and where the target is one of
-    `inputs`; PictureError for the state of the disk: no folder, not writable, a folder or file of that name.
+    Raises UsageError for an unknown suffix, for what the format can't hold, and where the output is one of `inputs`;
+    PictureError for the state of the disk: no folder, not writable, a folder or file of that name.
     """
     _check_format(Path(path), alpha, bits, size)
     check_writable(path, inputs=inputs, overwrite=overwrite)
@@ -42,7 +42,9 @@ def check_writable(
             raise PictureError(f"{path} is a folder: name a file inside it, such as {path / 'painting.png'}")
         for source in map(Path, inputs):
             if path.exists() and source.exists() and path.samefile(source):
-                raise UsageError(f"{path} is also the input {source}, which would be lost: choose another output")
+                raise UsageError(
+                    f"{path} is also the input {source}, which would be lost: choose another output", setting="output"
+                )
         _check_absent(path, overwrite)
         probe = _temporary_path(path)
         probe.touch(exist_ok=False)
@@ -56,7 +58,7 @@ def check_writable(
 
 
 def file_signature(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes when a file does, or another one takes its name; None where there is none."""
+    """Return numbers that change when the file does, or another takes its name; None where there is none."""
     try:
         found = path.stat()
     except OSError:
@@ -66,10 +68,10 @@ def file_signature(path: Path) -> tuple[int, int, int] | None:
 
 @contextmanager
 def atomic_write(path: Path, *, overwrite: bool, temporary: Path | None = None) -> Iterator[BinaryIO]:
-    """Open a file that takes the name `path` at the end of the block, and is gone if the block fails.
+    """Open a file that gets the name `path` at the end of the block, and is deleted if the block fails.
 
-    Until then it is called `temporary`, in place of what a killed program has left there, or by a name of chance.
-    Raises PictureError where the disk refuses, or a file of that name has appeared meanwhile.
+    Until then it has the name `temporary`, whose file, left by a killed program, is replaced; or a random name.
+    Raises PictureError where the disk refuses, or a file of that name has appeared in the meantime.
     """
     fixed, temporary = temporary is not None, temporary or _temporary_path(path)
     try:
@@ -78,7 +80,7 @@ def atomic_write(path: Path, *, overwrite: bool, temporary: Path | None = None) 
             file.flush()
             os.fsync(file.fileno())
         _check_absent(path, overwrite)
-        temporary.replace(os.path.realpath(path))  # a link goes on pointing to the picture
+        temporary.replace(os.path.realpath(path))  # a symbolic link keeps pointing to the picture
     except OSError as error:
         reason = error.strerror or error
         raise PictureError(f"{path} can't be written, {reason}: make room, or choose another place") from error
@@ -90,22 +92,28 @@ def _check_format(path: Path, alpha: bool, bits: int, size: int) -> None:
     form = FORMATS.get(path.suffix.lower())
     if form is None:
         wrong = f"has the suffix {path.suffix}, which is no format" if path.suffix else "has no suffix that says how"
-        raise UsageError(f"{path} {wrong} to write: end the name in {', '.join(FORMATS)}")
+        raise UsageError(f"{path} {wrong} to write: end the name in {', '.join(FORMATS)}", setting="output")
     if bits not in (8, 16):
-        raise UsageError(f"{path} can't have {bits} bits: choose 8 or 16")
+        raise UsageError(f"{path} can't have {bits} bits: choose 8 or 16", setting="bits")
     if bits == 16 and form not in ("PNG", "TIFF"):
-        raise UsageError(f"{path} can't hold 16 bits, {form} has 8: end the name in .png or .tif, or ask for 8 bits")
+        raise UsageError(
+            f"{path} can't hold 16 bits, {form} has 8: end the name in .png or .tif, or ask for 8 bits", setting="bits"
+        )
     if alpha and form == "JPEG":
-        raise UsageError(f"{path} can't hold transparency, which the picture has: end the name in .png, .webp or .tif")
+        raise UsageError(
+            f"{path} can't hold transparency, which the picture has: end the name in .png, .webp or .tif",
+            setting="output",
+        )
     if size > MAX_SIDES_PIXELS.get(form, size):
         raise UsageError(
-            f"{path} can't be {size} pixels long, {form} ends at {MAX_SIDES_PIXELS[form]}: write .png or .tif"
+            f"{path} can't be {size} pixels long, {form} ends at {MAX_SIDES_PIXELS[form]}: write .png or .tif",
+            setting="size",
         )
 
 
 def _check_absent(path: Path, overwrite: bool) -> None:
     if not overwrite and os.path.lexists(path):
-        raise PictureError(f"{path} already exists: choose another name, move it away, or allow it with --overwrite")
+        raise PictureError(f"{path} already exists: choose another name, move it away, or allow it with `overwrite`")
 
 
 def _temporary_path(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""How large a picture is at each scale, and the one way to resize."""
+"""The size of a picture at each scale, and resizing."""
 
 import math
 
@@ -11,10 +11,10 @@ from impasto.settings.types import Fit
 
 
 def measure_side(width: int, height: int, rule: Fit) -> float:
-    """Give the side of a picture that a rule goes by, in pixels.
+    """Return the side of a picture that a rule measures, in pixels.
 
-    `longest`, `shortest`, `width` and `height` are sides; `area` is the side of a square of the same area. `shrink`
-    goes by the longest.
+    `area` measures the side of a square of the same area, `shrink` the longest side; the others measure what they
+    are called.
     """
     if rule == "area":
         return math.sqrt(width * height)
@@ -23,12 +23,12 @@ def measure_side(width: int, height: int, rule: Fit) -> float:
 
 
 def fit_size(width: int, height: int, side: int, rule: Fit = "longest") -> tuple[int, int]:
-    """Give the width and height, in pixels, that keep the aspect with `side` as the side that the rule goes by.
+    """Return the width and height, in pixels, of the same aspect where the side that the rule measures is `side`.
 
     Each is at least 1. With `shrink`, a picture whose longest side is below `side` keeps its size. Raises UsageError
     where a side is below 1.
 
-    Example: fit(4000, 3000, 512) == (512, 384); fit(4000, 3000, 512, "shortest") == (683, 512)
+    Example: fit_size(4000, 3000, 512) == (512, 384); fit_size(4000, 3000, 512, "shortest") == (683, 512)
     """
     _check_sides(width, height, side)
     scale = side / measure_side(width, height, rule)
@@ -38,25 +38,25 @@ def fit_size(width: int, height: int, side: int, rule: Fit = "longest") -> tuple
 
 
 def list_scale_sizes(size: int, start: int, step: float) -> list[int]:
-    """Give the sides, in pixels, to paint at: growing, about `step` times from one to the next, last `size`.
+    """List the sides, in pixels, of all scales: each about `step` times the one before, the last `size`.
 
-    They are the sides that `fit` goes by. Counted down from `size`, so that the steps are even: the first is the one
-    nearest to `start` by ratio. Raises UsageError where a side is below 1, or `step` is not above 1.
+    They are sides as `fit_size` takes them. The ratios are even: the first side is the one nearest to `start` by ratio.
+    Raises UsageError where a side is below 1, or `step` is not above 1.
 
-    Example: ladder(512, 128, 2**0.5) == [128, 181, 256, 362, 512]
+    Example: list_scale_sizes(512, 128, 2**0.5) == [128, 181, 256, 362, 512]
     """
     _check_sides(size, start)
     if not (1 < step < math.inf):
         raise UsageError(f"scales can't grow by {step:g}: give a number above 1, such as 1.414")
-    rungs = max(0, round(math.log(size / start, step)))
-    return sorted({round(size / step**rung) for rung in range(rungs + 1)})  # a set: tiny sizes round to the same pixel
+    smaller = max(0, round(math.log(size / start, step)))
+    return sorted({round(size / step**power) for power in range(smaller + 1)})  # a set: tiny sizes may round to one
 
 
 def resize(x: Tensor, width: int, height: int) -> Tensor:
     """Resize (B, C, H, W) to (B, C, height, width), bicubic and antialiased; `x` itself if that is its size.
 
-    Bicubic overshoots at edges and nothing is clamped here: whoever needs [0, 1] clamps. Raises UsageError where a side
-    is below 1.
+    Bicubic overshoots at edges, and nothing is clamped here, see `resize_clamped`. Raises UsageError where a side is
+    below 1.
     """
     _check_sides(width, height)
     if x.shape[-2:] == (height, width):
@@ -65,26 +65,25 @@ def resize(x: Tensor, width: int, height: int) -> Tensor:
 
 
 def resize_clamped(x: Tensor, width: int, height: int) -> Tensor:
-    """Resize as `resize` does, with what overshoots brought back to [0, 1]; no copy more than that takes."""
+    """Resize as `resize` does, clamped to [0, 1] without another copy."""
     resized = resize(x, width, height)
     return resized.clamp(0, 1) if resized is x else resized.clamp_(0, 1)
 
 
 def resize_wrapped(x: Tensor, width: int, height: int) -> Tensor:
-    """Resize (B, C, H, W) as `resize` does, as if it were repeated without end on all sides: what tiles still does."""
+    """Resize (B, C, H, W) as `resize` does, as if it repeated endlessly on all sides: seamless tiles stay seamless."""
     for dimension, new in ((2, height), (3, width)):
         old = x.shape[dimension]
         if old == new:
             continue
-        # As many more on both sides as are a whole number of pixels in the new size too, and enough for the filter.
+        # The margin is wide enough for the filter, and a whole number of pixels at both sizes.
         unit = old // math.gcd(old, new)
-        wanted = math.ceil(4 * max(1.0, old / new))
-        more = unit * math.ceil(wanted / unit)
-        around = torch.arange(-more, old + more, device=x.device) % old
-        edge = more * new // old
-        framed = x.index_select(dimension, around)
-        sides = (framed.shape[3], new + 2 * edge) if dimension == 2 else (new + 2 * edge, framed.shape[2])
-        x = resize(framed, *sides).narrow(dimension, edge, new)
+        margin = unit * math.ceil(math.ceil(4 * max(1.0, old / new)) / unit)
+        new_margin = margin * new // old
+        padded = x.index_select(dimension, torch.arange(-margin, old + margin, device=x.device) % old)
+        padded_new = new + 2 * new_margin
+        sides = (padded.shape[3], padded_new) if dimension == 2 else (padded_new, padded.shape[2])
+        x = resize(padded, *sides).narrow(dimension, new_margin, new)
     return x
 
 

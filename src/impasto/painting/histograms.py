@@ -7,6 +7,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from impasto.images.quantiles import interpolate, rank_weights
+
 
 @dataclass(frozen=True)
 class Histogram:
@@ -28,17 +30,12 @@ class Histogram:
     @cached_property
     def _sorted(self) -> tuple[Tensor, Tensor]:
         values, order = self.values.sort(dim=1)
-        return values, _rank_weights(self.weights[order])
+        return values, rank_weights(self.weights[order])
 
     def quantiles(self, ranks: Tensor) -> Tensor:
         """Return the values (C, M) that lie at `ranks` (C, M) in [0, 1], rising, between two of them in proportion."""
-        values, places = self._sorted
-        above = torch.searchsorted(places, ranks).clamp_(1, max(1, values.shape[1] - 1))
-        if values.shape[1] == 1:
-            return values.expand_as(ranks)
-        low, high = (places.gather(1, at) for at in (above - 1, above))
-        share = ((ranks - low) / (high - low).clamp_min(1e-30)).clamp_(0, 1)
-        return torch.lerp(values.gather(1, above - 1), values.gather(1, above), share)
+        values, positions = self._sorted
+        return interpolate(ranks, positions, values)
 
     def at_even_ranks(self, count: int) -> Tensor:
         """Return the values (C, count) at `count` ranks that lie evenly."""
@@ -77,7 +74,7 @@ def style_histogram(features: Tensor, painting: Histogram, mask: Tensor | None =
         distance = (values - painting.at_even_ranks(values.shape[1])).square().sum() / values.shape[1]
     else:
         weights = mask.flatten().to(values)[order]
-        target = painting.quantiles(_rank_weights(weights))
+        target = painting.quantiles(rank_weights(weights))
         distance = ((values - target).square() * weights).sum() / mask.sum()
     energy = painting.energy
     share: Tensor = distance / torch.where(energy > 0, energy, 1.0)
@@ -86,10 +83,3 @@ def style_histogram(features: Tensor, painting: Histogram, mask: Tensor | None =
 
 def _list_values(features: Tensor) -> Tensor:
     return features.flatten(2)[0].to(torch.promote_types(features.dtype, torch.float32))
-
-
-def _rank_weights(weights: Tensor) -> Tensor:
-    """Return where each of what is sorted lies (C, K), in [0, 1], given how much each counts."""
-    exact = weights.cpu().double()  # which not every device has
-    reached = exact.cumsum(1)
-    return ((reached - exact / 2) / reached[:, -1:]).to(weights)
