@@ -42,7 +42,6 @@ from impasto.cli.sheet import sheet
 from impasto.cli.studio import studio
 from impasto.cli.texture import texture
 from impasto.errors import ImpastoError, UsageError
-from impasto.settings.model import Settings
 from impasto.terminal.console import DONE, FAILED, INTERRUPTED, WRONG_USAGE, mute_stdout, print_message
 
 # api and weights bring torch, which takes seconds: they are imported where they are used, never by --help.
@@ -82,7 +81,7 @@ app.command(studio)
 
 @app.default
 @app.command
-@with_settings(Settings())
+@with_settings()
 def paint(
     photo: PhotoArgument,
     /,

@@ -1,64 +1,90 @@
-"""The arguments and options that several commands share, and names for outputs that nothing has yet."""
+"""Arguments and options that several commands share, and free names for outputs."""
 
 import itertools
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
-from impasto.cli.options import QuietOption
-
 OUTPUT_GROUP = Group("Output", sort_key=1)
 
 PhotoArgument = Annotated[Path, Parameter(help="the photograph")]
 PaintingArguments = Annotated[
-    Path, Parameter(name="PAINTING", required=True, help="one or more paintings, or folders of them")
+    Path, Parameter(name="PAINTING", required=True, help="one or more paintings, or folders of paintings")
+]
+QuietOption = Annotated[
+    bool,
+    Parameter(alias="-q", negative=(), show_default=False, help="show only errors, and print only the output's path"),
 ]
 
 OverwriteOption = Annotated[
     bool,
     Parameter(
-        group=OUTPUT_GROUP, negative=(), show_default=False, help="replace the output, and its preview, if they exist"
+        group=OUTPUT_GROUP, negative=(), show_default=False, help="replace the output and its preview if they exist"
     ),
 ]
-BitsOption = Annotated[Literal[8, 16], Parameter(group=OUTPUT_GROUP, help="per channel; 16 for PNG and TIFF")]
+BitsOption = Annotated[Literal[8, 16], Parameter(group=OUTPUT_GROUP, help="bits per channel; 16 for PNG and TIFF")]
 QualityOption = Annotated[
-    int, Parameter(group=OUTPUT_GROUP, validator=Number(gte=1, lte=100), help="of JPEG and WebP [1 to 100]")
-]
-SaveEveryOption = Annotated[
-    int,
-    Parameter(
-        group=OUTPUT_GROUP,
-        validator=Number(gte=0),
-        help="steps between previews, OUTPUT.preview.png; 0: none [0 or more]",
-    ),
+    int, Parameter(group=OUTPUT_GROUP, validator=Number(gte=1, lte=100), help="quality of JPEG and WebP [1 to 100]")
 ]
 RecipeModeOption = Annotated[
     Literal["embed", "none"],
-    Parameter(group=OUTPUT_GROUP, help="embed: the picture carries how it was painted, for rerun; none: it does not"),
+    Parameter(group=OUTPUT_GROUP, help="embed: store the recipe in the picture, for rerun; none: do not store it"),
 ]
 RecipeFileOption = Annotated[
     Path | None,
-    Parameter(group=OUTPUT_GROUP, help="write the recipe to a file as well: .toml, .json", show_default=False),
-]
-CheckpointOption = Annotated[
-    str,
-    Parameter(
-        group=OUTPUT_GROUP,
-        metavar="FILE",
-        help="what the painting is kept in as it goes, for impasto resume; auto: OUTPUT.checkpoint, where it will "
-        "take over ten minutes; none",
-    ),
+    Parameter(group=OUTPUT_GROUP, help="also write the recipe to this file: .toml, .json", show_default=False),
 ]
 QuietOutputOption = Annotated[QuietOption, Parameter(group=OUTPUT_GROUP)]
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """The output options of every command that paints one picture; the names are those of Job's fields."""
+
+    overwrite: OverwriteOption = False
+    save_every: Annotated[
+        int,
+        Parameter(
+            group=OUTPUT_GROUP,
+            validator=Number(gte=0),
+            help="write OUTPUT.preview.png every so many steps; 0: never [0 or more]",
+        ),
+    ] = 0
+    recipe: RecipeModeOption = "embed"
+    recipe_file: RecipeFileOption = None
+    checkpoint: Annotated[
+        str,
+        Parameter(
+            group=OUTPUT_GROUP,
+            metavar="FILE",
+            help="save progress to this file, for impasto resume; auto: OUTPUT.checkpoint, if painting will take over "
+            "ten minutes; none: do not save",
+        ),
+    ] = "auto"
+    quiet: QuietOutputOption = False
+
+
+@dataclass(frozen=True)
+class OutputOptions(RunOptions):
+    """All output options of a picture but its name."""
+
+    bits: BitsOption = 8
+    quality: QualityOption = 95
+
+
+FlatRunOptions = Annotated[RunOptions, Parameter(name="*")]
+FlatOutputOptions = Annotated[OutputOptions, Parameter(name="*")]
+DEFAULT_RUN_OPTIONS, DEFAULT_OUTPUT_OPTIONS = RunOptions(), OutputOptions()
+
+
 def make_output_option(default: str) -> Parameter:
-    """Make the option that names the output; `default` says which name it has otherwise."""
+    """Make the option that names the output picture; `default` describes its name if the option is not given."""
     return Parameter(
-        alias="-o", group=OUTPUT_GROUP, help="where the picture goes: .png, .jpg, .webp, .tif", show_default=default
+        alias="-o", group=OUTPUT_GROUP, help="the picture to write: .png, .jpg, .webp, .tif", show_default=default
     )
 
 
@@ -68,6 +94,6 @@ def get_stem(path: Path) -> str:
 
 
 def find_free_name(stem: str, suffix: str = ".png") -> Path:
-    """Find a name in the current folder that nothing has: stem.png, stem_2.png, ..."""
+    """Return the first name in the current folder that is not taken: stem.png, stem_2.png, ..."""
     numbers = itertools.chain([""], (f"_{number}" for number in itertools.count(2)))
     return next(name for name in (Path(f"{stem}{number}{suffix}") for number in numbers) if not os.path.lexists(name))

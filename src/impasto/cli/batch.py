@@ -16,7 +16,6 @@ from impasto.cli.batch_options import WORKERS_GROUP, Address, EngineName, Memory
 from impasto.cli.options import parse_settings, with_settings
 from impasto.cli.paint import INTERRUPT_NOTICE
 from impasto.errors import UsageError
-from impasto.settings.model import Settings
 from impasto.terminal.console import print_message
 from impasto.terminal.interrupts import Interrupts
 from impasto.workers.resources import read_bytes
@@ -25,7 +24,7 @@ PICTURES = Group("Pictures", sort_key=0)
 Transfer = Literal["auto", "shared", "store"]
 
 
-@with_settings(Settings())
+@with_settings()
 def batch(
     *photos: Annotated[
         str,

@@ -71,7 +71,7 @@ SaveEveryFramesOption = Annotated[
 ]
 
 
-@with_settings(Settings(), FilmOptions())
+@with_settings({}, FilmOptions)
 def film(
     source: FilmArgument,
     /,

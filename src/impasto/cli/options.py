@@ -2,7 +2,9 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Group, Parameter
@@ -38,19 +40,21 @@ WORDS_BY_TYPE = {
 }
 
 
-def with_settings(defaults: Settings | None, *others: BaseModel) -> Callable[[Command], Command]:
-    """Give a command every knob as an option in place of its `**given`, which holds only what the user gave.
+def with_settings(
+    defaults: Mapping[str, Any] | None = MappingProxyType({}), *others: type[BaseModel]
+) -> Callable[[Command], Command]:
+    """Give a command an option for every setting in place of its `**given`, which holds only what the user gave.
 
-    `defaults` are shown by its help; None where what is not given comes from elsewhere. `others` are models whose knobs
-    the command has too, under headings of their own before those of Settings. An option that the command has of its own
-    stands in place of the knob of that name.
+    `defaults` are shown in the help where they differ from those of Settings; None shows no defaults. `others` are
+    further models with options, shown above those of Settings. An option of the command's own replaces the one of the
+    same name.
     """
 
     def decorate(command: Command) -> Command:
         signature = inspect.signature(command)
-        own = [it for it in signature.parameters.values() if it.kind is not inspect.Parameter.VAR_KEYWORD]
-        options = [option for other in others for option in make_options(other, type(other), 2)] + make_options(
-            defaults
+        own = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        options = [option for model in others for option in make_options(model, {}, 2)] + make_options(
+            Settings, defaults
         )
         options = [option for option in options if option.name not in signature.parameters]
         command.__signature__ = signature.replace(parameters=own + options)  # type: ignore[attr-defined]
@@ -60,11 +64,10 @@ def with_settings(defaults: Settings | None, *others: BaseModel) -> Callable[[Co
 
 
 def make_options(
-    defaults: BaseModel | None, model: type[BaseModel] = Settings, first_group: int = 10
+    model: type[BaseModel], defaults: Mapping[str, Any] | None, first_group: int = 10
 ) -> list[inspect.Parameter]:
-    """List every field of a model as a keyword-only parameter; the first of the headings stands in place `first`."""
-    shown = defaults.model_dump(mode="json") if defaults else {}
-    schemas = model.model_json_schema()["properties"]
+    """List every field of a model as a keyword-only parameter; `first_group` is the place of its groups in the help."""
+    schemas = get_schemas(model)
     headings = list(dict.fromkeys(schema["group"] for schema in schemas.values()))
     groups = {heading: Group(heading, sort_key=first_group + i) for i, heading in enumerate(headings)}
     return [
@@ -79,12 +82,20 @@ def make_options(
                     help=_make_help(schema),
                     metavar=None if "enum" in schema else _metavar(name, schema),
                     negative=None if schema["type"] == "boolean" else (),
-                    show_default=(name in shown and _format_default(name, shown[name])) or False,
+                    show_default=(
+                        (defaults is not None and _format_default(name, defaults.get(name, schema["default"]))) or False
+                    ),
                 ),
             ],
         )
         for name, schema in schemas.items()
     ]
+
+
+@cache
+def get_schemas(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    """Return the JSON schema of each field of a model."""
+    return dict(model.model_json_schema()["properties"])
 
 
 def _metavar(name: str, schema: Mapping[str, Any]) -> str | None:
@@ -113,6 +124,8 @@ def _format_default(name: str, value: Any) -> str:
         return ("" if value else "no-") + name.replace("_", "-")
     if isinstance(value, list):
         return ",".join(_format_default(name, item) for item in value)
+    if isinstance(value, dict):
+        return ",".join(f"{key}:{weight:g}" for key, weight in value.items())
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
@@ -157,7 +170,7 @@ def parse_settings(given: Mapping[str, Any], base: Mapping[str, Any] | None = No
 
 def parse_options(model: type[Model], given: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Model:
     """Build a model of knobs from the options that were given. Raises UsageError that names each wrong option."""
-    schemas = model.model_json_schema()["properties"]
+    schemas = get_schemas(model)
     words = {
         name: ",".join(value) if isinstance(value, list) else value
         for name, value in given.items()

@@ -8,7 +8,6 @@ from cyclopts import Parameter
 
 from impasto.cli.arguments import PaintingArguments, PhotoArgument
 from impasto.cli.options import parse_settings, with_settings
-from impasto.settings.model import Settings
 from impasto.terminal.console import DONE, FAILED, print_result
 from impasto.terminal.progress import show_download
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from impasto.painting.planner import PaintingPlan
 
 
-@with_settings(Settings())
+@with_settings()
 def plan(
     photo: PhotoArgument,
     /,

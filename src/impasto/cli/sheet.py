@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 MAX_CELLS = 100
 MAX_COLUMNS = 10
-SHEET_DEFAULTS = Settings(size=256)
+SHEET_DEFAULTS = {"size": 256}
 
 Variation = dict[str, str]  # a cell's values of the settings that are varied, as the user wrote them
 
@@ -66,7 +66,7 @@ def sheet(
     """
     chosen = {name: value for name, value in given.items() if value is not None}
     choices = parse_variations(vary, chosen)
-    settings = [parse_settings({**chosen, **choice}, {"size": SHEET_DEFAULTS.size}) for choice in choices]
+    settings = [parse_settings({**chosen, **choice}, SHEET_DEFAULTS) for choice in choices]
     output = output or find_free_name(f"{photo.stem}_{get_stem(paintings[0])}_sheet")
     named = [file for its in settings for file in its.list_files()]
     check_output(output, inputs=[photo, *expand_folders(paintings, Settings())[0], *named], overwrite=overwrite)

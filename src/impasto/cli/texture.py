@@ -19,11 +19,10 @@ from impasto.cli.arguments import (
 )
 from impasto.cli.options import parse_settings, with_settings
 from impasto.cli.paint import paint_files
-from impasto.settings.model import Settings
 from impasto.settings.texture import TEXTURE_DEFAULTS, check_texture, merge_texture_size, unmark_defaults
 
 
-@with_settings(Settings(**TEXTURE_DEFAULTS))
+@with_settings(TEXTURE_DEFAULTS)
 def texture(
     *paintings: PaintingArguments,
     output: Annotated[Path | None, make_output_option("PAINTING_texture.png, numbered if that exists")] = None,
