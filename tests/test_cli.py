@@ -58,6 +58,7 @@ class Studio:
     on_write: Callable[[], None] = lambda: None
     last_step: Any = None
     checkpoint_writer: Any = None
+    resume_path: Path | None = None
     plan: Any = field(default_factory=lambda: SimpleNamespace(describe=lambda: "128 x 96, whole: about 1 GiB and 4 s"))
 
     def start_job(self, job: Any, fetch_progress: Callable[[int, int], None]) -> "Studio":
@@ -74,8 +75,15 @@ class Studio:
         if self.done == self.total_steps:
             raise StopIteration
         self.done += 1
-        self.on_step(self.done)
-        return step(self.done, scale=1 + (self.done > 2), width=64 if self.done <= 2 else 128, seconds=self.done)
+        try:
+            self.on_step(self.done)
+        except BaseException:
+            self.done -= 1
+            raise
+        self.last_step = step(
+            self.done, scale=1 + (self.done > 2), width=64 if self.done <= 2 else 128, seconds=self.done
+        )
+        return self.last_step
 
     def quick_plan(self) -> Any:
         return self.plan
@@ -86,10 +94,16 @@ class Studio:
     def save_checkpoint(self) -> bool:
         return False
 
-    def write(self) -> Path:
+    def write_result(self) -> Path | None:
+        if not self.done:
+            return None
         self.on_write()
         Path(self.job.output).write_text("a picture")
         return Path(self.job.output)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.done == self.total_steps
 
     @property
     def job(self) -> Any:
@@ -426,7 +440,7 @@ def test_a_mistyped_command_is_no_photo(capsys: pytest.CaptureFixture[str]) -> N
         (MemoryError(), 1, "not enough memory; a smaller --size"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 1, "not enough memory"),
         (KeyError("x"), 1, "this is a bug in impasto: KeyError: 'x'; IMPASTO_TRACEBACK=1 shows where"),
-        (KeyboardInterrupt(), 130, "interrupted before the first step; no picture was written"),
+        (KeyboardInterrupt(), 130, "impasto: interrupted"),
     ],
 )
 def test_failures_before_the_first_step(
@@ -598,7 +612,7 @@ def test_it_is_interrupted(easel: Path, number: signal.Signals) -> None:
     assert re.fullmatch(rf"{number}\.png: 32 x 24, \S+ s, unfinished: scale 1 of 3, step \d+ of \d+\n", out)
     assert "Traceback" not in err
     kept = f"{number}.png.checkpoint"  # as it is planned to take so long
-    assert f"impasto resume {easel / kept} goes on with it" in err
+    assert f"impasto resume {kept} continues it" in err
     assert {path.name for path in easel.glob(f"*{number}*")} == {f"{number}.png", preview.name, kept}
     with Image.open(easel / f"{number}.png") as picture:
         assert picture.size == (32, 24)

@@ -122,7 +122,7 @@ def test_interrupted_it_leaves_a_film_and_goes_on(words: list[str], capsys: pyte
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)
     assert done.returncode == 130, done.stderr
     assert done.stdout == "a_p.mp4: unfinished, 2 of 4 frames\n"
-    assert "impasto resume a_p.mp4.film goes on" in done.stderr
+    assert "impasto resume a_p.mp4.film continues" in done.stderr
     assert len(list(FilmReader(Path("a_p.mp4")))) == 2
     assert main(["resume", "a_p.mp4"]) == 0
     assert capsys.readouterr().out.strip().endswith("s")

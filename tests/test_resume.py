@@ -401,14 +401,14 @@ def test_stopped_it_is_kept_and_goes_on(
     assert painting.returncode == 130, err
     assert ", unfinished: scale " in out
     assert err.splitlines()[0].startswith("48 x 36, whole: about ")
-    assert err.splitlines()[1].startswith(f"kept in {easel.kept} every few minutes")
-    assert err.splitlines()[-1] == f"impasto: interrupted; impasto resume {easel.kept} goes on with it"
+    assert err.splitlines()[1].startswith(f"saved to {easel.kept.name} every few minutes")
+    assert err.splitlines()[-1] == f"impasto: interrupted; impasto resume {easel.kept.name} continues it"
     left = impasto.read_recipe(easel.output).result
     assert left
     assert load_step(read_checkpoint(easel.kept)).step == left.step
     assert main(["resume", str(easel.kept)]) == 0
     said = capsys.readouterr()
-    begun = f"going on with {easel.output}, after step {left.step}, {left.width} x {left.height}"
+    begun = f"continuing {easel.output} after step {left.step}, {left.width} x {left.height}"
     assert said.err.splitlines()[0] == begun
     assert said.out.startswith(f"{easel.output}: 48 x 36")
     assert_same(easel.output, easel.finish(settings={"later_steps": 300}))
@@ -452,7 +452,7 @@ def test_a_second_interrupt_does_not_wait_for_the_step(easel: Easel) -> None:
     assert time.monotonic() - started < 10
     assert painting.returncode == 130, err
     assert "unfinished" in out
-    assert f"impasto resume {easel.kept} goes on" in err
+    assert f"impasto resume {easel.kept.name} continues it" in err
     assert load_step(read_checkpoint(easel.kept)).step == kept
     go_on(easel.kept)
     assert_same(easel.output, easel.finish(settings={"later_steps": 300}))
@@ -471,7 +471,7 @@ def test_on_a_full_disk_the_finished_picture_is_kept_to_be_written(easel: Easel)
         out, err = painting.communicate(timeout=60)
         assert painting.returncode == 1
         assert "No space left on device" in err
-        assert f"impasto resume {easel.kept} goes on with it" in err
+        assert f"impasto resume {easel.kept.name} continues it" in err
         assert out == ""
         assert not list(disk.iterdir())
         subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)

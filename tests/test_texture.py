@@ -153,7 +153,7 @@ def test_a_texture_that_begins_moved_around_ends_moved_around(optimizer: str, mo
     if optimizer == "lbfgs":
         chosen["lbfgs_preconditioner"] = True
     here, begin = paint(**chosen), painter.make_initial_canvas
-    monkeypatch.setattr(painter, "begin", lambda *given: begin(*given).roll((8, 12), (2, 3)))
+    monkeypatch.setattr(painter, "make_initial_canvas", lambda *given: begin(*given).roll((8, 12), (2, 3)))
     torch.testing.assert_close(paint(**chosen), here.roll((16, 24), (2, 3)), rtol=0, atol=2e-3)
 
 

@@ -8,32 +8,14 @@ import io
 import os
 import sys
 import traceback
-from pathlib import Path
-from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.exceptions import MissingArgumentError
 
-from impasto.cli.arguments import (
-    BitsOption,
-    CheckpointOption,
-    OverwriteOption,
-    PaintingArguments,
-    PhotoArgument,
-    QualityOption,
-    QuietOutputOption,
-    RecipeFileOption,
-    RecipeModeOption,
-    SaveEveryOption,
-    find_free_name,
-    get_stem,
-    make_output_option,
-)
 from impasto.cli.batch import batch
 from impasto.cli.film import film
 from impasto.cli.networks import networks
-from impasto.cli.options import parse_settings, with_settings
-from impasto.cli.paint import paint_files
+from impasto.cli.paint import paint
 from impasto.cli.plan import plan
 from impasto.cli.recipes import diff, rerun, show_recipe
 from impasto.cli.regions import regions
@@ -65,56 +47,11 @@ app = App(
     suppress_keyboard_interrupt=False,
     result_action="return_value",
 )
-app.command(networks)
-app.command(plan)
+app.default(paint)
+app.command(paint)
+for command in (batch, diff, film, networks, plan, regions, rerun, resume, sheet, studio, texture):
+    app.command(command)
 app.command(show_recipe, name="recipe")
-app.command(rerun)
-app.command(diff)
-app.command(sheet)
-app.command(texture)
-app.command(film)
-app.command(resume)
-app.command(regions)
-app.command(batch)
-app.command(studio)
-
-
-@app.default
-@app.command
-@with_settings()
-def paint(
-    photo: PhotoArgument,
-    /,
-    *paintings: PaintingArguments,
-    output: Annotated[Path | None, make_output_option("PHOTO_PAINTING.png, numbered if that exists")] = None,
-    overwrite: OverwriteOption = False,
-    bits: BitsOption = 8,
-    quality: QualityOption = 95,
-    save_every: SaveEveryOption = 0,
-    recipe: RecipeModeOption = "embed",
-    recipe_file: RecipeFileOption = None,
-    checkpoint: CheckpointOption = "auto",
-    quiet: QuietOutputOption = False,
-    **given: Any,
-) -> int:
-    """Repaint PHOTO in the style of one or more PAINTINGs."""
-    settings = parse_settings(given)
-    if output is None:
-        output = find_free_name(f"{photo.stem}_{get_stem(paintings[0])}")
-    return paint_files(
-        photo,
-        paintings,
-        output,
-        settings,
-        overwrite=overwrite,
-        bits=bits,
-        quality=quality,
-        save_every=save_every,
-        recipe=recipe,
-        recipe_file=recipe_file,
-        checkpoint=checkpoint,
-        quiet=quiet,
-    )
 
 
 def explain_error(error: BaseException, tokens: list[str]) -> tuple[int, str]:

@@ -14,10 +14,9 @@ from impasto.batch.naming import DEFAULT_TEMPLATE, check_template, name_outputs
 from impasto.cli.arguments import OUTPUT_GROUP, BitsOption, QualityOption, QuietOutputOption
 from impasto.cli.batch_options import WORKERS_GROUP, Address, EngineName, Memory, Threads, Workers, check_address
 from impasto.cli.options import parse_settings, with_settings
-from impasto.cli.paint import INTERRUPT_NOTICE
 from impasto.errors import UsageError
 from impasto.terminal.console import print_message
-from impasto.terminal.interrupts import Interrupts
+from impasto.terminal.interrupts import INTERRUPT_NOTICE, Interrupts
 from impasto.workers.resources import read_bytes
 
 PICTURES = Group("Pictures", sort_key=0)

@@ -1,7 +1,6 @@
-"""`impasto film`: a film painted, gone on with after any end, with somebody looking on."""
+"""`impasto film`: paint a film, or continue one that was not finished."""
 
-import os
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,23 +18,16 @@ from impasto.cli.arguments import (
 )
 from impasto.cli.batch_options import WORKERS_GROUP, Address, EngineName, Memory, Threads, check_address
 from impasto.cli.options import parse_options, parse_settings, with_settings
-from impasto.cli.paint import INTERRUPT_NOTICE, describe_losses
+from impasto.cli.run_loop import DownloadProgress, paint_run
 from impasto.errors import ImpastoError, UsageError
 from impasto.films.film_options import FilmOptions
-from impasto.settings.model import Settings
-from impasto.terminal.console import DONE, INTERRUPTED, print_message, print_result
 from impasto.terminal.interrupts import Interrupts
-from impasto.terminal.progress import ProgressDisplay, show_download
 from impasto.workers.resources import read_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from impasto.batch.run import WorkerOptions
     from impasto.films.film_run import FilmRun
     from impasto.films.sequence import FrameStep
 
-SECONDS_BETWEEN_LINES = 20.0
 FilmArgument = Annotated[
     Path,
     Parameter(
@@ -101,14 +93,11 @@ def film(
         FilmOptions, {name: given.pop(name) for name in [*given] if name in FilmOptions.model_fields}
     )
     settings = parse_settings(given)
-    with Interrupts("" if quiet else INTERRUPT_NOTICE) as interrupts:
-        start = _import_films()
-        from impasto.batch.run import WorkerOptions
+
+    def start(download_progress: DownloadProgress, interrupts: Interrupts) -> "FilmRun":
+        films = _import_films()
         from impasto.films.film_job import FilmJob
 
-        together = (
-            WorkerOptions(engine, address, "shared", workers, threads, limit) if workers or engine == "ray" else None
-        )
         job = FilmJob(
             source=source,
             paintings=paintings,
@@ -120,21 +109,21 @@ def film(
             recipe=recipe,
             recipe_file=recipe_file,
         )
-        with show_download(settings.network, quiet) as fetching:
-            return paint_film_run(
-                lambda: start.start_film(job, fetching), job.output, interrupts, quiet, settings, together
-            )
+        run: FilmRun = films.start_film(job, download_progress)
+        if workers or engine == "ray":
+            from impasto.batch.run import WorkerOptions
+            from impasto.workers.film_shots import paint_shots
+
+            plan = WorkerOptions(engine, address, "shared", workers, threads, limit)
+            paint_shots(run, settings, plan, interrupts, quiet)
+        return run
+
+    return paint_run(start, settings.network, FilmView(), quiet)
 
 
 def resume_film_file(file: Path, quiet: bool) -> int:
-    """Go on with a film that was not finished, named by itself or by its folder."""
-    from impasto.films.work_folder import WORK_FOLDER_SUFFIX
-
-    with Interrupts("" if quiet else INTERRUPT_NOTICE) as interrupts:
-        start = _import_films()
-        with show_download("the network", quiet) as fetching:
-            output = file.with_suffix("") if file.suffix == WORK_FOLDER_SUFFIX and file.is_dir() else file
-            return paint_film_run(lambda: start.resume_film(file, fetching), output, interrupts, quiet)
+    """Continue a film that was not finished, given its own name or its work folder's."""
+    return paint_run(lambda fetch, _: _import_films().resume_film(file, fetch), "the network", FilmView(), quiet)
 
 
 def is_unfinished_film(file: Path) -> bool:
@@ -148,71 +137,25 @@ def is_unfinished_film(file: Path) -> bool:
     return True
 
 
-def paint_film_run(
-    start_run: "Callable[[], FilmRun]",
-    output: Path,
-    interrupts: Interrupts,
-    quiet: bool,
-    settings: Settings | None = None,
-    worker_plan: "WorkerOptions | None" = None,
-) -> int:
-    """Paint, show it, and write the film, or what there is of it after a failure or an interrupt.
+class FilmView:
+    """How a film's run is described."""
 
-    `output` is what the film is called in the end. `together`, where it is given, has its shots painted side by side.
-    """
-    run: FilmRun | None = None
-    failure: BaseException | None = None
-    seconds = 0.0
-    try:
-        run = start_run()
-        if worker_plan and settings:
-            from impasto.workers.film_shots import paint_shots
+    seconds_between_lines = 20.0
 
-            paint_shots(run, settings, worker_plan, interrupts, quiet)
-        with ProgressDisplay(quiet, SECONDS_BETWEEN_LINES) as shown:
-            told = 0
-            for step in run if not interrupts.count else ():
-                interrupts.mode = "ask"
-                show_frame(step, shown)
-                seconds = shown.seconds_elapsed
-                for note in run.notes[told:]:
-                    shown.note(note)
-                told = len(run.notes)
-                if interrupts.count:
-                    break
-    except (Exception, KeyboardInterrupt) as error:
-        failure = error
-    interrupts.mode = "hold"
-    if run and run.is_finished:
-        words = f": {run.frame_count} frame{'' if run.frame_count == 1 else 's'}, {seconds:.1f} s"
-        print_result(f"{output}{'' if quiet else words}")
-        return DONE
-    if run:
-        write_unfinished_film(run, output, failure, quiet)
-    if interrupts.count:
-        return INTERRUPTED
-    assert failure is not None
-    raise failure
+    def announce(self, run: "FilmRun") -> Iterator[str]:  # noqa: ARG002
+        """Yield nothing: a film has no plan."""
+        yield from ()
 
+    def describe_step(self, step: "FrameStep", run: "FilmRun") -> tuple[str, str]:  # noqa: ARG002
+        """Return the frame and the pass."""
+        pass_number = f", pass {step.pass_number}/{step.passes}" if step.passes > 1 else ""
+        return f"frame {step.frame}/{step.frames}{pass_number}, {step.width} x {step.height}", ""
 
-def show_frame(step: "FrameStep", shown: ProgressDisplay) -> None:
-    """Show a step of a film's frame."""
-    pass_number = f", pass {step.pass_number}/{step.passes}" if step.passes > 1 else ""
-    stage = f"frame {step.frame}/{step.frames}{pass_number}, {step.width} x {step.height}"
-    shown.update(step.progress, stage, detail=describe_losses(step))
-
-
-def write_unfinished_film(run: "FilmRun", output: Path, failure: BaseException | None, quiet: bool) -> None:
-    """Write what there is of a film, and say how to go on with it."""
-    written = None
-    with suppress(*([Exception] if failure else [])):  # what has ended it may end this too, and is said already
-        written = run.write_unfinished()
-    if written:
-        print_result(
-            str(output) if quiet else f"{output}: unfinished, {run.painted_frames} of {run.frame_count} frames"
-        )
-    said = "interrupted" if failure is None or isinstance(failure, KeyboardInterrupt) else "stopped"
-    print_message(f"impasto: {said}; impasto resume {os.path.relpath(run.folder)} goes on with it")
+    def describe_result(self, run: "FilmRun", seconds: float) -> str:
+        """Describe the film as far as it is painted."""
+        if run.is_finished:
+            return f"{run.frame_count} frame{'' if run.frame_count == 1 else 's'}, {seconds:.1f} s"
+        return f"unfinished, {run.painted_frames} of {run.frame_count} frames"
 
 
 def _name_output(source: Path, painting: Path) -> Path:

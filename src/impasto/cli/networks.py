@@ -4,7 +4,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from impasto.cli.options import QuietOption
+from impasto.cli.arguments import QuietOption
 from impasto.terminal.console import DONE, FAILED, print_result
 from impasto.terminal.interrupts import Interrupts
 from impasto.terminal.progress import show_download

@@ -17,11 +17,6 @@ from impasto.settings.types import FILE_SETTINGS
 Command = TypeVar("Command", bound=Callable[..., Any])
 Model = TypeVar("Model", bound=BaseModel)
 
-QuietOption = Annotated[
-    bool,
-    Parameter(alias="-q", negative=(), show_default=False, help="show nothing but errors, print only the path"),
-]
-
 METAVARS_BY_TYPE = {
     "integer": "INT",
     "number": "NUMBER",

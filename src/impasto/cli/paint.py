@@ -1,173 +1,98 @@
-"""Painting a job with somebody looking on: progress, interrupts, and the words at the end."""
+"""`impasto paint`, and what it has in common with texture, rerun and resume."""
 
-import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from impasto.errors import ImpastoError
+from impasto.cli.arguments import (
+    DEFAULT_OUTPUT_OPTIONS,
+    FlatOutputOptions,
+    OutputOptions,
+    PaintingArguments,
+    PhotoArgument,
+    find_free_name,
+    get_stem,
+    make_output_option,
+)
+from impasto.cli.options import parse_settings, with_settings
+from impasto.cli.run_loop import DownloadProgress, paint_run, shorten_path
 from impasto.images.folders import expand_folders
 from impasto.images.output import check_output
 from impasto.recipes.files import check_recipe_file
+from impasto.runs.job import Job
 from impasto.settings.model import Settings
-from impasto.terminal.console import DONE, INTERRUPTED, print_message, print_result
-from impasto.terminal.interrupts import Interrupts
-from impasto.terminal.progress import ProgressDisplay, show_download
 
 if TYPE_CHECKING:
     from impasto.painting.painter import Step
-    from impasto.runs.job import Job
+    from impasto.recipes.recipe import Recipe
     from impasto.runs.run import Run
 
-INTERRUPT_NOTICE = "finishing this step; Ctrl-C again stops at once"
+
+@with_settings()
+def paint(
+    photo: PhotoArgument,
+    /,
+    *paintings: PaintingArguments,
+    output: Annotated[Path | None, make_output_option("PHOTO_PAINTING.png, numbered if that exists")] = None,
+    options: FlatOutputOptions = DEFAULT_OUTPUT_OPTIONS,
+    **given: Any,
+) -> int:
+    """Repaint PHOTO in the style of one or more PAINTINGs."""
+    output = output or find_free_name(f"{photo.stem}_{get_stem(paintings[0])}")
+    job = make_job(photo, paintings, output, parse_settings(given), options)
+    return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, PictureView(), options.quiet)
 
 
-def paint_files(
+def make_job(
     photo: Path | None,
     paintings: tuple[Path, ...],
     output: Path,
     settings: Settings,
-    *,
-    overwrite: bool,
-    bits: Literal[8, 16],
-    recipe_file: Path | None,
-    quiet: bool,
-    announcement: str = "",
-    **rest: Any,
-) -> int:
-    """Check where the picture and its recipe shall go, say what is announced, and paint; `rest` is as for Job."""
-    # start_job does and checks this too, but seconds later: torch comes first there.
+    options: OutputOptions,
+    first: "Recipe | None" = None,
+) -> Job:
+    """Make a picture's job, and check its outputs before torch is imported, which takes seconds."""
     every, settings = expand_folders(paintings, settings)
-    named = settings.list_files()
-    inputs = [*([photo] if photo else []), *every, *named]
-    size = settings.size if settings.fit == "longest" else 1  # otherwise it takes the photo to know
-    check_output(output, inputs=inputs, overwrite=overwrite, bits=bits, size=size)
-    if recipe_file:
-        check_recipe_file(recipe_file, inputs=inputs, overwrite=overwrite)
-    if announcement and not quiet:
-        print_message(announcement)
-    with Interrupts("" if quiet else INTERRUPT_NOTICE) as interrupts:
-        from impasto.runs.job import Job
-
-        job = Job(
-            photo=photo,
-            paintings=tuple(every),
-            output=output,
-            settings=settings,
-            overwrite=overwrite,
-            bits=bits,
-            recipe_file=recipe_file,
-            **rest,
-        )
-        return paint_job(job, interrupts, quiet)
+    fields = {name: value for name, value in asdict(options).items() if name != "quiet"}
+    job = Job(photo=photo, paintings=tuple(every), output=output, settings=settings, first=first, **fields)
+    inputs = job.list_inputs()
+    size = settings.size if settings.fit == "longest" else 1  # otherwise the photo decides
+    check_output(output, inputs=inputs, overwrite=job.overwrite, bits=job.bits, size=size)
+    if job.recipe_file:
+        check_recipe_file(job.recipe_file, inputs=inputs, overwrite=job.overwrite)
+    return job
 
 
-def paint_job(job: "Job", interrupts: Interrupts, quiet: bool) -> int:
-    """Paint, show it, write the picture, or what there is of it after a failure or an interrupt."""
+def start_picture(job: Job, download_progress: DownloadProgress) -> "Run":
+    """Start a picture's run; this imports torch."""
     from impasto.api import start_job
 
-    return paint_run(lambda fetching: start_job(job, fetch_progress=fetching), job.settings, interrupts, quiet)
+    return start_job(job, fetch_progress=download_progress)
 
 
-def paint_run(
-    start_run: "Callable[[Callable[[int, int], None]], Run]", settings: Settings, interrupts: Interrupts, quiet: bool
-) -> int:
-    """Begin a run and paint it, as `paint_job` does; `begin` is given what is told of a network's fetching."""
-    run: Run | None = None
-    last: Step | None = None
-    finished = False
-    failure: BaseException | None = None
-    try:
-        with show_download(settings.network, quiet) as fetching:
-            run = start_run(fetching)
-        last = run.last_step
-        with ProgressDisplay(quiet) as shown:
-            if last is None:
-                announce_plan(run, shown)
-            for step in watch_steps(run, shown):
-                last = step
-                interrupts.mode = "ask"
-                if interrupts.count and step.step < run.total_steps:
-                    break
-            else:
-                finished = True
-    except (Exception, KeyboardInterrupt) as error:
-        failure = error
-    interrupts.mode = "hold"
-    kept = save_checkpoint(run, failure is None and not finished, quiet) if run else ""
-    if run and last:
-        try:
-            write_picture(run, last, quiet, finished)
-        except ImpastoError:
-            if words := save_checkpoint(run, failure is None, quiet):
-                print_message(f"impasto: {words}")
-            raise
-    if interrupts.count and not finished:
-        said = "interrupted" if last else "interrupted before the first step; no picture was written"
-        print_message(f"impasto: {said}{kept and '; '}{kept}")
-        return INTERRUPTED
-    if failure:
-        if kept:
-            print_message(f"impasto: {kept}")
-        raise failure
-    return DONE
+class PictureView:
+    """How a picture's run is described."""
 
+    seconds_between_lines = 0.0
 
-def announce_plan(run: "Run", shown: ProgressDisplay) -> None:
-    """Settle how a run is painted, and say it, and where it is kept."""
-    words = run.quick_plan().describe()
-    run.apply_plan()
-    shown.note(words)
-    if run.checkpoint_writer:
-        shown.note(f"kept in {run.checkpoint_writer.path} every few minutes, until it is finished")
+    def announce(self, run: "Run") -> Iterator[str]:
+        """Yield how the picture is painted, and where it is saved."""
+        if run.last_step is None:
+            words = run.quick_plan().describe()
+            run.apply_plan()
+            yield words
+        if run.checkpoint_writer:
+            yield f"saved to {shorten_path(run.checkpoint_writer.path)} every few minutes until it is finished"
 
+    def describe_step(self, step: "Step", run: "Run") -> tuple[str, str]:
+        """Return the scale and the step's number."""
+        return f"scale {step.scale}/{step.scales}, {step.width} x {step.height}", f"step {step.step}/{run.total_steps}"
 
-def save_checkpoint(run: "Run", between_steps: bool, quiet: bool) -> str:
-    """Keep a run that ends before it is finished, and say how to go on with it, if it is kept anywhere.
-
-    Within a step, where it can't be written down, it is kept as it was last.
-    """
-    told = len(run.notes)
-    if between_steps:
-        run.save_checkpoint()
-    for note in [] if quiet else run.notes[told:]:
-        print_message(note)
-    keeper = run.checkpoint_writer
-    return f"impasto resume {shlex.quote(str(keeper.path))} goes on with it" if keeper and keeper.written_step else ""
-
-
-def watch_steps(run: "Run", shown: ProgressDisplay) -> Iterator["Step"]:
-    """Pass on the steps of a run, and show each with the notes that came with it."""
-    told = 0
-    try:
-        for step in run:
-            show_step(step, run.total_steps, shown)
-            for note in run.notes[told:]:
-                shown.note(note)
-            told = len(run.notes)
-            yield step
-    finally:
-        for note in run.notes[told:]:
-            shown.note(note)
-
-
-def show_step(step: "Step", total: int, shown: ProgressDisplay) -> None:
-    """Show a step of a picture."""
-    stage = f"scale {step.scale}/{step.scales}, {step.width} x {step.height}"
-    shown.update(step.progress, stage, f"step {step.step}/{total}", describe_losses(step))
-
-
-def describe_losses(step: "Step") -> str:
-    """List the main losses of a step, and the time since the start."""
-    losses = [f"{name} {step.losses[name]:.3g}" for name in ("content", "style", "total") if name in step.losses]
-    return ", ".join([*losses, f"{step.seconds:.1f} s"])
-
-
-def write_picture(run: "Run", last: "Step", quiet: bool, finished: bool) -> None:
-    """Write the picture and say on stdout where it is."""
-    path = run.write()
-    size = f"{last.width} x {last.height}, {last.seconds:.1f} s"
-    state = (
-        "" if finished else f", unfinished: scale {last.scale} of {last.scales}, step {last.step} of {run.total_steps}"
-    )
-    print_result(str(path) if quiet else f"{path}: {size}{state}")
+    def describe_result(self, run: "Run", seconds: float) -> str:  # noqa: ARG002 - a resumed run's time counts in all
+        """Describe the picture as far as it is painted."""
+        step = run.last_step
+        assert step
+        rest = "" if run.is_finished else f", unfinished: scale {step.scale} of {step.scales}"
+        rest += "" if run.is_finished else f", step {step.step} of {run.total_steps}"
+        return f"{step.width} x {step.height}, {step.seconds:.1f} s{rest}"

@@ -6,25 +6,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from impasto.cli.arguments import (
+    DEFAULT_RUN_OPTIONS,
     OUTPUT_GROUP,
     BitsOption,
-    CheckpointOption,
-    OverwriteOption,
+    FlatRunOptions,
+    OutputOptions,
     QualityOption,
-    QuietOutputOption,
-    RecipeFileOption,
-    RecipeModeOption,
-    SaveEveryOption,
     find_free_name,
     make_output_option,
 )
 from impasto.cli.options import parse_settings, with_settings
-from impasto.cli.paint import paint_files
+from impasto.cli.paint import PictureView, make_job, start_picture
+from impasto.cli.run_loop import paint_run
 from impasto.errors import ImpastoError, UsageError
 from impasto.images.output import FORMATS
 from impasto.recipes.files import read_recipe
 from impasto.recipes.text import describe_recipe, list_differences
-from impasto.terminal.console import DONE, FAILED, print_result
+from impasto.terminal.console import DONE, FAILED, print_message, print_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -72,14 +70,9 @@ def rerun(
             "looked into anyway",
         ),
     ] = None,
-    overwrite: OverwriteOption = False,
     bits: BitsOption | None = None,
     quality: QualityOption | None = None,
-    save_every: SaveEveryOption = 0,
-    recipe: RecipeModeOption = "embed",
-    recipe_file: RecipeFileOption = None,
-    checkpoint: CheckpointOption = "auto",
-    quiet: QuietOutputOption = False,
+    options: FlatRunOptions = DEFAULT_RUN_OPTIONS,
     **given: Any,
 ) -> int:
     """Paint a picture again from its recipe; what is not given is as it was.
@@ -95,28 +88,12 @@ def rerun(
         suffix = source.suffix.lower()
         output = find_free_name(f"{source.stem}_rerun", suffix if suffix in FORMATS else ".png")
     written = first.get_output_quality(output)
-    bits, quality = bits or written[0], quality or written[1]
+    outputs = OutputOptions(**vars(options), bits=bits or written[0], quality=quality or written[1])
     found = locate_files(first, folders=[source.parent, Path()], search=search or (), replaced=replaced)
-    settings = parse_settings(given, found.values)
-    left = ""
-    if (result := first.result) and result.step < result.steps:
-        left = f"{source} was left at step {result.step} of {result.steps}: it is painted to the end here"
-    return paint_files(
-        found.photo,
-        found.paintings,
-        output,
-        settings,
-        overwrite=overwrite,
-        bits=bits,
-        quality=quality,
-        save_every=save_every,
-        recipe=recipe,
-        recipe_file=recipe_file,
-        checkpoint=checkpoint,
-        first=first,
-        quiet=quiet,
-        announcement=left,
-    )
+    job = make_job(found.photo, found.paintings, output, parse_settings(given, found.values), outputs, first)
+    if (result := first.result) and result.step < result.steps and not options.quiet:
+        print_message(f"{source} was left at step {result.step} of {result.steps}: it is painted to the end here")
+    return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, PictureView(), options.quiet)
 
 
 def diff(a: RecipeArgument, b: RecipeArgument, /) -> int:

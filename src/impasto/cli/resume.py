@@ -1,16 +1,20 @@
 """`impasto resume`: a picture or a film that was not finished is gone on with, whatever ended it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
+from impasto.cli.arguments import QuietOption
 from impasto.cli.film import is_unfinished_film, resume_film_file
-from impasto.cli.options import QuietOption
-from impasto.cli.paint import INTERRUPT_NOTICE, paint_run
+from impasto.cli.paint import PictureView
+from impasto.cli.run_loop import DownloadProgress, paint_run
 from impasto.errors import UsageError
 from impasto.terminal.console import print_message
 from impasto.terminal.interrupts import Interrupts
+
+if TYPE_CHECKING:
+    from impasto.runs.run import Run
 
 RESUMING_GROUP = Group("Resuming", sort_key=1)
 
@@ -37,15 +41,16 @@ def resume(
     """
     if is_unfinished_film(file):
         if overwrite:
-            raise UsageError("--overwrite is for pictures: a film that was not finished replaces what is there of it")
+            raise UsageError("`overwrite` is for pictures: an unfinished film is replaced anyway", setting="overwrite")
         return resume_film_file(file, quiet)
-    with Interrupts("" if quiet else INTERRUPT_NOTICE) as interrupts:
+
+    def start(download_progress: DownloadProgress, _: Interrupts) -> "Run":
         from impasto.runs.resume import read_unfinished
 
         unfinished = read_unfinished(file)
-        step, job = unfinished.step, unfinished.job
+        step = unfinished.step
         if not quiet:
-            print_message(f"going on with {job.output}, after step {step.step}, {step.width} x {step.height}")
-        return paint_run(
-            lambda fetching: unfinished.start(fetching, overwrite=overwrite), job.settings, interrupts, quiet
-        )
+            print_message(f"continuing {unfinished.job.output} after step {step.step}, {step.width} x {step.height}")
+        return unfinished.start(download_progress, overwrite=overwrite)
+
+    return paint_run(start, "the network", PictureView(), quiet)

@@ -20,13 +20,13 @@ from impasto.cli.arguments import (
     make_output_option,
 )
 from impasto.cli.options import format_flag, parse_settings, with_settings
-from impasto.cli.paint import INTERRUPT_NOTICE, watch_steps
+from impasto.cli.paint import PictureView
 from impasto.errors import DivergedError, PictureError, UsageError
 from impasto.images.folders import expand_folders
 from impasto.images.output import check_output
 from impasto.settings.model import Settings
 from impasto.terminal.console import DONE, FAILED, INTERRUPTED, print_message, print_result
-from impasto.terminal.interrupts import Interrupts
+from impasto.terminal.interrupts import INTERRUPT_NOTICE, Interrupts
 from impasto.terminal.progress import ProgressDisplay, show_download
 
 if TYPE_CHECKING:
@@ -193,7 +193,9 @@ def paint_cell(job: "Job", lines: list[str], interrupts: Interrupts, quiet: bool
     with show_download(job.settings.network, quiet) as fetching:
         run = start_job(job, fetch_progress=fetching)
     with ProgressDisplay(quiet, seconds_between_lines=None) as shown:
-        for step in watch_steps(run, shown):
+        for step in run:
+            shown.update(step.progress, *PictureView().describe_step(step, run))
+            shown.show_new_notes(run.notes)
             outcome = f"total {step.losses['total']:.3g}, {step.seconds:.1f} s"
             interrupts.mode = "ask"
             if interrupts.count and step.step < run.total_steps:

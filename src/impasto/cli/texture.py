@@ -4,21 +4,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from impasto.cli.arguments import (
-    BitsOption,
-    CheckpointOption,
-    OverwriteOption,
+    DEFAULT_OUTPUT_OPTIONS,
+    FlatOutputOptions,
     PaintingArguments,
-    QualityOption,
-    QuietOutputOption,
-    RecipeFileOption,
-    RecipeModeOption,
-    SaveEveryOption,
     find_free_name,
     get_stem,
     make_output_option,
 )
 from impasto.cli.options import parse_settings, with_settings
-from impasto.cli.paint import paint_files
+from impasto.cli.paint import PictureView, make_job, start_picture
+from impasto.cli.run_loop import paint_run
 from impasto.settings.texture import TEXTURE_DEFAULTS, check_texture, merge_texture_size, unmark_defaults
 
 
@@ -26,14 +21,7 @@ from impasto.settings.texture import TEXTURE_DEFAULTS, check_texture, merge_text
 def texture(
     *paintings: PaintingArguments,
     output: Annotated[Path | None, make_output_option("PAINTING_texture.png, numbered if that exists")] = None,
-    overwrite: OverwriteOption = False,
-    bits: BitsOption = 8,
-    quality: QualityOption = 95,
-    save_every: SaveEveryOption = 0,
-    recipe: RecipeModeOption = "embed",
-    recipe_file: RecipeFileOption = None,
-    checkpoint: CheckpointOption = "auto",
-    quiet: QuietOutputOption = False,
+    options: FlatOutputOptions = DEFAULT_OUTPUT_OPTIONS,
     **given: Any,
 ) -> int:
     """Paint a texture in the style of one or more PAINTINGs, without a photo.
@@ -45,17 +33,6 @@ def texture(
     chosen = merge_texture_size({name: value for name, value in given.items() if value is not None})
     settings = unmark_defaults(parse_settings(chosen, TEXTURE_DEFAULTS), chosen)
     check_texture(settings, chosen)
-    return paint_files(
-        None,
-        paintings,
-        output or find_free_name(f"{get_stem(paintings[0])}_texture"),
-        settings,
-        overwrite=overwrite,
-        bits=bits,
-        quality=quality,
-        save_every=save_every,
-        recipe=recipe,
-        recipe_file=recipe_file,
-        checkpoint=checkpoint,
-        quiet=quiet,
-    )
+    output = output or find_free_name(f"{get_stem(paintings[0])}_texture")
+    job = make_job(None, paintings, output, settings, options)
+    return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, PictureView(), options.quiet)

@@ -131,6 +131,18 @@ class FilmRun:
         self._work_folder.release()
         return self.output if frames else None
 
+    @property
+    def resume_path(self) -> Path:
+        """The folder from which `resume_film` goes on."""
+        return self.folder
+
+    def save_checkpoint(self) -> None:
+        """Do nothing: every painted frame is saved already."""
+
+    def write_result(self) -> Path | None:
+        """Write the film so far, unless it is finished and written; None if no frame is painted."""
+        return self.output if self.is_finished else self.write_unfinished()
+
     def close(self) -> None:
         """Stop, and write nothing; the folder stays."""
         self._sequence.close()

@@ -179,6 +179,21 @@ class Run:
         return not fault
 
     @property
+    def is_finished(self) -> bool:
+        """Whether every step is painted."""
+        return self.last_step is not None and self.last_step.step == self.total_steps
+
+    @property
+    def resume_path(self) -> Path | None:
+        """The checkpoint that was written, from which `resume` goes on; None if there is none."""
+        writer = self.checkpoint_writer
+        return writer.path if writer and writer.written_step else None
+
+    def write_result(self) -> Path | None:
+        """Write the picture so far, as `write` does; None if nothing is painted yet."""
+        return self.write() if self.last_step else None
+
+    @property
     def painter(self) -> Painter:
         """What paints it; a film takes its network and paintings from there."""
         return self._painter

@@ -7,6 +7,7 @@ from types import FrameType, TracebackType
 from typing import Any, Literal, Self
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+INTERRUPT_NOTICE = "finishing this step; Ctrl-C again stops at once"
 
 
 class Interrupts:

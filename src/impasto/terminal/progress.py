@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Self
 
@@ -53,6 +53,7 @@ class ProgressDisplay:
         )
         self._progress.add_task("", total=1.0, visible=False, count="", detail="")
         self._stage = self._line = ""
+        self._notes_shown = 0
         self._last_line_at = time.monotonic()
 
     def update(self, progress: float, stage: str, count: str = "", detail: str = "") -> None:
@@ -80,6 +81,12 @@ class ProgressDisplay:
             self._progress.console.print(Text(text))  # Text: a file named [red].png is no markup
         elif not self._quiet:
             print_message(text)
+
+    def show_new_notes(self, notes: Sequence[str]) -> None:
+        """Print those of a growing list of remarks that are not printed yet."""
+        for text in notes[self._notes_shown :]:
+            self.note(text)
+        self._notes_shown = len(notes)
 
     def _print_line(self) -> None:
         interval = self._seconds_between_lines
