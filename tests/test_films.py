@@ -1,4 +1,4 @@
-"""Films painted: frames and sound kept, still where the scene is still, moving with it; ended anywhere and resumed."""
+"""Painted films: frames, times and sound are kept, the paint moves with the scene, interrupted films are continued."""
 
 import itertools
 import json
@@ -41,16 +41,16 @@ def paint(source: Path, output: Path, inputs: dict[str, Any], **chosen: Any) -> 
 
 
 def read(path: Path) -> list[Tensor]:
-    return [frame.rgb for frame in open_reader(path, 25)]
+    return [frame.image.rgb for frame in open_reader(path, 25)]
 
 
-def test_a_film_keeps_its_frames_times_and_sound(tmp_path: Path, inputs: dict[str, Any]) -> None:
+def test_frames_times_and_sound_are_kept(tmp_path: Path, inputs: dict[str, Any]) -> None:
     ticks = [0, 512, 2048, 2560, 5120, 5632]
     source = write_clip(tmp_path / "a.mp4", make_pan(6, 96, 64), ticks=ticks, sound="aac")
     steps = paint(source, tmp_path / "b.mp4", inputs)
     frames = list(FilmReader(tmp_path / "b.mp4"))
     assert [frame.time * 12800 for frame in frames] == ticks
-    assert frames[0].rgb.shape == (1, 3, 42, 64)
+    assert frames[0].image.rgb.shape == (1, 3, 42, 64)
     before, after = (list_packets(path, "audio") for path in (source, tmp_path / "b.mp4"))
     assert [data for _, data in after] == [data for _, data in before]
     assert {step.frame for step in steps} == {1, 2, 3, 4, 5, 6}
@@ -64,7 +64,7 @@ def test_a_film_keeps_its_frames_times_and_sound(tmp_path: Path, inputs: dict[st
     assert recipe.result.step == 6
 
 
-def test_a_part_of_a_film_keeps_the_sound_of_that_part(tmp_path: Path, inputs: dict[str, Any]) -> None:
+def test_a_part_of_a_film_keeps_its_sound(tmp_path: Path, inputs: dict[str, Any]) -> None:
     source = write_clip(tmp_path / "a.mp4", make_pan(12), sound="aac")
     paint(source, tmp_path / "b.mp4", inputs, start="0.08", end="10f", every=2, frame_steps=1, steps=1)
     frames = list(FilmReader(tmp_path / "b.mp4"))
@@ -85,7 +85,8 @@ def test_a_still_clip_stays_still(tmp_path: Path, inputs: dict[str, Any], noise:
     assert max(moved) < 0.01 if noise else max(moved) == 0
 
 
-def test_the_texture_moves_with_the_scene(tmp_path: Path, inputs: dict[str, Any]) -> None:
+@pytest.mark.slow
+def test_the_paint_moves_with_the_scene(tmp_path: Path, inputs: dict[str, Any]) -> None:
     scene = make_pan(6, step=3)
     source = write_clip(tmp_path / "a.mkv", scene, codec="ffv1", pixels="bgr0")
     apart = []
@@ -109,7 +110,7 @@ def test_the_texture_moves_with_the_scene(tmp_path: Path, inputs: dict[str, Any]
     assert all(with_it < 0.3 * where_it_was for with_it, where_it_was in zip(shifted, stayed, strict=True))
 
 
-def test_the_temporal_loss_pulls(tmp_path: Path, inputs: dict[str, Any]) -> None:
+def test_the_temporal_loss_steadies_frames(tmp_path: Path, inputs: dict[str, Any]) -> None:
     scene = make_still(3, noise=0.03)
     source = write_clip(tmp_path / "a.mkv", scene, codec="ffv1", pixels="bgr0")
     moved = []
@@ -120,7 +121,8 @@ def test_the_temporal_loss_pulls(tmp_path: Path, inputs: dict[str, Any]) -> None
     assert moved[1] < 0.8 * moved[0]
 
 
-def test_a_shot_after_a_cut_begins_as_it_is_asked_to(tmp_path: Path, inputs: dict[str, Any]) -> None:
+@pytest.mark.slow
+def test_a_shot_begins_by_the_cuts_option(tmp_path: Path, inputs: dict[str, Any]) -> None:
     shots = [*make_still(4, noise=0.01), *[1 - frame for frame in make_still(4, noise=0.01, seed=2)]]
     source = write_clip(tmp_path / "a.mp4", shots)
     counts, first = {}, {}
@@ -136,7 +138,8 @@ def test_a_shot_after_a_cut_begins_as_it_is_asked_to(tmp_path: Path, inputs: dic
     assert not torch.equal(first["fresh"], first["carry"])
 
 
-def test_going_over_a_film_again_brings_its_frames_together(tmp_path: Path, inputs: dict[str, Any]) -> None:
+@pytest.mark.slow
+def test_more_passes_bring_frames_closer(tmp_path: Path, inputs: dict[str, Any]) -> None:
     source = write_clip(tmp_path / "a.mkv", make_pan(5, step=3), codec="ffv1", pixels="bgr0")
     errors = []
     for passes in (1, 3):
@@ -151,7 +154,7 @@ def test_going_over_a_film_again_brings_its_frames_together(tmp_path: Path, inpu
 
 
 @pytest.mark.parametrize("color", ["keep", "match", "only"])
-def test_colours_do_not_pump(tmp_path: Path, inputs: dict[str, Any], color: str) -> None:
+def test_colors_do_not_pump(tmp_path: Path, inputs: dict[str, Any], color: str) -> None:
     darker = [frame * (1 - 0.5 * (index % 2)) for index, frame in enumerate(make_still(4))]  # a lamp that flickers
     source = write_clip(tmp_path / "a.mkv", darker, codec="ffv1", pixels="bgr0")
     paint(source, tmp_path / "b", inputs, color=color, cuts="none")
@@ -166,7 +169,7 @@ def test_colours_do_not_pump(tmp_path: Path, inputs: dict[str, Any], color: str)
 # In and out
 
 
-def test_sizes_go_by_the_rule_and_paintings_come_in_folders(tmp_path: Path, inputs: dict[str, Any]) -> None:
+def test_sizes_follow_fit_and_paintings_come_in_folders(tmp_path: Path, inputs: dict[str, Any]) -> None:
     source = write_clip(tmp_path / "a.mp4", make_pan(2, 96, 64))
     (tmp_path / "paintings").mkdir()
     for seed in (1, 2):
@@ -174,11 +177,11 @@ def test_sizes_go_by_the_rule_and_paintings_come_in_folders(tmp_path: Path, inpu
     inputs["paintings"] = tmp_path / "paintings"
     for rule, size in (("shortest", (96, 64)), ("area", (78, 52)), ("shrink", (64, 42)), ("height", (96, 64))):
         paint(source, tmp_path / f"{rule}.mkv", inputs, fit=rule, frame_steps=1, steps=1)
-        assert next(iter(FilmReader(tmp_path / f"{rule}.mkv"))).rgb.shape[2:] == size[::-1]
+        assert next(iter(FilmReader(tmp_path / f"{rule}.mkv"))).image.rgb.shape[2:] == size[::-1]
 
 
 @pytest.mark.parametrize("name", ["b.gif", "b.webp", "b.png", "b", "b_%02d.jpg", "b.mkv", "b.mov"])
-def test_all_kinds_are_written(tmp_path: Path, inputs: dict[str, Any], name: str) -> None:
+def test_all_formats_are_written(tmp_path: Path, inputs: dict[str, Any], name: str) -> None:
     source = write_clip(tmp_path / "a.mp4", make_pan(3), sound="aac")
     run = impasto.film(source, output=tmp_path / name, **{**inputs, "frame_steps": 1, "steps": 1})
     for _ in run:
@@ -191,7 +194,7 @@ def test_all_kinds_are_written(tmp_path: Path, inputs: dict[str, Any], name: str
     assert lost == (not name.endswith((".mkv", ".mov")))
 
 
-def test_folders_and_transparency_go_in_and_out(tmp_path: Path, inputs: dict[str, Any]) -> None:
+def test_folders_and_transparency_are_kept(tmp_path: Path, inputs: dict[str, Any]) -> None:
     alpha = torch.ones(1, 1, 48, 64)
     alpha[..., :20] = 0
     (tmp_path / "a").mkdir()
@@ -203,11 +206,11 @@ def test_folders_and_transparency_go_in_and_out(tmp_path: Path, inputs: dict[str
     for picture in painted[1:]:
         assert picture.alpha is not None
         assert torch.equal(picture.alpha, alpha)
-    with pytest.raises(UsageError, match="can't hold transparency"):
+    with pytest.raises(UsageError, match="can't hold the transparency"):
         paint(tmp_path / "a", tmp_path / "b.mp4", inputs)
 
 
-def test_a_frame_that_is_all_transparent_is_left_so(tmp_path: Path, inputs: dict[str, Any]) -> None:
+def test_a_transparent_frame_is_not_painted(tmp_path: Path, inputs: dict[str, Any]) -> None:
     (tmp_path / "a").mkdir()
     for index, frame in enumerate(make_still(3)):
         hidden = torch.zeros(1, 1, 48, 64) if index == 1 else None
@@ -216,7 +219,7 @@ def test_a_frame_that_is_all_transparent_is_left_so(tmp_path: Path, inputs: dict
     assert len(read(tmp_path / "b")) == 3
 
 
-def test_inputs_and_what_is_there_are_kept(tmp_path: Path, inputs: dict[str, Any]) -> None:
+def test_inputs_and_existing_files_are_kept(tmp_path: Path, inputs: dict[str, Any]) -> None:
     source = write_clip(tmp_path / "a.mp4", make_pan(2))
     before = source.read_bytes()
     with pytest.raises(UsageError, match="also the input"):
@@ -228,7 +231,7 @@ def test_inputs_and_what_is_there_are_kept(tmp_path: Path, inputs: dict[str, Any
     write_image(make_picture(8, 8), tmp_path / "f" / "frame_000002.png")
     with pytest.raises(PictureError, match=r"frame_000002\.png already exists"):
         paint(source, tmp_path / "f", inputs)
-    with pytest.raises(UsageError, match="the folder that the frames come from"):
+    with pytest.raises(UsageError, match="folder of the frames"):
         paint(tmp_path / "f" / "frame_%06d.png", tmp_path / "f" / "%d.png", inputs, overwrite=True)
     assert source.read_bytes() == before
     assert (tmp_path / "b.mp4").read_text() == "mine"
@@ -239,13 +242,13 @@ def test_inputs_and_what_is_there_are_kept(tmp_path: Path, inputs: dict[str, Any
     ("chosen", "said"),
     [
         ({"output": "b.avi"}, "does not say what to write"),
-        ({"start": "soon"}, "--start soon: takes a time"),
+        ({"start": "soon"}, "`start` must be a time"),
         ({"every": 0}, "every"),
         ({"size": 16, "style_taps": {"relu5_1": 1.0}, "start_size": 16}, "deepest tap"),
         ({"no_such_setting": 1}, "no_such_setting"),
     ],
 )
-def test_wrong_options_are_said(tmp_path: Path, inputs: dict[str, Any], chosen: dict[str, Any], said: str) -> None:
+def test_wrong_options_raise(tmp_path: Path, inputs: dict[str, Any], chosen: dict[str, Any], said: str) -> None:
     source = write_clip(tmp_path / "a.mp4", make_pan(2))
     output = tmp_path / chosen.pop("output", "b.mp4")
     with pytest.raises(UsageError, match=said):
@@ -262,11 +265,12 @@ def leave(run: impasto.FilmRun, frame: int, whole: bool) -> None:
         if step.frame == frame and step.step == 2:
             break
     if whole:
-        assert run.write_unfinished() == run.output
+        assert run.write_result() == run.output
     else:
         run.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chosen", [{}, {"passes": 3}, {"color": "keep"}, {"optimizer": "adam"}])
 def test_resumed_is_uninterrupted(tmp_path: Path, inputs: dict[str, Any], chosen: dict[str, Any]) -> None:
     source = write_clip(tmp_path / "a.mp4", make_pan(6), sound="aac")
@@ -285,7 +289,7 @@ def test_resumed_is_uninterrupted(tmp_path: Path, inputs: dict[str, Any], chosen
     assert not list(tmp_path.glob("*.film"))
 
 
-def test_what_is_resumed_is_what_was_begun(tmp_path: Path, inputs: dict[str, Any]) -> None:
+def test_a_changed_or_damaged_film_is_not_resumed(tmp_path: Path, inputs: dict[str, Any]) -> None:
     source = write_clip(tmp_path / "a.mp4", make_pan(4))
     with pytest.raises(UsageError, match="no film was begun"):
         impasto.resume_film(tmp_path / "b.mp4")
@@ -314,8 +318,8 @@ def test_what_is_resumed_is_what_was_begun(tmp_path: Path, inputs: dict[str, Any
 @pytest.mark.parametrize("steps", [1, 5])  # into a frame: while the picture before it is written, and later
 def test_killed_at_any_moment_it_becomes_the_same_film(tmp_path: Path, inputs: dict[str, Any], steps: int) -> None:
     source = write_clip(tmp_path / "a.mp4", make_pan(6))
-    paint(source, tmp_path / "whole.mp4", inputs, codec="lossless", patience=0)
-    job = {**inputs, "codec": "lossless", "patience": 0, "paintings": str(inputs["paintings"])}
+    paint(source, tmp_path / "whole.mp4", inputs, codec="lossless", frame_tolerance=0)
+    job = {**inputs, "codec": "lossless", "frame_tolerance": 0, "paintings": str(inputs["paintings"])}
     program = (
         "import json, os, signal, sys, impasto\nsource, output, job = sys.argv[1:]\n"
         "for step in impasto.film(source, output=output, **json.loads(job)):\n"
@@ -333,7 +337,9 @@ def test_killed_at_any_moment_it_becomes_the_same_film(tmp_path: Path, inputs: d
         assert torch.equal(one, other)
 
 
-def test_after_a_full_disk_it_goes_on(tmp_path: Path, inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_film_continues_after_a_full_disk(
+    tmp_path: Path, inputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = write_clip(tmp_path / "a.mp4", make_pan(5))
     paint(source, tmp_path / "whole.mp4", inputs, codec="lossless")
     write = work_folder.write_image
@@ -356,7 +362,7 @@ def test_after_a_full_disk_it_goes_on(tmp_path: Path, inputs: dict[str, Any], mo
         assert torch.equal(one, other)
 
 
-def test_a_preview_is_written_on_request(tmp_path: Path, inputs: dict[str, Any]) -> None:
+def test_previews_are_written_on_request(tmp_path: Path, inputs: dict[str, Any]) -> None:
     source = write_clip(tmp_path / "a.mp4", make_pan(4))
     job = impasto.FilmJob(
         source=source,
@@ -372,7 +378,7 @@ def test_a_preview_is_written_on_request(tmp_path: Path, inputs: dict[str, Any])
     assert run.picture().size == (64, 48)
 
 
-def test_the_first_frame_is_painted_as_a_picture_is(tmp_path: Path, inputs: dict[str, Any]) -> None:
+def test_the_first_frame_is_painted_like_a_picture(tmp_path: Path, inputs: dict[str, Any]) -> None:
     frame = write_image(make_pan(1)[0], tmp_path / "frame.png")
     (tmp_path / "a").mkdir()
     write_image(read_image(frame).rgb, tmp_path / "a" / "1.png")
@@ -386,8 +392,9 @@ def test_the_first_frame_is_painted_as_a_picture_is(tmp_path: Path, inputs: dict
 # Masks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("passes", [1, 3])
-def test_a_painting_stays_in_its_mask_as_that_moves(tmp_path: Path, inputs: dict[str, Any], passes: int) -> None:
+def test_a_painting_follows_its_moving_mask(tmp_path: Path, inputs: dict[str, Any], passes: int) -> None:
     write_image(torch.tensor([1.0, 0, 0]).view(1, 3, 1, 1).expand(1, 3, 60, 60).contiguous(), tmp_path / "red.png")
     write_image(torch.tensor([0, 0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 60, 60).contiguous(), tmp_path / "blue.png")
     masks = []
@@ -408,7 +415,7 @@ def test_a_painting_stays_in_its_mask_as_that_moves(tmp_path: Path, inputs: dict
         "steps": 25,
         "frame_steps": 25,
         "passes": passes,
-        "patience": 0,
+        "frame_tolerance": 0,
         "temporal_weight": 0,
         "codec": "lossless",
     }
@@ -418,7 +425,7 @@ def test_a_painting_stays_in_its_mask_as_that_moves(tmp_path: Path, inputs: dict
         assert float(redness[mask[:, 0] > 0.5].mean()) > float(redness[mask[:, 0] < 0.5].mean()) + 0.05
 
 
-def test_what_a_mask_keeps_stays_as_it_is(tmp_path: Path, inputs: dict[str, Any]) -> None:
+def test_preserved_areas_do_not_change(tmp_path: Path, inputs: dict[str, Any]) -> None:
     scene = make_pan(3)
     source = write_clip(tmp_path / "a.mkv", scene, codec="ffv1", pixels="bgr0")
     keep = torch.zeros(1, 3, 48, 64)
@@ -435,15 +442,13 @@ def test_what_a_mask_keeps_stays_as_it_is(tmp_path: Path, inputs: dict[str, Any]
 @pytest.mark.parametrize(
     ("chosen", "said"),
     [
-        ({"mask": "short.mkv"}, "--mask .* has 2 frames, but 4 are painted"),
-        ({"mask": "wide.mkv"}, "64 x 20 pixels, but the film 64 x 48"),
+        ({"mask": "short.mkv"}, "`mask` .* has 2 frames, but 4 frames are painted"),
+        ({"mask": "wide.mkv"}, "64 x 20 pixels, but the film is 64 x 48"),
         ({"mask": "none.mkv"}, "none.mkv does not exist"),
-        ({"regions": 3}, "--regions can't be told from frame to frame"),
+        ({"regions": 3}, "`regions` can't be followed"),
     ],
 )
-def test_masks_that_do_not_fit_are_said(
-    tmp_path: Path, inputs: dict[str, Any], chosen: dict[str, Any], said: str
-) -> None:
+def test_masks_that_do_not_fit_raise(tmp_path: Path, inputs: dict[str, Any], chosen: dict[str, Any], said: str) -> None:
     source = write_clip(tmp_path / "a.mp4", make_pan(4))
     write_clip(tmp_path / "short.mkv", make_still(2))
     write_clip(tmp_path / "wide.mkv", make_still(4, 64, 20))

@@ -1,4 +1,4 @@
-"""Flow: exact on a known motion, trusted where it is right, and pictures that stay crisp when they are carried."""
+"""Flow: exact on a known motion, trusted where it is right; warped pictures stay crisp."""
 
 import math
 
@@ -17,7 +17,7 @@ def test_a_warp_by_whole_pixels_is_exact() -> None:
     torch.testing.assert_close(warped[..., 2:, :-3], picture[..., :-2, 3:], rtol=0, atol=1e-6)
 
 
-def test_a_warp_between_pixels_is_right_on_a_wave() -> None:
+def test_a_warp_between_pixels_follows_a_wave() -> None:
     across = torch.arange(64.0)
     wave = (0.5 + 0.4 * torch.sin(across * 2 * math.pi / 8)).expand(1, 3, 20, 64)
     shifted = 0.5 + 0.4 * torch.sin((across + 0.5) * 2 * math.pi / 8)
@@ -38,7 +38,7 @@ def test_a_known_motion_is_found_and_trusted(step: int) -> None:
     assert float((carried - frames[1])[..., 12:-12, 12:-12].square().mean()) < 2e-4
 
 
-def test_no_motion_is_none() -> None:
+def test_equal_frames_have_no_motion() -> None:
     frame = make_picture(64, 48)
     motion = estimate_motion(frame, frame.clone())
     assert not motion.flow.any()
@@ -46,7 +46,7 @@ def test_no_motion_is_none() -> None:
     assert torch.equal(motion.carry(frame), frame)
 
 
-def test_what_was_covered_is_not_trusted() -> None:
+def test_uncovered_areas_are_not_trusted() -> None:
     scene, patch = make_picture(128, 96, 1), make_picture(40, 40, 2).flip(1)
     here, there = scene.clone(), scene.clone()
     here[..., 28:68, 60:100], there[..., 28:68, 44:84] = patch, patch
@@ -60,7 +60,7 @@ def test_what_was_covered_is_not_trusted() -> None:
     assert float(motion.flow[:, 0, 38:58, 72:90].mean()) == pytest.approx(-16, abs=1)
 
 
-def test_weights_are_soft() -> None:
+def test_trust_falls_softly() -> None:
     flow = torch.zeros(1, 2, 20, 30)
     back = torch.zeros(1, 2, 20, 30)
     back[:, 0] = torch.linspace(0, 2, 30)
@@ -69,7 +69,7 @@ def test_weights_are_soft() -> None:
     assert (trust.diff(dim=3) <= 1e-6).all()
 
 
-def test_what_points_outside_is_not_trusted() -> None:
+def test_flow_out_of_the_frame_is_not_trusted() -> None:
     flow = torch.zeros(1, 2, 20, 30)
     flow[:, 0] = 5
     trust = flow_confidence(flow, -flow)
@@ -77,7 +77,7 @@ def test_what_points_outside_is_not_trusted() -> None:
     assert float(trust[..., :24].min()) > 0.99
 
 
-def test_what_comes_in_at_the_border_is_not_carried_but_new() -> None:
+def test_new_areas_at_the_border_are_not_carried() -> None:
     frames = make_pan(2, 96, 64, 3)
     motion = estimate_motion(frames[1], frames[0])
     assert float(torch.maximum(motion.trust, motion.likeness)[..., -2:].max()) < 0.05

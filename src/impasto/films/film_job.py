@@ -1,7 +1,6 @@
-"""A film to paint, as plain data; its inputs by their digests; its recipe."""
+"""A film to paint, as plain data, and its recipe."""
 
 import hashlib
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,10 +8,10 @@ from typing import Any
 from pydantic_core import from_json
 
 from impasto.errors import PictureError, RecipeError
-from impasto.films import encoder
+from impasto.films.encoder import FILM_FORMATS, read_film_comment
 from impasto.films.film_options import FilmOptions
-from impasto.films.image_sequence import is_pattern, list_frame_files
-from impasto.images import animation
+from impasto.films.image_sequence import has_frame_files, list_files
+from impasto.images.animation import ANIMATION_SUFFIXES, read_gif_comment
 from impasto.images.metadata import read_embedded_text
 from impasto.recipes.locate import fingerprint_file
 from impasto.recipes.recipe import FileRef, Recipe, plain_name
@@ -21,96 +20,54 @@ from impasto.runs.job import BaseJob
 
 
 class FilmJob(BaseJob):
-    """One film to paint, as plain data: where things are, and how to paint.
+    """One film to paint, as plain data: where its files are, and how to paint.
 
-    `source` is a film, an animation, a folder or a pattern of frames; `output` one as well. `save_every` is the number
-    of frames between previews. The rest is as for a picture's Job.
+    `source` and `output` are each a film, an animation, or a folder or pattern of frames. `save_every` is the number of
+    frames between previews.
     """
 
     source: Path
     options: FilmOptions = FilmOptions()
 
-    @property
-    def has_frame_files(self) -> bool:
-        """Is the source a folder or a pattern of frames?"""
-        return _has_frame_files(self.source)
-
     def list_inputs(self) -> list[Path]:
         """List the files that are read."""
-        return [
-            file
-            for path in (self.source, *self.paintings, *self.settings.list_files())
-            for file in (list_frame_files(path) if _has_frame_files(path) else [path])
-        ]
+        paths = self.source, *self.paintings, *self.settings.list_files()
+        return [file for path in paths for file in list_files(path)]
 
     def digest_inputs(self) -> dict[str, str]:
-        """Return the digest of each file that is read. Raises PictureError where one can't be."""
+        """Return the digest of each input file. Raises PictureError if one can't be read."""
         try:
             return {str(path): fingerprint_file(path).sha256 or "" for path in self.list_inputs()}
         except OSError as error:
             raise PictureError(f"{error.filename} can't be read: {error.strerror}") from None
 
-
-def _has_frame_files(path: Path) -> bool:
-    return path.is_dir() or is_pattern(path)
+    def fingerprint_source(self) -> FileRef:
+        """Return the source's name, length and digest; a folder's digest is that of its frames' digests."""
+        if not has_frame_files(self.source):
+            return fingerprint_file(self.source)
+        frames = [fingerprint_file(frame) for frame in list_files(self.source)]
+        digest = hashlib.sha256("".join(frame.sha256 or "" for frame in frames).encode())
+        length = sum(frame.bytes or 0 for frame in frames)
+        return FileRef(name=plain_name(self.source) or "_", bytes=length, sha256=digest.hexdigest())
 
 
 class FilmRecipe(Recipe):
-    """How a film was painted: a Recipe whose photo is the film, with the options for films."""
+    """How a film was painted: a Recipe whose photo is the film, with the film's options."""
 
     film: FilmOptions
 
 
-def film_source_ref(job: FilmJob) -> FileRef:
-    """Write down what a film is painted from; a folder's digest is that of its frames' digests."""
-    if not job.has_frame_files:
-        return fingerprint_file(job.source)
-    digest, length = hashlib.sha256(), 0
-    for frame in list_frame_files(job.source):
-        it = fingerprint_file(frame)
-        digest.update((it.sha256 or "").encode())
-        length += it.bytes or 0
-    return FileRef(name=plain_name(job.source) or "_", bytes=length, sha256=digest.hexdigest())
-
-
 def describe_film(recipe: FilmRecipe) -> Iterator[str]:
     """Yield the lines that tell a person how a film was painted."""
-    given = recipe.film.list_given()
-    for line in describe_recipe(recipe):
-        if line.startswith("command "):
-            line = line.replace("impasto ", "impasto film ", 1)
-            line += "".join(f" {_as_option(name, value)}" for name, value in given.items())
-        yield line
-    for name, value in recipe.film.model_dump(mode="json").items():
-        yield f"  film {name} {_format_value(value)}{' *' if name in given else ''}"
-
-
-def _as_option(name: str, value: Any) -> str:
-    flag = name.replace("_", "-")
-    if isinstance(value, bool):
-        return f"--{'' if value else 'no-'}{flag}"
-    return f"--{flag} {shlex.quote(_format_value(value))}"
-
-
-def _format_value(value: Any) -> str:
-    if isinstance(value, list):
-        return ",".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return describe_recipe(recipe, "impasto film", recipe.film.model_dump(mode="json"), recipe.film.list_given())
 
 
 def read_film_recipe(path: Path) -> FilmRecipe | None:
-    """Read the recipe inside a film or an animation; None where it carries none, or that of a picture.
+    """Read the recipe in a film or an animation; None if it has none, or a picture's.
 
-    Raises RecipeError where there is one that is not understood.
+    Raises RecipeError for a film's recipe that is not understood.
     """
-    suffix = path.suffix.lower()
-    text: str | None = None
-    if suffix in encoder.FILM_FORMATS:
-        text = encoder.read_film_comment(path)
-    elif suffix == ".gif":
-        text = animation.read_gif_comment(path)
-    elif suffix in animation.ANIMATION_SUFFIXES:
-        text = read_embedded_text(path)
+    text = _read_text(path, path.suffix.lower())
     data: Any = None
     try:
         data = from_json(text) if text and text.lstrip().startswith("{") else None
@@ -122,3 +79,11 @@ def read_film_recipe(path: Path) -> FilmRecipe | None:
         return FilmRecipe.model_validate(data)
     except ValueError as error:
         raise RecipeError(f"{path} holds a film's recipe that is not understood: {error}") from None
+
+
+def _read_text(path: Path, suffix: str) -> str | None:
+    if suffix in FILM_FORMATS:
+        return read_film_comment(path)
+    if suffix == ".gif":
+        return read_gif_comment(path)
+    return read_embedded_text(path) if suffix in ANIMATION_SUFFIXES else None

@@ -1,4 +1,4 @@
-"""Every knob of a film once: default, range, help. What paints its frames is in Settings."""
+"""Options of films: default, range and help of each. How their frames are painted is in Settings."""
 
 from typing import Annotated, Any, Literal
 
@@ -15,7 +15,7 @@ FILM_GROUP, MOTION_GROUP = "Film", "From frame to frame"
 
 
 class FilmOptions(BaseModel):
-    """What of a film is painted, how its frames hold together, and how it is written.
+    """Which frames of a film are painted, how they hold together, and how the film is written.
 
     Example: FilmOptions(end="90f", temporal_weight=50)
     """
@@ -23,53 +23,49 @@ class FilmOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     start: str = setting(
-        "", FILM_GROUP, "where to begin: a time, 12.5 or 1:02.5, or a frame's number, 30f; if not given, at the first"
+        "", FILM_GROUP, "where to begin: a time, 12.5 or 1:02.5, or a frame's number, 30f; by default the first frame"
     )
     end: str = setting(
-        "", FILM_GROUP, "where to end: a time, or the last frame's number, 90f; if not given, with the film"
+        "", FILM_GROUP, "where to end: a time, or the last frame's number, 90f; by default the end of the film"
     )
-    every: int = setting(1, FILM_GROUP, "paint each frame of so many; the film keeps its duration", ge=1, le=1000)
-    rate: float = setting(25.0, FILM_GROUP, "frames a second of a folder or pattern of frames", gt=0, le=1000)
-    codec: Codec = setting("h264", FILM_GROUP, "h264, which plays everywhere, or lossless, which few things play")
-    quality: int = setting(85, FILM_GROUP, "of h264 and of animated WebP; 50 is small, 100 huge", ge=1, le=100)
-    sound: bool = setting(True, FILM_GROUP, "pass sound and subtitles on untouched")
+    every: int = setting(1, FILM_GROUP, "paint one frame out of this many; the film keeps its duration", ge=1, le=1000)
+    rate: float = setting(25.0, FILM_GROUP, "frames per second of a folder or pattern of frames", gt=0, le=1000)
+    codec: Codec = setting("h264", FILM_GROUP, "h264, which plays everywhere, or lossless, which few programs play")
+    quality: int = setting(85, FILM_GROUP, "quality of h264 and animated WebP; 50 is small, 100 huge", ge=1, le=100)
+    sound: bool = setting(True, FILM_GROUP, "copy sound and subtitles unchanged")
 
     temporal_weight: Weight = setting(
         20.0,
         MOTION_GROUP,
-        "weight of the squared difference from the pictures before, carried along the motion (gamma); 0: the cheaper "
-        "mode, held by what each frame begins with alone",
+        "weight of the squared difference from earlier pictures, warped along the motion (gamma); 0: the faster mode, "
+        "in which only the start of each frame keeps the film steady",
     )
     look_back: tuple[Annotated[int, Field(ge=1, le=100)], ...] = setting(
-        (1, 2, 4), MOTION_GROUP, "how many frames back those pictures are, the closest first", min_length=1
+        (1, 2, 4), MOTION_GROUP, "how many frames back the earlier pictures are, the nearest first", min_length=1
     )
     frame_init: FrameInit = setting(
         "warped",
         MOTION_GROUP,
-        "what a frame begins with: the picture before it carried along the motion, as it is, or the photo",
+        "what a frame starts as: the picture before it, warped along the motion or as it is, or the photo",
     )
     cuts: Cuts = setting(
         "fresh",
         MOTION_GROUP,
-        "how a shot begins after a cut: fresh, as the film does; carry, with the last picture's paint; none: cuts are "
-        "not looked for",
+        "how a shot begins after a cut: fresh, like the film's first frame; carry, from the last picture; none: cuts "
+        "are not detected",
     )
     passes: int = setting(
-        1,
-        MOTION_GROUP,
-        "how often the film is gone over, forward and backward in turn; 3 or 5 for the best",
-        ge=1,
-        le=100,
+        1, MOTION_GROUP, "passes over the film, forward and backward in turn; 3 or 5 for the best result", ge=1, le=100
     )
     frame_steps: int = setting(12, MOTION_GROUP, "steps of a frame after a shot's first, at most", ge=1, le=100_000)
-    patience: float = setting(
+    frame_tolerance: float = setting(
         0.006,
         MOTION_GROUP,
-        "a frame is done when a step lowers its loss by less than this share; 0: all its steps are taken",
+        "a frame is finished when a step lowers its loss by less than this share; 0: take all steps",
         ge=0,
         lt=1,
     )
 
     def list_given(self) -> dict[str, Any]:
-        """Return what is not as it is by default, as plain data."""
+        """Return the options that differ from their defaults, as plain data."""
         return self.model_dump(mode="json", exclude_defaults=True)

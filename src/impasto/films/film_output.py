@@ -1,5 +1,6 @@
-"""Where a film goes: one file, an animation or a picture for each frame; and what of it can be seen meanwhile."""
+"""Where a film is written: a film file, an animation, or an image per frame; and previews while it is painted."""
 
+import shutil
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -9,59 +10,54 @@ import torch
 from torch import Tensor
 
 from impasto.errors import PictureError, UsageError
-from impasto.films import encoder
-from impasto.films.film_options import FilmOptions
+from impasto.films.encoder import FILM_FORMATS, FilmEncoder, has_sound
+from impasto.films.film_job import FilmJob
 from impasto.films.frame_masks import FrameMask
-from impasto.films.frames import Timeline
-from impasto.films.image_sequence import FRAME_NUMBER, name_frame_file
+from impasto.films.frames import FrameReader, Timeline
+from impasto.films.image_sequence import FRAME_NUMBER, find_frame_folder, name_frame_file
 from impasto.films.prefetch import FrameSource
 from impasto.films.work_folder import WorkFolder
-from impasto.images import animation
+from impasto.images.animation import ANIMATION_SUFFIXES, write_animation
 from impasto.images.color import recolor_result
 from impasto.images.image import Image
-from impasto.images.output import FORMATS as PICTURE_FORMATS
+from impasto.images.output import FORMATS as IMAGE_FORMATS
 from impasto.images.output import atomic_write, check_output, check_writable
 from impasto.images.write import write_image
-from impasto.painting.styles import StyleInput
-from impasto.settings.model import Settings
 
-OutputKind = Literal["film", "animation", "pictures"]
+OutputKind = Literal["film", "animation", "images"]
+PALETTE_FRAMES = 16  # frames, at most, from which a GIF's palette is made
 
 
 def choose_output_kind(output: Path) -> OutputKind:
-    """Tell by its name what a film is written as. Raises UsageError where nothing can be."""
+    """Return what a film is written as, by its name. Raises UsageError for a name that does not say."""
     suffix = output.suffix.lower()
     if FRAME_NUMBER.search(output.name):
-        if suffix in PICTURE_FORMATS:
-            return "pictures"
-    elif suffix in encoder.FILM_FORMATS:
+        if suffix in IMAGE_FORMATS:
+            return "images"
+    elif suffix in FILM_FORMATS:
         return "film"
-    elif suffix in animation.ANIMATION_SUFFIXES:
+    elif suffix in ANIMATION_SUFFIXES:
         return "animation"
     elif not suffix or output.is_dir():
-        return "pictures"
+        return "images"
     raise UsageError(
-        f"{output} does not say what to write: end it in "
-        f"{', '.join([*encoder.FILM_FORMATS, *animation.ANIMATION_SUFFIXES])}, or "
-        "name a folder, or a pattern such as frame_%04d.png"
+        f"{output} does not say what to write: end it in {', '.join([*FILM_FORMATS, *ANIMATION_SUFFIXES])}, or name a "
+        "folder, or a pattern such as frame_%04d.png",
+        setting="output",
     )
 
 
-def find_frame_folder(frames: Path) -> Path:
-    """Name the folder of a folder or pattern of frames."""
-    return (frames.parent if FRAME_NUMBER.search(frames.name) or set("*?[") & set(frames.name) else frames).resolve()
-
-
 def check_film_output(
-    output: Path, inputs: Iterable[Path], frames: int | None, overwrite: bool, transparent: bool
+    output: Path, inputs: Iterable[Path], frames: int | None, overwrite: bool, has_transparency: bool
 ) -> None:
-    """Raise now what writing the film would raise in the end; `frames` is None where they are not counted yet."""
+    """Raise now what writing the film would raise at the end; `frames` is None before they are counted."""
     kind, inputs = choose_output_kind(output), [*inputs]
-    if kind == "film" and transparent:
+    if kind == "film" and has_transparency:
         raise UsageError(
-            f"{output} can't hold transparency, which the frames have: end it in .webp, .gif or .png, or name a folder"
+            f"{output} can't hold the transparency of the frames: end it in .webp, .gif or .png, or name a folder",
+            setting="output",
         )
-    if kind != "pictures":
+    if kind != "images":
         check_writable(output, inputs=inputs, overwrite=overwrite)
         return
     folder = find_frame_folder(output)
@@ -71,157 +67,153 @@ def check_film_output(
         check_writable(folder)
         return
     for index in range(frames or 1):
-        check_output(name_frame_file(output, index), inputs=inputs, overwrite=overwrite, alpha=transparent)
+        check_output(name_frame_file(output, index), inputs=inputs, overwrite=overwrite, alpha=has_transparency)
 
 
 class FilmOutput:
-    """Shows frames as they are painted, and writes the film in the end, or what there is of it."""
+    """A FrameSink that shows frames as they are painted, and writes the film, or its first frames, on request.
+
+    With `overwrite` it may replace the file at its path. `origin` is the time at which the written film begins.
+    """
 
     def __init__(
         self,
-        output: Path,
+        job: FilmJob,
+        reader: FrameReader,
         timeline: Timeline,
-        settings: Settings,
-        options: FilmOptions,
-        storage: WorkFolder,
+        work_folder: WorkFolder,
         photos: FrameSource,
-        *,
-        clock: Fraction,
-        sound: Path | None,
-        origin: Fraction,
-        overwrite: bool,
-        save_every: int = 0,
-        keep: FrameMask | None = None,
+        preserve_mask: FrameMask | None,
     ) -> None:
-        self.output, self.timeline, self.settings, self.options = output, timeline, settings, options
-        self.work_folder, self.photos = storage, photos
-        self.clock, self.sound, self.origin = clock, sound, origin
-        self.overwrite, self.save_every, self.preserve_mask = overwrite, save_every, keep
-        self.kind = choose_output_kind(output)
-        self.inscription = ""
-        self._live: encoder.FilmEncoder | None = None
-        self._shown = -1  # the last frame of the live film
-        self._needs_photo = settings.color in ("keep", "only") or timeline.has_transparency or keep is not None
+        self.path, self.options, self.settings, self.overwrite = job.output, job.options, job.settings, job.overwrite
+        self.save_every, self.timeline, self.clock = job.save_every, timeline, reader.clock
+        self.work_folder, self.photos, self.preserve_mask = work_folder, photos, preserve_mask
+        self.kind = choose_output_kind(job.output)
+        self.embedded_text = ""
+        self.sound = reader.sound_path if self.kind == "film" and self.options.sound else None
+        if self.sound and not has_sound(self.sound):
+            self.sound = None
+        first = timeline.times[0]
+        self.origin = min(first, reader.start_time) if self.sound and not self.options.start else first
+        self._live: FilmEncoder | None = None
+        self._last_live_frame = -1
+        changes_frames = self.settings.color in ("keep", "only") or preserve_mask is not None
+        self._needs_photo = changes_frames or timeline.has_transparency
 
     @property
     def preview_path(self) -> Path:
-        """Where the previews go."""
-        name = FRAME_NUMBER.sub("", self.output.stem).strip("_-. ") or "film"
-        return self.output.with_name(f"{name}.preview.png")
+        """Where previews are written."""
+        name = FRAME_NUMBER.sub("", self.path.stem).strip("_-. ") or "film"
+        return self.path.with_name(f"{name}.preview.png")
 
-    def show_frame(self, turn: int, frame: int, picture: Tensor, photo: StyleInput) -> None:
-        """Take a painted frame: add it to the film that can be played meanwhile, or write it where it belongs."""
-        rgb, alpha = self._apply_color(frame, picture, photo if self.preserve_mask is None else self.photos(frame))
-        if self.kind == "pictures" and turn == self.options.passes:
+    def show_frame(self, pass_number: int, frame: int, picture: Tensor, photo: Image) -> None:
+        """Add a painted frame to the live film, or write its file."""
+        rgb, alpha = self._finish_frame(frame, picture, photo if self.preserve_mask is None else self.photos(frame))
+        if self.kind == "images" and pass_number == self.options.passes:
             self._create_folder()
-            self._write_picture(frame, rgb, alpha)
-        elif self.kind == "film" and turn % 2:
-            self._show_live(frame, rgb)
+            self._write_frame_file(frame, rgb, alpha)
+        elif self.kind == "film" and pass_number % 2:
+            self._add_live_frame(frame, rgb)
         if self.save_every and (frame + 1) % self.save_every == 0:
             write_image(rgb, self.preview_path, alpha=alpha, overwrite=True)
 
-    def write(self, frames: int) -> None:
-        """Write the film's first `frames` frames to its place."""
+    def write_film(self, frames: int) -> None:
+        """Write the film's first `frames` frames to its output."""
         self.close_live_film()
         if self.kind == "film":
-            self._write_film(frames)
+            self._write_film_file(frames)
         elif self.kind == "animation":
-            times = [*self.timeline.times[:frames], self._end_time(frames)]
-            animation.write_animation(
-                self.render_frames(frames),
+            times = [*self.timeline.times[:frames], self.timeline.get_end_time(frames)]
+            write_animation(
+                self._render_frames(frames),
                 times,
-                self.output,
-                palette_samples=[self.render_frame(frame)[0] for frame in range(0, frames, -(-frames // 16))],
+                self.path,
+                palette_samples=[
+                    self._render_frame(frame)[0] for frame in range(0, frames, -(-frames // PALETTE_FRAMES))
+                ],
                 quality=self.options.quality,
-                embedded_text=self.inscription,
+                embedded_text=self.embedded_text,
                 overwrite=self.overwrite,
             )
         else:
             self._create_folder()
-            for frame, (rgb, alpha) in enumerate(self.render_frames(frames)):
-                if self.options.passes > 1 or not name_frame_file(self.output, frame).exists():
-                    self._write_picture(frame, rgb, alpha)
+            for frame, (rgb, alpha) in enumerate(self._render_frames(frames)):
+                if self.options.passes > 1 or not name_frame_file(self.path, frame).exists():
+                    self._write_frame_file(frame, rgb, alpha)
 
     def close_live_film(self) -> None:
-        """End the film that can be played meanwhile."""
+        """Finish the live film."""
         if self._live:
             self._live.close()
-        self._live, self._shown = None, -1
+        self._live, self._last_live_frame = None, -1
 
-    def render_frame(self, frame: int) -> tuple[Tensor, Tensor | None]:
-        """Return a frame as it is shown, (1, 3, H, W), and its alpha."""
-        turn = self.work_folder.latest_pass(frame)
-        assert turn is not None
-        picture = self.work_folder.read_picture(turn, frame)
-        return self._apply_color(frame, picture, self.photos(frame)) if self._needs_photo else (picture, None)
+    def _render_frames(self, frames: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        return (self._render_frame(frame) for frame in range(frames))
 
-    def render_frames(self, frames: int) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield the first `frames` frames as they are shown."""
-        return (self.render_frame(frame) for frame in range(frames))
+    def _render_frame(self, frame: int) -> tuple[Tensor, Tensor | None]:
+        """Return a frame (1, 3, H, W) as it is written, and its alpha."""
+        pass_number = self.work_folder.get_latest_pass(frame)
+        assert pass_number is not None
+        picture = self.work_folder.read_picture(pass_number, frame)
+        return self._finish_frame(frame, picture, self.photos(frame)) if self._needs_photo else (picture, None)
 
-    def _apply_color(self, frame: int, picture: Tensor, photo: StyleInput) -> tuple[Tensor, Tensor | None]:
-        rgb = recolor_result(picture, Image(photo.rgb, photo.alpha), self.settings)
-        return rgb if self.preserve_mask is None else torch.lerp(rgb, photo.rgb, self.preserve_mask(frame)), photo.alpha
+    def _finish_frame(self, frame: int, picture: Tensor, photo: Image) -> tuple[Tensor, Tensor | None]:
+        rgb = recolor_result(picture, photo, self.settings)
+        if self.preserve_mask is not None:
+            rgb = torch.lerp(rgb, photo.rgb, self.preserve_mask(frame))
+        return rgb, photo.alpha
 
-    def _show_live(self, frame: int, rgb: Tensor) -> None:
-        if self._live is None or frame != self._shown + 1:
+    def _add_live_frame(self, frame: int, rgb: Tensor) -> None:
+        if self._live is None or frame != self._last_live_frame + 1:
             self.close_live_film()
-            self._live = self._open_encoder(self.work_folder.live_film_path, live=True, size=rgb.shape)
-            for earlier in range(frame):  # painted before the program was ended, or gone over in another turn
-                self._add_frame(self._live, earlier, self.render_frame(earlier)[0])
-        self._add_frame(self._live, frame, rgb)
-        self._shown = frame
+            self._live = self._open_encoder(self.work_folder.live_film_path, rgb, live=True)
+            for earlier in range(frame):  # frames of an interrupted run or an earlier pass
+                self._encode_frame(self._live, earlier, self._render_frame(earlier)[0])
+        self._encode_frame(self._live, frame, rgb)
+        self._last_live_frame = frame
 
-    def _write_film(self, frames: int) -> None:
-        first = self.render_frame(0)[0]
-        # PyAV opens its file by name: it is written beside the place, and copied nowhere but renamed.
-        part = self.work_folder.folder / f"whole{self.output.suffix.lower()}"
+    def _write_film_file(self, frames: int) -> None:
+        # PyAV opens a file by its name, so the film is written next to the output and then moved there.
+        part = self.work_folder.folder / f"whole{self.path.suffix.lower()}"
         try:
-            with self._open_encoder(part, live=False, size=first.shape) as film:
+            with self._open_encoder(part, self._render_frame(0)[0], live=False) as film:
                 if self.sound:
                     begin = self.origin if self.options.start else None
-                    whole = frames == len(self.timeline.times) and not self.options.end
-                    film.copy_sound(self.sound, begin, None if whole else self._end_time(frames), self.origin)
-                for frame, (rgb, _) in enumerate(self.render_frames(frames)):
-                    self._add_frame(film, frame, rgb)
-            move_into_place(part, self.output, self.overwrite)
+                    is_whole = frames == len(self.timeline.times) and not self.options.end
+                    end = None if is_whole else self.timeline.get_end_time(frames)
+                    film.copy_sound(self.sound, begin, end, self.origin)
+                for frame, (rgb, _) in enumerate(self._render_frames(frames)):
+                    self._encode_frame(film, frame, rgb)
+            with part.open("rb") as file, atomic_write(self.path, overwrite=self.overwrite) as target:
+                shutil.copyfileobj(file, target)
         finally:
             part.unlink(missing_ok=True)
 
-    def _open_encoder(self, path: Path, *, live: bool, size: tuple[int, ...]) -> encoder.FilmEncoder:
-        return encoder.FilmEncoder(
+    def _open_encoder(self, path: Path, rgb: Tensor, *, live: bool) -> FilmEncoder:
+        durations = self.timeline.durations
+        return FilmEncoder(
             path,
-            size[3],
-            size[2],
-            form="mp4" if live else encoder.FILM_FORMATS[self.output.suffix.lower()],
+            rgb.shape[3],
+            rgb.shape[2],
             clock=self.clock,
-            rate=encoder.mean_frame_rate(self.timeline.durations),
+            rate=len(durations) / sum(durations, Fraction(0)),
             codec=self.options.codec,
             quality=self.options.quality,
             live=live,
-            comment="" if live else self.inscription,
+            comment="" if live else self.embedded_text,
         )
 
-    def _add_frame(self, film: encoder.FilmEncoder, frame: int, rgb: Tensor) -> None:
+    def _encode_frame(self, film: FilmEncoder, frame: int, rgb: Tensor) -> None:
         film.add_frame(rgb, self.timeline.times[frame] - self.origin, self.timeline.durations[frame])
 
-    def _end_time(self, frames: int) -> Fraction:
-        return self.timeline.times[frames - 1] + self.timeline.durations[frames - 1]
-
     def _create_folder(self) -> None:
-        folder = find_frame_folder(self.output)
+        folder = find_frame_folder(self.path)
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise PictureError(f"{folder} can't be made: {error.strerror or error}") from None
+            raise PictureError(f"{folder} can't be created: {error.strerror or error}") from None
 
-    def _write_picture(self, frame: int, rgb: Tensor, alpha: Tensor | None) -> None:
-        # A picture of this name is the user's, who allowed it, or this film's own of an earlier start.
-        write_image(rgb, name_frame_file(self.output, frame), alpha=alpha, quality=self.options.quality, overwrite=True)
-
-
-def move_into_place(part: Path, output: Path, overwrite: bool) -> None:
-    """Give a finished file its name; across file systems by copying it whole."""
-    with part.open("rb") as file, atomic_write(output, overwrite=overwrite) as target:
-        while piece := file.read(1 << 22):
-            target.write(piece)
+    def _write_frame_file(self, frame: int, rgb: Tensor, alpha: Tensor | None) -> None:
+        # The user has allowed to replace a file of this name, or it is this film's own from an earlier start.
+        path = name_frame_file(self.path, frame)
+        write_image(rgb, path, alpha=alpha, quality=self.options.quality, overwrite=True)

@@ -1,9 +1,8 @@
-"""A film being painted: an iterator of FrameSteps, and the film at the end or at any time before."""
+"""A film being painted: an iterator of FrameSteps, which can write the film at the end or at any time before."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from impasto.errors import UsageError
 from impasto.films.film_job import FilmJob, FilmRecipe
@@ -20,25 +19,26 @@ if TYPE_CHECKING:
 
 
 class FilmRun:
-    """A film being painted: iterate over it for FrameSteps; with the last one the film is written.
+    """A film being painted: iterate over it for FrameSteps. After the last one, the film is written.
 
-    Nothing is painted that is not asked for. What is painted is kept in `folder`, from which `impasto.resume_film`
-    goes on whatever has happened. `notes` holds what a user should know. Errors while iterating: DivergedError;
-    PictureError where the disk refuses.
+    Work is done only when a step is requested. Painted frames are kept in `folder`, from which `impasto.resume_film`
+    continues after any interruption. `notes` are for the user. Errors while iterating: DivergedError; PictureError if
+    the disk refuses.
     """
 
     def __init__(
         self,
         job: FilmJob,
         sequence: FilmSequence,
-        delivery: FilmOutput,
-        storage: WorkFolder,
+        output: FilmOutput,
+        work_folder: WorkFolder,
         recipe: Recipe,
         notes: list[str],
     ) -> None:
-        self._job, self._sequence, self._film_output, self._work_folder = job, sequence, delivery, storage
+        self._job, self._output, self._work_folder = job, output, work_folder
         self._recipe, self._own_notes = recipe, notes
-        self._last: FrameStep | None = None
+        self.sequence = sequence
+        self.last_step: FrameStep | None = None
         self.is_finished = False
 
     def __iter__(self) -> Iterator[FrameStep]:
@@ -46,124 +46,108 @@ class FilmRun:
 
     def __next__(self) -> FrameStep:
         try:
-            self._last = step = next(self._sequence)
+            self.last_step = next(self.sequence)
         except StopIteration:
             if not self.is_finished:
-                self._finish()
+                self._write_film(self.frame_count)
+                self._work_folder.delete()
+                self.is_finished = True
             raise
-        return step
+        return self.last_step
 
     @property
     def output(self) -> Path:
-        """Where the film goes."""
+        """Where the film will be written."""
         return self._job.output
 
     @property
     def folder(self) -> Path:
-        """Where it is kept while it is painted."""
+        """The folder that keeps the frames until the film is finished."""
         return self._work_folder.folder
 
     @property
-    def frame_count(self) -> int:
-        """How many frames there are in all."""
-        return self._sequence.frames
+    def resume_path(self) -> Path | None:
+        """The folder from which `impasto.resume_film` continues; None once the film is finished."""
+        return None if self.is_finished else self.folder
 
     @property
-    def sequence(self) -> FilmSequence:
-        """What paints the frames."""
-        return self._sequence
-
-    def list_shots(self) -> list[range]:
-        """List the frames of each part that can be painted without the others, and is not finished yet."""
-        last = self._job.options.passes
-        return [
-            shot
-            for shot in self._sequence.list_shots()
-            if not all(self._work_folder.is_done(turn, frame) for turn in range(1, last + 1) for frame in shot)
-        ]
-
-    def reload_progress(self) -> None:
-        """Take in what others have painted, who were given shots; it is not painted again."""
-        self._work_folder.reload()
+    def frame_count(self) -> int:
+        """The number of frames."""
+        return self.sequence.frames
 
     @property
     def painted_frames(self) -> int:
-        """How many frames from the first on have been painted at least once."""
-        return next(
-            (it for it in range(self.frame_count) if self._work_folder.latest_pass(it) is None), self.frame_count
-        )
+        """The number of frames before the first one that is not painted in any pass."""
+        frames = range(self.frame_count)
+        return next((it for it in frames if self._work_folder.get_latest_pass(it) is None), self.frame_count)
 
     @property
     def notes(self) -> list[str]:
-        """What happened that a user should know, in order."""
-        return [*self._own_notes, *self._sequence.notes]
+        """Notes for the user, in order."""
+        return [*self._own_notes, *self.sequence.notes]
+
+    def list_shots(self) -> list[range]:
+        """List the unfinished parts of the film that can be painted independently, as ranges of frames."""
+        passes = range(1, self._job.options.passes + 1)
+        return [
+            shot
+            for shot in self.sequence.list_shots()
+            if not all(self._work_folder.is_done(pass_number, frame) for pass_number in passes for frame in shot)
+        ]
+
+    def reload_progress(self) -> None:
+        """Load the frames that other processes have painted, so that they are not painted again."""
+        self._work_folder.reload()
 
     def picture(self) -> "PilImage.Image":
         """Return the frame that is being painted, as far as it is, as a PIL image in sRGB."""
-        if self._sequence.painter is None:
-            raise UsageError("Nothing is painted yet: ask for a step first.")
-        return to_pil(self._sequence.painter.picture())
+        if self.sequence.painter is None:
+            raise UsageError("Nothing is painted yet: request a step first.")
+        return to_pil(self.sequence.painter.picture())
 
     def recipe(self, frames: int | None = None) -> FilmRecipe:
         """Return how the film is painted, and how far it is."""
-        frames = self.painted_frames if frames is None else frames
-        timeline, options = self._film_output.timeline, self._job.options
-        last = dict(self._last.losses) if self._last else {}
         result = RecipeResult(
-            width=self._sequence.width,
-            height=self._sequence.height,
+            width=self.sequence.width,
+            height=self.sequence.height,
             bits=8,
-            quality=options.quality,
-            step=frames,
-            steps=len(timeline.times),
-            losses=last,
+            quality=self._job.options.quality,
+            step=self.painted_frames if frames is None else frames,
+            steps=self.frame_count,
+            losses=dict(self.last_step.losses) if self.last_step else {},
         )
-        return FilmRecipe(**{**self._recipe.model_dump(), "film": options, "result": result})
+        return FilmRecipe(**{**self._recipe.model_dump(), "film": self._job.options, "result": result})
 
-    def write_unfinished(self) -> Path | None:
-        """Write the film as far as it is painted; None where not even one frame is. It is gone on with all the same."""
-        self._sequence.close()
-        frames = self.painted_frames
-        if frames:
-            self._write(frames)
-            self._work_folder.write_plan(json.dumps({**self._read_plan(), "unfinished": self._fingerprint_output()}))
-        self._film_output.close_live_film()
-        self._work_folder.release()
-        return self.output if frames else None
-
-    @property
-    def resume_path(self) -> Path:
-        """The folder from which `resume_film` goes on."""
-        return self.folder
-
-    def save_checkpoint(self) -> None:
-        """Do nothing: every painted frame is saved already."""
+    def save_checkpoint(self) -> bool:
+        """Return whether any frame is kept; frames are stored as soon as they are painted."""
+        return self.painted_frames > 0
 
     def write_result(self) -> Path | None:
-        """Write the film so far, unless it is finished and written; None if no frame is painted."""
-        return self.output if self.is_finished else self.write_unfinished()
+        """Stop, and write the film as far as it is painted; None if there is no frame. It can be continued later."""
+        if self.is_finished:
+            return self.output
+        self.sequence.close()
+        frames = self.painted_frames
+        if frames:
+            self._write_film(frames)
+            plan = {**self._work_folder.read_plan(), "unfinished": self._fingerprint_output()}
+            self._work_folder.write_plan(plan)
+        self.close()
+        return self.output if frames else None
 
     def close(self) -> None:
-        """Stop, and write nothing; the folder stays."""
-        self._sequence.close()
-        self._film_output.close_live_film()
+        """Stop without writing anything; the frames are kept in the folder."""
+        self.sequence.close()
+        self._output.close_live_film()
         self._work_folder.release()
 
-    def _finish(self) -> None:
-        self._write(self.frame_count)
-        self._work_folder.delete()
-        self.is_finished = True
-
-    def _write(self, frames: int) -> None:
+    def _write_film(self, frames: int) -> None:
         recipe = self.recipe(frames)
-        self._film_output.inscription = recipe.to_json() if self._job.recipe == "embed" else ""
-        self._film_output.write(frames)
+        self._output.embedded_text = recipe.to_json() if self._job.recipe == "embed" else ""
+        self._output.write_film(frames)
         if self._job.recipe_file:
             write_recipe(recipe, self._job.recipe_file, overwrite=True)
-        self._film_output.overwrite = True  # what is there is this film from now on
-
-    def _read_plan(self) -> dict[str, Any]:
-        return dict(json.loads((self.folder / "film.json").read_text(encoding="utf-8")))
+        self._output.overwrite = True  # the file there is now this film's own
 
     def _fingerprint_output(self) -> str | None:
         return fingerprint_file(self.output).sha256 if self.output.is_file() else None

@@ -1,6 +1,6 @@
-"""Where each pixel of a frame was in another frame, how far that is to be trusted, and pictures carried along.
+"""Optical flow between two frames: how far each pixel's flow can be trusted, and pictures warped along it.
 
-`follow` is the one way to a Motion: another estimator of flow takes its place there. Frames and pictures are
+`estimate_motion` is the only source of Motion: replace it to use another estimator. Frames and pictures are
 (1, 3, H, W) sRGB in [0, 1]; a flow is (1, 2, H, W), in pixels to the right and down.
 """
 
@@ -16,34 +16,28 @@ from torch import Tensor
 
 from impasto.images.sizes import fit_size, resize
 
-MAX_FLOW_SIDE = 640  # longer side on which flow is computed: beyond it takes time, and finds little that is not there
-MIN_FLOW_SIDE = 32  # shorter side that DIS's pyramid needs
+MAX_FLOW_SIDE = 640  # a larger flow takes longer and finds little more
+MIN_FLOW_SIDE = 32  # DIS's pyramid needs it
 
-# Where these are exceeded a pixel is trusted half. Of Ruder et al.: |w~ + w|^2 against the first pair, the flow's
-# squared slope against the second, each a share of the squared flow and a constant in squared pixels.
+# At these values a pixel is trusted half. From Ruder et al.: |w~ + w|^2 is compared with the first pair, the squared
+# slope of the flow with the second: a share of the squared flow, plus a constant in squared pixels.
 CONSISTENCY_TOLERANCE = 0.01, 0.5
 BOUNDARY_TOLERANCE = 0.01, 0.02  # theirs is 0.002, for a flow smoother than DIS's
 
-FILL_RADIUS_SHARES = (
-    1 / 64,
-    1 / 24,
-    1 / 8,
-)  # of the longer side, from which flow is taken to where there is none to trust
-FREQUENCY_BANDS = 32  # of frequencies, up to half a cycle per pixel
-MAX_BAND_GAIN = 1.5  # times that a band is strengthened, at most
-LIKENESS_RIM_PIXELS = 0.25  # pixels outside of the frame from which there is no likeness
-LIKENESS_HALF_DIFFERENCE = (
-    0.002  # squared difference of two frames' colours at which a place is taken for the same one half
-)
+FILL_RADIUS_SHARES = 1 / 64, 1 / 24, 1 / 8  # of the longer side
+FREQUENCY_BANDS = 32  # up to half a cycle per pixel
+MAX_BAND_GAIN = 1.5
+LIKENESS_RIM_PIXELS = 0.25  # likeness falls to 0 over this distance outside the frame
+LIKENESS_HALF_DIFFERENCE = 0.002  # squared color difference at which likeness is one half
 
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Motion:
-    """From each pixel of a frame to its place in another, (1, 2, H, W) and two maps (1, 1, H, W) in [0, 1].
+    """The flow (1, 2, H, W) from each pixel of a frame to its place in another, and two maps (1, 1, H, W) in [0, 1].
 
-    `trust` says where the flow is certain, `likeness` where at least what is found there looks like what is here.
+    `trust` is high where the flow is certain, `likeness` where the two places have the same colors.
     """
 
     flow: Tensor
@@ -51,11 +45,11 @@ class Motion:
     likeness: Tensor
 
     def warp(self, picture: Tensor) -> Tensor:
-        """Look up a picture (1, C, H, W) of the other frame where this one's pixels were."""
+        """Warp a picture (1, C, H, W) of the other frame to this one."""
         return warp(picture, self.flow)
 
     def carry(self, picture: Tensor) -> Tensor:
-        """Bring a painted picture (1, 3, H, W) of the other frame to this one, its strokes as crisp as they were."""
+        """Warp a painted picture (1, 3, H, W) of the other frame to this one, and keep its strokes crisp."""
         if not bool(self.flow.any()):
             return picture
         return restore_detail(self.warp(picture), picture).clamp(0, 1)
@@ -64,14 +58,14 @@ class Motion:
 def estimate_motion(here: Tensor, there: Tensor, fine: bool = True) -> Motion:
     """Find where the pixels of `here` are in `there`, two frames (1, 3, H, W) of one size.
 
-    Trust is 1 where the way there and back ends where it began and the flow is smooth, and falls softly to 0 where
-    something is covered, at the borders of what moves, and where the place is outside. Where it is low, as in what has
-    no texture, the flow is that of the trusted surroundings. Without `fine` it takes half the time, and is less exact.
+    Trust is 1 where the flow is smooth and the flow back returns to the start. It falls softly to 0 where something is
+    hidden, at the edges of moving objects, and outside the frame. Where it is low, as in areas without texture, the
+    flow is filled in from the trusted surroundings. Without `fine` it takes half the time, and is less exact.
 
     Source: Kroeger et al. 2016 (DIS) for the flow; Ruder, Dosovitskiy and Brox 2016, "Artistic style transfer for
     videos", section 4.2, after Sundaram et al. 2010, for the weights.
 
-    Example: follow(frame, last_frame).warp(last_picture)
+    Example: estimate_motion(frame, last_frame).warp(last_picture)
     """
     height, width = here.shape[2:]
     small = _choose_flow_size(width, height)
@@ -93,7 +87,7 @@ def estimate_motion(here: Tensor, there: Tensor, fine: bool = True) -> Motion:
 
 
 def flow_confidence(flow: Tensor, back: Tensor) -> Tensor:
-    """Say how far a flow (1, 2, H, W) is to be trusted, (1, 1, H, W) in [0, 1], given the flow `back` the other way."""
+    """Measure the trust (1, 1, H, W) in a flow (1, 2, H, W), given the flow `back` in the other direction."""
     returned = warp(back, flow)
     length = _squared_length(flow)
     astray = _squared_length(returned + flow) / (
@@ -106,31 +100,31 @@ def flow_confidence(flow: Tensor, back: Tensor) -> Tensor:
 
 
 def warp(picture: Tensor, flow: Tensor) -> Tensor:
-    """Look up each pixel of a picture (1, C, H, W) where the flow (1, 2, H, W) points; outside it is mirrored.
+    """Sample a picture (1, C, H, W) where the flow (1, 2, H, W) points. Values may overshoot [0, 1] at edges.
 
-    By Lanczos's kernel of 8 x 8 pixels: a softer one takes the fine strokes away, a little at each frame. It overshoots
-    at edges: who needs [0, 1] clamps. Mirrored, since a rim that goes on leaves stripes behind a slow camera.
+    Lanczos's kernel of 8 x 8 pixels: a softer one blurs fine strokes a little more at each frame. The picture is
+    mirrored at its border, as a repeated border leaves stripes behind a slow camera.
     """
     height, width = flow.shape[2:]
     across = torch.arange(width) + flow[0, 0]
     down = torch.arange(height)[:, None] + flow[0, 1]
-    looked_up = cv2.remap(
+    sampled = cv2.remap(
         _as_array(picture), across.numpy(), down.numpy(), cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT_101
     )
-    return _as_tensor(looked_up)
+    return _as_tensor(sampled)
 
 
 def restore_detail(warped: Tensor, picture: Tensor) -> Tensor:
-    """Give each band of frequencies of a warped picture (1, C, H, W) the energy that it has in the picture itself.
+    """Give each frequency band of a warped picture (1, C, H, W) the energy that it has in the original picture.
 
-    Every lookup between pixels takes a little of the fine strokes, which adds up from frame to frame.
+    Sampling between pixels blurs fine strokes a little, which adds up from frame to frame.
     """
     height, width = warped.shape[2:]
     bands = _list_bands(height, width)
     ours, theirs = torch.fft.rfft2(warped), torch.fft.rfft2(picture)
     energies = torch.zeros(2, FREQUENCY_BANDS + 1, dtype=torch.float64)
-    for energy, of in zip(energies, (theirs, ours), strict=True):
-        energy.index_add_(0, bands.flatten(), of.abs().square().sum((0, 1)).flatten().double())
+    for energy, spectrum in zip(energies, (theirs, ours), strict=True):
+        energy.index_add_(0, bands.flatten(), spectrum.abs().square().sum((0, 1)).flatten().double())
     gain = (energies[0] / energies[1].clamp_min(1e-12)).sqrt().clamp(1, MAX_BAND_GAIN).float()
     restored: Tensor = torch.fft.irfft2(ours * gain[bands], s=(height, width))
     return restored
@@ -138,27 +132,27 @@ def restore_detail(warped: Tensor, picture: Tensor) -> Tensor:
 
 @lru_cache(maxsize=2)
 def _list_bands(height: int, width: int) -> Tensor:
-    """Return the band of each frequency, (H, W // 2 + 1) as rfft2 orders them; those of the corners share the last."""
+    """Return the band of each frequency (H, W // 2 + 1) in rfft2's order; the corners share the last band."""
     frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width))
     return (frequency * 2 * FREQUENCY_BANDS).long().clamp(max=FREQUENCY_BANDS)
 
 
 def _measure_likeness(here: Tensor, there: Tensor) -> Tensor:
-    """1 where two frames have about the same colours, 0 where others."""
+    """Return 1 where two frames have nearly the same colors, 0 where they differ."""
     difference = _box_blur((here - there).square().mean(1, keepdim=True), 1)
     return 1 / (1 + (difference / LIKENESS_HALF_DIFFERENCE) ** 2)
 
 
 def _fill_untrusted(flow: Tensor, trust: Tensor) -> Tensor:
-    """Where a flow is not trusted, put the mean of what is trusted around, what is near counting most."""
+    """Replace an untrusted flow by the mean of the trusted flow around it; near pixels count most."""
     known = torch.cat([flow * trust, trust], 1)
-    reaches = [max(1, round(share * max(flow.shape[2:]))) for share in FILL_RADIUS_SHARES]
-    around = torch.stack([_box_blur(known, reach) / reach**2 for reach in reaches]).sum(0)
+    radii = [max(1, round(share * max(flow.shape[2:]))) for share in FILL_RADIUS_SHARES]
+    around = torch.stack([_box_blur(known, radius) / radius**2 for radius in radii]).sum(0)
     return torch.lerp(around[:, :2] / around[:, 2:].clamp_min(1e-8), flow, trust)
 
 
 def _measure_inside(flow: Tensor, rim: float = 1.0) -> Tensor:
-    """1 where a flow points into the frame, 0 where it points `rim` pixels or more outside."""
+    """Return 1 where a flow points into the frame, 0 where it points `rim` pixels or more outside."""
     height, width = flow.shape[2:]
     across = torch.arange(width) + flow[:, :1]
     down = torch.arange(height)[:, None] + flow[:, 1:]
@@ -170,9 +164,9 @@ def _squared_length(flow: Tensor) -> Tensor:
     return flow.square().sum(1, keepdim=True)
 
 
-def _box_blur(x: Tensor, reach: int) -> Tensor:
-    """Take the mean over a square that reaches so many pixels to all sides."""
-    side = 2 * reach + 1
+def _box_blur(x: Tensor, radius: int) -> Tensor:
+    """Take the mean over a square of `radius` pixels in each direction."""
+    side = 2 * radius + 1
     return _as_tensor(cv2.blur(_as_array(x), (side, side), borderType=cv2.BORDER_REPLICATE))
 
 

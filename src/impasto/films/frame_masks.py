@@ -1,97 +1,99 @@
-"""Masks of a film: a picture for all frames, or a film, folder or pattern with one for each."""
+"""Masks of a film: one image for all frames, or a film, folder or pattern with an image per frame."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from impasto.errors import UsageError
-from impasto.films.frames import Frame, FrameReader, FrameSelection, Timeline, measure_display_size
-from impasto.films.image_sequence import READABLE_SUFFIXES, is_pattern, open_reader
+from impasto.films.frames import Frame, FrameReader, FrameSelection, Timeline
+from impasto.films.image_sequence import READABLE_SUFFIXES, has_frame_files, open_reader
 from impasto.films.prefetch import FrameCache, FrameSource, SequentialFrames
-from impasto.images import animation
+from impasto.images.animation import is_animated
 from impasto.images.image import Image
 from impasto.images.masks import read_mask
-from impasto.images.sizes import fit_size, resize
-from impasto.painting.styles import StyleInput
+from impasto.images.sizes import fit_size, resize_clamped
 from impasto.settings.model import Settings
 from impasto.settings.types import REST_MASK
 
-FrameMask = Callable[[int], Tensor]  # of a frame, counted from 0: (1, 1, H, W) in [0, 1]
+FrameMask: TypeAlias = Callable[[int], Tensor]  # frame, counted from 0 -> (1, 1, H, W) in [0, 1]
 
 
 def open_frame_mask(
-    name: str, option: str, timeline: Timeline, size: tuple[int, int], rate: float, album: Path | None = None
+    name: str, setting: str, timeline: Timeline, size: tuple[int, int], rate: float, cache: Path | None = None
 ) -> FrameMask:
-    """Open a mask for frames of `size`; white is 1. With `album`, a folder, frames may be asked for in any order.
+    """Open a mask for frames of `size`; white is 1. With a `cache` folder, frames can be read in any order.
 
-    One with as many frames as are painted is taken frame by frame, another by the frames' numbers in the film.
-    Errors: UsageError where it has too few frames, or another shape than the film; PictureError.
+    A mask with as many frames as are painted is used frame by frame, any other by the frames' numbers in the film.
+    Errors: UsageError if it has too few frames, or another shape than the film; PictureError.
     """
-    width, height = size
     if not is_moving_mask(name):
         film = Image(torch.zeros(1).expand(1, 3, timeline.height, timeline.width))
-        still = resize(read_mask(name, option, film, "film"), width, height).clamp(0, 1)
-        return lambda _: still
+        mask = resize_clamped(read_mask(name, setting, film, "film"), *size)
+        return lambda _: mask
     reader = open_reader(Path(name), rate)
-    count = _count_mask_frames(reader, f"{option} {name}", timeline)
+    count = _count_mask_frames(reader, name, setting, timeline)
     painted = len(timeline.numbers)
-    wanted = range(1, painted + 1) if count == painted else timeline.numbers
-    if count < wanted[-1]:
+    numbers = range(1, painted + 1) if count == painted else timeline.numbers
+    if count < numbers[-1]:
         raise UsageError(
-            f"{option} {name} has {count} frames, but {painted} are painted, the last of them number {wanted[-1]} of "
-            "the film: give as many as are painted, or as the film has"
+            f"`{setting}` {name} has {count} frames, but {painted} frames are painted, of which the last is number "
+            f"{numbers[-1]} of the film: give as many as are painted, or as the film has",
+            setting=setting,
         )
-    frames: FrameSource = SequentialFrames(lambda: _select_numbers(reader, wanted), width, height, 1)
-    if album:
-        frames = FrameCache(album, frames, painted, bits=8)
+    frames: FrameSource = SequentialFrames(lambda: _select_numbers(reader, numbers), *size, kept_frames=1)
+    if cache:
+        frames = FrameCache(cache, frames, painted, bits=8)
     return lambda frame: _to_mask(frames(frame))
 
 
 def check_film_masks(settings: Settings, paintings: int) -> None:
-    """Raise UsageError for what says where in a way that films can't follow, or not for each painting."""
+    """Raise UsageError for masks that films can't follow, or that do not fit the number of paintings."""
     names = settings.mask
     if names and len(names) != paintings:
-        raise UsageError(f"--mask has {len(names)} for {paintings} paintings: give one for each, or {REST_MASK}")
+        raise _mask_error(f"`mask` names {len(names)} for {paintings} paintings: give one for each, or {REST_MASK}")
     if names and all(name == REST_MASK for name in names):
-        raise UsageError(f"--mask: {REST_MASK} is what other masks leave, and there is none: name a film or a picture")
+        raise _mask_error(f"`mask` has only {REST_MASK}, which is what other masks leave: name a film or a picture")
     if names and 0 in settings.style_blend:
-        raise UsageError("--mask with a --style-blend of 0 leaves a place without style: leave that painting out")
+        raise _mask_error("`mask` with a `style_blend` of 0 leaves an area without style: leave that painting out")
     for name in ("regions", "labels"):
         if getattr(settings, name):
             raise UsageError(
-                f"--{name} can't be told from frame to frame: give --mask, with a film or folder of masks for each "
-                "painting"
+                f"`{name}` can't be followed from frame to frame: give `mask`, with a film or folder of masks for each "
+                "painting",
+                setting=name,
             )
 
 
+def _mask_error(message: str) -> UsageError:
+    return UsageError(message, setting="mask")
+
+
 def list_film_masks(settings: Settings) -> list[tuple[str, str]]:
-    """List the masks on the canvas with their options: pictures, films, folders."""
-    names = [("--mask", name) for name in settings.mask if name != REST_MASK]
-    return names + ([("--preserve-mask", settings.preserve_mask)] if settings.preserve_mask else [])
+    """List the masks on the canvas: pairs of a setting and a file or folder."""
+    names = [("mask", name) for name in settings.mask if name != REST_MASK]
+    return names + ([("preserve_mask", settings.preserve_mask)] if settings.preserve_mask else [])
 
 
 def is_moving_mask(name: str) -> bool:
-    """Tell whether a mask has a picture for each frame."""
+    """Tell whether a mask has an image for each frame."""
     path = Path(name)
-    return (
-        path.is_dir() or is_pattern(path) or animation.is_animated(path) or path.suffix.lower() not in READABLE_SUFFIXES
-    )
+    return has_frame_files(path) or is_animated(path) or path.suffix.lower() not in READABLE_SUFFIXES
 
 
-def _count_mask_frames(reader: FrameReader, name: str, timeline: Timeline) -> int:
-    """Count the frames of a mask; raise UsageError where it has another shape than the film."""
-    count, size = 0, (0, 0)
-    for frame in FrameSelection().apply(reader):
-        count, size = count + 1, measure_display_size(frame)
-    wide, high = fit_size(timeline.width, timeline.height, max(size))
-    if max(abs(wide - size[0]), abs(high - size[1])) > 1:
+def _count_mask_frames(reader: FrameReader, name: str, setting: str, timeline: Timeline) -> int:
+    """Count the frames of a mask. Raises UsageError if its shape is not the film's."""
+    sizes = [frame.display_size for frame in FrameSelection().apply(reader)]
+    wide, high = fit_size(timeline.width, timeline.height, max(sizes[-1]))
+    if max(abs(wide - sizes[-1][0]), abs(high - sizes[-1][1])) > 1:
         raise UsageError(
-            f"{name} is {size[0]} x {size[1]} pixels, but the film {timeline.width} x {timeline.height}: give it the "
-            f"same size, or the same aspect, such as {wide} x {high}"
+            f"`{setting}` {name} is {sizes[-1][0]} x {sizes[-1][1]} pixels, but the film is {timeline.width} x "
+            f"{timeline.height}: give it the same size, or the same aspect, such as {wide} x {high}",
+            setting=setting,
         )
-    return count
+    return len(sizes)
 
 
 def _select_numbers(reader: FrameReader, numbers: Sequence[int]) -> Iterator[Frame]:
@@ -99,18 +101,6 @@ def _select_numbers(reader: FrameReader, numbers: Sequence[int]) -> Iterator[Fra
     return (frame for number, frame in enumerate(reader, start=1) if number in wanted)
 
 
-def _to_mask(frame: StyleInput) -> Tensor:
-    mask = frame.rgb.mean(1, keepdim=True)
-    return mask if frame.alpha is None else mask * frame.alpha
-
-
-class MaskedFrames:
-    """Frames of which a mask keeps parts as they are: those are transparent to whoever paints."""
-
-    def __init__(self, photos: FrameSource, keep: FrameMask) -> None:
-        self.photos, self.preserve_mask = photos, keep
-
-    def __call__(self, frame: int) -> StyleInput:
-        """Return one frame."""
-        photo, left = self.photos(frame), 1 - self.preserve_mask(frame)
-        return StyleInput(photo.rgb, left if photo.alpha is None else photo.alpha * left)
+def _to_mask(image: Image) -> Tensor:
+    mask = image.rgb.mean(1, keepdim=True)
+    return mask if image.alpha is None else mask * image.alpha

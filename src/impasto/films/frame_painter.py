@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from impasto.films.frame_masks import FrameMask
+from impasto.images.image import Image
 from impasto.painting.objective import TemporalTarget
 from impasto.painting.painter import Painter
 from impasto.painting.styles import StyleInput
@@ -25,7 +26,7 @@ class FramePainter:
         self.palette, self.settings = painter.style_cache, settings
         self.device = next(painter.network.parameters()).device
 
-    def paint_first(self, frame: int, photo: StyleInput, canvas: Tensor | None) -> Painter:
+    def paint_first(self, frame: int, photo: Image, canvas: Tensor | None) -> Painter:
         """Paint a frame, counted from 0, as a single picture is painted, from `canvas` where it is given."""
         settings = self.settings if canvas is None else self.settings.model_copy(update=CARRIED_SETTINGS)
         begins = self.initial_canvas if canvas is None else canvas
@@ -33,7 +34,7 @@ class FramePainter:
             self.network, settings, self._to_device(photo), self._mask_paintings(frame), begins, self.palette
         )
 
-    def paint_next(self, frame: int, photo: StyleInput, beginning: WarmStart, steps: int) -> WarmStartPainter:
+    def paint_next(self, frame: int, photo: Image, beginning: WarmStart, steps: int) -> WarmStartPainter:
         """Go on from `beginning`."""
         pulls = [
             TemporalTarget(self._to_channels_last(pull.picture), pull.weights.to(self.device))
@@ -64,6 +65,6 @@ class FramePainter:
         """Lay a picture out in memory as the canvas is."""
         return picture.to(self.device).contiguous(memory_format=torch.channels_last)
 
-    def _to_device(self, photo: StyleInput) -> StyleInput:
+    def _to_device(self, photo: Image) -> StyleInput:
         alpha = None if photo.alpha is None else photo.alpha.to(self.device)
         return StyleInput(photo.rgb.to(self.device), alpha)

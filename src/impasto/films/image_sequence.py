@@ -1,4 +1,4 @@
-"""Films that are pictures: folders and patterns of frames, GIF and animated WebP and PNG."""
+"""Films made of images: folders and patterns of frames, GIF, animated WebP and PNG."""
 
 import fnmatch
 import re
@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
+from typing_extensions import override
+
 from impasto.errors import PictureError, UsageError
 from impasto.films.frames import Frame, FrameReader
 from impasto.films.reader import FilmReader
-from impasto.images import animation
+from impasto.images.animation import is_animated, read_animation
 from impasto.images.output import FORMATS
 from impasto.images.read import read_image
 
@@ -18,90 +20,105 @@ FRAME_NUMBER = re.compile(r"%0?(\d*)d")
 
 
 def open_reader(path: Path, rate: float) -> FrameReader:
-    """Open a film, an animation, a folder or a pattern of frames, of which `rate` are shown in a second.
+    """Open a film, an animation, or a folder or pattern of frames, which are shown at `rate` per second.
 
-    Raises PictureError where it can't be read, UsageError where it is a single picture.
+    Raises PictureError if it can't be read, UsageError if it is a single picture.
     """
-    if path.is_dir() or is_pattern(path):
+    if has_frame_files(path):
         return ImageSequence(path, Fraction(rate).limit_denominator(100_000))
-    if animation.is_animated(path):
+    if is_animated(path):
         return AnimationReader(path)
     if path.suffix.lower() in READABLE_SUFFIXES and path.is_file():
-        raise UsageError(f"{path} is a single picture: impasto paint paints it")
+        raise UsageError(f"{path} is a single picture, not a film")
     return FilmReader(path)
 
 
-class ImageSequence:
-    """Pictures in the order of the numbers in their names, so many a second."""
-
-    sound_path = None
+class ImageSequence(FrameReader):
+    """Images in the order of the numbers in their names, `rate` per second."""
 
     def __init__(self, path: Path, rate: Fraction) -> None:
-        self.path, self.clock = path, 1 / rate
-        self.notes: list[str] = []
+        super().__init__(path, 1 / rate)
         self.files = list_frame_files(path)
 
+    @override
     def __iter__(self) -> Iterator[Frame]:
         for index, file in enumerate(self.files):
-            picture = read_image(file)
-            yield Frame(picture.rgb, picture.alpha, index * self.clock, self.clock, name=str(file))
+            yield Frame(read_image(file), index * self.clock, self.clock)
 
 
-class AnimationReader:
+class AnimationReader(FrameReader):
     """A GIF, or an animated WebP or PNG."""
 
-    sound_path = None
-
     def __init__(self, path: Path) -> None:
-        self.path, self.clock = path, Fraction(1, 1000)
-        self.notes: list[str] = []
+        super().__init__(path, Fraction(1, 1000))
 
+    @override
     def __iter__(self) -> Iterator[Frame]:
         time = Fraction(0)
-        for picture, milliseconds in animation.read_animation(self.path):
+        for image, milliseconds in read_animation(self.path):
             duration = Fraction(milliseconds, 1000)
-            yield Frame(picture.rgb, picture.alpha, time, duration)
+            yield Frame(image, time, duration)
             time += duration
 
 
-def list_frame_files(path: Path) -> list[Path]:
-    """List the frames that a folder, a pattern such as frame_%04d.png or a glob such as frame_*.png names, in order.
+def has_frame_files(path: Path) -> bool:
+    """Tell whether a path is a folder, or stands for several files."""
+    return path.is_dir() or is_pattern(path)
 
-    Raises PictureError where there are none.
+
+def is_pattern(path: Path) -> bool:
+    """Tell whether a path that does not exist stands for several files."""
+    return not path.exists() and bool(FRAME_NUMBER.search(path.name) or set("*?[") & set(path.name))
+
+
+def list_files(path: Path) -> list[Path]:
+    """List the files of a path: its frames in order if it is a folder or a pattern, otherwise itself."""
+    return list_frame_files(path) if has_frame_files(path) else [path]
+
+
+def list_frame_files(path: Path) -> list[Path]:
+    """List the frames of a folder, of a pattern like frame_%04d.png or of a glob like frame_*.png, in order.
+
+    Raises PictureError if there are none.
     """
     if path.is_dir():
-        found = [it for it in path.iterdir() if it.suffix.lower() in READABLE_SUFFIXES and not it.name.startswith(".")]
+        found = [
+            file
+            for file in path.iterdir()
+            if file.suffix.lower() in READABLE_SUFFIXES and not file.name.startswith(".")
+        ]
         missing = f"{path} holds no pictures ({', '.join(READABLE_SUFFIXES)})"
     elif is_pattern(path):
         number = FRAME_NUMBER.search(path.name)
-        # Of the name alone: a folder may have brackets of its own in its name.
-        wanted = re.compile(_number_pattern(path.name, number) if number else fnmatch.translate(path.name))
-        found = [it for it in path.parent.glob("*") if wanted.fullmatch(it.name)]
+        # Only the name is matched, as the folder's own name may contain brackets.
+        wanted = re.compile(_to_expression(path.name, number) if number else fnmatch.translate(path.name))
+        found = [file for file in path.parent.glob("*") if wanted.fullmatch(file.name)]
         missing = f"there is no file {path}"
     else:
-        raise UsageError(f"{path} is no folder of frames and no pattern such as frame_%04d.png")
+        raise UsageError(f"{path} is neither a folder of frames nor a pattern such as frame_%04d.png")
     if not found:
         raise PictureError(f"{missing}: name a folder of frames, or a pattern such as frame_%04d.png")
     return sorted(found, key=_natural_key)
 
 
-def is_pattern(path: Path) -> bool:
-    """Tell whether a path that is no file stands for several."""
-    return not path.exists() and bool(FRAME_NUMBER.search(path.name) or set("*?[") & set(path.name))
-
-
-def _number_pattern(name: str, number: re.Match[str]) -> str:
+def _to_expression(name: str, number: re.Match[str]) -> str:
     return re.escape(name[: number.start()]) + r"\d+" + re.escape(name[number.end() :])
 
 
 def name_frame_file(pattern: Path, index: int) -> Path:
-    """Name the frame of that index from 0: numbers begin with 1; a folder's are frame_000001.png and so on."""
+    """Name the frame with that index from 0; names count from 1. In a folder they are frame_000001.png and so on."""
     if FRAME_NUMBER.search(pattern.name):
         return pattern.with_name(FRAME_NUMBER.sub(lambda found: f"{index + 1:0{found[1] or 1}}", pattern.name, count=1))
     return pattern / f"frame_{index + 1:06}.png"
 
 
+def find_frame_folder(frames: Path) -> Path:
+    """Name the folder that holds the files of a folder or pattern of frames."""
+    is_name_pattern = FRAME_NUMBER.search(frames.name) or set("*?[") & set(frames.name)
+    return (frames.parent if is_name_pattern else frames).resolve()
+
+
 def _natural_key(path: Path) -> tuple[list[tuple[int, int, str]], str]:
-    """Sort frame2 before frame10."""
+    """Return a sort key by which frame2 comes before frame10."""
     parts = re.split(r"(\d+)", path.name)
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts if part], path.name

@@ -11,9 +11,9 @@ from torch import Tensor
 from impasto.films.film_options import FilmOptions
 from impasto.films.prefetch import FramePrefetcher, FrameSource, PreparedFrame
 from impasto.films.work_folder import WorkFolder
+from impasto.images.image import Image
 from impasto.painting.objective import TemporalTarget
 from impasto.painting.painter import Painter, Step
-from impasto.painting.styles import StyleInput
 from impasto.painting.warm_start import WarmStart, WarmStartPainter
 
 SCALE_SMOOTHING = 0.8  # how much of L-BFGS's scale is that of the frames before
@@ -36,17 +36,17 @@ class FrameStep(Step):
 class Easel(Protocol):
     """What paints a frame."""
 
-    def paint_first(self, frame: int, photo: StyleInput, canvas: Tensor | None) -> Painter:
+    def paint_first(self, frame: int, photo: Image, canvas: Tensor | None) -> Painter:
         """Paint a frame, counted from 0, as a single picture is painted, from `canvas` where it is given."""
 
-    def paint_next(self, frame: int, photo: StyleInput, beginning: WarmStart, steps: int) -> WarmStartPainter:
+    def paint_next(self, frame: int, photo: Image, beginning: WarmStart, steps: int) -> WarmStartPainter:
         """Go on from `beginning`."""
 
 
 class FrameSink(Protocol):
     """Who is shown each frame as soon as it is painted."""
 
-    def show_frame(self, turn: int, frame: int, picture: Tensor, photo: StyleInput) -> None:
+    def show_frame(self, turn: int, frame: int, picture: Tensor, photo: Image) -> None:
         """Show a picture (1, 3, H, W) of a frame, counted from 0."""
 
 
@@ -124,7 +124,7 @@ class FilmSequence:
         return start, min((it for it in self.shot_starts if it > frame), default=self.frames)
 
     def _paint_frame(self, turn: int, ready: PreparedFrame, keeper: ThreadPoolExecutor) -> Iterator[FrameStep]:
-        frame = ready.frame
+        frame = ready.number
         seen = ready.photo.alpha is None or bool(ready.photo.alpha.any())
         if not seen or (turn == 1 and ready.is_repeat and self.can_repeat):
             picture = self._read_picture(turn, frame - 1) if seen else ready.photo.rgb
@@ -163,8 +163,8 @@ class FilmSequence:
         )
 
     def _store_frame(self, turn: int, ready: PreparedFrame, picture: Tensor, record: dict[str, Any]) -> None:
-        self.work_folder.store_frame(turn, ready.frame, picture, record)
-        self.sink.show_frame(turn, ready.frame, picture, ready.photo)
+        self.work_folder.store_frame(turn, ready.number, picture, record)
+        self.sink.show_frame(turn, ready.number, picture, ready.photo)
 
     def _wait_for_store(self) -> None:
         """Wait until the last picture is kept, and learn whether it could be."""
@@ -175,10 +175,10 @@ class FilmSequence:
     def _has_converged(self, totals: list[float], painter: WarmStartPainter) -> bool:
         """Tell whether two steps together were worth less than two are to be; a first one without a scale is none."""
         few = 2 if painter.warm_start.lbfgs_scale else 4
-        return len(totals) > few and totals[-3] - totals[-1] < 2 * self.options.patience * abs(totals[-1])
+        return len(totals) > few and totals[-3] - totals[-1] < 2 * self.options.frame_tolerance * abs(totals[-1])
 
     def _make_painter(self, turn: int, ready: PreparedFrame) -> Painter:
-        frame, photo = ready.frame, ready.photo
+        frame, photo = ready.number, ready.photo
         if turn == 1 and frame in self.shot_starts:
             carry = self.options.cuts == "carry" and frame > 0
             return self.frame_painter.paint_first(frame, photo, self._read_picture(turn, frame - 1) if carry else None)
@@ -194,11 +194,11 @@ class FilmSequence:
         for other, motion in ready.motions.items():
             last = self._read_picture(1, other)
             carried = motion.carry(last)
-            if other == ready.frame - 1 and self.options.frame_init == "warped":
+            if other == ready.number - 1 and self.options.frame_init == "warped":
                 canvas = torch.lerp(canvas, carried, torch.maximum(motion.trust, motion.likeness))
-            elif other == ready.frame - 1 and self.options.frame_init == "previous":
+            elif other == ready.number - 1 and self.options.frame_init == "previous":
                 canvas = last
-            if ready.frame - other in self.options.look_back and self.options.temporal_weight:
+            if ready.number - other in self.options.look_back and self.options.temporal_weight:
                 weights = torch.minimum(motion.trust, left)  # the closest first
                 left = left - weights
                 pulls.append(TemporalTarget(carried, weights * self.options.temporal_weight))
@@ -206,8 +206,8 @@ class FilmSequence:
 
     def _start_later_pass(self, turn: int, ready: PreparedFrame) -> tuple[Tensor, list[TemporalTarget]]:
         """Begin with the frame's own picture, blended with the neighbour's that was gone over just now."""
-        canvas, pulls = self._read_picture(turn - 1, ready.frame), []
-        newer = ready.frame - 1 if turn % 2 else ready.frame + 1
+        canvas, pulls = self._read_picture(turn - 1, ready.number), []
+        newer = ready.number - 1 if turn % 2 else ready.number + 1
         for other, motion in ready.motions.items():
             carried = motion.carry(self._read_picture(turn if other == newer else turn - 1, other))
             if other == newer:
@@ -228,7 +228,7 @@ class FilmSequence:
             return {}
         if self._record[:2] == (turn, before):
             return self._record[2]
-        return self.work_folder.read_record(turn, before) if self.work_folder.is_done(turn, before) else {}
+        return self.work_folder.get_record(turn, before) if self.work_folder.is_done(turn, before) else {}
 
     def _make_record(self, painter: Painter, turn: int, frame: int) -> dict[str, Any]:
         """Return what is to be known at the next frame."""

@@ -1,9 +1,7 @@
 """Films from Python: `film` paints one, `start_film` a job, `resume_film` goes on with one that was ended."""
 
-import json
 import os
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,21 +11,21 @@ from torch import Tensor
 from impasto import api
 from impasto.errors import PictureError, UsageError
 from impasto.films.encoder import check_sound_fits, has_sound
-from impasto.films.film_job import FilmJob, film_source_ref
+from impasto.films.film_job import FilmJob
 from impasto.films.film_options import FilmOptions
-from impasto.films.film_output import FilmOutput, check_film_output, choose_output_kind, find_frame_folder
+from impasto.films.film_output import FilmOutput, check_film_output, choose_output_kind
 from impasto.films.film_run import FilmRun
-from impasto.films.frame_masks import FrameMask, MaskedFrames, check_film_masks, list_film_masks, open_frame_mask
+from impasto.films.frame_masks import FrameMask, check_film_masks, list_film_masks, open_frame_mask
 from impasto.films.frame_painter import FramePainter
 from impasto.films.frames import FrameReader, FrameSelection, Timeline, choose_frame_size, parse_time_point, scan
-from impasto.films.image_sequence import open_reader
+from impasto.films.image_sequence import find_frame_folder, has_frame_files, open_reader
 from impasto.films.prefetch import FrameCache, FrameSource, SequentialFrames
 from impasto.films.sequence import FilmSequence
 from impasto.films.work_folder import WorkFolder, find_work_folder, name_work_folder
 from impasto.images.folders import expand_folders
+from impasto.images.image import Image
 from impasto.images.sizes import measure_side
 from impasto.images.write import to_pil
-from impasto.painting.styles import StyleInput
 from impasto.recipes.files import check_recipe_file
 from impasto.recipes.locate import fingerprint_file
 from impasto.runs.run import Run
@@ -85,11 +83,11 @@ def start_film(job: FilmJob, fetch_progress: api.DownloadProgress | None = None)
     inputs = job.list_inputs()
     check_film_output(job.output, inputs, None, job.overwrite, False)
     if (
-        choose_output_kind(job.output) == "pictures"
-        and job.has_frame_files
+        choose_output_kind(job.output) == "images"
+        and has_frame_files(job.source)
         and find_frame_folder(job.output) == find_frame_folder(job.source)
     ):
-        raise UsageError(f"{job.output} is in the folder that the frames come from: choose another folder")
+        raise UsageError(f"{job.output} is in the folder of the frames: choose another folder", setting="output")
     if job.recipe_file:
         check_recipe_file(job.recipe_file, inputs=inputs, overwrite=job.overwrite)
     check_film_masks(job.settings, len(job.paintings))
@@ -108,7 +106,7 @@ def start_film(job: FilmJob, fetch_progress: api.DownloadProgress | None = None)
         "inputs": job.digest_inputs(),
         "painted_with": gathered.recipe().painted_with.model_dump(),
     }
-    storage.create(json.dumps(plan))
+    storage.create(plan)
     return _build_run(job, reader, timeline, storage, gathered, notes)
 
 
@@ -160,7 +158,7 @@ def start_shot(folder: Path, frames: range, fetch_progress: api.DownloadProgress
 class NullSink:
     """Who paints a shot shows it to nobody: the film is written by who has them all."""
 
-    def show_frame(self, turn: int, frame: int, picture: Tensor, photo: StyleInput) -> None:
+    def show_frame(self, turn: int, frame: int, picture: Tensor, photo: Image) -> None:
         """Show nothing."""
 
 
@@ -171,9 +169,7 @@ def _scan_source(job: FilmJob) -> tuple[FrameReader, Timeline]:
 
 def _make_selection(options: FilmOptions) -> FrameSelection:
     places = {
-        name: parse_time_point(text, f"--{name}")
-        for name in ("start", "end")
-        if (text := getattr(options, name).strip())
+        name: parse_time_point(text, name) for name in ("start", "end") if (text := getattr(options, name).strip())
     }
     return FrameSelection(every=options.every, **places)
 
@@ -203,33 +199,15 @@ def _build_run(
     sources = _FilmInputs(reader, timeline, (width, height), options, storage.folder)
     shown = sources.open_photos(1)
     photos = sources.open_photos(1 + max(options.look_back))
+    preserve = shown_preserve = None
     if settings.preserve_mask:
-        photos = MaskedFrames(photos, sources.open_mask("--preserve-mask", settings.preserve_mask))
-    sound = (
-        reader.sound_path
-        if options.sound and kind == "film" and reader.sound_path and has_sound(reader.sound_path)
-        else None
-    )
-    first = timeline.times[0]
-    origin = first if options.start or not sound else min(first, getattr(reader, "begin", first))
-    delivery = FilmOutput(
-        job.output,
-        timeline,
-        settings,
-        options,
-        storage,
-        shown,
-        clock=reader.clock,
-        sound=sound,
-        origin=Fraction(origin),
-        overwrite=job.overwrite or _is_own_output(job.output, unfinished),
-        save_every=job.save_every,
-        keep=sources.open_mask("--preserve-mask", settings.preserve_mask) if settings.preserve_mask else None,
-    )
-    places = {name: sources.open_mask("--mask", name) for name in dict.fromkeys(settings.mask) if name != REST_MASK}
+        preserve, shown_preserve = (sources.open_mask("preserve_mask", settings.preserve_mask) for _ in range(2))
+    delivery = FilmOutput(job, reader, timeline, storage, shown, shown_preserve)
+    delivery.overwrite = job.overwrite or _is_own_output(job.output, unfinished)
+    places = {name: sources.open_mask("mask", name) for name in dict.fromkeys(settings.mask) if name != REST_MASK}
     sequence = FilmSequence(
         FramePainter(gathered.painter, settings, places),
-        photos,
+        photos if preserve is None else lambda frame: photos(frame).masked_out(preserve(frame)),
         len(timeline.times),
         (width, height),
         () if options.cuts == "none" else timeline.cuts,
@@ -239,7 +217,7 @@ def _build_run(
         repeating=not places,
         only=only,
     )
-    recipe = gathered.recipe().model_copy(update={"photo": film_source_ref(job)})
+    recipe = gathered.recipe().model_copy(update={"photo": job.fingerprint_source()})
     return FilmRun(job, sequence, delivery, storage, recipe, [*reader.notes, *gathered.notes, *notes])
 
 

@@ -1,7 +1,8 @@
 """Recipes in words: one as a person reads it, and what differs between two."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from impasto.recipes.recipe import FileRef, Recipe
@@ -17,8 +18,17 @@ ENVIRONMENT_LABELS = {
 }
 
 
-def describe_recipe(recipe: Recipe) -> Iterator[str]:
-    """Yield the lines that tell a person how a picture was painted."""
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+
+
+def describe_recipe(
+    recipe: Recipe, program: str = "", options: Mapping[str, Any] = NO_OPTIONS, given: Collection[str] = ()
+) -> Iterator[str]:
+    """Yield the lines that tell a person how a picture was painted.
+
+    `program` is the command that painted it, if it is not `impasto` or `impasto texture`; `options` are that command's
+    own, and `given` names those that the user chose.
+    """
     rows = [("painted with", _format_environment(recipe))]
     for role, ingredient in recipe.iterate_files():
         rows += [
@@ -32,19 +42,20 @@ def describe_recipe(recipe: Recipe) -> Iterator[str]:
     if recipe.overridden:
         before = ", ".join(f"{name} {_format_value(value)}" for name, value in recipe.overridden.items())
         rows.append(("painted again", f"before it was {before}"))
-    rows.append(("command", format_command(recipe)))
+    rows.append(("command", format_command(recipe, program, {name: options[name] for name in given})))
     rows.append(("settings", "those that were given have a star"))
     for name, value in recipe.settings.model_dump(mode="json").items():
         rows.append(("  " + name, f"{_format_value(value)}{' *' if name in recipe.given else ''}"))
+    rows += [(f"  {name}", f"{_format_value(it)}{' *' if name in given else ''}") for name, it in options.items()]
     width = max(len(head) for head, _ in rows) + 2
     yield from (f"{head:<{width}}{words}" for head, words in rows)
 
 
-def format_command(recipe: Recipe) -> str:
+def format_command(recipe: Recipe, program: str = "", options: Mapping[str, Any] = NO_OPTIONS) -> str:
     """Write the command line that paints a recipe where its files are at hand."""
     pictures = [recipe.photo, *recipe.paintings] if recipe.photo else recipe.paintings
-    words = ["impasto", *([] if recipe.photo else ["texture"]), *map(_format_name, pictures)]
-    for name, value in recipe.settings.model_dump(mode="json", include=set(recipe.given)).items():
+    words = [*(program or ("impasto" if recipe.photo else "impasto texture")).split(), *map(_format_name, pictures)]
+    for name, value in {**recipe.settings.model_dump(mode="json", include=set(recipe.given)), **options}.items():
         flag = name.replace("_", "-")
         words += (
             ["--" + ("" if value else "no-") + flag] if isinstance(value, bool) else [f"--{flag}", _format_value(value)]

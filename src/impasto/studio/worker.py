@@ -258,7 +258,7 @@ class JobRunner:
         if self.stop_request == "pause":
             run.close()
             return "paused"
-        if run.is_finished or run.write_unfinished():
+        if run.write_result():
             self.send("picture", name=FILM_NAME)
         return "stopped" if self.stop_request else "done"
 
