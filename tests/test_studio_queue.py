@@ -347,7 +347,7 @@ def test_a_film_is_painted_paused_and_resumed(studio, pictures, tmp_path):
     status, played = studio.ask(f"studio/pictures/{job_id}/film.mp4?download=1")
     assert status == 200
     (tmp_path / "painted.mp4").write_bytes(played)
-    assert len(list(frames.Film(tmp_path / "painted.mp4"))) == 8
+    assert len(list(frames.FilmReader(tmp_path / "painted.mp4"))) == 8
     assert np.abs(pixels(studio, job_id) - 128).mean() > 5  # the preview shows a frame
 
 

@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -14,47 +15,28 @@ from impasto.errors import ImpastoError, UsageError
 from impasto.terminal.console import DONE, print_result
 from impasto.terminal.interrupts import Interrupts
 
-STUDIO_GROUP = Group("Studio", sort_key=0)
+Option = partial(Parameter, group=Group("Studio", sort_key=0))
 PASSWORD_VARIABLE = "IMPASTO_STUDIO_PASSWORD"
 MIN_PASSWORD_LENGTH = 8
+PASSWORD_HELP = f"a file whose first line is the password; {PASSWORD_VARIABLE} does as well. Any user name goes with it"
 
 
 def studio(
     *,
     host: Annotated[
-        str,
-        Parameter(group=STUDIO_GROUP, help="address to listen on; any other than this machine's own needs a password"),
+        str, Option(help="address to listen on; any other than this machine's own needs a password")
     ] = "127.0.0.1",
-    port: Annotated[
-        int, Parameter(group=STUDIO_GROUP, validator=Number(gte=0, lte=65535), help="0: a free one")
-    ] = 7860,
+    port: Annotated[int, Option(validator=Number(gte=0, lte=65535), help="0: a free one")] = 7860,
     folder: Annotated[
-        Path | None,
-        Parameter(
-            group=STUDIO_GROUP, help="where pictures and recipes are kept", show_default="the user's data folder"
-        ),
+        Path | None, Option(help="where pictures and recipes are kept", show_default="the user's data folder")
     ] = None,
-    max_gigabytes: Annotated[
-        float, Parameter(group=STUDIO_GROUP, validator=Number(gt=0.1), help="what the folder may hold in all")
-    ] = 5.0,
-    password_file: Annotated[
-        Path | None,
-        Parameter(
-            group=STUDIO_GROUP,
-            show_default=False,
-            help=f"a file whose first line is the password; {PASSWORD_VARIABLE} does as well. Any user name goes "
-            "with it",
-        ),
-    ] = None,
+    max_gigabytes: Annotated[float, Option(validator=Number(gt=0.1), help="what the folder may hold in all")] = 5.0,
+    password_file: Annotated[Path | None, Option(show_default=False, help=PASSWORD_HELP)] = None,
     open_to_all: Annotated[
-        bool,
-        Parameter(
-            group=STUDIO_GROUP, negative=(), show_default=False, help="listen on another address without a password"
-        ),
+        bool, Option(negative=(), show_default=False, help="listen on another address without a password")
     ] = False,
     host_name: Annotated[
-        list[str] | None,
-        Parameter(group=STUDIO_GROUP, help="another name by which browsers call this machine", show_default=False),
+        list[str] | None, Option(show_default=False, help="another name by which browsers call this machine")
     ] = None,
 ) -> int:
     """Paint in a browser: opens a page on this machine and prints its address. Ctrl-C ends it.

@@ -1,6 +1,7 @@
 """The page: its layout, and what its buttons and fields do."""
 
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import Any
 
 import gradio as gr
@@ -23,7 +24,7 @@ from impasto.studio.service import StudioService
 PAGE_TITLE = "impasto studio"
 PAGE_HEAD = (
     '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    '<link rel="stylesheet" href="studio/static/studio.css">'
+    f'<link rel="stylesheet" href="studio/static/studio.css?{version("impasto")}">'
 )
 HEADER_HTML = (
     '<header class="studio-head"><h1>impasto</h1>'

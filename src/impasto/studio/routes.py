@@ -3,25 +3,24 @@
 import asyncio
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
-from importlib.resources import files as resources
 from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
 
 from impasto.errors import ImpastoError, UsageError
 from impasto.studio.form import form_fields, page_message
-from impasto.studio.service import EXAMPLE_PAINTINGS, EXAMPLE_PHOTOS, StudioService, given_in_recipe
+from impasto.studio.service import StudioService, given_in_recipe
 from impasto.studio.store import FINISHED, UNKNOWN_JOB
 
 MAX_WAIT_SECONDS = 10.0  # that a request for changes stays open
 POLL_SECONDS = 0.015
 MAX_ACTION_LENGTH = 40  # in messages
 CONCURRENT_CALLS = 8  # of one function for programs
-PAGE_FILES = {"studio.js": "text/javascript", "studio.css": "text/css"}
 FINAL_NAMES = ("picture.png", "film.mp4")
 Data = dict[str, Any]
 
@@ -55,27 +54,14 @@ def add_routes(application: FastAPI, service: StudioService) -> None:
         """Return a picture out of a job's folder."""
         path = service.store.find_file(job_id, name)
         if path is None:
-            return _not_found("There is no such picture.")
+            return JSONResponse({"detail": "There is no such picture."}, 404)
         headers = {"cache-control": "no-cache"}  # pictures are replaced, and the page asks for previews by version
         if name.endswith(".jpg"):  # read at once, as it may be replaced meanwhile
             return Response(path.read_bytes(), media_type="image/jpeg", headers=headers)
         return FileResponse(path, headers=headers, filename=_download_name(service, job_id, name) if download else None)
 
-    @application.get("/studio/examples/{name}")
-    def example(name: str) -> Response:
-        """Return one of the example pictures."""
-        if name not in (*EXAMPLE_PHOTOS, *EXAMPLE_PAINTINGS):
-            return _not_found("There is no such example.")
-        body = _read_resource("examples", name)
-        return Response(body, media_type="image/jpeg", headers={"cache-control": "max-age=3600"})
-
-    @application.get("/studio/static/{name}")
-    def static(name: str) -> Response:
-        """Return the page's script or its style."""
-        if name not in PAGE_FILES:
-            return _not_found("There is nothing here.")
-        body = _read_resource("static", name)
-        return Response(body, media_type=PAGE_FILES[name], headers={"cache-control": "no-cache"})
+    for folder in ("examples", "static"):
+        application.mount(f"/studio/{folder}", StaticFiles(packages=[("impasto.studio", folder)]))
 
 
 def execute_action(service: StudioService, command: Data) -> None:
@@ -100,7 +86,6 @@ def execute_action(service: StudioService, command: Data) -> None:
 
 def add_functions(service: StudioService) -> None:
     """Add the functions for programs to the page that is being built; Gradio's client calls them."""
-    queue = service.queue
 
     def paint(request: gr.Request, photo: Data, paintings: list[Any], settings: Data) -> str:
         """Put a picture into the queue; returns its ID."""
@@ -120,47 +105,38 @@ def add_functions(service: StudioService) -> None:
 
     def status(job_id: str) -> Data:
         """Return a picture's status, message, plan, progress, settings, snapshots, and files."""
-        return queue.get_job(job_id).to_json()
+        return service.queue.get_job(job_id).to_json()
 
     def change(job_id: str, changes: Data) -> Data:
         """Change settings of a picture while it is painted."""
         service.change_settings(job_id, changes)
         return status(job_id)
 
-    def pause(job_id: str) -> Data:
-        """Pause a picture."""
-        queue.pause_job(job_id)
-        return status(job_id)
-
     def resume(job_id: str, snapshot: int | None = None) -> Data:
         """Continue a picture, from an earlier snapshot if one is named."""
-        queue.resume_job(job_id, snapshot)
-        return status(job_id)
-
-    def keep(job_id: str) -> Data:
-        """Keep a copy of a picture as it is now, and continue painting."""
-        queue.keep_copy(job_id)
-        return status(job_id)
-
-    def stop(job_id: str) -> Data:
-        """Stop a picture and keep it."""
-        queue.stop_job(job_id)
+        service.queue.resume_job(job_id, snapshot)
         return status(job_id)
 
     def remove(job_id: str) -> str:
         """Delete a picture with all its files."""
-        queue.remove_job(job_id)
+        service.queue.remove_job(job_id)
         return job_id
+
+    def make_action(name: str) -> Callable[[str], Data]:
+        def act(job_id: str) -> Data:
+            execute_action(service, {"action": name, "id": job_id})
+            return status(job_id)
+
+        act.__name__ = name
+        return act
 
     def read_settings(picture: Data) -> Data:
         """Return the settings that a painted picture carries."""
         given = given_in_recipe(service.read_recipe(picture))
         return {name: value for name, value in given.items() if name in form_fields()}
 
-    functions: Sequence[Callable[..., Any]] = (
-        *(paint, sheet, film, plan, status, change, pause, resume, keep, stop, remove, read_settings),
-    )
-    for function in functions:
+    functions: list[Callable[..., Any]] = [paint, sheet, film, plan, status, change, resume, remove, read_settings]
+    for function in (*functions, *map(make_action, ("pause", "keep", "stop"))):
         gr.api(  # type: ignore[attr-defined]
             _with_gradio_errors(function), api_name=function.__name__, concurrency_limit=CONCURRENT_CALLS
         )
@@ -196,11 +172,3 @@ def _download_name(service: StudioService, job_id: str, name: str) -> str:
     stem, suffix = name.rsplit(".", 1)
     mark = "" if name in FINAL_NAMES and job.status in FINISHED else f"_{stem}"
     return f"{job.photo.rsplit('.', 1)[0]}_{job.paintings[0].rsplit('.', 1)[0]}{mark}.{suffix}"
-
-
-def _not_found(detail: str) -> JSONResponse:
-    return JSONResponse({"detail": detail}, 404)
-
-
-def _read_resource(*parts: str) -> bytes:
-    return resources("impasto.studio").joinpath(*parts).read_bytes()

@@ -5,6 +5,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ OFFLINE_ENVIRONMENT = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
 }
-SCRIPT_TAG = b'<script src="studio/static/studio.js"></script>'
+SCRIPT_TAG = f'<script src="studio/static/studio.js?{version("impasto")}"></script>'.encode()
 QUEUE_POLL_SECONDS = 0.02  # by default Gradio's queue checks a thousand times a second
 MAX_GRADIO_QUEUE = 50
 MAX_CONNECTIONS = 200

@@ -27,10 +27,14 @@ VISIBLE_NAMES = re.compile(r"(picture|kept-\d{1,4}|cell-\d{2,3}|snapshot-\d{1,4}
 UNKNOWN_JOB = "There is no such painting here."
 
 
-class Snapshot(BaseModel):
-    """An earlier state of a painting to go back to: its number, its position, and the settings at that time."""
+class PlainData(BaseModel):
+    """Data that refuses unknown names, as a damaged or foreign file has them."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+class Snapshot(PlainData):
+    """An earlier state of a painting to go back to: its number, its position, and the settings at that time."""
 
     number: int
     step: int
@@ -40,10 +44,8 @@ class Snapshot(BaseModel):
     settings: dict[str, Any] = {}
 
 
-class JobProgress(BaseModel):
+class JobProgress(PlainData):
     """How far a painting is. `version` counts its previews; `points` are (step, content, style, total loss)."""
-
-    model_config = ConfigDict(extra="forbid")
 
     step: int = 0
     total: int = 0
@@ -58,14 +60,12 @@ class JobProgress(BaseModel):
     points: list[tuple[int, float, float, float]] = []
 
 
-class StudioJob(BaseModel):
+class StudioJob(PlainData):
     """A picture, a sheet of small pictures, or a film that a visitor wants painted; `photo` is then the film.
 
     `settings` are those that the visitor gave, `masks` those that name mask files among the inputs, and each of `cells`
     replaces some settings for one picture of a sheet. The painting starts from the snapshot numbered `start_snapshot`.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     id: str = Field(pattern=JOB_ID.pattern)
     kind: Literal["painting", "sheet", "film"] = "painting"
