@@ -1,5 +1,109 @@
 """The studio's snapshots and plan requests: how many are kept, and what is answered."""
 
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+
 import pytest
+from conftest import SPELT_OUT, make_picture
 
 pytest.importorskip("gradio", reason="needs Gradio: pip install 'impasto[studio]'")
+
+from impasto import Job, Run, Settings, start_job
+from impasto.errors import PictureError, UsageError
+from impasto.images.write import write_image
+from impasto.studio import queue as queue_module
+from impasto.studio import snapshots as snapshots_module
+from impasto.studio.queue import MAX_PLAN_REQUESTS, PlanRequests
+from impasto.studio.snapshots import SnapshotStore
+
+
+@pytest.fixture
+def run(tmp_path: Path, weights_file: Path) -> Run:
+    for seed, name in enumerate(("photo.png", "painting.png"), start=1):
+        write_image(make_picture(40, 32, seed), tmp_path / name)
+    chosen = {**SPELT_OUT, "network": str(weights_file), "size": 32, "start_size": 32, "steps": 100}
+    job = Job(
+        photo=tmp_path / "photo.png",
+        paintings=(tmp_path / "painting.png",),
+        output=tmp_path / "out.png",
+        settings=Settings(**chosen),
+        checkpoint="none",
+    )
+    return start_job(job)
+
+
+def find_files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if path.name.startswith("snapshot-")}
+
+
+def test_of_many_snapshots_first_last_and_some_between_stay(run: Run, tmp_path: Path) -> None:
+    snapshots = SnapshotStore(tmp_path, [])
+    for _ in range(40):
+        next(run)
+        snapshots.add_snapshot(run)
+        assert len(snapshots.snapshots) <= snapshots_module.MAX_SNAPSHOTS
+    steps = [snapshot.step for snapshot in snapshots.snapshots]
+    assert (steps[0], steps[-1]) == (1, 40)
+    assert steps == sorted(steps)
+    assert max(later - sooner for sooner, later in pairwise(steps)) <= 8
+    kept = {
+        f"snapshot-{snapshot.number}.{suffix}" for snapshot in snapshots.snapshots for suffix in ("jpg", "safetensors")
+    }
+    assert find_files(tmp_path) == kept
+
+
+def test_snapshots_stay_within_their_bytes_but_the_last_stays(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshots = SnapshotStore(tmp_path, [])
+    next(run)
+    snapshots.add_snapshot(run)
+    size = (tmp_path / "snapshot-1.safetensors").stat().st_size
+    for most, left in ((4.5 * size, 4), (0.5 * size, 1)):
+        monkeypatch.setattr(snapshots_module, "MAX_SNAPSHOT_BYTES", most)
+        for _ in range(6):
+            next(run)
+            snapshots.add_snapshot(run)
+        assert len(snapshots.snapshots) == left
+        assert snapshots.snapshots[-1].step == run.last_step.step  # type: ignore[union-attr]
+
+
+def test_reading_a_lost_or_damaged_snapshot_raises(run: Run, tmp_path: Path) -> None:
+    snapshots = SnapshotStore(tmp_path, [])
+    next(run)
+    next(run)
+    snapshots.add_snapshot(run, memory=True)
+    snapshot, checkpoint = snapshots.read_snapshot(1)
+    assert (snapshot.step, snapshot.settings["steps"]) == (2, 100)
+    assert any(name.startswith("optimizer") for name in checkpoint.tensors)
+    (tmp_path / "snapshot-1.safetensors").write_bytes(b"no snapshot")
+    for number in (1, 2):
+        with pytest.raises(PictureError, match="This earlier state is gone"):
+            snapshots.read_snapshot(number)
+
+
+def test_a_plan_request_gets_an_answer_or_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "PLAN_TIMEOUT_SECONDS", 0.05)
+    plans = PlanRequests()
+    assert plans.request_plan(lambda number: plans.set_answer(number, text="a minute")) == "a minute"
+    with pytest.raises(UsageError, match="too little memory"):
+        plans.request_plan(lambda number: plans.set_answer(number, error="too little memory"))
+    with pytest.raises(UsageError, match="it died"):
+        plans.request_plan(lambda _: plans.fail_all("it died"))
+    with pytest.raises(UsageError, match="busy"):
+        plans.request_plan(lambda _: None)
+    monkeypatch.setattr(queue_module, "PLAN_TIMEOUT_SECONDS", 5)
+    sent: list[int] = []
+    crowd = [threading.Thread(target=plans.request_plan, args=(sent.append,)) for _ in range(MAX_PLAN_REQUESTS)]
+    for one in crowd:
+        one.start()
+    while len(sent) < MAX_PLAN_REQUESTS:
+        time.sleep(0.01)
+    with pytest.raises(UsageError, match="Other plans"):
+        plans.request_plan(sent.append)
+    for number in sent:
+        plans.set_answer(number, text="now")
+    for one in crowd:
+        one.join()

@@ -1,6 +1,5 @@
 """The page: its layout, and what its buttons and fields do."""
 
-from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -54,9 +53,7 @@ def build_page(service: StudioService) -> gr.Blocks:
                 preview = make_html(
                     PREVIEW_HTML, elem_id="preview", js_on_load=connect_script("mountPreview(element, trigger)")
                 )
-                gallery = make_html(
-                    GALLERY_HTML, elem_id="gallery", js_on_load=connect_script("mountGallery(element, trigger)")
-                )
+                make_html(GALLERY_HTML, elem_id="gallery", js_on_load=connect_script("mountGallery(element)"))
         values = [masks.brushed, inputs.photo, inputs.paintings, *form.inputs]
         _connect_paint(service, form, paint, values, message)
         inputs.paintings.change(
@@ -65,7 +62,7 @@ def build_page(service: StudioService) -> gr.Blocks:
         _connect_live_changes(service, form, inputs, message)
         extras.connect_buttons(values)
         outputs = [*masks.outputs, *inputs.outputs, *form.inputs, message]
-        _connect_prefill(service, form, inputs, masks, (preview, gallery), outputs)
+        _connect_prefill(service, form, inputs, masks, preview, outputs)
         extras.connect_prefill(outputs)
     return page
 
@@ -106,7 +103,7 @@ def _connect_prefill(
     form: SettingsForm,
     inputs: InputPanel,
     masks: MaskPanel,
-    sources: Sequence[gr.HTML],
+    preview: gr.HTML,
     outputs: list[Any],
 ) -> None:
     def prefill(event: gr.EventData) -> list[Any]:
@@ -119,5 +116,4 @@ def _connect_prefill(
             render_info(f"The settings of “{job.name}” are in the form again."),
         ]
 
-    for source in sources:
-        source.select(show_errors(prefill, len(outputs)), None, outputs, **QUIET_EVENT)
+    preview.select(show_errors(prefill, len(outputs)), None, outputs, **QUIET_EVENT)

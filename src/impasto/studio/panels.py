@@ -44,6 +44,7 @@ DROP_HEIGHT = 116  # pixels
 PRINT_CENTIMETERS, PRINT_DPI = (1, 300), (50, 600)
 CENTIMETERS_PER_INCH = 2.54
 DEFAULT_VARIATIONS = "style_weight=0.3,1,3\nstyle_size=0.5,1"
+BALANCE_HELP = "0: almost the photo; 100: almost the paintings alone"
 NO_INPUTS = "Choose a photo and a painting first."
 
 QUIET_EVENT: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -129,34 +130,29 @@ class InputPanel:
         painting_examples = _make_examples(EXAMPLE_PAINTINGS, "painting")
         self.outputs = [self.photo, self.photo_preview, self.paintings, self.paintings_preview]
 
-        def preview_photo(photo: Any) -> str:
-            return self.render_previews([photo] if photo else [])
-
-        def preview_paintings(paintings: Any) -> str:
-            return self.render_previews(paintings or [])
-
         def set_photo(event: gr.EventData) -> str:
             return service.copy_example(_selected_name(event))
 
         def add_painting(event: gr.EventData, paintings: Any) -> list[str]:
             return [*(paintings or []), service.copy_example(_selected_name(event))]
 
-        self.photo.change(show_errors(preview_photo), self.photo, self.photo_preview, **QUIET_EVENT)
-        self.paintings.change(show_errors(preview_paintings), self.paintings, self.paintings_preview, **QUIET_EVENT)
+        show_previews = show_errors(self.render_previews)
+        self.photo.change(show_previews, self.photo, self.photo_preview, **QUIET_EVENT)
+        self.paintings.change(show_previews, self.paintings, self.paintings_preview, **QUIET_EVENT)
         photo_examples.select(set_photo, None, self.photo, **QUIET_EVENT)
         painting_examples.select(add_painting, self.paintings, self.paintings, **QUIET_EVENT)
 
-    def render_previews(self, given: Sequence[Any]) -> str:
-        """Return small copies of the chosen files as HTML."""
+    def render_previews(self, given: Any) -> str:
+        """Return small copies of the chosen file or files as HTML."""
         figures = []
-        for file in given[:MAX_PAINTINGS]:
+        for file in (given if isinstance(given, list) else [given] if given else [])[:MAX_PAINTINGS]:
             path, thumbnail = self.service.load_picture(file)
             figures.append(f'<figure><img src="{as_jpeg_url(thumbnail)}" alt="{html.escape(path.name)}"></figure>')
         return f'<div class="thumbnails">{"".join(figures)}</div>' if figures else ""
 
     def fill_inputs(self, photo: str, paintings: list[str]) -> list[Any]:
         """Return new values for `outputs`."""
-        return [photo, self.render_previews([photo]), paintings, self.render_previews(paintings)]
+        return [photo, self.render_previews(photo), paintings, self.render_previews(paintings)]
 
 
 def make_drop(label: str, elem_id: str, **options: Any) -> gr.File:
@@ -195,22 +191,15 @@ class SettingsForm:
     def __init__(self) -> None:
         defaults, known = field_values(Settings()), form_fields()
         self.balance = gr.Slider(
-            0,
-            100,
-            MIDDLE,
-            step=1,
-            label="Photo or painting",
-            info="0: almost the photo; 100: almost the paintings alone",
-            elem_id="balance",
+            0, 100, MIDDLE, step=1, label="Photo or painting", info=BALANCE_HELP, elem_id="balance"
         )
         self.blend = [
-            gr.Slider(
-                0, 1, 1, step=0.05, label=f"How much of painting {number}", visible=False, elem_id=f"blend-{number}"
-            )
-            for number in range(1, MAX_PAINTINGS + 1)
+            gr.Slider(0, 1, 1, step=0.05, label=f"How much of painting {n}", visible=False, elem_id=f"blend-{n}")
+            for n in range(1, MAX_PAINTINGS + 1)
         ]
+        stroke_help = "size of the strokes; 1: as set"
         self.stroke_scale = gr.Slider(
-            *STROKE_RANGE, 1, step=0.05, label="Stroke size", info="size of the strokes; 1: as set", elem_id="strokes"
+            *STROKE_RANGE, 1, step=0.05, label="Stroke size", info=stroke_help, elem_id="strokes"
         )
         self.fields = {name: make_field(known[name], defaults[name]) for name in TOP_FIELDS}
         with gr.Accordion("All settings", open=False, elem_id="all-settings"):

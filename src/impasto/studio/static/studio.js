@@ -6,7 +6,7 @@
 
   const jobs = new Map(); // by ID
   let order = [], revision = 0, session = "", shown = null, expectedAfter = 0, lost = false, ready = false;
-  let preview = null, gallery = null, emitPreview = null, emitGallery = null;
+  let preview = null, gallery = null, emit = null;
   const UNFINISHED = ["painting", "paused", "waiting"];
 
   // Small helpers
@@ -38,6 +38,10 @@
     if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
     if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
     return `${(seconds / 3600).toFixed(1)} h`;
+  }
+
+  function captionedItem(title, image, caption, onclick) {
+    return make("li", {}, make("button", { type: "button", title, onclick }, image, make("span", {}, caption)));
   }
 
   // Requests to the studio
@@ -154,7 +158,7 @@
 
   function mountPreview(element, trigger) {
     preview = element.querySelector(".preview");
-    emitPreview = trigger;
+    emit = trigger;
     preview.replaceChildren(
       (parts.frame = make("div", { className: "frame" })),
       (parts.status = make("p", { className: "status", role: "status" })),
@@ -293,18 +297,10 @@
 
   function drawSnapshots(job) {
     parts.snapshots.hidden = job.snapshots.length < 1;
-    const list = job.snapshots.map((snapshot) =>
-      make(
-        "li",
-        {},
-        make(
-          "button",
-          { type: "button", title: `Go on from step ${snapshot.step}`, onclick: () => act(job, "resume", { snapshot: snapshot.number }) },
-          make("img", { src: pictureUrl(job, `snapshot-${snapshot.number}.jpg`), alt: "" }),
-          make("span", {}, `Step ${snapshot.step}`),
-        ),
-      ),
-    );
+    const list = job.snapshots.map(({ number, step }) => {
+      const image = make("img", { src: pictureUrl(job, `snapshot-${number}.jpg`), alt: "" });
+      return captionedItem(`Go on from step ${step}`, image, `Step ${step}`, () => act(job, "resume", { snapshot: number }));
+    });
     parts.snapshots.replaceChildren(make("h3", {}, "Go on from an earlier state"), make("ol", {}, ...list));
   }
 
@@ -347,22 +343,14 @@
         if (!job.pictures.includes(name)) {
           return make("li", { className: "pending" }, make("span", { className: "blank" }), make("span", {}, text));
         }
-        return make(
-          "li",
-          {},
-          make(
-            "button",
-            { type: "button", title: "Go on with this one", onclick: () => prefillForm(emitPreview, job, name) },
-            make("img", { src: pictureUrl(job, name), alt: text }),
-            make("span", {}, text),
-          ),
-        );
+        const image = make("img", { src: pictureUrl(job, name), alt: text });
+        return captionedItem("Go on with this one", image, text, () => prefillForm(job, name));
       });
       parts.frame.replaceChildren(make("ol", { className: "sheet" }, ...cells));
     });
   }
 
-  function prefillForm(emit, job, name) {
+  function prefillForm(job, name) {
     emit("select", { id: job.id, name });
     document.querySelector("#paint")?.scrollIntoView({ block: "center", behavior: "smooth" });
   }
@@ -401,9 +389,8 @@
 
   // The gallery
 
-  function mountGallery(element, trigger) {
+  function mountGallery(element) {
     gallery = element.querySelector(".gallery");
-    emitGallery = trigger;
     drawGallery([]);
   }
 
@@ -440,10 +427,8 @@
     }
     const text = [job.kind === "sheet" ? `sheet of ${job.cells.length}` : job.kind === "film" ? "film" : "", STATUS_TEXTS[job.status]].filter(Boolean).join(", ");
     const tools = [button("Show", () => show(job))];
-    if (job.kind !== "film") tools.push(button("Settings", () => prefillForm(emitGallery, job, job.kind === "sheet" ? "" : job.pictures.at(-1) || "")));
-    if (job.kind !== "sheet" && job.pictures.length) {
-      tools.push(downloadLink(job, job.pictures.at(-1)));
-    }
+    if (job.kind !== "film") tools.push(button("Settings", () => prefillForm(job, job.kind === "sheet" ? "" : job.pictures.at(-1) || "")));
+    if (job.kind !== "sheet" && job.pictures.length) tools.push(downloadLink(job, job.pictures.at(-1)));
     if (job.status !== "painting") tools.push(button("Remove", (event) => remove(job, event.target)));
     return make(
       "li",
@@ -468,10 +453,7 @@
   }
 
   function remove(job, pressed) {
-    if (pressed.dataset.sure) {
-      act(job, "remove");
-      return;
-    }
+    if (pressed.dataset.sure) return act(job, "remove");
     pressed.dataset.sure = "yes";
     pressed.textContent = "Remove for good?";
     setTimeout(() => {
@@ -517,7 +499,7 @@
       before.push(pen().getImageData(0, 0, board.width, board.height));
       if (before.length > 20) before.shift();
     };
-    const emit = () => {
+    const emitMasks = () => {
       const pixels = pen().getImageData(0, 0, board.width, board.height).data;
       const empty = !pixels.some((value, place) => place % 4 === 3 && value);
       trigger("input", { data: empty ? "" : board.toDataURL("image/png") });
@@ -551,7 +533,7 @@
     });
     for (const end of ["pointerup", "pointercancel"]) {
       board.addEventListener(end, () => {
-        if (last) emit();
+        if (last) emitMasks();
         last = null;
       });
     }
@@ -565,18 +547,18 @@
       } else if (event.key === " ") {
         remember();
         draw(spot, spot);
-        emit();
+        emitMasks();
       } else return;
       event.preventDefault();
     });
     const undo = button("Undo", () => {
       if (before.length) pen().putImageData(before.pop(), 0, 0);
-      emit();
+      emitMasks();
     });
     const clear = button("Wipe all", () => {
       remember();
       pen().clearRect(0, 0, board.width, board.height);
-      emit();
+      emitMasks();
     });
     photo.decode().then(() => {
       [board.width, board.height] = [photo.naturalWidth, photo.naturalHeight];
