@@ -44,6 +44,7 @@ DROP_HEIGHT = 116  # pixels
 PRINT_CENTIMETERS, PRINT_DPI = (1, 300), (50, 600)
 CENTIMETERS_PER_INCH = 2.54
 DEFAULT_VARIATIONS = "style_weight=0.3,1,3\nstyle_size=0.5,1"
+BALANCE_LABEL = "Photo or painting"
 BALANCE_HELP = "0: almost the photo; 100: almost the paintings alone"
 NO_INPUTS = "Choose a photo and a painting first."
 
