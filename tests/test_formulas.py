@@ -202,7 +202,7 @@ def test_input_is_scaled_as_programs_scale_it() -> None:
         ("255", IMAGENET, 255 * rgb - torch.tensor((123.675, 116.28, 103.53), dtype=DOUBLE).view(3, 1, 1)),
     ):
         scaled = rescale_normalization(normalization, scaling)  # type: ignore[arg-type]
-        found = make_network(DOUBLE, normalization=scaled)._normalise(rgb)
+        found = make_network(DOUBLE, normalization=scaled)._normalize(rgb)
         torch.testing.assert_close(found.flip(1) if scaled.bgr else found, expected)
 
 

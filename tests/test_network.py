@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import UsageError
+from impasto.network.frozen import ONEDNN_OPERATORS, Convolution, _can_pack
 from impasto.network.moments import measure_moments
 from impasto.network.vgg import (
     CAFFE,
@@ -407,7 +408,7 @@ def test_a_second_gradient_of_the_same_look_is_refused() -> None:
     canvas = picture(8, 8).requires_grad_()
     seen = make_network(cut="relu1_2")(canvas, ["relu1_2"])["relu1_2"].sum()
     seen.backward(retain_graph=True)
-    with pytest.raises(RuntimeError, match="already come back"):
+    with pytest.raises(RuntimeError, match="gone through this pass already"):
         seen.backward()
 
 
@@ -441,3 +442,35 @@ def test_several_masks_at_a_tap_are_read_in_one_look() -> None:
         assert [len(its) for its in found.values()] == [3, 1]
     torch.testing.assert_close(losses[0], losses[1])
     torch.testing.assert_close(*(torch.autograd.grad(loss, canvas, retain_graph=True)[0] for loss in losses))
+
+
+def test_the_private_onednn_operators_have_the_signatures_used_here() -> None:
+    """They are pinned by torch's version: another one must not call them with other arguments in silence."""
+    names = {
+        "_is_mkldnn_bf16_supported": [],
+        "_reorder_convolution_weight": ["self", "padding", "stride", "dilation", "groups", "input_size"],
+        "_convolution_pointwise": (
+            ["X", "W", "B", "padding", "stride", "dilation", "groups", "attr", "scalars", "algorithm"]
+        ),
+    }
+    assert set(names) == set(ONEDNN_OPERATORS)
+    for name, wanted in names.items():
+        operator = getattr(torch.ops.mkldnn, name, None)
+        if operator is not None:
+            assert [argument.name for argument in operator.default._schema.arguments] == wanted
+
+
+@pytest.mark.skipif(not _can_pack(), reason="the processor has no bfloat16, or torch no oneDNN")
+@pytest.mark.parametrize("padding", [0, 1])
+def test_packed_convolutions_equal_plain_ones(padding: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight, bias = torch.randn(8, 4, 3, 3, generator=generator), torch.randn(8, generator=generator)
+    x = torch.randn(1, 4, 9, 11, generator=generator)
+    plain, packed = (
+        Convolution(weight.to(dtype), bias.to(dtype), padding) for dtype in (torch.float32, torch.bfloat16)
+    )
+    assert packed.is_packed
+    (y, backward), (wanted, wanted_backward) = packed(x.bfloat16(), has_relu=True), plain(x, has_relu=True)
+    torch.testing.assert_close(y.float(), wanted, atol=0.1, rtol=0.02)
+    g = torch.randn(wanted.shape, generator=generator)
+    torch.testing.assert_close(backward(g.bfloat16()).float(), wanted_backward(g), atol=0.2, rtol=0.02)

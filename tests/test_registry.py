@@ -236,7 +236,7 @@ def test_a_part_is_never_taken_for_the_whole_and_is_kept(
 
 @pytest.mark.usefixtures("row")
 def test_a_server_that_never_gets_further_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "RESUMPTIONS", 3)
+    monkeypatch.setattr(fetching, "MAX_RESUMPTIONS", 3)
     server.drops = [10] * 9
     with pytest.raises(NetworkError, match="the connection broke 3 times"):
         registry.fetch_network("tiny")
@@ -288,25 +288,25 @@ def test_no_connection_says_the_address_the_place_and_the_way_without(
     monkeypatch.setitem(registry.REGISTRY, "tiny", replace(row, url=url))
     with pytest.raises(NetworkError) as caught:
         registry.load_network("tiny", **SEEING)
-    for part in (url, str(cache / "tiny-vgg19.pth"), "by hand", "--network slim", "refused"):
+    for part in (url, str(cache / "tiny-vgg19.pth"), "by hand", "set `network` to slim", "refused"):
         assert part in str(caught.value)
 
 
 @pytest.mark.usefixtures("row")
 def test_an_http_error_is_named(server: Server) -> None:
     server.status = 404
-    with pytest.raises(NetworkError, match=r"HTTP 404 Not Found.*--network slim"):
+    with pytest.raises(NetworkError, match=r"HTTP 404 Not Found.*set `network` to slim"):
         registry.fetch_network("tiny")
 
 
 def test_a_silent_server_is_given_up(row: registry.RegistryEntry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching, "TIMEOUT", 0.1)
+    monkeypatch.setattr(fetching, "TIMEOUT_SECONDS", 0.1)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/tiny-vgg19.pth"
         monkeypatch.setitem(registry.REGISTRY, "tiny", replace(row, url=url))
-        with pytest.raises(NetworkError, match=r"timed out.*--network slim"):
+        with pytest.raises(NetworkError, match=r"timed out.*set `network` to slim"):
             registry.fetch_network("tiny")
 
 
@@ -418,7 +418,7 @@ def test_a_damaged_embedded_network_is_found(embedded: Path, missing: bool) -> N
         embedded.write_bytes(embedded.read_bytes()[:-4] + b"\0\0\0\1")
     assert registry.check_network("slim").state == "damaged"
     for use in (lambda: registry.fetch_network("slim"), lambda: registry.load_network("slim", **SEEING)):
-        with pytest.raises(NetworkError, match=r"slim.safetensors.*Install impasto anew"):
+        with pytest.raises(NetworkError, match=r"slim.safetensors.*Install impasto again"):
             use()
 
 
@@ -488,7 +488,7 @@ def test_caffe_networks_see_blue_first(tmp_path: Path) -> None:
 
 def test_look_alikes_must_be_said(tmp_path: Path) -> None:
     path = write(tmp_path / "mine.pth", number(make_weights()))
-    with pytest.raises(NetworkError, match=r"mine.pth.*--layout torchvision .*--layout caffe"):
+    with pytest.raises(NetworkError, match=r"mine.pth.*set `layout` to torchvision .* or to caffe"):
         registry.load_network(path, **SEEING)
 
 
@@ -616,7 +616,7 @@ def test_a_layout_that_the_file_does_not_have_is_refused(tmp_path: Path) -> None
     path = write(tmp_path / "f.pth", make_weights())
     with pytest.raises(NetworkError, match=r"not in the layout caffe: it has conv1_1.weight"):
         registry.load_network(path, layout="caffe", **SEEING)
-    with pytest.raises(UsageError, match=r"slim is in the layout impasto; --layout caffe is for a file of your own"):
+    with pytest.raises(UsageError, match=r"slim is in the layout impasto; `layout` caffe is for a file of your own"):
         registry.load_network("slim", layout="caffe", **SEEING)
 
 
@@ -628,7 +628,7 @@ class Bomb:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"conv1_1.weight": Bomb()}, r"f.pth holds more than weights \(posix.system\).*nothing of it was run"),
+        ({"conv1_1.weight": Bomb()}, r"f.pth holds more than weights \(posix.system\).*none of it was run"),
         (nn.Sequential(nn.Conv2d(3, 4, 3)), r"more than weights \(torch.nn.modules.*state_dict\(\)"),
         ([torch.ones(1)], r"holds a list, not a state_dict"),
     ],
@@ -655,7 +655,9 @@ def test_a_truncated_or_foreign_file_is_named(tmp_path: Path, file: str, content
 
 def test_other_kinds_of_files_and_unknown_names_are_refused(tmp_path: Path) -> None:
     (tmp_path / "vgg.caffemodel").write_bytes(b"x")
-    with pytest.raises(NetworkError, match=r"vgg.caffemodel is not a weights file.*\.pth, \.pt, \.pkl, \.safetensors"):
+    with pytest.raises(
+        NetworkError, match=r"vgg.caffemodel is not a known kind of weights file.*\.pth, \.pt, \.pkl, \.safetensors"
+    ):
         registry.load_network(str(tmp_path / "vgg.caffemodel"), **SEEING)
     for name in ("vgg20", str(tmp_path), str(tmp_path / "gone.pth")):
         with pytest.raises(UsageError, match=r"no network and no file .*slim, vgg19.*path of a VGG-16 or VGG-19"):

@@ -1,4 +1,4 @@
-"""Downloading one file of known size and digest; nothing else in the program opens a connection."""
+"""Download one file of known size and digest, resumed where it broke off; the only outgoing connection."""
 
 import hashlib
 import urllib.error
@@ -13,35 +13,24 @@ from impasto.errors import NetworkError
 
 DownloadProgress = Callable[[int, int], None]  # bytes so far, bytes in all
 
-CHUNK_BYTES = 1 << 20  # bytes
-TIMEOUT_SECONDS = 30.0  # seconds without a byte
-MAX_RESUMPTIONS = 50  # as long as each brings bytes
+CHUNK_BYTES = 1 << 20
+TIMEOUT_SECONDS = 30.0  # without a byte
+MAX_RESUMPTIONS = 50
 
 
 def download_file(url: str, partial: Path, size: int, sha256: str, progress: DownloadProgress | None = None) -> None:
-    """Bring `partial` to the whole file at `url`, verified; what is there already is resumed.
+    """Complete `partial` to the whole file of `size` bytes at `url`, and verify it.
 
-    `size` is in bytes. An interruption (Ctrl-C too) keeps `partial` for the next call; wrong bytes remove it.
+    A connection that breaks is resumed while it brings bytes. An interruption (Ctrl-C too) keeps `partial` for the next
+    call; wrong bytes delete it.
 
-    Errors: ConnectionError when the server can't be reached or stops; NetworkError when the bytes are wrong, naming
-    both digests, or when `partial` can't be written.
+    Errors: ConnectionError where the server can't be reached or stops; NetworkError where the bytes are wrong, naming
+    both digests, or where `partial` can't be written.
     """
     for _ in range(MAX_RESUMPTIONS):
         if (have := _file_size(partial)) >= size:
             break
-        try:
-            _download_rest(url, partial, have, size, progress)
-        except urllib.error.HTTPError as error:
-            error.close()
-            if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
-                raise ConnectionError(f"HTTP {error.code} {error.reason}") from error
-            partial.unlink()  # the server's file is not the one that this is a part of: from the start again
-        except (OSError, HTTPException) as error:
-            if _file_size(partial) <= have:
-                raise ConnectionError(_describe_failure(error)) from error
-        else:
-            if _file_size(partial) <= have:
-                raise ConnectionError(f"the server stopped after {_file_size(partial)} of {size} bytes")
+        _resume(url, partial, have, size, progress)
     if _file_size(partial) < size:
         raise ConnectionError(f"the connection broke {MAX_RESUMPTIONS} times")
     try:
@@ -52,11 +41,11 @@ def download_file(url: str, partial: Path, size: int, sha256: str, progress: Dow
 
 
 def verify_file(path: Path, size: int, sha256: str) -> None:
-    """Compare a file's length in bytes and its full sha256; NetworkError names both digests when they differ."""
+    """Compare a file's length in bytes and its full sha256; raises NetworkError, which names both."""
     found, digest = _file_size(path), digest_file(path)
     if (found, digest) != (size, sha256):
         raise NetworkError(
-            f"{path} is not the file that was published: it has {found} bytes and sha256 {digest}; "
+            f"{path} is not the published file: it has {found} bytes and sha256 {digest}; "
             f"expected are {size} bytes and sha256 {sha256}."
         )
 
@@ -67,15 +56,33 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _resume(url: str, partial: Path, have: int, size: int, progress: DownloadProgress | None) -> None:
+    """Try once to download the rest; raises ConnectionError where it brings no byte."""
+    failure: Exception | None = None
+    try:
+        _download_rest(url, partial, have, size, progress)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
+            raise ConnectionError(f"HTTP {error.code} {error.reason}") from error
+        partial.unlink()  # it is a part of another file than the server's: from the start again
+        return
+    except (OSError, HTTPException) as error:
+        failure = error
+    if _file_size(partial) <= have:
+        stopped = f"the server stopped after {_file_size(partial)} of {size} bytes"
+        raise ConnectionError(_describe_failure(failure) if failure else stopped) from failure
+
+
 def _download_rest(url: str, partial: Path, have: int, size: int, progress: DownloadProgress | None) -> None:
-    """Ask for what is missing and append it, until the end, one byte too many, or the connection breaks."""
+    """Request the missing bytes and append them, until the end, one byte too many, or the connection breaks."""
     request = urllib.request.Request(url, headers={"User-Agent": "impasto"})
     if have:
         request.add_header("Range", f"bytes={have}-")
     with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
         resumed = response.status == HTTPStatus.PARTIAL_CONTENT
         if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            raise ConnectionError("the server answers with another range of the file than the one asked for")
+            raise ConnectionError("the server answers with another range of the file than requested")
         if not resumed:
             have = 0  # the server ignores Range
         if response.length is not None and have + response.length != size:

@@ -1,4 +1,4 @@
-"""Weights files as people have them: read without running code, recognised, and compared with the plan one by one."""
+"""Weights files in four layouts: read without running code, recognized, and checked tensor by tensor."""
 
 import json
 import re
@@ -22,7 +22,7 @@ NORMALIZATIONS: dict[Layout, Normalization] = {
     "caffe": CAFFE,
     "gatys": CAFFE,
 }
-NUMBERED_LAYOUTS = ("torchvision", "caffe")  # layouts that say features.N.weight, where the others say convX_Y.weight
+NUMBERED_LAYOUTS = ("torchvision", "caffe")  # name weights features.N.weight, where the others have convX_Y.weight
 WEIGHT_SUFFIXES = (".pth", ".pt", ".pkl", ".safetensors")
 IGNORED_PREFIXES = ("classifier.", "fc")  # a painter needs no opinion on dog breeds
 
@@ -39,12 +39,12 @@ LAYOUTS_BY_DIGEST: dict[str, Layout] = {
 def read_weights(path: Path, layout: Layout) -> tuple[dict[str, Tensor], Normalization]:
     """Return a user's weights and normalization: {`convX_Y.weight`: (C, N, 3, 3), `convX_Y.bias`: (C,)}, float32.
 
-    There is no digest to compare a user's own file with: its names, shapes and numbers are checked, not its origin.
+    Names, shapes and numbers are checked; the origin can't be, as there is no digest of a user's own file.
 
-    Errors: NetworkError when the file can't be read, is no VGG-16 or VGG-19, or its layout must be said.
+    Errors: NetworkError where the file can't be read, is no VGG-16 or VGG-19, or its layout can't be recognized.
     """
     if path.suffix.lower() not in WEIGHT_SUFFIXES:
-        raise NetworkError(f"{path} is not a weights file that is known here: {', '.join(WEIGHT_SUFFIXES)}.")
+        raise NetworkError(f"{path} is not a known kind of weights file: {', '.join(WEIGHT_SUFFIXES)}.")
     metadata: Mapping[str, str] = {}
     try:
         if path.suffix.lower() == ".safetensors":
@@ -59,17 +59,17 @@ def read_weights(path: Path, layout: Layout) -> tuple[dict[str, Tensor], Normali
 
 
 def parse_safetensors(data: bytes, file: str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return the tensors and the metadata of a safetensors file's bytes; `file` is its name for the NetworkError."""
+    """Return the tensors and the metadata of a safetensors file's bytes; `file` is its name in the NetworkError."""
     try:
         tensors = safetensors.torch.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    except Exception as error:  # whatever a parser says about foreign bytes
+    except Exception as error:  # given foreign bytes, a parser raises anything
         raise NetworkError(f"{file} is truncated or not a safetensors file.") from error
     return tensors, header.get("__metadata__", {})
 
 
 def load_pickle(path: Path) -> dict[str, Tensor]:
-    """Return the tensors by name of a file by torch.save, running none of it; NetworkError if it holds more."""
+    """Return the tensors by name of a file by torch.save, running no code; NetworkError if it holds more."""
     with path.open("rb") as file:
         found = _unpickle(file, path)
     if not isinstance(found, Mapping):
@@ -85,18 +85,18 @@ def _unpickle(file: BinaryIO, path: Path) -> Any:
         if refused is None:
             raise NetworkError(f"{path} is truncated or not a file by torch.save.") from error
         raise NetworkError(
-            f"{path} holds more than weights ({refused[1]}) and could run any program; nothing of it was run. "
-            "Save the model's state_dict() alone, where you trust it, and give that file."
+            f"{path} holds more than weights ({refused[1]}) and could run any program; none of it was run. "
+            "If you trust it, save the model's state_dict() alone and give that file."
         ) from error
-    except Exception as error:  # whatever a parser says about foreign bytes
+    except Exception as error:  # given foreign bytes, a parser raises anything
         raise NetworkError(f"{path} is truncated or not a file by torch.save.") from error
 
 
 def detect_layout(names: Iterable[str], metadata: Mapping[str, str], path: Path) -> Layout:
-    """Return a file's layout by its metadata, its names, or its publisher's digits; NetworkError asks for --layout."""
-    said: Any = metadata.get("layout")
-    if said in NORMALIZATIONS:
-        return said  # type: ignore[no-any-return]
+    """Return a file's layout by its metadata, its names, or its publisher's digits; or NetworkError asks for it."""
+    stated: Any = metadata.get("layout")
+    if stated in NORMALIZATIONS:
+        return stated  # type: ignore[no-any-return]
     names = list(names)
     if any(name.startswith("conv1_1.") for name in names):
         return "gatys"
@@ -104,22 +104,22 @@ def detect_layout(names: Iterable[str], metadata: Mapping[str, str], path: Path)
         raise NetworkError(
             f"{path} holds no VGG weights: {_sample_names(names)} instead of features.0.weight or conv1_1.weight."
         )
-    # The file's own digest goes before the digits in its name, which a copy may carry wrongly. The name counts because
-    # neural-style-pt saves the Caffe files anew under their publisher's name, which changes the digest.
+    # The file's own digest comes before the digits in its name, which may be wrong in a copy. The name counts because
+    # neural-style-pt saves the Caffe files again under their publisher's name, which changes the digest.
     for digits in (digest_file(path)[:8], *re.findall(r"[0-9a-f]{8}", path.name)):
         if digits in LAYOUTS_BY_DIGEST:
             return LAYOUTS_BY_DIGEST[digits]
     raise NetworkError(
-        f"{path}: torchvision's and Caffe's VGG weights look alike; say which these are with --layout torchvision "
-        "(RGB, ImageNet mean and deviation) or --layout caffe (BGR, 0 to 255, mean subtracted)."
+        f"{path}: torchvision's and Caffe's VGG weights look alike; set `layout` to torchvision (RGB, ImageNet mean "
+        "and deviation) or to caffe (BGR, 0 to 255, mean subtracted)."
     )
 
 
 def arrange_weights(found: Mapping[str, Tensor], layout: Layout, file: str) -> dict[str, Tensor]:
-    """Compare names, counts, shapes and numbers with the plan one by one; return them as `convX_Y.weight` and `.bias`.
+    """Check all tensors against VGG-19 or VGG-16 and return them as float32 `convX_Y.weight` and `convX_Y.bias`.
 
-    The plan is VGG-19's or VGG-16's, whichever the names fit better, at any widths, up to the deepest convolution that
-    the file has; the layout impasto may have mixes as well (see Network). Numbers become float32.
+    Whichever fits the names better is taken, at any widths, up to the deepest convolution in the file; the layout
+    impasto may have mixes as well (see Network).
 
     Errors: NetworkError naming `file` and the first tensor that is missing, unexpected, of another shape or not finite.
     """
@@ -147,12 +147,12 @@ def arrange_weights(found: Mapping[str, Tensor], layout: Layout, file: str) -> d
     expected = {f"{prefix}.{part}" for prefix in convs.values() for part in ("weight", "bias")}
     for name, tensor in found.items():
         if name not in expected and name not in weights:
-            raise NetworkError(f"{file}: {name} {tuple(tensor.shape)} is unexpected; no VGG-16 or VGG-19 has it.")
+            raise NetworkError(f"{file}: {name} {tuple(tensor.shape)} is unexpected in a VGG-16 or VGG-19.")
     return weights
 
 
 def _choose_plan(prefixes: set[str], layout: Layout) -> dict[str, str]:
-    """Return {`convX_Y`: its name in the file}, in order, of the plan that differs least from `prefixes`."""
+    """Return {`convX_Y`: its name in the file}, in order, of the VGG whose names differ least from `prefixes`."""
 
     def name_convs(depths: Sequence[int]) -> dict[str, str]:
         numbered = layout in NUMBERED_LAYOUTS

@@ -1,4 +1,4 @@
-"""Both passes through a frozen network by hand: no weights' gradients, few maps kept, none gone over twice."""
+"""Hand-written forward and backward passes through a frozen network: no weight gradients, few maps kept."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,15 +9,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-Backward = Callable[[Tensor], Tensor]  # from the gradient at a layer's output to that at its input
+Backward = Callable[[Tensor], Tensor]  # from the gradient of a layer's output to that of its input
 Layer = Callable[[Tensor], tuple[Tensor, Backward]]
+
+# Private operators of torch 2.13, tested in tests/test_network.py; without them a plain convolution is used.
+ONEDNN_OPERATORS = ("_is_mkldnn_bf16_supported", "_reorder_convolution_weight", "_convolution_pointwise")
 
 
 class Probe(NamedTuple):
-    """What is read from the output of a layer, and what a gradient at that means for the output.
+    """Reads tensors from a layer's output, and carries their gradients back to it.
 
-    `pull` is given the output, its gradient so far or None, and for each tensor read its gradient or None; it returns
-    the output's gradient, which may stand where the gradient so far stood.
+    `read(output)` returns the tensors. `backward(output, grad, *read_grads)` returns the gradient of `output`: `grad`
+    (or None) plus the contribution of each tensor read, whose gradient may be None. It may reuse the memory of `grad`.
     """
 
     read: Callable[[Tensor], tuple[Tensor, ...]]
@@ -25,83 +28,84 @@ class Probe(NamedTuple):
 
 
 class FrozenPass(torch.autograd.Function):
-    """A chain of layers with readers after some; differentiable once, by what goes in.
+    """A chain of layers with probes after some; differentiable once, with respect to the input.
 
-    The numbers are those of autograd through the same layers. A layer keeps only what its own gradient asks for (a
-    rectifier's output, a pool's differences), and that is let go as soon as the gradient has come past.
+    The numbers equal those of autograd through the same layers. A layer keeps only what its own gradient needs (a
+    ReLU's output, a pool's differences), and frees it as soon as the gradient has passed.
     """
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, chain: Sequence[tuple[Layer, Sequence[Probe]]], needs_grad: bool
     ) -> tuple[Tensor, ...]:
-        """Send `x` through `chain` and return all that is read; `keep` for a gradient later."""
+        """Send `x` (B, C, H, W) through `chain`; return all tensors that its probes read, in order."""
         ctx.set_materialize_grads(False)
-        ctx.passed, found = [], []
-        for layer, readers in chain:
-            x, pull = layer(x)
-            held = [(reader, reader.read(x)) for reader in readers]
-            found += [tensor for _, tensors in held for tensor in tensors]
+        ctx.tape, found = [], []
+        for layer, probes in chain:
+            x, backward = layer(x)
+            read = [(probe, probe.read(x)) for probe in probes]
+            found += [tensor for _, tensors in read for tensor in tensors]
             if needs_grad:
-                ctx.passed.append((pull, [(reader, x, len(tensors)) for reader, tensors in held]))
+                ctx.tape.append((backward, [(probe, x, len(tensors)) for probe, tensors in read]))
         return tuple(found)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, None, None]:
-        """Go back from the last layer, and add what each reader asks for on the way."""
-        waiting, ctx.passed, passed = list(gradients), None, ctx.passed
-        if passed is None:
-            raise RuntimeError("The gradient has already come back through this pass, which kept nothing for a second.")
+        """Go back from the last layer, adding each probe's gradients. Raises RuntimeError the second time."""
+        remaining, ctx.tape, tape = list(gradients), None, ctx.tape
+        if tape is None:
+            raise RuntimeError("The gradient has gone through this pass already; nothing was kept for a second time.")
         g: Tensor | None = None
-        while passed:
-            pull, readers = passed.pop()
-            for reader, x, count in reversed(readers):
-                waiting, given = waiting[:-count], waiting[-count:]
-                if any(gradient is not None for gradient in given):
-                    g = reader.backward(x, g, *given)
-            g = None if g is None else pull(g)
+        while tape:
+            backward, probes = tape.pop()
+            for probe, x, count in reversed(probes):
+                remaining, read_grads = remaining[:-count], remaining[-count:]
+                if any(gradient is not None for gradient in read_grads):
+                    g = probe.backward(x, g, *read_grads)
+            g = None if g is None else backward(g)
         return g, None, None
 
 
-def _add_gradient(x: Tensor, g: Tensor | None, given: Tensor) -> Tensor:  # noqa: ARG001
-    return given if g is None else g.add_(given)
+def _add_gradient(x: Tensor, g: Tensor | None, read_grad: Tensor) -> Tensor:  # noqa: ARG001
+    return read_grad if g is None else g.add_(read_grad)
 
 
-FEATURE_PROBE = Probe(lambda x: (x.clone(),), _add_gradient)  # a copy, as the pulls end by writing over what they keep
+# Features are read as a copy: the layers' backward functions overwrite what they keep.
+FEATURE_PROBE = Probe(lambda x: (x.clone(),), _add_gradient)
 
 
-def normalize_probe(reader: Probe, strength: float) -> Probe:
-    """Scale what a reader adds to the gradient so that its absolute values sum to `strength`, whatever its size.
+def normalize_probe(probe: Probe, norm: float) -> Probe:
+    """Scale a probe's contribution to the gradient to an L1 norm of `norm`, the weight that its gradients carry.
 
-    `strength` is the weight that the gradients are given with. Source: Johnson, neural-style's -normalize_gradients.
+    Source: Johnson, neural-style's -normalize_gradients.
     """
 
-    def pull(x: Tensor, g: Tensor | None, *given: Tensor | None) -> Tensor:
-        own = reader.backward(x, None, *given)
-        whole = torch.linalg.vector_norm(own, 1, dtype=torch.promote_types(own.dtype, torch.float32))
-        own = own * (strength / (whole + 1e-8 * strength) if strength else 0.0)
+    def backward(x: Tensor, g: Tensor | None, *read_grads: Tensor | None) -> Tensor:
+        own = probe.backward(x, None, *read_grads)
+        found = torch.linalg.vector_norm(own, 1, dtype=torch.promote_types(own.dtype, torch.float32))
+        own = own * (norm / (found + 1e-8 * norm) if norm else 0.0)
         return own.to(x.dtype) if g is None else g.add_(own)
 
-    return Probe(reader.read, pull)
+    return Probe(probe.read, backward)
 
 
-def crop_probe(reader: Probe, rows: slice, columns: slice) -> Probe:
-    """Read a part of a layer's output alone."""
+def crop_probe(probe: Probe, rows: slice, columns: slice) -> Probe:
+    """Restrict a probe to a part of a layer's output."""
 
-    def pull(x: Tensor, g: Tensor | None, *given: Tensor | None) -> Tensor:
+    def backward(x: Tensor, g: Tensor | None, *read_grads: Tensor | None) -> Tensor:
         g = torch.zeros_like(x) if g is None else g
-        g[..., rows, columns] += reader.backward(x[..., rows, columns], None, *given)
+        g[..., rows, columns] += probe.backward(x[..., rows, columns], None, *read_grads)
         return g
 
-    return Probe(lambda x: reader.read(x[..., rows, columns]), pull)
+    return Probe(lambda x: probe.read(x[..., rows, columns]), backward)
 
 
 class Convolution:
-    """A frozen 3x3 convolution: `weight` (D, C, 3, 3), `bias` (D,), zeros for `padding` rows and columns around.
+    """A frozen 3x3 convolution: `weight` (D, C, 3, 3), `bias` (D,), `padding` rows and columns of zeros on each side.
 
-    On a CPU in bfloat16 the weights are put once into the order that oneDNN computes in, and the rectifier is applied
-    to what a core has just computed, not to what it has to read again.
+    On a CPU in bfloat16 the weights are reordered once for oneDNN, and the ReLU is fused: it is applied to numbers that
+    a core has just computed and needn't read again.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, padding: int) -> None:
@@ -109,30 +113,29 @@ class Convolution:
         self.is_packed = weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and _can_pack()
         if self.is_packed:
             transposed = weight.transpose(0, 1).flip(2, 3)
-            self.packed_forward, self.packed_backward = (
-                _pack_weight(weight, padding),
-                _pack_weight(transposed, 2 - padding),
-            )
+            self.packed_forward = _pack_weight(weight, padding)
+            self.packed_backward = _pack_weight(transposed, 2 - padding)
 
-    def __call__(self, x: Tensor, *, relu: bool) -> tuple[Tensor, Backward]:
-        """Convolve `x` (B, C, h, w), and set what is negative to 0 if `rectified`, of which the pull knows nothing."""
+    def __call__(self, x: Tensor, *, has_relu: bool) -> tuple[Tensor, Backward]:
+        """Convolve `x` (B, C, h, w), then apply a ReLU if `has_relu`; backward is the convolution's alone."""
         if self.is_packed:
-            return _convolve_packed(
-                x, self.packed_forward, self.bias, self.padding, rectified=relu
-            ), self._backward_packed
+            y = _convolve_packed(x, self.packed_forward, self.bias, self.padding, has_relu=has_relu)
+            return y, self._backward_packed
         y = F.conv2d(x, self.weight, self.bias, padding=self.padding)
-        if relu:
+        if has_relu:
             _as_integers(y).clamp_min_(0)
         return y, lambda g: F.conv_transpose2d(g, self.weight, padding=self.padding)
 
     def _backward_packed(self, g: Tensor) -> Tensor:
-        return _convolve_packed(g, self.packed_backward, None, 2 - self.padding, rectified=False)
+        return _convolve_packed(g, self.packed_backward, None, 2 - self.padding, has_relu=False)
 
 
 def _can_pack() -> bool:
-    """Does torch here have oneDNN, for a processor that it can do bfloat16 on?"""
-    wanted = ("_is_mkldnn_bf16_supported", "_reorder_convolution_weight", "_convolution_pointwise")
-    return all(hasattr(torch.ops.mkldnn, name) for name in wanted) and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    """Tell whether torch has oneDNN here, and bfloat16 on this processor."""
+    return (
+        all(hasattr(torch.ops.mkldnn, name) for name in ONEDNN_OPERATORS)
+        and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
 
 
 def _pack_weight(weight: Tensor, padding: int) -> Tensor:
@@ -141,32 +144,32 @@ def _pack_weight(weight: Tensor, padding: int) -> Tensor:
     return packed
 
 
-def _convolve_packed(x: Tensor, packed: Tensor, bias: Tensor | None, padding: int, *, rectified: bool) -> Tensor:
-    then = "relu" if rectified else "none"
+def _convolve_packed(x: Tensor, packed: Tensor, bias: Tensor | None, padding: int, *, has_relu: bool) -> Tensor:
+    fused = "relu" if has_relu else "none"
     y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-        x, packed, bias, [padding] * 2, [1, 1], [1, 1], 1, then, [], None
+        x, packed, bias, [padding] * 2, [1, 1], [1, 1], 1, fused, [], None
     )
     return y
 
 
 def relu(x: Tensor) -> tuple[Tensor, Backward]:
-    """Set what is negative to 0, in a map of its own; the pull keeps it."""
+    """Set negative values to 0, in a new map, which is kept for the backward function."""
     y = _as_integers(x).clamp_min(0)
     return y.view(x.dtype), partial(_mask_where_positive, y)
 
 
 def apply_fused_relu(convolve: Layer, x: Tensor) -> tuple[Tensor, Backward]:
-    """Apply a convolution that rectifies by itself; the pull keeps what comes out."""
-    y, pull = convolve(x)
-    return y, lambda g: pull(_mask_where_positive(_as_integers(y), g))
+    """Apply a convolution with a fused ReLU; its output is kept for the backward function."""
+    y, backward = convolve(x)
+    return y, lambda g: backward(_mask_where_positive(_as_integers(y), g))
 
 
 def max_pool(x: Tensor, *, overwrite: bool) -> tuple[Tensor, Backward]:
-    """Take the maximum over 2x2 of what a rectifier has passed; the pull is its and the rectifier's.
+    """Take the maximum over 2x2 of a ReLU's output; the backward function is the pool's and the ReLU's.
 
-    Rows are compared first, then columns; a tie goes to the first of the two. The pull sends a gradient to the larger
-    by the sign of their difference: several times faster than by the indices that F.max_pool2d returns. What is not
-    above 0 passes nothing on, which one look at the maxima tells. Differences and then gradients stand where `x` stood.
+    Rows are compared first, then columns; a tie goes to the first of the two. Gradients go to the larger by the sign of
+    the difference, several times faster than by the indices of F.max_pool2d, and to 0 where the maximum is 0, which is
+    the ReLU's backward pass. With `overwrite`, the differences and then the gradients reuse the memory of `x`.
     """
     if not overwrite:
         x = x.clone()
@@ -179,36 +182,36 @@ def max_pool(x: Tensor, *, overwrite: bool) -> tuple[Tensor, Backward]:
     y = torch.maximum(left, right)
     torch.sub(left, right, out=right)
 
-    def pull(g: Tensor) -> Tensor:
+    def backward(g: Tensor) -> Tensor:
         _send_to_larger(_as_integers(_mask_where_positive(y, g.permute(0, 2, 3, 1))), left, right)
-        rows[:, height:].zero_()  # what an odd size leaves over
+        rows[:, height:].zero_()  # the last row and column of odd sizes
         rows[:, :, width:].zero_()
         _send_to_larger(columns, upper, lower)
         return x
 
-    return y.view(x.dtype).permute(0, 3, 1, 2), pull
+    return y.view(x.dtype).permute(0, 3, 1, 2), backward
 
 
 def max_pool_ceil(pool: Layer, x: Tensor) -> tuple[Tensor, Backward]:
-    """Pool so that what an odd size leaves over gives a cell of its own, of what there is: the last row twice."""
+    """Pool so that the last row and column of odd sizes get cells of their own: they are doubled first."""
     odd = [dimension for dimension in (2, 3) if x.shape[dimension] % 2]
     for dimension in odd:
         x = torch.cat([x, x.narrow(dimension, x.shape[dimension] - 1, 1)], dimension)
-    y, pull = pool(x)
+    y, pool_backward = pool(x)
 
-    def pull_back(g: Tensor) -> Tensor:
-        g = pull(g)
+    def backward(g: Tensor) -> Tensor:
+        g = pool_backward(g)
         for dimension in reversed(odd):
             last = g.shape[dimension] - 1
             g.narrow(dimension, last - 1, 1).add_(g.narrow(dimension, last, 1))
             g = g.narrow(dimension, 0, last)
         return g.contiguous(memory_format=torch.channels_last) if odd else g
 
-    return y, pull_back
+    return y, backward
 
 
 def _as_integers(x: Tensor) -> Tensor:
-    """See floating point numbers as integers: for those not below 0 order is the same, all others are negative.
+    """View floating point numbers as integers: the order of positive numbers is the same, negative ones stay negative.
 
     A CPU compares and masks 16-bit integers several times faster than bfloat16.
     """
@@ -216,23 +219,23 @@ def _as_integers(x: Tensor) -> Tensor:
 
 
 def _mask_where_positive(bits: Tensor, g: Tensor) -> Tensor:
-    """Return `g` where a number whose `bits` are given, none of them negative, is above 0; 0 elsewhere.
+    """Return `g` where a number, given by its `bits` and not negative, is above 0; 0 elsewhere.
 
-    What is returned stands where `bits` stood: they are not asked for again, and large maps are dear.
+    The result reuses the memory of `bits`, which are not needed again: large maps are expensive.
     """
     kept: Tensor = torch.ops.aten.threshold_backward.grad_input(g.view(bits.dtype), bits, 0, grad_input=bits)
     return kept.view(g.dtype)
 
 
 def _send_to_larger(bits: Tensor, first: Tensor, second: Tensor) -> None:
-    """Write `bits` to `second` where the difference that stands there is negative, else to `first`; 0 to the other."""
-    second.bitwise_right_shift_(8 * bits.element_size() - 1)  # all bits where it is, none where it is not
+    """Write `bits` to `second` where the difference held there is negative, else to `first`; 0 to the other."""
+    second.bitwise_right_shift_(8 * bits.element_size() - 1)  # all bits where it is negative, none elsewhere
     second.bitwise_and_(bits)
     torch.bitwise_xor(bits, second, out=first)
 
 
 def apply_by_autograd(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Backward]:
-    """Apply what is too rare to have a pull of its own."""
+    """Apply a layer too rare to have a backward function of its own."""
     x = x.detach().requires_grad_()
     with torch.enable_grad():
         y = function(x)

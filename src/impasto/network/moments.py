@@ -1,4 +1,4 @@
-"""Style statistics as sums, so that masks, blends of paintings and tiles simply add."""
+"""Style statistics as sums, so that masks, blends of paintings and tiles simply add up."""
 
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from impasto.network.frozen import Probe
 
-MAX_BFLOAT16_PARTS = 16  # of a map that are summed up in bfloat16, at most
+MAX_BFLOAT16_PARTS = 16  # of a map, each summed in bfloat16
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,9 @@ class Moments:
 
     `count` () is the number of positions, `total` (C,) the sum of the features F, `outer` (C, C) the sum of F F^T: the
     Gram matrix of Gatys et al. 2015. Moments of disjoint parts add up to those of the whole; `scaled` weighs a part.
-    What follows from the sums is kept, as a target is asked for it at every step.
+    Derived statistics are cached, as every step needs those of the target.
 
-    Example: gram = measure(features).second_moment
+    Example: gram = measure_moments(features).second_moment
     """
 
     count: Tensor
@@ -63,7 +63,7 @@ class Moments:
     @cached_property
     def std(self) -> Tensor:
         """The standard deviation of each channel (C,)."""
-        # A rounded variance may be below 0, and the root's slope at 0 has no bound.
+        # Rounding may bring a variance below 0, and the root's slope at 0 is infinite.
         return self.covariance.diagonal().clamp_min(1e-12).sqrt()
 
     @cached_property
@@ -86,35 +86,35 @@ class Moments:
 
 
 def measure_moments(features: Tensor, mask: Tensor | None = None) -> Moments:
-    """Sum up a feature map (1, C, h, w); `mask` (1, 1, h, w) in [0, 1] says how much each position counts.
+    """Sum up a feature map (1, C, h, w), its positions weighted by `mask` (1, 1, h, w) in [0, 1].
 
-    The sums are float32 at least, whatever the precision of the features.
+    The sums are float32 or better, whatever the precision of the features.
     """
     return Moments(*_sum_up(features, mask))
 
 
-def moment_probe(mask: Tensor | None) -> Probe:
-    """Read count, total and outer from a layer's output (1, C, h, w); forward and backward are one product each."""
+def make_moment_probe(mask: Tensor | None) -> Probe:
+    """Make a probe of count, total and outer of a layer's output (1, C, h, w): one product forward, one backward."""
     return Probe(partial(_sum_up, mask=mask), partial(_backward_sums, mask=mask))
 
 
 def _sum_up(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     f = _to_positions(x) if mask is None else _to_positions(x)[_find_masked_span(mask)]
     weights = torch.ones_like(f[:, :1]) if mask is None else _list_weights(mask, f.dtype)  # (M, 1)
-    weighed = f if mask is None else f * weights
+    weighted = f if mask is None else f * weights
     precise = torch.promote_types(f.dtype, torch.float32)
     count = torch.tensor(float(len(f)), dtype=precise, device=f.device) if mask is None else mask.to(precise).sum()
     if f.dtype == precise:
-        return count, weighed.sum(0), weighed.T @ f
-    # A product of bfloat16 is rounded to bfloat16: parts are, and their sum in float32 has a fraction of the error.
+        return count, weighted.sum(0), weighted.T @ f
+    # A product of bfloat16 is rounded to bfloat16. Of parts, summed in float32, it has a fraction of the error.
     parts = max(1, min(MAX_BFLOAT16_PARTS, len(f) // (2 * f.shape[1])))
     whole = len(f) // parts * parts
-    by_part, weighed_by_part, weights_by_part = (
-        of[:whole].view(parts, whole // parts, of.shape[1]) for of in (f, weighed, weights)
+    by_part, weighted_by_part, weights_by_part = (
+        rows[:whole].view(parts, whole // parts, rows.shape[1]) for rows in (f, weighted, weights)
     )
-    total = torch.bmm(weights_by_part.mT, by_part).to(precise).sum(0)[0] + weighed[whole:].to(precise).sum(0)
-    outer = torch.bmm(weighed_by_part.mT, by_part).to(precise).sum(0)
-    return count, total, outer + weighed[whole:].to(precise).T @ f[whole:].to(precise)
+    total = torch.bmm(weights_by_part.mT, by_part).to(precise).sum(0)[0] + weighted[whole:].to(precise).sum(0)
+    outer = torch.bmm(weighted_by_part.mT, by_part).to(precise).sum(0)
+    return count, total, outer + weighted[whole:].to(precise).T @ f[whole:].to(precise)
 
 
 def _backward_sums(
@@ -126,26 +126,26 @@ def _backward_sums(
     *,
     mask: Tensor | None,
 ) -> Tensor:
-    """From gradients at the sums to that at the features F: m ((O + O^T) F + t)."""
-    del count  # no feature changes it
+    """Return `g` plus the gradient of the features F, given those of the sums: m ((O + O^T) F + t)."""
+    del count  # it does not depend on the features
     f = _to_positions(x)
     across = torch.zeros_like(f[0]).outer(f[0]) if outer is None else (outer + outer.T).to(f.dtype)
     if mask is not None:
         span, weights = _find_masked_span(mask), _list_weights(mask, f.dtype)
-        pulled = _to_positions(torch.zeros_like(x) if g is None else g)
-        pulled[span].addmm_(f[span] * weights, across)  # written where it belongs: a map in between costs more
+        grad = _to_positions(torch.zeros_like(x) if g is None else g)
+        grad[span].addmm_(f[span] * weights, across)  # in place: another map would cost more
         if total is not None:
-            pulled[span].addmm_(weights, total.to(f.dtype)[None])
-        return _to_map(pulled, x)
+            grad[span].addmm_(weights, total.to(f.dtype)[None])
+        return _to_map(grad, x)
     if g is not None and total is None:
         return _to_map(_to_positions(g).addmm_(f, across), x)
-    pulled = torch.addmm(torch.zeros_like(f[0]) if total is None else total.to(f.dtype), f, across)
-    return _to_map(pulled, x) if g is None else g.add_(_to_map(pulled, x))
+    grad = torch.addmm(torch.zeros_like(f[0]) if total is None else total.to(f.dtype), f, across)
+    return _to_map(grad, x) if g is None else g.add_(_to_map(grad, x))
 
 
 def _find_masked_span(mask: Tensor) -> slice:
-    """The positions from the first row of a mask (1, 1, h, w) that counts anything to the last one."""
-    if mask.device.type != "cpu":  # to ask takes longer there than to go over all of them
+    """Return the span of positions from the first row of a mask (1, 1, h, w) that is not all 0 to the last."""
+    if mask.device.type != "cpu":  # finding it would take longer than computing with all positions
         return slice(None)
     rows = mask[0, 0].amax(1).nonzero()[:, 0]
     width = mask.shape[3]
@@ -153,7 +153,7 @@ def _find_masked_span(mask: Tensor) -> slice:
 
 
 def _list_weights(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return what each position of the span counts (M, 1)."""
+    """Return the weight of each position of the span (M, 1)."""
     return mask.flatten()[_find_masked_span(mask), None].to(dtype)
 
 

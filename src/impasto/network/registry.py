@@ -1,4 +1,4 @@
-"""The networks that are known: where their weights come from, whether they are whole, and how they are loaded."""
+"""The known networks: where their weights come from, verifying, fetching and loading them."""
 
 import hashlib
 import os
@@ -25,7 +25,7 @@ SLIM_SHA256 = "9d00c68c0e544e88c5875027dc5a97c1f12bde25ee26da478899019f13dae3a3"
 
 @dataclass(frozen=True)
 class RegistryEntry:
-    """What is known about a network: the file that its publisher offers at `url`, or, without one, an embedded file."""
+    """A known network: the file that its publisher offers at `url`, or, without one, an embedded file."""
 
     name: str
     description: str
@@ -37,13 +37,13 @@ class RegistryEntry:
 
     @property
     def file_name(self) -> str:
-        """The name that the publisher gives the file."""
+        """The file's name at its publisher."""
         return self.url.rpartition("/")[2] if self.url else f"{self.name}.safetensors"
 
 
 REGISTRY = {
-    row.name: row
-    for row in (
+    entry.name: entry
+    for entry in (
         RegistryEntry(
             name="slim",
             description="a narrow VGG-19 that the project trained itself; embedded, the default",
@@ -66,7 +66,7 @@ REGISTRY = {
 
 @dataclass(frozen=True)
 class NetworkStatus:
-    """Whether a network is here and whole; `path` is where its file is or would be, `detail` what is wrong with it."""
+    """The state of a network's file; `path` is its place, also before it is fetched; `detail` says what is wrong."""
 
     entry: RegistryEntry
     state: Literal["embedded", "cached", "not fetched", "damaged"]
@@ -81,45 +81,47 @@ def get_cache_folder() -> Path:
 
 
 def list_statuses() -> list[NetworkStatus]:
-    """Return the state of every network in the registry, each verified by its full digest."""
+    """Return the status of every known network, each verified by its full digest."""
     return [check_network(name) for name in REGISTRY]
 
 
 def check_network(name: str) -> NetworkStatus:
-    """Compare a network's file with its full sha256 and return its state; an unknown name is a UsageError."""
-    row = _find_entry(name)
-    path = Path(str(_weights_path(row)))
+    """Compare a network's file with its full sha256 and return its status; an unknown name is a UsageError."""
+    entry = _find_entry(name)
+    path = Path(str(_weights_path(entry)))
     try:
-        _read_verified(row)
+        _read_verified(entry)
     except FileNotFoundError:
-        return NetworkStatus(row, "not fetched", path)
+        return NetworkStatus(entry, "not fetched", path)
     except NetworkError as error:
-        return NetworkStatus(row, "damaged", path, str(error))
-    return NetworkStatus(row, "cached" if row.url else "embedded", path)
+        return NetworkStatus(entry, "damaged", path, str(error))
+    return NetworkStatus(entry, "cached" if entry.url else "embedded", path)
 
 
 def fetch_network(name: str, *, progress: DownloadProgress | None = None) -> Path:
-    """Bring a network's weights into the cache, unless they are there and whole, and return their file.
+    """Fetch a network's weights into the cache, unless they are there and undamaged, and return their file.
 
-    `progress(bytes so far, bytes in all)` is called while it downloads. An interrupted download is resumed by the next
-    call. A file that the user put into the cache folder under its publisher's name is taken instead of a download. Only
-    the convolutions are kept, as safetensors, with their own digest in a `.sha256` file beside them.
+    `progress(bytes so far, bytes in all)` is called during the download. The next call resumes an interrupted download.
+    A file that the user put into the cache folder, under its publisher's name, replaces the download. Only the
+    convolutions are kept, as safetensors, with their digest in a `.sha256` file next to them.
 
-    Errors: UsageError for an unknown name; NetworkError when the file can't be fetched, is not the one that was
-    published, or can't be written.
+    Errors: UsageError for an unknown name; NetworkError where the file can't be fetched, differs from the published
+    one, or can't be written.
+
+    Example: fetch_network("vgg19")
     """
-    row = _find_entry(name)
+    entry = _find_entry(name)
     state = check_network(name)
-    if not row.url and state.state == "damaged":
+    if not entry.url and state.state == "damaged":
         raise NetworkError(state.detail)
     if state.state in ("cached", "embedded"):
         return state.path
     try:
         get_cache_folder().mkdir(parents=True, exist_ok=True)
-        # The empty lock file stays: who removes it takes it away from under those that wait for it.
-        with FileLock(get_cache_folder() / f".{row.name}.lock"):
-            if check_network(name).state != "cached":  # another process may have fetched it meanwhile
-                _fetch_weights(row, progress)
+        # The empty lock file is kept: other processes may be waiting for it.
+        with FileLock(get_cache_folder() / f".{entry.name}.lock"):
+            if check_network(name).state != "cached":  # another process may have fetched it in the meantime
+                _fetch_weights(entry, progress)
     except OSError as error:
         raise NetworkError(
             f"Can't write to {get_cache_folder()}: {error.strerror or error}. Name another folder in IMPASTO_CACHE."
@@ -141,13 +143,13 @@ def load_network(
 ) -> Network:
     """Return the network of a registry's name, fetched if need be, or of a weights file, cut after the layer `cut`.
 
-    A registry's network is compared with its full sha256 at every load. A user's own file is read as it is: there is no
-    digest to compare it with. `layout` says how such a file names and scales things where that can't be recognised.
+    A known network is compared with its full sha256 at every load. A user's own file has no digest to compare it with;
+    `layout` says how it names and scales its weights where that can't be recognized.
 
-    Errors: UsageError for an unknown name, layer or layout; NetworkError when weights can't be fetched, verified or
+    Errors: UsageError for an unknown name, layer or layout; NetworkError where weights can't be fetched, verified or
     understood.
 
-    Example: load("slim", cut="relu4_1", pooling="max", padding="replicate-first")
+    Example: load_network("slim", cut="relu4_1", pooling="max", padding="replicate-first")
     """
     if network in REGISTRY:
         tensors, normalization = _load_entry(REGISTRY[network], layout, progress)
@@ -167,13 +169,13 @@ def load_network(
 
 
 def get_digest(network: str) -> str:
-    """Return the sha256 that tells which weights a name or a file means: the published file's, or the user's own."""
+    """Return the sha256 of a network's weights: of the published file, or of the user's own file."""
     return REGISTRY[network].sha256 if network in REGISTRY else digest_file(_find_file(network))
 
 
 def _find_entry(name: str) -> RegistryEntry:
     if name not in REGISTRY:
-        raise UsageError(f"There is no network {name!r}; there are {', '.join(REGISTRY)}.")
+        raise UsageError(f"There is no network {name!r}; there are {', '.join(REGISTRY)}.", setting="network")
     return REGISTRY[name]
 
 
@@ -182,37 +184,35 @@ def _find_file(network: str) -> Path:
     if not path.is_file():
         raise UsageError(
             f"There is no network and no file {network!r}; there are {', '.join(REGISTRY)}, "
-            "and the path of a VGG-16 or VGG-19 weights file works as well."
+            "and the path of a VGG-16 or VGG-19 weights file works as well.",
+            setting="network",
         )
     return path
 
 
-def _weights_path(row: RegistryEntry) -> Traversable:
-    """Return where a row's weights are or will be: in the package, or in the cache under their publisher's digits."""
-    if not row.url:
-        return files("impasto.network") / row.file_name
-    return get_cache_folder() / f"{row.name}-{row.sha256[:8]}.safetensors"
+def _weights_path(entry: RegistryEntry) -> Traversable:
+    """Return the place of a network's weights: in the package, or in the cache, named by the publisher's digits."""
+    if not entry.url:
+        return files("impasto.network") / entry.file_name
+    return get_cache_folder() / f"{entry.name}-{entry.sha256[:8]}.safetensors"
 
 
-def _read_verified(row: RegistryEntry) -> bytes:
-    """Return a row's weights file, verified; FileNotFoundError if it was not fetched, NetworkError if it is damaged."""
-    place = _weights_path(row)
+def _read_verified(entry: RegistryEntry) -> bytes:
+    """Return a network's weights file, verified; FileNotFoundError where not fetched, NetworkError where damaged."""
+    place = _weights_path(entry)
+    remedy = f"Run `impasto networks fetch {entry.name}` to replace it." if entry.url else "Install impasto again."
     try:
         data = place.read_bytes()
-        expected = _digest_path(place).read_text().split()[0] if row.url else row.sha256
+        expected = _digest_path(place).read_text().split()[0] if entry.url else entry.sha256
     except FileNotFoundError:
-        if row.url and not place.is_file():
+        if entry.url and not place.is_file():
             raise
-        remedy = f"Run `impasto networks fetch {row.name}`." if row.url else "Install impasto anew."
         raise NetworkError(f"{place} or its digest is missing. {remedy}") from None
     except (OSError, ValueError, IndexError) as error:
         raise NetworkError(f"{place} or its digest can't be read: {error}.") from error
     found = hashlib.sha256(data).hexdigest()
     if found != expected:
-        remedy = f"Run `impasto networks fetch {row.name}`" if row.url else "Install impasto anew"
-        raise NetworkError(
-            f"{place} is damaged: its sha256 is {found}, expected is {expected}. {remedy} to replace it."
-        )
+        raise NetworkError(f"{place} is damaged: its sha256 is {found}, expected is {expected}. {remedy}")
     return data
 
 
@@ -221,20 +221,21 @@ def _digest_path(place: Traversable) -> Path:
 
 
 def _load_entry(
-    row: RegistryEntry, layout: Layout, progress: DownloadProgress | None
+    entry: RegistryEntry, layout: Layout, progress: DownloadProgress | None
 ) -> tuple[dict[str, Tensor], Normalization]:
-    if layout not in ("auto", row.layout):
+    if layout not in ("auto", entry.layout):
         raise UsageError(
-            f"The network {row.name} is in the layout {row.layout}; --layout {layout} is for a file of your own."
+            f"The network {entry.name} is in the layout {entry.layout}; `layout` {layout} is for a file of your own.",
+            setting="layout",
         )
     try:
-        data = _read_verified(row)
+        data = _read_verified(entry)
     except FileNotFoundError:
-        fetch_network(row.name, progress=progress)
-        data = _read_verified(row)
-    place = str(_weights_path(row))
+        fetch_network(entry.name, progress=progress)
+        data = _read_verified(entry)
+    place = str(_weights_path(entry))
     tensors, _ = parse_safetensors(data, place)
-    return arrange_weights(tensors, "impasto", place), NORMALIZATIONS[row.layout]
+    return arrange_weights(tensors, "impasto", place), NORMALIZATIONS[entry.layout]
 
 
 def _check_cut(cut: str, tensors: dict[str, Tensor], network: str) -> None:
@@ -245,31 +246,31 @@ def _check_cut(cut: str, tensors: dict[str, Tensor], network: str) -> None:
         raise UsageError(f"The network {network} has no layer {cut!r}; it has {', '.join(layers + pools)}.")
 
 
-def _fetch_weights(row: RegistryEntry, progress: DownloadProgress | None) -> None:
-    """Take the user's own copy or download the published file; keep its convolutions. The lock is held."""
-    assert row.url
-    own = get_cache_folder() / row.file_name
+def _fetch_weights(entry: RegistryEntry, progress: DownloadProgress | None) -> None:
+    """Cache the convolutions of the user's own copy or of a download. The lock must be held."""
+    assert entry.url
+    own = get_cache_folder() / entry.file_name
     partial = own.with_name(own.name + ".part")
     if own.exists():
-        verify_file(own, row.download_bytes, row.sha256)
+        verify_file(own, entry.download_bytes, entry.sha256)
     else:
         try:
-            download_file(row.url, partial, row.download_bytes, row.sha256, progress)
+            download_file(entry.url, partial, entry.download_bytes, entry.sha256, progress)
         except ConnectionError as error:
             raise NetworkError(
-                f"Can't fetch {row.url}: {error}. Try again (what has arrived is kept), or put the file at {own} "
-                "by hand, or use --network slim, which needs no fetching."
+                f"Can't fetch {entry.url}: {error}. Try again (what has arrived is kept), or put the file at {own} "
+                "by hand, or set `network` to slim, which needs no fetching."
             ) from error
     source = own if own.exists() else partial
-    _cache_weights(row, arrange_weights(load_pickle(source), row.layout, str(source)))
+    _cache_weights(entry, arrange_weights(load_pickle(source), entry.layout, str(source)))
     partial.unlink(missing_ok=True)
 
 
-def _cache_weights(row: RegistryEntry, tensors: dict[str, Tensor]) -> None:
+def _cache_weights(entry: RegistryEntry, tensors: dict[str, Tensor]) -> None:
     """Write convolutions and their digest into the cache, each file whole or not at all."""
-    place = Path(str(_weights_path(row)))
+    place = Path(str(_weights_path(entry)))
     data = safetensors.torch.save(
-        tensors, metadata={"layout": "impasto", "source": row.url or "", "sha256": row.sha256}
+        tensors, metadata={"layout": "impasto", "source": entry.url or "", "sha256": entry.sha256}
     )
     line = f"{hashlib.sha256(data).hexdigest()}  {place.name}\n"
     _write_file(place, data)
@@ -277,7 +278,7 @@ def _cache_weights(row: RegistryEntry, tensors: dict[str, Tensor]) -> None:
 
 
 def _write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; the lock is held, so nobody else writes to the temporary file."""
+    """Write a file whole or not at all. The lock must be held: the temporary file has a fixed name."""
     partial = path.with_name(path.name + ".part")
     with partial.open("wb") as file:
         file.write(data)

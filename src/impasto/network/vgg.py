@@ -1,4 +1,4 @@
-"""The perceptual network: a VGG plan at any widths, cut after the deepest tap that is asked for."""
+"""The perceptual network: a VGG of any widths, cut after the deepest tap needed."""
 
 import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import override
 
 from impasto.errors import UsageError
 from impasto.network.frozen import (
@@ -28,7 +29,7 @@ from impasto.network.frozen import (
     normalize_probe,
     relu,
 )
-from impasto.network.moments import Moments, moment_probe
+from impasto.network.moments import Moments, make_moment_probe
 
 Pooling = Literal["max", "average", "l2"]
 Rounding = Literal["down", "up"]
@@ -39,7 +40,7 @@ Crop = Callable[[int], tuple[slice, slice]]  # rows and columns on a grid, by it
 
 
 class GradientNorms(NamedTuple):
-    """L1 norms that gradients shall have: at a tap of what comes from its features, and from moments for each mask."""
+    """Target L1 norms of normalized gradients: per tap for features, per tap and mask for moments."""
 
     features: Mapping[str, float]
     moments: Mapping[str, Sequence[float]]
@@ -56,7 +57,7 @@ POOL_GAIN: dict[Pooling, float] = {"max": 1.0, "average": 2.0, "l2": 0.78}
 
 @dataclass(frozen=True)
 class Normalization:
-    """How sRGB in [0, 1] becomes a network's input: (rgb - mean) / std, channels then reversed if `bgr`."""
+    """How sRGB in [0, 1] becomes a network's input: (rgb - mean) / std, then with reversed channels if `bgr`."""
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -70,12 +71,12 @@ CAFFE = Normalization(mean=(123.68 / 255, 116.779 / 255, 103.939 / 255), std=(1 
 def rescale_normalization(normalization: Normalization, scaling: Scaling) -> Normalization:
     """Return a network's normalization as another program scales its input.
 
-    `own` is as it is. `256` multiplies values by 256 where the network was trained on 0 to 255 (neural-style). `255` is
-    0 to 255 minus the mean, without a deviation, which gordicaleksa gives to weights that were trained with one.
+    `own` changes nothing. `256` multiplies values by 256 where the network was trained on 0 to 255 (neural-style).
+    `255` is 0 to 255 minus the mean, without a deviation, as gordicaleksa's, whose weights were trained with one.
     """
     mean, std = normalization.mean, normalization.std
     if scaling == "256":
-        (mr, mg, mb), (sr, sg, sb) = ([value * 255 / 256 for value in of] for of in (mean, std))
+        (mr, mg, mb), (sr, sg, sb) = ([value * 255 / 256 for value in values] for values in (mean, std))
         return replace(normalization, mean=(mr, mg, mb), std=(sr, sg, sb))
     return replace(normalization, std=(1 / 255,) * 3) if scaling == "255" else normalization
 
@@ -94,11 +95,13 @@ class Network(nn.Module):
     """A VGG plan that answers with feature maps at named taps.
 
     `widths` and `depths` give the channels and the number of convolutions of each block; `cut` names the deepest
-    layer that is kept. `stride[layer]` is the size in pixels of one cell of a layer's grid; `reach[layer]` is how far
-    a cell sees beyond its own pixels, in pixels to each side.
+    layer that is kept. `stride[layer]` is the side of a cell of a layer's grid in pixels; `reach[layer]` is how many
+    pixels a cell sees beyond its own, to each side.
 
-    A distilled network may have *mixes*: at a tap, an affine map of the channels, for whoever asks at that tap alone,
-    after which distances are those that the network's teacher would measure.
+    A distilled network may have *mixes*: per tap, a 1x1 affine map that reproduces the teacher's feature distances. It
+    changes the tap's output only, not the layers above.
+
+    Example: Network(cut="relu4_1")(rgb, ["relu3_1"])["relu3_1"]
 
     Source: Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2014.
     """
@@ -147,7 +150,7 @@ class Network(nn.Module):
         blocks = sorted({name[4] for name in convs})
         depths = [sum(name[4] == block for name in convs) for block in blocks]
         widths = [weights[f"conv{block}_1.weight"].shape[0] for block in blocks]
-        with torch.device("meta"):  # so that no weight is drawn by chance, only to be replaced
+        with torch.device("meta"):  # random weights would only be replaced
             network = cls(widths, depths, cut=cut, **options)
         held = {name: weights[name.removeprefix("convs.")] for name in network.state_dict()}
         network.load_state_dict(held, assign=True)
@@ -157,7 +160,7 @@ class Network(nn.Module):
         return network.requires_grad_(False).eval()
 
     def forward(self, rgb: Tensor, taps: Collection[str]) -> dict[str, Tensor]:
-        """Return {tap: features (B, C, h, w)} of `rgb` (B, 3, H, W), sRGB in [0, 1], taken through the taps' mixes."""
+        """Return {tap: features (B, C, h, w)} of `rgb` (B, 3, H, W), sRGB in [0, 1], with the taps' mixes applied."""
         return {tap: self.apply_mix(tap, features) for tap, features in self.extract(rgb, taps)[0].items()}
 
     def extract(
@@ -168,20 +171,22 @@ class Network(nn.Module):
         gradient_norms: GradientNorms | None = None,
         crop: Crop | None = None,
     ) -> tuple[dict[str, Tensor], dict[str, list[Moments]]]:
-        """Return features (1, C, h, w) at `taps` and moments at the taps `measured`, all as they are before mixes.
+        """Return features (1, C, h, w) at `taps`, and moments for each tap and mask of `moment_masks`, before mixes.
 
-        `rgb` (1, 3, H, W) is sRGB in [0, 1]; `measured` has one or several masks (1, 1, h, w) for each tap, where None
-        is all of it, and gets moments for each. Gradients flow to `rgb`, once; the weights are taken as frozen. To ask
-        for moments is cheaper than to measure features. With `strengths`, gradients are normalised: what comes back at
-        a tap from its features, or from moments, has an L1 norm of its strength there, which its weights are part of.
-        `inside` tells which part of a tap's grid is asked for, by the tap's stride: features and masks are of that.
+        `rgb` (1, 3, H, W) is sRGB in [0, 1]; a mask is (1, 1, h, w), or None for all of the tap's grid. Moments are
+        cheaper here than measured from features. Gradients flow to `rgb`, once; the weights are frozen. With
+        `gradient_norms`, the gradients from a tap's features, and from the moments of each mask, are scaled to these L1
+        norms, which include the losses' weights. `crop` returns the part of a grid to read, given its stride: features
+        and masks are of that part.
+
+        Raises UsageError for a tap that the network lacks.
         """
-        asked = {*taps, *moment_masks}
-        if missing := sorted(asked - set(self.layers)):
+        needed = {*taps, *moment_masks}
+        if missing := sorted(needed - set(self.layers)):
             raise UsageError(f"This network has no tap {missing[0]!r}; it has {', '.join(self.layers)}.")
-        keep = torch.is_grad_enabled() and rgb.requires_grad
-        chain = self._chain(taps, moment_masks, gradient_norms, crop)
-        read = iter(FrozenPass.apply(self._normalise(rgb), chain, keep))  # type: ignore[no-untyped-call]
+        needs_grad = torch.is_grad_enabled() and rgb.requires_grad
+        chain = self._build_chain(taps, moment_masks, gradient_norms, crop)
+        read = iter(FrozenPass.apply(self._normalize(rgb), chain, needs_grad))  # type: ignore[no-untyped-call]
         features, moments = {}, {}
         for layer in self.layers:
             if layer in taps:
@@ -191,22 +196,22 @@ class Network(nn.Module):
         return features, moments
 
     def with_padding(self, padding: Padding) -> "Network":
-        """Return the network of the same weights that has another padding; always the same one."""
+        """Return the network with the same weights and another padding; the same object each time."""
         if padding == self.padding:
             return self
         if padding not in self._variants:
-            twin = copy.copy(self)
-            twin.padding, twin._convolutions, twin._variants = padding, {}, {}
-            self._variants[padding] = twin
+            variant = copy.copy(self)
+            variant.padding, variant._convolutions, variant._variants = padding, {}, {}
+            self._variants[padding] = variant
         return self._variants[padding]
 
     def apply_mix(self, tap: str, features: Tensor) -> Tensor:
-        """Take features (B, C, h, w) through the mix of their tap, if it has one."""
+        """Apply a tap's mix, if it has one, to its features (B, C, h, w)."""
         mixed: Tensor = self.mixes[tap](features) if tap in self.mixes else features
         return mixed
 
     def mix_moments(self, tap: str, moments: Moments) -> Moments:
-        """Take moments through the mix of their tap, if it has one: cheaper than each position."""
+        """Apply a tap's mix, if it has one, to its moments: cheaper than to the features at each position."""
         if tap not in self.mixes:
             return moments
         mix = self.mixes[tap]
@@ -214,42 +219,50 @@ class Network(nn.Module):
         assert mix.bias is not None
         return moments.mapped(mix.weight.flatten(1).to(moments.total), mix.bias.to(moments.total))
 
-    def _chain(
-        self, taps: Collection[str], measured: Mapping[str, Masks], strengths: GradientNorms | None, inside: Crop | None
+    def _build_chain(
+        self,
+        taps: Collection[str],
+        moment_masks: Mapping[str, Masks],
+        gradient_norms: GradientNorms | None,
+        crop: Crop | None,
     ) -> list[tuple[Layer, list[Probe]]]:
-        """List the layers down to the deepest that is asked for, with what is read after each."""
-        asked = {*taps, *measured}
-        layers = self.layers[: 1 + max(map(self.layers.index, asked), default=-1)]
+        """List the layers down to the deepest one needed, with the probes after each."""
+        needed = {*taps, *moment_masks}
+        layers = self.layers[: 1 + max(map(self.layers.index, needed), default=-1)]
         chain: list[tuple[Layer, list[Probe]]] = []
         for layer, following, after in zip_longest(layers, layers[1:], layers[2:], fillvalue=""):
-            apply = self._make_layer(layer, following, after, asked)
+            apply = self._make_layer(layer, following, after, needed)
             if apply is not None:
-                shown = following if layer.startswith("conv") and layer not in asked else layer
-                readers = _list_probes(shown, taps, measured, strengths)
-                if inside:
-                    readers = [crop_probe(reader, *inside(self.stride[shown])) for reader in readers]
-                chain.append((apply, readers))
+                tap = following if layer.startswith("conv") and layer not in needed else layer
+                probes = _list_probes(tap, taps, moment_masks, gradient_norms)
+                if crop:
+                    probes = [crop_probe(probe, *crop(self.stride[tap])) for probe in probes]
+                chain.append((apply, probes))
         return chain
 
-    def _make_layer(self, layer: str, following: str, after: str, asked: Collection[str]) -> Layer | None:
-        """Return what a layer does with a map, given the next two; None if the one before it does it too."""
+    def _make_layer(self, layer: str, following: str, after: str, needed: Collection[str]) -> Layer | None:
+        """Return a layer's function, given the next two layers; None if the layer before it computes it too."""
         if layer.startswith("conv"):
-            convolve = partial(self._convolve, layer, rectified=layer not in asked)
-            # A maximum's pull is a rectifier's too, unless something is read between the two.
-            pooled = self.pooling == "max" and after.startswith("pool") and following not in asked
-            return convolve if layer in asked or pooled else partial(apply_fused_relu, convolve)
+            convolve = partial(self._convolve, layer, has_relu=layer not in needed)
+            # A max pool's backward function includes the ReLU's, unless something is read between the two.
+            is_pooled = self.pooling == "max" and after.startswith("pool") and following not in needed
+            return convolve if layer in needed or is_pooled else partial(apply_fused_relu, convolve)
         if layer.startswith("relu"):
-            return relu if layer.replace("relu", "conv") in asked else None
-        if self.pooling == "max":
-            place = self.layers.index(layer)
-            join: Layer = partial(max_pool, overwrite=not {*self.layers[place - 2 : place]} & {*asked})
-        else:
-            join = partial(apply_by_autograd, self._pool_smoothly)
-        return partial(max_pool_ceil, join) if self.rounding == "up" else join
+            return relu if layer.replace("relu", "conv") in needed else None
+        return self._make_pool(layer, needed)
 
-    def _normalise(self, rgb: Tensor) -> Tensor:
-        """Bring `rgb` to what the first layer was trained on, at its own precision, then to the network's."""
-        mean, std = (rgb.new_tensor(of).view(1, 3, 1, 1) for of in (self.normalization.mean, self.normalization.std))
+    def _make_pool(self, layer: str, needed: Collection[str]) -> Layer:
+        if self.pooling == "max":
+            index = self.layers.index(layer)
+            pool: Layer = partial(max_pool, overwrite=not {*self.layers[index - 2 : index]} & {*needed})
+        else:
+            pool = partial(apply_by_autograd, self._pool_smoothly)
+        return partial(max_pool_ceil, pool) if self.rounding == "up" else pool
+
+    def _normalize(self, rgb: Tensor) -> Tensor:
+        """Normalize `rgb` as the first layer was trained, at its own precision, then convert to the network's."""
+        known = self.normalization
+        mean, std = (rgb.new_tensor(values).view(1, 3, 1, 1) for values in (known.mean, known.std))
         x = ((rgb - mean) / std).to(self._conv("conv1_1").weight.dtype)
         return x.flip(1) if self.normalization.bgr else x
 
@@ -258,55 +271,56 @@ class Network(nn.Module):
         assert isinstance(conv, nn.Conv2d)
         return conv
 
-    def _convolve(self, layer: str, x: Tensor, *, rectified: bool) -> tuple[Tensor, Backward]:
+    def _convolve(self, layer: str, x: Tensor, *, has_relu: bool) -> tuple[Tensor, Backward]:
         padding = self.padding
-        if padding == "replicate-first":  # as style-transfer-pytorch: no dark frame at the picture's border
+        if padding == "replicate-first":  # as in style-transfer-pytorch: no dark frame at the picture's border
             padding = "replicate" if layer == "conv1_1" else "zero"
         if layer not in self._convolutions:
             conv = self._conv(layer)
             assert conv.bias is not None
             self._convolutions[layer] = Convolution(conv.weight, conv.bias, padding=1 if padding == "zero" else 0)
         if padding == "zero":
-            return self._convolutions[layer](x, relu=rectified)
-        y, pull = self._convolutions[layer](_pad(x, padding), relu=rectified)
-        return y, lambda g: _unpad(pull(g), padding)
+            return self._convolutions[layer](x, has_relu=has_relu)
+        y, backward = self._convolutions[layer](_pad(x, padding), has_relu=has_relu)
+        return y, lambda g: _unpad(backward(g), padding)
 
-    def _apply(self, *given: Any, **named: Any) -> Self:
-        """Move or convert the network."""
-        self._convolutions.clear()
+    @override
+    def _apply(self, *args: Any, **options: Any) -> Self:
+        self._convolutions.clear()  # they hold the weights as they were
         self._variants.clear()
-        return super()._apply(*given, **named)  # type: ignore[no-any-return, no-untyped-call]
+        return super()._apply(*args, **options)  # type: ignore[no-any-return, no-untyped-call]
 
     def _pool_smoothly(self, x: Tensor) -> Tensor:
         if self.pooling == "average":
             return F.avg_pool2d(x, 2) * self.pool_gain
-        # The mean over four squares, times four, under the root; the small constant keeps the gradient finite at 0.
+        # The root of the sum of four squares; the small constant keeps the gradient finite at 0.
         return (F.avg_pool2d(x * x, 2) * 4 + 1e-12).sqrt() * self.pool_gain
 
 
 def _list_probes(
-    tap: str, taps: Collection[str], measured: Mapping[str, Masks], strengths: GradientNorms | None
+    tap: str, taps: Collection[str], moment_masks: Mapping[str, Masks], norms: GradientNorms | None
 ) -> list[Probe]:
-    """List what is read at a tap: its features, then moments for each mask."""
-    features, moments = [FEATURE_PROBE] if tap in taps else [], [moment_probe(mask) for mask in measured.get(tap, ())]
-    if strengths is None:
+    """List the probes of a tap: its features, then moments for each mask."""
+    features = [FEATURE_PROBE] if tap in taps else []
+    moments = [make_moment_probe(mask) for mask in moment_masks.get(tap, ())]
+    if norms is None:
         return features + moments
     return [
-        *(normalize_probe(reader, strengths.features[tap]) for reader in features),
-        *(normalize_probe(reader, of) for reader, of in zip(moments, strengths.moments.get(tap, ()), strict=True)),
+        *(normalize_probe(probe, norms.features[tap]) for probe in features),
+        *(normalize_probe(probe, norm) for probe, norm in zip(moments, norms.moments.get(tap, ()), strict=True)),
     ]
 
 
 def _make_mix(weight: Tensor, bias: Tensor) -> nn.Conv2d:
-    """Make a 1x1 convolution of a mix (D, C), (D,)."""
+    """Make a 1x1 convolution of a mix: weight (D, C), bias (D,)."""
     mix = nn.Conv2d(weight.shape[1], weight.shape[0], 1, device="meta")
     mix.load_state_dict({"weight": weight[..., None, None], "bias": bias}, assign=True)
     return mix
 
 
 def _pad(x: Tensor, padding: Padding) -> Tensor:
-    """Frame a map (B, C, h, w) with one more row and column on each side."""
-    # Slices instead of F.pad, which on a CPU copies a bfloat16 channels_last map to another layout and back.
+    """Add a row and a column on each side of a map (B, C, h, w)."""
+    # By slices: on a CPU, F.pad copies a bfloat16 channels_last map to another layout and back.
     for dimension in (2, 3):
         before, after = _padding_rows(x.shape[dimension], padding)
         x = torch.cat([x.narrow(dimension, before, 1), x, x.narrow(dimension, after, 1)], dimension)
@@ -314,7 +328,7 @@ def _pad(x: Tensor, padding: Padding) -> Tensor:
 
 
 def _unpad(g: Tensor, padding: Padding) -> Tensor:
-    """Carry the gradient (B, C, h + 2, w + 2) of a frame back to the rows and columns that it was made from."""
+    """Carry the gradient (B, C, h + 2, w + 2) of a padded map back to the map (B, C, h, w)."""
     for dimension in (3, 2):
         size = g.shape[dimension] - 2
         before, after = _padding_rows(size, padding)
@@ -325,7 +339,7 @@ def _unpad(g: Tensor, padding: Padding) -> Tensor:
 
 
 def _padding_rows(size: int, padding: Padding) -> tuple[int, int]:
-    """Give the rows, of `size`, that are repeated before the first and after the last."""
+    """Return the rows, of `size`, that are repeated before the first and after the last."""
     if padding == "circular":
         return size - 1, 0
     near = min(1, size - 1) if padding == "reflect" else 0
