@@ -20,11 +20,11 @@ from PIL import Image
 from impasto.cli.app import main
 from impasto.cli.arguments import find_free_name
 from impasto.cli.manual import render_help, write_manual
-from impasto.cli.options import format_flag
 from impasto.errors import DivergedError, PictureError, UsageError
 from impasto.network.vgg import VGG19_DEPTHS, plan_layers
 from impasto.settings.dependencies import DEPENDENCIES
 from impasto.settings.model import Settings
+from impasto.terminal.console import format_flag
 from impasto.terminal.progress import ProgressDisplay
 
 ROOT = Path(__file__).parent.parent
@@ -137,7 +137,7 @@ def fail(error: BaseException) -> None:
 
 
 def test_help_brings_in_nothing_heavy() -> None:
-    look = "[n for n in ('torch', 'numpy', 'PIL', 'safetensors') if n in sys.modules]"
+    look = "[n for n in ('torch', 'numpy', 'pyvips', 'safetensors') if n in sys.modules]"
     code = (
         f"import sys; from impasto.cli.app import main; main(['--help']); main(['paint', '-h']); sys.exit(str({look}))"
     )

@@ -1,1 +1,1 @@
-"""Doors: the ways in from outside."""
+"""The command line."""

@@ -72,7 +72,7 @@ def explain_error(error: BaseException, tokens: list[str]) -> tuple[int, str]:
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, "interrupted"
     if _is_out_of_memory(error):
-        return FAILED, "not enough memory; a smaller --size, a lighter --network or --optimizer adam needs less"
+        return FAILED, "not enough memory; a smaller `size`, a lighter `network`, or adam as `optimizer` needs less"
     where = "" if os.environ.get("IMPASTO_TRACEBACK") else "; IMPASTO_TRACEBACK=1 shows where"
     return FAILED, f"this is a bug in impasto: {type(error).__name__}: {error}{where}"
 

@@ -32,7 +32,7 @@ FilmArgument = Annotated[
     Path,
     Parameter(
         name="FILM",
-        help="a film, GIF, animated WebP or PNG, a folder of frames or a pattern of their names: frames/%04d.png",
+        help="a film, a GIF, an animated WebP or PNG, a folder of frames, or a pattern of their names: frames/%04d.png",
     ),
 ]
 FilmOutputOption = Annotated[
@@ -40,7 +40,7 @@ FilmOutputOption = Annotated[
     Parameter(
         alias="-o",
         group=OUTPUT_GROUP,
-        help="where the film goes: .mp4, .mov, .mkv, .gif, .webp, .png, a folder, or a pattern: painted/%04d.png",
+        help="the film to write: .mp4, .mov, .mkv, .gif, .webp, .png, a folder, or a pattern: painted/%04d.png",
         show_default="FILM_PAINTING with FILM's suffix, or .mp4, numbered if that exists",
     ),
 ]
@@ -49,8 +49,8 @@ ShotWorkersOption = Annotated[
     Parameter(
         group=WORKERS_GROUP,
         validator=Number(gte=1),
-        show_default="one shot after the other, with all threads",
-        help="how many shots are painted at one time, one for each core at best [1 or more]",
+        show_default="one shot at a time, with all threads",
+        help="how many shots to paint at the same time; one per core is fastest [1 or more]",
     ),
 ]
 SaveEveryFramesOption = Annotated[
@@ -58,7 +58,7 @@ SaveEveryFramesOption = Annotated[
     Parameter(
         group=OUTPUT_GROUP,
         validator=Number(gte=0),
-        help="frames between previews, OUTPUT.preview.png; 0: none [0 or more]",
+        help="write OUTPUT.preview.png every so many frames; 0: never [0 or more]",
     ),
 ]
 
@@ -83,9 +83,9 @@ def film(
 ) -> int:
     """Repaint a FILM in the style of one or more PAINTINGs, without flicker.
 
-    What is painted is kept in a folder beside the output, OUTPUT.film: the film so far can be played
-    from there, and impasto resume OUTPUT goes on with it after any end. With --workers or --engine
-    ray, shots are painted side by side. Takes impasto[film].
+    Painted frames are stored in the folder OUTPUT.film: the film so far can be played from there,
+    and after an interrupt or a crash impasto resume OUTPUT continues it. With --workers or --engine
+    ray, several shots are painted at the same time. It needs the extra impasto[film].
     """
     check_address(engine, address)
     limit = read_bytes(memory) if memory else None
@@ -127,7 +127,7 @@ def resume_film_file(file: Path, quiet: bool) -> int:
 
 
 def is_unfinished_film(file: Path) -> bool:
-    """Tell whether a film was begun at a place and not finished."""
+    """Return whether there is an unfinished film of this name, or in this folder."""
     from impasto.films.work_folder import find_work_folder
 
     try:

@@ -25,11 +25,11 @@ PAGES: tuple[list[str], ...] = (
 )
 INTRODUCTION = """# The command line
 
-What `--help` says, page by page. `impasto paint` and `impasto` take the same arguments and options.
+The output of `--help` for every command. `impasto paint` and `impasto` take the same arguments and options.
 This file is made by `python -m impasto.cli.manual > docs/cli.md`; a test compares the two.
 """
 SETTINGS_REMARK = "And the options of `impasto` from *Picture* on, which are the settings."
-SETTINGS_HEADING = "╭─ Picture "  # where the options begin that are settings
+SETTINGS_HEADING = "╭─ Picture "  # the first heading of settings in a help page
 
 
 def write_manual() -> str:

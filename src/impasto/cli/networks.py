@@ -1,4 +1,4 @@
-"""`impasto networks`: list, fetch and verify the networks that see pictures."""
+"""`impasto networks`: list, fetch and verify the networks."""
 
 from typing import Annotated
 
@@ -11,30 +11,30 @@ from impasto.terminal.progress import show_download
 
 networks = App(
     name="networks",
-    help="Look after the networks that see pictures. They are kept in IMPASTO_CACHE or else the user's cache folder.",
+    help="List, fetch and verify the neural networks. They are stored in IMPASTO_CACHE, or else in your cache folder.",
 )
 
 
 @networks.command(name="list")
 def list_networks() -> int:
-    """List the networks: where each is, whether it is there, its licence."""
+    """List the networks: name, state, licence and file."""
     from impasto.network import registry
 
-    for it in registry.list_statuses():
-        size = f", {it.entry.download_bytes / 1e6:.0f} MB to fetch" if it.state == "not fetched" else ""
-        print_result(f"{it.entry.name:<8} {it.state}{size}; licence: {it.entry.licence}")
-        print_result(f"         {it.entry.description}\n         {it.path}")
+    for network in registry.list_statuses():
+        size = f", {network.entry.download_bytes / 1e6:.0f} MB to fetch" if network.state == "not fetched" else ""
+        print_result(f"{network.entry.name:<8} {network.state}{size}; licence: {network.entry.licence}")
+        print_result(f"         {network.entry.description}\n         {network.path}")
     return DONE
 
 
 @networks.command
 def fetch(
-    name: Annotated[str, Parameter(help="of the network, such as vgg19")],
+    name: Annotated[str, Parameter(help="the network's name, such as vgg19")],
     /,
     *,
     quiet: QuietOption = False,
 ) -> int:
-    """Fetch a network's weights into the cache, unless they are there."""
+    """Download a network's weights into the cache, if they are not there yet."""
     from impasto.network import registry
 
     with Interrupts(), show_download(name, quiet) as progress:
@@ -45,14 +45,14 @@ def fetch(
 
 @networks.command
 def verify(
-    name: Annotated[str | None, Parameter(help="of one network; all that are there if not given")] = None, /
+    name: Annotated[str | None, Parameter(help="the network's name; all downloaded networks if not given")] = None, /
 ) -> int:
-    """Compare weights on disk with their full digest; exits with 1 if they are damaged or, being named, not there."""
+    """Compare weights on disk with their SHA-256; exits with 1 if they are damaged, or NAME is missing."""
     from impasto.network import registry
 
     sound = True
-    for it in registry.list_statuses() if name is None else [registry.check_network(name)]:
-        print_result(f"{it.entry.name}: {it.detail or it.state}")
-        # Of all networks, those that nobody fetched are no fault; of one that was named, it is.
-        sound = sound and (it.state in ("embedded", "cached") or (name is None and it.state == "not fetched"))
+    for network in registry.list_statuses() if name is None else [registry.check_network(name)]:
+        print_result(f"{network.entry.name}: {network.detail or network.state}")
+        # A network that was never downloaded is a failure only if it was named.
+        sound = sound and (network.state in ("embedded", "cached") or (name is None and network.state == "not fetched"))
     return DONE if sound else FAILED

@@ -1,4 +1,4 @@
-"""Every knob of Settings as an option of a command: its name, help, range and default come from the model."""
+"""Settings as options of a command: names, help, ranges and defaults come from the model."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from impasto.errors import UsageError
 from impasto.settings.model import Settings
 from impasto.settings.types import FILE_SETTINGS
+from impasto.terminal.console import format_flags
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Model = TypeVar("Model", bound=BaseModel)
@@ -110,8 +111,8 @@ def _make_annotation(schema: Mapping[str, Any]) -> Any:
 
 
 def _make_help(schema: Mapping[str, Any]) -> str:
-    span = _describe_range(schema)
-    return f"{schema['description']} [{span}]" if span else str(schema["description"])
+    text, span = format_flags(schema["description"]), _describe_range(schema)
+    return f"{text} [{span}]" if span else text
 
 
 def _format_default(name: str, value: Any) -> str:
@@ -148,11 +149,6 @@ def _describe_range(schema: Mapping[str, Any]) -> str:
 
 def _format_number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.10g}"
-
-
-def format_flag(name: str) -> str:
-    """Name the option of a field: `style_size` is `--style-size`."""
-    return "--" + name.replace("_", "-")
 
 
 def parse_settings(given: Mapping[str, Any], base: Mapping[str, Any] | None = None) -> Settings:
@@ -205,4 +201,4 @@ def _describe_error(name: str, schema: Mapping[str, Any], words: Mapping[str, An
             kind = "two whole numbers, such as 3:2" if "pattern" in schema else kind
             takes = f"one of {', '.join(schema['enum'])}" if "enum" in schema else kind
         said = f"takes {takes}{', ' + span if span else ''}; not {words.get(name)!r}"
-    return f"{format_flag(name)}: {said}" if name else said
+    return f"`{name}`: {said}" if name else said

@@ -1,4 +1,4 @@
-"""`impasto plan`: what a picture will take, in memory and time, before it is painted."""
+"""`impasto plan`: estimate the memory and time of a picture before it is painted."""
 
 import json as text_of
 from dataclasses import asdict
@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from impasto.cli.arguments import PaintingArguments, PhotoArgument
 from impasto.cli.options import parse_settings, with_settings
-from impasto.terminal.console import DONE, FAILED, print_result
+from impasto.terminal.console import DONE, FAILED, format_flags, print_result
 from impasto.terminal.progress import show_download
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ def plan(
     photo: PhotoArgument,
     /,
     *paintings: PaintingArguments,
-    json: Annotated[bool, Parameter(negative=(), help="as JSON, in bytes and seconds")] = False,
+    json: Annotated[bool, Parameter(negative=(), help="print JSON, in bytes and seconds")] = False,
     **given: Any,
 ) -> int:
-    """Say how PHOTO would be painted in the style of PAINTINGs, and what that will take.
+    """Estimate the memory and time that PHOTO in the style of PAINTINGs takes, without painting it.
 
-    Compares three ways: whole; recomputing, in large tiles whose features are found twice, so that
-    none has to be kept; and tiled, with the least memory. Exits with 1 where nothing fits into the
-    memory that may be used.
+    Compares three ways: whole; recomputing, in large tiles whose features are computed twice and
+    not stored; and tiled, with the least memory. Exits with 1 if none fits into the memory that may
+    be used.
     """
     settings = parse_settings(given)
     from impasto.api import start
@@ -36,7 +36,7 @@ def plan(
         run = start(photo, [*paintings], settings=settings, fetch_progress=fetching)
     found = run.plan
     for line in [text_of.dumps(_to_data(found))] if json else found.format_table():
-        print_result(line)
+        print_result(format_flags(line))
     return DONE if found.is_feasible else FAILED
 
 
@@ -48,7 +48,11 @@ def _to_data(plan: "PaintingPlan") -> dict[str, Any]:
         "limit": plan.limit,
         "fits": plan.is_feasible,
         "ways": {
-            name: {"bytes": way.bytes, "seconds": way.seconds, "manners": [asdict(manner) for manner in way.strategies]}
+            name: {
+                "bytes": way.bytes,
+                "seconds": way.seconds,
+                "strategies": [asdict(strategy) for strategy in way.strategies],
+            }
             for name, way in ways.items()
         },
     }

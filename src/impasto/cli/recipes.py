@@ -1,4 +1,4 @@
-"""`impasto recipe`, `rerun` and `diff`: read how a picture was painted, paint it again, compare two."""
+"""`impasto recipe`, `rerun` and `diff`: print a picture's recipe, paint it again, compare two recipes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,9 +33,9 @@ RecipeArgument = Annotated[Path, Parameter(help="a picture that carries its reci
 
 
 def show_recipe(
-    source: RecipeArgument, /, *, json: Annotated[bool, Parameter(negative=(), help="as JSON")] = False
+    source: RecipeArgument, /, *, json: Annotated[bool, Parameter(negative=(), help="print JSON")] = False
 ) -> int:
-    """Print how a picture was painted: from which files, with which settings, and what came of it."""
+    """Print how a picture was painted: its files, settings and result."""
     film = _read_film_recipe(source)
     recipe = film[0] if film else read_recipe(source)
     for line in [recipe.to_json(indent=2)] if json else film[1] if film else describe_recipe(recipe):
@@ -44,7 +44,7 @@ def show_recipe(
 
 
 def _read_film_recipe(source: Path) -> "tuple[Recipe, Iterable[str]] | None":
-    """Read the recipe of a film, and tell it; None where it is no film, or nothing here reads films."""
+    """Read the recipe of a film, and describe it; None if it is no film, or impasto[film] is not installed."""
     if source.suffix.lower() not in (".mp4", ".m4v", ".mov", ".mkv", ".gif", ".webp", ".png", ".apng"):
         return None
     try:
@@ -66,8 +66,8 @@ def rerun(
         Parameter(
             group=OUTPUT_GROUP,
             metavar="FOLDER",
-            help="where its photo and paintings are, there or further in; SOURCE's folder and the current one are "
-            "looked into anyway",
+            help="a folder to search for its photo and paintings, with subfolders; SOURCE's and the current folder are "
+            "always searched",
         ),
     ] = None,
     bits: BitsOption | None = None,
@@ -75,10 +75,10 @@ def rerun(
     options: FlatRunOptions = DEFAULT_RUN_OPTIONS,
     **given: Any,
 ) -> int:
-    """Paint a picture again from its recipe; what is not given is as it was.
+    """Paint a picture again from its recipe, with the same settings except those given.
 
-    Its files are found by their digests, whatever they are called now, and refused if they have
-    changed. Without any option, and on the same machine, it is the same picture, bit for bit.
+    Its files are found by their digests, even if they were renamed, and refused if they have
+    changed. Without options, and on the same machine, the picture is the same, bit for bit.
     """
     from impasto.recipes.locate import locate_files
 
@@ -92,19 +92,19 @@ def rerun(
     found = locate_files(first, folders=[source.parent, Path()], search=search or (), replaced=replaced)
     job = make_job(found.photo, found.paintings, output, parse_settings(given, found.values), outputs, first)
     if (result := first.result) and result.step < result.steps and not options.quiet:
-        print_message(f"{source} was left at step {result.step} of {result.steps}: it is painted to the end here")
+        print_message(f"{source} was left at step {result.step} of {result.steps}: it is painted to the end now")
     return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, PictureView(), options.quiet)
 
 
 def diff(a: RecipeArgument, b: RecipeArgument, /) -> int:
-    """Say what differs between the recipes of two pictures: files, settings, versions, losses.
+    """Compare the recipes of two pictures: files, settings, versions, losses.
 
-    Exits with 0 if nothing does, 1 if something does, 2 if there is no recipe to compare.
+    Exits with 0 if they are the same, 1 if they differ, 2 if one has no recipe.
     """
     try:
         one, other = read_recipe(a), read_recipe(b)
     except ImpastoError as error:
-        raise UsageError(str(error)) from error  # and not 1, which says that they differ
+        raise UsageError(str(error)) from error  # 1 means that they differ
     lines = list(list_differences(one, other))
     for line in [f"A is {a}", f"B is {b}", *lines] if lines else [f"{a} and {b} have the same recipe"]:
         print_result(line)

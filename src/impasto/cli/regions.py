@@ -1,4 +1,4 @@
-"""`impasto regions`: masks found in a photo and paintings, written out to be looked at, edited and given back."""
+"""`impasto regions`: find masks in a photo and paintings, and write them as pictures to edit."""
 
 import shlex
 from pathlib import Path
@@ -17,29 +17,29 @@ if TYPE_CHECKING:
 
     from impasto.images.image import Image
 
-MAX_REGIONS = 16  # as many as there are colours for
+MAX_REGIONS = 16  # there are colors for so many
 
 
 def regions(
     photo: PhotoArgument,
     /,
     *paintings: PaintingArguments,
-    output: Annotated[Path, Parameter(alias="-o", help="the folder for the pictures; made if it does not exist")],
+    output: Annotated[Path, Parameter(alias="-o", help="the folder for the pictures; created if it does not exist")],
     count: Annotated[
         int, Parameter(alias="-n", validator=Number(gte=2, lte=MAX_REGIONS), help="how many regions [2 to 16]")
     ] = 3,
     overwrite: OverwriteOption = False,
     quiet: QuietOutputOption = False,
 ) -> int:
-    """Find regions by colour and place in PHOTO and PAINTINGs, and write them as pictures to edit.
+    """Find regions by color and position in PHOTO and PAINTINGs, and write them as pictures to edit.
 
-    For each there is a label picture, NAME_labels.png, in which like regions have the same colour,
-    and a grey mask with soft edges for each region, NAME_region_1.png and so on.
+    Writes a label picture of each, NAME_labels.png, in which matching regions have the same color,
+    and a gray mask with soft edges for each region: NAME_region_1.png, NAME_region_2.png, ...
     """
     names = name_pictures([photo, *paintings])
     targets = [output / f"{name}_{what}.png" for name in names for what in list_picture_kinds(count)]
     if output.exists() and not output.is_dir():
-        raise UsageError(f"--output {output} is a file: name a folder")
+        raise UsageError(f"`output` {output} is a file: name a folder", setting="output")
     if output.is_dir():
         for target in targets:
             check_output(target, inputs=(photo, *paintings), overwrite=overwrite)
@@ -65,12 +65,12 @@ def regions(
 
 
 def list_picture_kinds(count: int) -> list[str]:
-    """Name the pictures that are written of each picture."""
+    """List the kinds of pictures that are written for each input."""
     return ["labels", *(f"region_{number}" for number in range(1, count + 1))]
 
 
 def name_pictures(paths: list[Path]) -> list[str]:
-    """Give each picture a name of its own: its file's, numbered where several have the same."""
+    """Give each picture a unique name: its file's, numbered if several are the same."""
     names: list[str] = []
     for path in paths:
         same = sum(path.stem == other.stem for other in paths[: len(names)])
@@ -79,7 +79,7 @@ def name_pictures(paths: list[Path]) -> list[str]:
 
 
 def write_regions(folder: Path, name: str, picture: "Image", masks: "Tensor", overwrite: bool) -> None:
-    """Write the label picture and the grey masks of a picture, at its size."""
+    """Write the label picture and the gray masks of a picture, at its size."""
     from impasto.images.labels import draw_labels
     from impasto.images.sizes import resize
     from impasto.images.write import write_image
@@ -92,7 +92,7 @@ def write_regions(folder: Path, name: str, picture: "Image", masks: "Tensor", ov
 
 
 def format_paint_command(photo: Path, paintings: tuple[Path, ...], folder: Path, names: list[str]) -> str:
-    """Write the command line that paints with the label pictures."""
+    """Return the command that paints with the label pictures."""
     labels = [str(folder / f"{name}_labels.png") for name in names]
     words = ["impasto", photo, *paintings, "--labels", labels[0], "--style-labels", ",".join(labels[1:])]
     return shlex.join(map(str, words))

@@ -1,4 +1,4 @@
-"""`impasto resume`: a picture or a film that was not finished is gone on with, whatever ended it."""
+"""`impasto resume`: continue a picture or a film that was not finished."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,24 +20,22 @@ RESUMING_GROUP = Group("Resuming", sort_key=1)
 
 
 def resume(
-    file: Annotated[
-        Path, Parameter(help="a checkpoint, or the picture that it is of; a film that was not finished, or its folder")
-    ],
+    file: Annotated[Path, Parameter(help="a picture or its checkpoint; an unfinished film or its folder")],
     /,
     *,
     overwrite: Annotated[
         bool,
         Parameter(
-            group=RESUMING_GROUP, negative=(), show_default=False, help="replace another picture that is there by now"
+            group=RESUMING_GROUP, negative=(), show_default=False, help="replace a picture that was written there since"
         ),
     ] = False,
     quiet: Annotated[QuietOption, Parameter(group=RESUMING_GROUP)] = False,
 ) -> int:
-    """Go on with a picture or a film that was not finished, whatever ended it.
+    """Continue a picture or a film that was not finished, after an interrupt or a crash.
 
-    On the same machine it becomes the picture that it would have been, bit for bit, and the film
-    frame for frame. A picture's checkpoint is OUTPUT.checkpoint or what --checkpoint named, a film's
-    folder OUTPUT.film; the output's own name serves too.
+    On the same machine the result is the same as without the interrupt: a picture bit for bit, a
+    film frame for frame. A picture's checkpoint is OUTPUT.checkpoint or the file given with
+    --checkpoint; a film's folder is OUTPUT.film.
     """
     if is_unfinished_film(file):
         if overwrite:

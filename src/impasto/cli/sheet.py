@@ -19,7 +19,7 @@ from impasto.cli.arguments import (
     get_stem,
     make_output_option,
 )
-from impasto.cli.options import format_flag, parse_settings, with_settings
+from impasto.cli.options import parse_settings, with_settings
 from impasto.cli.paint import PictureView
 from impasto.errors import DivergedError, PictureError, UsageError
 from impasto.images.folders import expand_folders
@@ -108,7 +108,7 @@ def parse_variations(texts: Sequence[str], given: Mapping[str, Any]) -> list[Var
         if name in varied:
             raise UsageError(f"--vary {text}: {name} is varied twice; give all its values at once")
         if name in given:
-            raise UsageError(f"--vary {text}: {format_flag(name)} is given as well; leave one of them out")
+            raise UsageError(f"--vary {text}: `{name}` is given as well; leave one of them out")
         pieces = values.split(";" if ";" in values else ",")
         varied[name] = [piece.strip() for piece in pieces if piece.strip()]
     count = math.prod(map(len, varied.values()))

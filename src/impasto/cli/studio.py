@@ -24,19 +24,19 @@ PASSWORD_HELP = f"a file whose first line is the password; {PASSWORD_VARIABLE} d
 def studio(
     *,
     host: Annotated[
-        str, Option(help="address to listen on; any other than this machine's own needs a password")
+        str, Option(help="address to listen on; one that other machines reach needs a password")
     ] = "127.0.0.1",
-    port: Annotated[int, Option(validator=Number(gte=0, lte=65535), help="0: a free one")] = 7860,
+    port: Annotated[int, Option(validator=Number(gte=0, lte=65535), help="0: any free port")] = 7860,
     folder: Annotated[
-        Path | None, Option(help="where pictures and recipes are kept", show_default="the user's data folder")
+        Path | None, Option(help="the folder for pictures and recipes", show_default="the user's data folder")
     ] = None,
-    max_gigabytes: Annotated[float, Option(validator=Number(gt=0.1), help="what the folder may hold in all")] = 5.0,
+    max_gigabytes: Annotated[float, Option(validator=Number(gt=0.1), help="maximum size of the folder")] = 5.0,
     password_file: Annotated[Path | None, Option(show_default=False, help=PASSWORD_HELP)] = None,
     open_to_all: Annotated[
         bool, Option(negative=(), show_default=False, help="listen on another address without a password")
     ] = False,
     host_name: Annotated[
-        list[str] | None, Option(show_default=False, help="another name by which browsers call this machine")
+        list[str] | None, Option(show_default=False, help="another host name of this machine")
     ] = None,
 ) -> int:
     """Paint in a browser: opens a page on this machine and prints its address. Ctrl-C ends it.
@@ -52,7 +52,7 @@ def studio(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--folder {folder} can't be made: {error.strerror or error}") from None
+        raise UsageError(f"`folder` {folder} can't be made: {error.strerror or error}", setting="folder") from None
     with Interrupts():
         from impasto.studio.security import local_host_names
         from impasto.studio.server import serve
@@ -77,7 +77,7 @@ def read_password(file: Path | None) -> str | None:
         try:
             password = (file.read_text().splitlines() or [""])[0].strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"--password-file {file} can't be read: {error}") from None
+            raise UsageError(f"`password_file` {file} can't be read: {error}", setting="password_file") from None
     if password is not None and len(password) < MIN_PASSWORD_LENGTH:
         raise UsageError(f"The password is too short: {MIN_PASSWORD_LENGTH} letters at least.")
     return password
@@ -87,8 +87,9 @@ def check_address(host: str, password: str | None, open_to_all: bool) -> None:
     """Raise UsageError for an address that others reach, unless a password or `open_to_all` allows it."""
     if not (is_loopback(host) or password or open_to_all):
         raise UsageError(
-            f"--host {host}: others could reach the studio there. Give it a password with --password-file or "
-            f"{PASSWORD_VARIABLE}, or say --open-to-all"
+            f"`host` {host}: others could reach the studio there. Give it a password with `password_file` or "
+            f"{PASSWORD_VARIABLE}, or allow it with `open_to_all`",
+            setting="host",
         )
 
 

@@ -26,9 +26,9 @@ def texture(
 ) -> int:
     """Paint a texture in the style of one or more PAINTINGs, without a photo.
 
-    It begins as noise in the paintings' colours and tiles without a seam, unless --padding is
-    another than circular. --size may also be both sides, such as 1024x512. rerun, diff and recipe
-    take it like any picture.
+    It starts from noise in the paintings' colors, and tiles without a seam as long as --padding is
+    circular. --size may also be both sides, such as 1024x512. rerun, diff and recipe work with
+    textures as with pictures.
     """
     chosen = merge_texture_size({name: value for name, value in given.items() if value is not None})
     settings = unmark_defaults(parse_settings(chosen, TEXTURE_DEFAULTS), chosen)

@@ -1,14 +1,16 @@
-"""Exit codes, and lines on stdout and stderr that are printed literally: a file named [red].png is no markup."""
+"""Exit codes, and lines on stdout and stderr, with settings written as options: `style_size` as --style-size."""
 
 import os
 import sys
 from contextlib import suppress
 
+from impasto.errors import rename_settings
+
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 def print_result(text: str) -> None:
-    """Print a line on stdout, literally; nobody reading on, as after `| head`, is no reason to fail."""
+    """Print a line on stdout as it is; a reader that has gone, as after `| head`, is no failure."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -16,11 +18,21 @@ def print_result(text: str) -> None:
 
 
 def mute_stdout() -> None:
-    """Send what is still to be flushed to stdout nowhere."""
+    """Discard everything that stdout has not flushed yet."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_message(text: str) -> None:
-    """Print a line on stderr; nobody listening is no reason to fail."""
+    """Print a line on stderr, with settings written as options; a reader that has gone is no failure."""
     with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        print(format_flags(text), file=sys.stderr, flush=True)
+
+
+def format_flags(text: str) -> str:
+    """Write each setting in backticks as its option: "`style_size` is too large" as "--style-size is too large"."""
+    return rename_settings(text, format_flag)
+
+
+def format_flag(name: str) -> str:
+    """Return the option of a setting: --style-size for style_size."""
+    return "--" + name.replace("_", "-")

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from typing_extensions import override
 
-from impasto.terminal.console import print_message
+from impasto.terminal.console import format_flags, print_message
 
 SPEED_WINDOW_SECONDS = 600.0  # long, as one step of a print-size picture may take minutes
 
@@ -78,7 +78,7 @@ class ProgressDisplay:
     def note(self, text: str) -> None:
         """Print a remark; it stays above the bar."""
         if self.has_bar:
-            self._progress.console.print(Text(text))  # Text: a file named [red].png is no markup
+            self._progress.console.print(Text(format_flags(text)))  # Text: a file named [red].png is no markup
         elif not self._quiet:
             print_message(text)
 
