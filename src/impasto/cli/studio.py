@@ -35,9 +35,7 @@ def studio(
     open_to_all: Annotated[
         bool, Option(negative=(), show_default=False, help="listen on another address without a password")
     ] = False,
-    host_name: Annotated[
-        list[str] | None, Option(show_default=False, help="another host name of this machine")
-    ] = None,
+    host_name: Annotated[list[str] | None, Option(show_default=False, help="another host name of this machine")] = None,
 ) -> int:
     """Paint in a browser: opens a page on this machine and prints its address. Ctrl-C ends it.
 
