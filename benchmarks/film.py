@@ -1,18 +1,18 @@
-"""Does a film hold together, and what does it cost: against painting each of its frames on its own.
+"""Measure the flicker and the time of a painted film, compared with painting each of its frames on its own.
 
     python benchmarks/film.py FILM PAINTING [--frames 90] [--size 320] [--every 15] [--keep FOLDER] [--judge FILE]
 
-The film is painted by `impasto.film`; after every so many frames it waits while that frame and the next are painted on
-their own, with the same settings, so that both are timed on the same machine at the same time. Prints one JSON object:
+The film is painted by `impasto.film`. At regular intervals it waits while two of its frames are painted on their own
+with the same settings, so that both are timed on the same machine at the same time. Prints one JSON object:
 
-  seconds          of the first frame, of each later one, of all, and of a frame on its own
-  later_to_first   at most 0.2 is the aim
-  whole_to_alone   the film's time to that of all its frames painted on their own, as far as the film's style distance
-                   (all the way without --judge); at most 1/6 is the aim
-  temporal_error   mean squared difference of a picture and the one before it, carried along the photos' motion, where
-                   that is trusted; of the film, of frames on their own, and the ratio: at most 0.25 is the aim
-  style            with --judge, a program with `judge(out, content, styles, weights_dir)` that says a picture's style
-                   distance: of the film's frames, of frames on their own, and the ratio: at most 1.1 is the aim
+  seconds          of the first frame, each later frame, the whole film, and a frame on its own
+  later_to_first   aim: at most 0.2
+  whole_to_alone   the film's time relative to that of all its frames painted on their own, until they reach the film's
+                   style distance (to the end without --judge); aim: at most 1/6
+  temporal_error   mean squared difference between a picture and the one before it, warped along the photos' motion,
+                   where that motion is trusted: of the film, of frames on their own, and the ratio; aim: at most 0.25
+  style            with --judge, a program with `judge(out, content, styles, weights_dir)` that returns the style
+                   distance of a picture: of the film, of frames on their own, and the ratio; aim: at most 1.1
 """
 
 import argparse
@@ -33,10 +33,10 @@ import machine
 from impasto.films.flow import estimate_motion
 from impasto.films.image_sequence import open_reader
 from impasto.images.read import read_image
-from impasto.images.sizes import fit_size, resize
+from impasto.images.sizes import fit_size, resize, resize_clamped
 from impasto.images.write import to_pil, write_image
 
-LOOKED_AT = 5  # steps between the looks at a picture painted on its own, for its style distance so far
+SNAPSHOT_STEPS = 5  # steps between the snapshots of a picture painted on its own
 
 Judge = Callable[[Tensor, Tensor], float]
 
@@ -47,13 +47,13 @@ def measure(film: Path, painting: Path, frames: int, size: int, every: int, fold
     output = folder / "film.mkv"
     run = impasto.film(film, painting, output=output, size=size, end=f"{frames}f", codec="lossless", overwrite=True)
     spent: dict[int, float] = {}
-    alone: list[tuple[int, list[Look], list[Look]]] = []
+    alone: list[tuple[int, list[Snapshot], list[Snapshot]]] = []
     steps: dict[int, int] = {}
     at = time.perf_counter()
     for step in run:
         spent[step.frame] = spent.get(step.frame, 0.0) + time.perf_counter() - at
         steps[step.frame] = steps.get(step.frame, 0) + 1
-        if steps[step.frame] == 1 and step.frame % every == 2:  # one frame is done, the next has only begun
+        if steps[step.frame] == 1 and step.frame % every == 2:  # one frame is done, the next has just begun
             index = step.frame - 2
             one, other = (paint_alone(photos[it], painting, size) for it in (index, index + 1))
             alone.append((index, one, other))
@@ -63,7 +63,7 @@ def measure(film: Path, painting: Path, frames: int, size: int, every: int, fold
     later = [seconds for frame, seconds in spent.items() if frame > 1]
     errors = [temporal_error(photos[it : it + 2], pictures[it : it + 2]) for it in range(len(photos) - 1)]
     errors_alone = [temporal_error(photos[it : it + 2], [a[-1].picture, b[-1].picture]) for it, a, b in alone]
-    seconds_alone = mean(look[-1].seconds for _, a, b in alone for look in (a, b))
+    seconds_alone = mean(snapshots[-1].seconds for _, a, b in alone for snapshots in (a, b))
     whole = sum(spent.values()) + written
     found: dict[str, Any] = {
         "machine": machine.describe("cpu"),
@@ -77,62 +77,61 @@ def measure(film: Path, painting: Path, frames: int, size: int, every: int, fold
     needed = seconds_alone
     if judge:
         ours = {it: judge(pictures[it], photos[it]) for it, _, _ in alone}
-        theirs = {it: judge(looks[-1].picture, photos[it]) for it, looks, _ in alone}
+        theirs = {it: judge(snapshots[-1].picture, photos[it]) for it, snapshots, _ in alone}
         found["style"] = compare(mean(ours.values()), mean(theirs.values()))
-        needed = mean(seconds_to(looks, photos[it], ours[it], judge) for it, looks, _ in alone)
+        needed = mean(seconds_to(snapshots, photos[it], ours[it], judge) for it, snapshots, _ in alone)
         found["seconds"]["alone_to_the_same_style"] = needed
     found["whole_to_alone"] = whole / (len(pictures) * needed)
     return found
 
 
-class Look:
+class Snapshot:
     """A picture painted on its own, after so many seconds."""
 
     def __init__(self, picture: Tensor, seconds: float) -> None:
         self.picture, self.seconds = picture, seconds
 
 
-def paint_alone(photo: Tensor, painting: Path, size: int) -> list[Look]:
-    """Paint one frame as a picture; looks at it are not counted in its seconds."""
-    looks, seconds = [], 0.0
+def paint_alone(photo: Tensor, painting: Path, size: int) -> list[Snapshot]:
+    """Paint one frame as a picture; the time for snapshots does not count."""
+    snapshots, seconds = [], 0.0
     run = impasto.start(to_pil(photo), painting, size=size)
     at = time.perf_counter()
     for step in run:
         seconds += time.perf_counter() - at
-        if step.step % LOOKED_AT == 0 or step.step == run.total_steps:
-            looks.append(Look(resize(read_image(run.picture()).rgb, photo.shape[3], photo.shape[2]), seconds))
+        if step.step % SNAPSHOT_STEPS == 0 or step.step == run.total_steps:
+            snapshots.append(Snapshot(resize(read_image(run.picture()).rgb, photo.shape[3], photo.shape[2]), seconds))
         at = time.perf_counter()
-    return looks
+    return snapshots
 
 
-def seconds_to(looks: list[Look], photo: Tensor, distance: float, judge: Judge) -> float:
-    """Say after how many seconds a picture was as near to the style, or all of them if it never was."""
-    return next((look.seconds for look in looks if judge(look.picture, photo) <= distance), looks[-1].seconds)
+def seconds_to(snapshots: list[Snapshot], photo: Tensor, distance: float, judge: Judge) -> float:
+    """Return the seconds until a picture reached a style distance, or all of them if it never did."""
+    return next((it.seconds for it in snapshots if judge(it.picture, photo) <= distance), snapshots[-1].seconds)
 
 
 def temporal_error(photos: list[Tensor], pictures: list[Tensor]) -> float:
-    """Mean squared difference of the second picture and the first, carried along, where the motion is trusted."""
+    """Return the mean squared difference of the second picture and the warped first one, weighted by trust."""
     motion = estimate_motion(photos[1], photos[0])
     difference = (motion.warp(pictures[0]) - pictures[1]).square().mean(1, keepdim=True)
     return float((difference * motion.trust).sum() / motion.trust.sum())
 
 
 def compare(ours: float, theirs: float) -> dict[str, float]:
-    """Put both beside each other, and their ratio."""
+    """Return both values and their ratio."""
     return {"film": ours, "alone": theirs, "ratio": ours / theirs}
 
 
 def read_frames(film: Path, frames: int, size: int) -> list[Tensor]:
-    """Read the first frames of a film, at the size at which they are painted."""
+    """Read the first frames of a film at the size that is painted."""
     read = []
     for frame, _ in zip(open_reader(film, 25), range(frames), strict=False):
-        width, height = fit_size(frame.rgb.shape[3], frame.rgb.shape[2], size)
-        read.append(resize(frame.rgb, width, height).clamp(0, 1))
+        read.append(resize_clamped(frame.image.rgb, *fit_size(frame.image.width, frame.image.height, size)))
     return read
 
 
 def load_judge(path: Path, weights: Path, painting: Path, folder: Path) -> Judge:
-    """Load a judge's program; it is given files."""
+    """Load the judge's program, which compares files."""
     spec = importlib.util.spec_from_file_location("judge", path)
     assert spec
     assert spec.loader
@@ -157,7 +156,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=15, help="frames between those painted on their own")
     parser.add_argument("--keep", type=Path, help="a folder for the film")
     parser.add_argument("--judge", type=Path, help="a program with a function judge")
-    parser.add_argument("--judge-weights", type=Path, default=Path(), help="the folder that it is given")
+    parser.add_argument("--judge-weights", type=Path, default=Path(), help="the folder passed to it")
     given = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.keep or Path(temporary)
