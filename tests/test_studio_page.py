@@ -23,7 +23,7 @@ pytestmark = pytest.mark.browser
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PHOTO_WEIGHT = pytest.approx(MAX_BALANCE_FACTOR * Settings().content_weight)  # with the balance all the way to the photo
+PHOTO_WEIGHT = pytest.approx(MAX_BALANCE_FACTOR * Settings().content_weight)  # with the balance at 0
 NO_BROWSER = "no browser here: apt-get install chromium, or playwright install chromium"
 
 

@@ -78,7 +78,7 @@ def form_fields() -> dict[str, FormField]:
     fields = {}
     for name, schema in Settings.model_json_schema()["properties"].items():
         if name != "balance" and (kind := _find_kind(name, schema)) is not None:
-            help_text = HELP_TEXTS.get(name, schema["description"])
+            help_text = page_message(HELP_TEXTS.get(name, schema["description"]))
             choices = LISTED_CHOICES[name]() if name in LISTED_CHOICES else tuple(schema.get("enum", ()))
             limits = schema.get("minimum"), schema.get("maximum")
             fields[name] = FormField(name, schema["group"], help_text, kind, choices, *limits)

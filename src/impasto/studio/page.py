@@ -6,7 +6,6 @@ from typing import Any
 import gradio as gr
 
 from impasto.studio.panels import (
-    EXPECT_NEW_JOB,
     QUIET_EVENT,
     ExtraPanels,
     InputPanel,
@@ -17,7 +16,7 @@ from impasto.studio.panels import (
     render_info,
     show_errors,
 )
-from impasto.studio.routes import add_functions, visitor_address
+from impasto.studio.routes import add_functions
 from impasto.studio.service import StudioService
 
 PAGE_TITLE = "impasto studio"
@@ -45,38 +44,21 @@ def build_page(service: StudioService) -> gr.Blocks:
                 inputs = InputPanel(service)
                 form = SettingsForm()
                 masks = MaskPanel(service, inputs)
-                message = make_html("", elem_id="message")
-                with gr.Row(elem_classes="studio-go"):
-                    paint = gr.Button("Paint", variant="primary", elem_id="paint")
-                extras = ExtraPanels(service, inputs, form, message)
+                extras = ExtraPanels(service, inputs, form)
             with gr.Column(scale=3, min_width=320, elem_classes="studio-output"):
                 preview = make_html(
                     PREVIEW_HTML, elem_id="preview", js_on_load=connect_script("mountPreview(element, trigger)")
                 )
                 make_html(GALLERY_HTML, elem_id="gallery", js_on_load=connect_script("mountGallery(element)"))
-        values = [masks.brushed, inputs.photo, inputs.paintings, *form.inputs]
-        _connect_paint(service, form, paint, values, message)
         inputs.paintings.change(
             lambda paintings: form.show_blend_sliders(len(paintings or [])), inputs.paintings, form.blend, **QUIET_EVENT
         )
-        _connect_live_changes(service, form, inputs, message)
-        extras.connect_buttons(values)
-        outputs = [*masks.outputs, *inputs.outputs, *form.inputs, message]
+        _connect_live_changes(service, form, inputs, extras.message)
+        extras.connect_buttons(masks.brushed)
+        outputs = [*masks.outputs, *inputs.outputs, *form.inputs, extras.message]
         _connect_prefill(service, form, inputs, masks, preview, outputs)
         extras.connect_prefill(outputs)
     return page
-
-
-def _connect_paint(
-    service: StudioService, form: SettingsForm, paint: gr.Button, values: list[Any], message: gr.HTML
-) -> None:
-    def submit(request: gr.Request, brushed: str, photo: Any, paintings: Any, *rest: Any) -> str:
-        given = form.read_values(rest, len(paintings or []))
-        service.submit_painting(photo, paintings or [], given, visitor=visitor_address(request), brushed=brushed)
-        return ""
-
-    paint.click(None, js=EXPECT_NEW_JOB, api_visibility="private")
-    paint.click(show_errors(submit), values, message, **QUIET_EVENT)
 
 
 def _connect_live_changes(service: StudioService, form: SettingsForm, inputs: InputPanel, message: gr.HTML) -> None:

@@ -338,21 +338,19 @@ class MaskPanel:
 
 
 class ExtraPanels:
-    """The panels below the button: small pictures to choose from, prints, many inputs, settings out of a picture."""
+    """The button, and the panels below: small pictures to choose from, prints, many inputs, settings of a picture."""
 
-    def __init__(self, service: StudioService, inputs: InputPanel, form: SettingsForm, message: gr.HTML) -> None:
-        self.service, self.inputs, self.form, self.message = service, inputs, form, message
+    def __init__(self, service: StudioService, inputs: InputPanel, form: SettingsForm) -> None:
+        self.service, self.inputs, self.form = service, inputs, form
+        self.message = make_html("", elem_id="message")
+        with gr.Row(elem_classes="studio-go"):
+            self.paint = gr.Button("Paint", variant="primary", elem_id="paint")
         with gr.Accordion("Choose by eye", open=False, elem_id="by-eye"):
             make_html(
                 "<p>Small pictures side by side, each painted in another way. Then go on with the one you like.</p>"
             )
-            self.vary = gr.Textbox(
-                DEFAULT_VARIATIONS,
-                lines=2,
-                max_lines=4,
-                label="What to vary",
-                info="one setting a line, as in style_weight=0.3,1,3",
-            )
+            vary_help = "one setting a line, as in style_weight=0.3,1,3"
+            self.vary = gr.Textbox(DEFAULT_VARIATIONS, lines=2, max_lines=4, label="What to vary", info=vary_help)
             self.sheet = gr.Button("Paint small pictures", elem_id="sheet")
         with gr.Accordion("Print size", open=False, elem_id="print-size"):
             self.centimeters = gr.Number(30, label="Longer side in centimetres")
@@ -363,18 +361,19 @@ class ExtraPanels:
                 self.print = gr.Button("Paint it large", elem_id="print")
         with gr.Accordion("Many photos, films", open=False, elem_id="many"):
             make_html("<p>Each becomes a picture, or a film, in the queue, with the paintings and settings above.</p>")
-            self.many = make_drop(
-                "Photos and films", "many-files", file_types=[*PICTURE_TYPES, "video"], file_count="multiple"
-            )
+            types = [*PICTURE_TYPES, "video"]
+            self.many = make_drop("Photos and films", "many-files", file_types=types, file_count="multiple")
             self.paint_all = gr.Button("Paint them all", elem_id="paint-all")
         with gr.Accordion("Settings from a painted picture", open=False, elem_id="from-picture"):
             make_html("<p>Pictures painted by impasto carry how they were painted. Drop one here to go on from it.</p>")
             self.painted = make_drop("Painted picture", "painted")
 
-    def connect_buttons(self, values: list[Any]) -> None:
-        """Connect the buttons; `values` are brushed masks, photo, paintings and the form's inputs."""
-        for button in (self.sheet, self.print, self.paint_all):
+    def connect_buttons(self, brushed: gr.Textbox) -> None:
+        """Connect the buttons; `brushed` has the path of the brushed masks."""
+        values = [brushed, self.inputs.photo, self.inputs.paintings, *self.form.inputs]
+        for button in (self.paint, self.sheet, self.print, self.paint_all):
             button.click(None, js=EXPECT_NEW_JOB, api_visibility="private")
+        self.paint.click(show_errors(self._submit), values, self.message, **QUIET_EVENT)
         self.sheet.click(show_errors(self._submit_sheet), [self.vary, *values], self.message, **QUIET_EVENT)
         self.paint_all.click(show_errors(self._submit_many), [self.many, *values], self.message, **QUIET_EVENT)
         size = [self.centimeters, self.dpi, *values]
@@ -383,49 +382,47 @@ class ExtraPanels:
                 show_errors(action), size, self.plan, **QUIET_EVENT
             )
 
-    def _submit_sheet(
-        self, request: gr.Request, vary: str, brushed: str, photo: Any, paintings: Any, *rest: Any
-    ) -> str:
-        given = self.form.read_values(rest, len(paintings or []))
-        self.service.submit_painting(
-            photo,
-            paintings or [],
-            given,
-            visitor=visitor_address(request),
-            vary=vary or DEFAULT_VARIATIONS,
-            brushed=brushed,
-        )
+    def _read(self, values: Sequence[Any]) -> tuple[str, Any, list[Any], dict[str, Any]]:
+        """Return brushed masks, photo, paintings and settings out of the values of `connect_buttons`."""
+        brushed, photo, paintings, *fields = values
+        return brushed, photo, paintings or [], self.form.read_values(fields, len(paintings or []))
+
+    def _submit(self, request: gr.Request, *values: Any, vary: str = "") -> str:
+        brushed, photo, paintings, given = self._read(values)
+        visitor = visitor_address(request)
+        self.service.submit_painting(photo, paintings, given, visitor=visitor, vary=vary, brushed=brushed)
         return ""
 
-    def _submit_many(self, request: gr.Request, many: Any, _: str, __: Any, paintings: Any, *rest: Any) -> str:
-        given = self.form.read_values(rest, len(paintings or []))
-        count = self.service.submit_many(many or [], paintings or [], given, visitor=visitor_address(request))
+    def _submit_sheet(self, request: gr.Request, vary: str, *values: Any) -> str:
+        return self._submit(request, *values, vary=vary or DEFAULT_VARIATIONS)
+
+    def _submit_many(self, request: gr.Request, many: Any, *values: Any) -> str:
+        _, _, paintings, given = self._read(values)
+        count = self.service.submit_many(many or [], paintings, given, visitor=visitor_address(request))
         return render_info(f"{count} in the queue.")
 
-    def _plan_print(self, centimeters: Any, dpi: Any, _: str, photo: Any, paintings: Any, *rest: Any) -> str:
-        given = self._read_print(centimeters, dpi, photo, paintings, rest)
+    def _plan_print(self, centimeters: Any, dpi: Any, *values: Any) -> str:
+        _, photo, paintings, given = self._read_print(centimeters, dpi, values)
         return render_info(self.service.plan_painting(photo, paintings, given))
 
-    def _submit_print(
-        self, request: gr.Request, centimeters: Any, dpi: Any, brushed: str, photo: Any, paintings: Any, *rest: Any
-    ) -> str:
-        given = self._read_print(centimeters, dpi, photo, paintings, rest)
-        plan = self.service.plan_painting(photo, paintings, given)
-        visitor = visitor_address(request)
+    def _submit_print(self, request: gr.Request, centimeters: Any, dpi: Any, *values: Any) -> str:
+        brushed, photo, paintings, given = self._read_print(centimeters, dpi, values)
+        plan, visitor = self.service.plan_painting(photo, paintings, given), visitor_address(request)
         self.service.submit_painting(photo, paintings, given, visitor=visitor, brushed=brushed, plan=plan)
         return render_info(plan)
 
     def _read_print(
-        self, centimeters: Any, dpi: Any, photo: Any, paintings: Any, values: Sequence[Any]
-    ) -> dict[str, Any]:
-        """Return the form's settings at a print's size."""
+        self, centimeters: Any, dpi: Any, values: Sequence[Any]
+    ) -> tuple[str, Any, list[Any], dict[str, Any]]:
+        """Return the same as `_read`, with the size of a print."""
+        brushed, photo, paintings, given = self._read(values)
         if not photo or not paintings:
             raise UsageError(NO_INPUTS)
         for value, (low, high), what in ((centimeters, PRINT_CENTIMETERS, "longer side"), (dpi, PRINT_DPI, "density")):
             if not low <= float(value or 0) <= high:
                 raise UsageError(f"The {what} of a print is {low} to {high}.")
         size = round(float(centimeters) / CENTIMETERS_PER_INCH * float(dpi))
-        return {**self.form.read_values(values, len(paintings)), "size": size}
+        return brushed, photo, paintings, {**given, "size": size}
 
     def connect_prefill(self, outputs: list[Any]) -> None:
         """Fill the page when a painted picture is dropped; `outputs` are masks, inputs, form and message."""

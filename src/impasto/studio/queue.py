@@ -80,7 +80,7 @@ class JobQueue:
                 raise UsageError(f"{MAX_WAITING_JOBS} of your pictures are waiting: let some be painted first.")
             if len(self._jobs) >= MAX_JOBS:
                 raise UsageError(f"There are {MAX_JOBS} paintings here: remove some first.")
-            self.store.free_space(RESERVED_BYTES, self._jobs.values())
+            self.free_space(RESERVED_BYTES)
             job = self.store.add_job(photo, paintings, visitor=visitor, **fields)
             if brushed:
                 inputs = self.store.job_folder(job.id) / "inputs"
@@ -95,10 +95,10 @@ class JobQueue:
         with self._lock:
             return self._find_job(job_id).model_copy(deep=True)
 
-    def get_jobs(self) -> list[StudioJob]:
-        """Return copies of all jobs: unfinished ones first, then the newest first."""
+    def free_space(self, needed_bytes: int) -> None:
+        """Make space in the folder. Raises UsageError if there is not enough."""
         with self._lock:
-            return [job.model_copy(deep=True) for job in self._sort_jobs()]
+            self.store.free_space(needed_bytes, self._jobs.values())
 
     def change_settings(self, job_id: str, changes: dict[str, Any], settings: dict[str, Any]) -> None:
         """Change settings of an unfinished job; `settings` are all those that it is then painted with."""

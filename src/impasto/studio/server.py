@@ -88,7 +88,7 @@ def make_application(store: JobStore, queue: Any, hosts: frozenset[str], passwor
     )
 
     def check_space(needed_bytes: int) -> None:
-        store.free_space(needed_bytes, queue.get_jobs())
+        queue.free_space(needed_bytes)
 
     return SecurityMiddleware(
         ScriptInjection(application), uploads=store.uploads, hosts=hosts, password=password, check_space=check_space
