@@ -89,9 +89,9 @@ class Studio:
         """Return all that the page gets."""
         status, body = self.ask("studio/updates?since=0")
         assert status == 200, body
-        told: dict[str, Any] = json.loads(body)
-        told["by_id"] = {job["id"]: job for job in told["changed"]}
-        return told
+        updates: dict[str, Any] = json.loads(body)
+        updates["by_id"] = {job["id"]: job for job in updates["changed"]}
+        return updates
 
     def get(self, job_id: str) -> dict[str, Any]:
         """Return what the page gets of a job."""

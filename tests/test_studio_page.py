@@ -334,9 +334,9 @@ def test_many_photos_and_a_film_are_queued(page, studio, tmp_path):
     page.locator("#paint-all").click()
     page.wait_for_function("document.querySelector('#message').textContent.includes('3 in the queue')")
     page.wait_for_function("document.querySelectorAll('.card').length === 3")
-    told = studio.state()["by_id"]
-    assert sorted(job["kind"] for job in told.values()) == ["film", "painting", "painting"]
-    for job_id in told:
+    jobs = studio.state()["by_id"]
+    assert sorted(job["kind"] for job in jobs.values()) == ["film", "painting", "painting"]
+    for job_id in jobs:
         studio.wait_for(job_id, "done")
     page.locator(".card", has_text="walk").locator("button.quiet", has_text="Show").click()
     video = page.locator(".preview video")

@@ -32,7 +32,7 @@ def pictures(open_studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> t
     return {"path": open_studio.upload(folder / "photo.png")}, {"path": open_studio.upload(folder / "painting.png")}
 
 
-def order(studio: Studio, pictures: tuple[dict[str, str], dict[str, str]], **settings: object) -> str:
+def submit(studio: Studio, pictures: tuple[dict[str, str], dict[str, str]], **settings: object) -> str:
     job_id = studio.call("paint", pictures[0], [pictures[1]], settings)
     assert isinstance(job_id, str)
     return job_id
@@ -49,7 +49,7 @@ def roughness(canvas: np.ndarray) -> float:
 
 
 def test_a_picture_is_painted_and_carries_its_recipe(studio, pictures):
-    job_id = order(studio, pictures, **SMALL, steps=3, tv_weight=0.05)
+    job_id = submit(studio, pictures, **SMALL, steps=3, tv_weight=0.05)
     job = studio.wait_for(job_id, "done")
     assert job["pictures"] == ["picture.png"]
     assert job["title"] == "photo · painting"
@@ -62,7 +62,7 @@ def test_a_picture_is_painted_and_carries_its_recipe(studio, pictures):
 
 
 def test_changed_settings_reach_canvas_and_recipe(studio, pictures):
-    job_id = order(studio, pictures, **ENDLESS, content_weight=0.05)
+    job_id = submit(studio, pictures, **ENDLESS, content_weight=0.05)
     studio.wait_for(job_id, lambda job: job["progress"]["step"] > 40)
     before = roughness(pixels(studio, job_id))
     assert studio.act("change", job_id, changes={"tv_weight": 100.0, "style_weight": 0.5})[0] == 200
@@ -86,11 +86,11 @@ def test_changed_settings_reach_canvas_and_recipe(studio, pictures):
 
 
 def test_pause_resume_keep_go_back_and_stop(studio, pictures):
-    job_id = order(studio, pictures, **ENDLESS)
+    job_id = submit(studio, pictures, **ENDLESS)
     studio.wait_for(job_id, lambda job: job["progress"]["step"] > 5)
     studio.act("pause", job_id)
     paused = studio.wait_for(job_id, "paused")
-    other = order(studio, pictures, **SMALL, steps=2)  # the worker is free meanwhile
+    other = submit(studio, pictures, **SMALL, steps=2)  # the worker is free meanwhile
     studio.wait_for(other, "done")
     assert studio.get(job_id)["progress"]["step"] == paused["progress"]["step"]
     first = paused["snapshots"][-1]
@@ -112,7 +112,7 @@ def test_pause_resume_keep_go_back_and_stop(studio, pictures):
 
 def test_a_paused_picture_ends_as_an_uninterrupted_one(studio, pictures):
     settings = {**SMALL, "steps": 200}
-    straight, paused = (order(studio, pictures, **settings) for _ in range(2))
+    straight, paused = (submit(studio, pictures, **settings) for _ in range(2))
     studio.wait_for(straight, "done")
     studio.wait_for(paused, lambda job: job["progress"]["step"] > 10)
     studio.act("pause", paused)
@@ -123,7 +123,7 @@ def test_a_paused_picture_ends_as_an_uninterrupted_one(studio, pictures):
 
 
 def test_going_back_restores_the_snapshot_settings(studio, pictures):
-    job_id = order(studio, pictures, **ENDLESS, tv_weight=0.1)
+    job_id = submit(studio, pictures, **ENDLESS, tv_weight=0.1)
     early = studio.wait_for(job_id, lambda job: job["snapshots"])["snapshots"][0]
     studio.act("change", job_id, changes={"tv_weight": 50.0})
     studio.wait_for(job_id, lambda job: job["settings"]["tv_weight"] == 50)
@@ -147,7 +147,7 @@ def test_the_plan_is_shown_before_and_during_painting(studio, pictures):
     before = studio.call("plan", pictures[0], [pictures[1]], {**SMALL, "start_size": 48})
     assert before.startswith("96 x 72 pixels in 2 scales: about ")
     assert before.endswith("of memory.")
-    job_id = order(studio, pictures, **ENDLESS)
+    job_id = submit(studio, pictures, **ENDLESS)
     job = studio.wait_for(job_id, lambda job: job["plan"])
     assert job["plan"].startswith("96 x 72 pixels in 1 scale: about ")
     assert studio.call("status", job_id)["plan"] == job["plan"]
@@ -165,8 +165,8 @@ def test_the_plan_is_shown_before_and_during_painting(studio, pictures):
 
 
 def test_a_killed_worker_harms_nothing(studio, pictures):
-    job_id = order(studio, pictures, **ENDLESS)
-    waiting = order(studio, pictures, **SMALL, steps=2)
+    job_id = submit(studio, pictures, **ENDLESS)
+    waiting = submit(studio, pictures, **SMALL, steps=2)
     studio.wait_for(job_id, lambda job: job["snapshots"])
     os.kill(studio.worker(), signal.SIGKILL)
     failed = studio.wait_for(job_id, "failed")
@@ -187,7 +187,7 @@ def test_a_closed_studio_finds_its_jobs_again(pictures, tmp_path):
     try:
         photo, painting = (Path(job["path"]) for job in pictures)
         uploaded = ({"path": first.upload(photo)}, {"path": first.upload(painting)})
-        job_id, waiting = order(first, uploaded, **ENDLESS), order(first, uploaded, **SMALL, steps=2)
+        job_id, waiting = submit(first, uploaded, **ENDLESS), submit(first, uploaded, **SMALL, steps=2)
         first.wait_for(job_id, lambda job: job["progress"]["step"] > 5)
     finally:
         first.close()
@@ -258,7 +258,7 @@ FILES = ("passwd", "job.json", "..%2fjob.json", "inputs%2fphoto.png", "snapshot-
 
 
 def test_no_parameter_leads_out_of_a_folder(studio, pictures):
-    job_id = order(studio, pictures, **SMALL, steps=2)
+    job_id = submit(studio, pictures, **SMALL, steps=2)
     studio.wait_for(job_id, lambda job: job["pictures"])
     for name in FILES:
         assert studio.ask(f"studio/pictures/{job_id}/{name}")[0] in (404, 307), name
@@ -291,7 +291,7 @@ def test_requests_of_other_sites_are_refused(studio):
 
 
 def test_a_thousand_requests_do_not_stop_painting(studio, pictures):
-    job_id = order(studio, pictures, **ENDLESS)
+    job_id = submit(studio, pictures, **ENDLESS)
     begun = studio.wait_for(job_id, lambda job: job["progress"]["step"] > 2)
     answers: list[int] = []
 
@@ -315,12 +315,12 @@ def test_a_thousand_requests_do_not_stop_painting(studio, pictures):
 
 
 def test_waiting_jobs_of_a_visitor_are_limited(studio, pictures):
-    job_ids = [order(studio, pictures, **ENDLESS)]
+    job_ids = [submit(studio, pictures, **ENDLESS)]
     for _ in range(20):
-        job_ids.append(order(studio, pictures, **SMALL, steps=1))
+        job_ids.append(submit(studio, pictures, **SMALL, steps=1))
         time.sleep(0.2)  # a bucket of requests fills again
     with pytest.raises(AssertionError, match="waiting"):
-        order(studio, pictures, **SMALL, steps=1)
+        submit(studio, pictures, **SMALL, steps=1)
     for job_id in reversed(job_ids):
         time.sleep(0.05)
         studio.act("stop", job_id)

@@ -67,8 +67,8 @@ def ask(
         answers.append(message)
 
     asyncio.run(middleware(scope, receive, send))
-    told = {name.decode(): value.decode() for name, value in answers[0]["headers"]}
-    return answers[0]["status"], told, b"".join(job.get("body", b"") for job in answers[1:])
+    sent_headers = {name.decode(): value.decode() for name, value in answers[0]["headers"]}
+    return answers[0]["status"], sent_headers, b"".join(answer.get("body", b"") for answer in answers[1:])
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:7860", "localhost:80", "LocalHost", "[::1]:7860", "192.168.1.7:7860"])

@@ -26,7 +26,7 @@ PAGE_HEAD = (
 )
 HEADER_HTML = (
     '<header class="studio-head"><h1>impasto</h1>'
-    "<p>Paint a photo in the manner of a painting, and steer while it is painted.</p></header>"
+    "<p>Paint a photo in the style of a painting, and change settings while it is painted.</p></header>"
 )
 PREVIEW_HTML = '<section aria-label="Preview" class="preview"></section>'
 GALLERY_HTML = '<section aria-label="Pictures" class="gallery"></section>'
