@@ -25,6 +25,7 @@ LABELS = {
     "content_weight": "Weight of the photo",
     "style_weight": "Weight of the paintings",
     "init": "Begin with",
+    "vary": "What to vary",
 }
 HELP_TEXTS = {  # shorter than the settings' own, for fields whose label says the rest
     "tv_weight": "how alike neighbouring pixels are made",
