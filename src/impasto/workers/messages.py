@@ -1,4 +1,4 @@
-"""What passes between the foreman and the workers: tasks there, events back. Plain data, that travels anywhere."""
+"""What the scheduler and the workers send each other: tasks and events, as plain data that can be pickled."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FilmShot:
-    """A shot of a film: its first frame, counted from 0, and the one after its last; in the film's folder."""
+    """The frames of a film from `first`, counted from 0, up to `end`, which is not one of them."""
 
     folder: Path
     first: int
@@ -22,13 +22,13 @@ class FilmShot:
 
 @dataclass(frozen=True)
 class Task:
-    """A job to paint, or a shot, with all that a worker needs to know.
+    """A picture or a film's shot to paint, with all that a worker needs to know.
 
-    It may take `bytes` of memory and `threads` threads, and is kept in its checkpoint about every `save_every` seconds;
-    0: only when it is stopped. It tells how far it is every `tell_every` seconds. Where `limit` is given, it takes a
-    plan to keep within so many bytes. `digests` has the sha256 of each file that it reads. `token` is a file beside the
-    outputs: a worker that sees it can write there itself. It is given out `again` where a worker died of it, perhaps
-    when its picture was written.
+    It may use `memory_bytes` and `threads`. If `memory_limit` is given, the worker plans the picture to keep below it.
+    The state is saved to `checkpoint` every `checkpoint_every` seconds; 0: only when the task is stopped. Progress is
+    reported every `progress_every` seconds. `digests` has the sha256 of each file that is read.
+    `shared_folder_marker` is a file next to the outputs: a worker that sees it can write there. `is_retry`: a worker
+    was lost while it painted this, perhaps after it wrote the picture.
     """
 
     number: int
@@ -45,8 +45,19 @@ class Task:
 
 
 @dataclass(frozen=True)
+class TaskResult:
+    """What a finished picture looks like and took; `resumed_at` is the step of the checkpoint it started from, or 0."""
+
+    width: int = 0
+    height: int = 0
+    losses: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+    resumed_at: int | None = None
+
+
+@dataclass(frozen=True)
 class Event:
-    """Something that a worker has to say about the task of that number; `worker` is who it was."""
+    """What happened to the task of that number; `worker` is the name of the worker that reports it."""
 
     number: int
     worker: str = ""
@@ -54,35 +65,28 @@ class Event:
 
 @dataclass(frozen=True)
 class WorkerReady(Event):
-    """The worker has come and can take a task."""
+    """The worker has started and can take a task."""
 
 
 @dataclass(frozen=True)
 class TaskProgress(Event):
-    """A share of its work is done, from 0 to 1."""
+    """The task is painted to this share, 0 to 1."""
 
     progress: float = 0.0
 
 
 @dataclass(frozen=True)
 class TaskFinished(Event):
-    """The picture is painted to its end, and written where `data` is empty; else `data` are the bytes of its file.
+    """The task is finished. Its picture is written, or `data` has the bytes of the file."""
 
-    `resumed_at` is the step of the checkpoint that it was gone on with from, 0 where it was painted from the start.
-    """
-
-    width: int = 0
-    height: int = 0
-    losses: dict[str, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    resumed_at: int = 0
+    result: TaskResult = TaskResult()
     notes: tuple[str, ...] = ()
     data: bytes = b""
 
 
 @dataclass(frozen=True)
 class CheckpointSaved(Event):
-    """A checkpoint was written; `data` are its bytes where the worker does not see its place."""
+    """A checkpoint was written; `data` has its bytes if the worker can't write to the task's folder."""
 
     data: bytes = b""
 
@@ -96,19 +100,19 @@ class FilesMissing(Event):
 
 @dataclass(frozen=True)
 class TaskFailed(Event):
-    """It can't be painted, in words for a person; another try would fail as well."""
+    """The task can't be painted, for a reason that another attempt would not change."""
 
     reason: str = ""
 
 
 @dataclass(frozen=True)
 class TaskStopped(Event):
-    """It was stopped on request."""
+    """The task was stopped on request."""
 
 
 @dataclass(frozen=True)
 class WorkerLost(Event):
-    """The worker is gone, with what it was painting; `blameless` where its whole machine is."""
+    """The worker is gone. `node_failure`: its whole machine is gone, so the task is not to blame."""
 
     reason: str = ""
     node_failure: bool = False

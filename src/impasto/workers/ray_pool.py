@@ -17,8 +17,10 @@ from typing import Any, Literal
 
 import ray
 from ray.exceptions import RayError, RayTaskError
+from typing_extensions import override
 
-from impasto.errors import UsageError
+from impasto.errors import PictureError, UsageError
+from impasto.images.output import atomic_write
 from impasto.workers.messages import (
     CheckpointSaved,
     Event,
@@ -32,23 +34,23 @@ from impasto.workers.messages import (
     WorkerReady,
 )
 
-MAX_CACHED_FILES = 64  # that were carried to a worker, or are in the object store to be carried
+MAX_CACHED_FILES = 64  # in the object store for the workers, and at each worker
 Transfer = Literal["auto", "shared", "store"]
 
-ray_remote: Any = ray.remote  # its types know no max_concurrency
+ray_remote: Any = ray.remote  # its types do not know max_concurrency
 
 
 @contextmanager
 def connect(address: str | None, cores: int) -> Iterator[None]:
-    """Join the cluster at an address, or where none is given and RAY_ADDRESS names none, be one of this machine alone.
+    """Join the cluster at an address or at RAY_ADDRESS. If neither is given, start one on this machine alone.
 
-    Ray sends no usage statistics, and what it has to say stays in its logs. Raises UsageError where there is no
-    cluster.
+    Ray sends no usage statistics, and writes its messages to its logs only. Raises UsageError if there is no cluster.
     """
     if address and address.startswith("ray://"):
         raise UsageError(
-            f"--address {address}: run impasto on a machine of the cluster, with --address auto; or send the whole "
-            "command there with ray job submit"
+            f"`address` {address}: run impasto on a machine of the cluster, with `address` auto; or send the whole "
+            "command there with ray job submit",
+            setting="address",
         )
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -59,79 +61,86 @@ def connect(address: str | None, cores: int) -> Iterator[None]:
         try:
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
         except (ConnectionError, RayError, ValueError, RuntimeError) as error:
-            said = str(error).partition("\n")[0]
-            raise UsageError(f"--address {address}: there is no Ray cluster ({said})") from error
+            reason = str(error).partition("\n")[0]
+            raise UsageError(f"`address` {address}: there is no Ray cluster ({reason})", setting="address") from error
         for name, handler in handlers.items():
-            signal.signal(name, handler)  # Ray puts its own in their place
+            signal.signal(name, handler)  # ray.init has replaced them
         try:
             yield
         finally:
-            stdout.open = False  # here Ray prints what it has held back
+            stdout.is_open = False  # Ray now prints what it has held back
             ray.shutdown()
 
 
 @contextmanager
 def _mute_background_output() -> Iterator["_MainThreadStdout"]:
-    """Keep stdout for the answers of the command: Ray's threads print pages on it when a node dies."""
+    """Keep stdout for the results of the command: Ray's threads print pages to it when a node dies."""
     before = sys.stdout
-    keeper = _MainThreadStdout(before)
-    sys.stdout = keeper
+    stdout = _MainThreadStdout(before)
+    sys.stdout = stdout
     try:
-        yield keeper
+        yield stdout
     finally:
         sys.stdout = before
 
 
 class _MainThreadStdout(TextIOBase):
-    """Lets only the main thread through to stdout, while it is open."""
+    """A stdout for the main thread only, while it is open."""
 
     def __init__(self, stdout: Any) -> None:
-        self._stdout, self.open = stdout, True
+        self._stdout, self.is_open = stdout, True
 
+    @override
     def write(self, text: str) -> int:
-        if self.open and threading.current_thread() is threading.main_thread():
+        if self.is_open and threading.current_thread() is threading.main_thread():
             self._stdout.write(text)
         return len(text)
 
+    @override
     def flush(self) -> None:
         self._stdout.flush()
 
+    @override
     def fileno(self) -> int:
         return int(self._stdout.fileno())
 
 
 @dataclass(eq=False)
 class RayWorkerHandle:
-    """An actor and what is awaited from it."""
+    """An actor, and what is expected from it next."""
 
     actor: Any
     pool: "RayPool"
-    pending: Any = None  # the reference of its arrival, then a generator of a task's events
+    pending: Any = None  # the reference to WorkerReady, then the generator of a task's events
     name: str = "an actor"
     node_id: str = ""
     task: Task | None = None
 
     def submit(self, task: Task) -> None:
-        """Let it paint a task, from its checkpoint where there is one."""
-        resumed = self.pool.transfer != "shared" and task.checkpoint.exists()
-        self.submit_with_files(task, {task.checkpoint: ray.put(task.checkpoint.read_bytes())} if resumed else {})
-
-    def submit_with_files(self, task: Task, carried: Mapping[Path, Any]) -> None:
-        """Let it paint a task, with references to the bytes of files that it may lack."""
+        """Paint a task, from its checkpoint if there is one."""
         self.task = task
-        self.pending = self.actor.paint.options(num_returns="streaming").remote(task, dict(carried), self.pool.transfer)
+        self.paint({} if self.pool.transfer == "shared" else self.put_checkpoint())
+
+    def paint(self, files: Mapping[Path, Any]) -> None:
+        """Paint the task, with references to the bytes of files that the worker may lack."""
+        options = self.actor.paint.options(num_returns="streaming")
+        self.pending = options.remote(self.task, dict(files), self.pool.transfer)
+
+    def put_checkpoint(self) -> dict[Path, Any]:
+        """Put the task's checkpoint into the object store, if there is one."""
+        path = self.task.checkpoint if self.task else Path()
+        return {path: ray.put(path.read_bytes())} if path.is_file() else {}
 
     def request_stop(self) -> None:
-        """Let it leave its task between two steps."""
-        self.actor.stop.remote()
+        """Ask the actor to leave its task after the present step."""
+        self.actor.request_stop.remote()
 
 
 @dataclass(eq=False)
 class RayPool:
-    """Hires actors on the cluster that this process has joined, as many as its nodes have room for.
+    """Actors on the cluster that this process has joined, as many as its nodes have room for.
 
-    Each takes `threads` processor cores, `bytes` of its node's memory, and where `on_gpu` and the cluster has any, a
-    graphics card.
+    Each takes `threads` cores and `memory_bytes` of its node, and a graphics card if `on_gpu` and the cluster has any.
     """
 
     threads: int
@@ -143,97 +152,95 @@ class RayPool:
     _stored_files: OrderedDict[Path, Any] = field(default_factory=OrderedDict)
 
     def count_workers(self) -> int:
-        """How many actors there is room for now. Of a given number, those that wait for nodes count too."""
+        """How many actors there is room for now. A given number includes actors that wait for new nodes."""
         if self.max_workers:
             return self.max_workers
         needs = self._actor_resources()
         nodes = [node["Resources"] for node in _list_nodes()]
-        rooms = [min(int(node.get(what, 0) // need) for what, need in needs.items() if need) for node in nodes]
+        rooms = [min(int(node.get(kind, 0) // need) for kind, need in needs.items() if need) for node in nodes]
         return max(1, sum(rooms))
 
     def start_worker(self) -> RayWorkerHandle:
         """Start one more actor."""
         needs = self._actor_resources()
         resources = {"num_cpus": needs["CPU"], "num_gpus": needs["GPU"], "memory": needs["memory"]}
-        # One thread paints, the other hears that it shall stop; who dies is buried here, not born again there.
+        # Two threads: one paints, the other receives the request to stop. The scheduler replaces lost actors, not Ray.
         actor = ray_remote(max_concurrency=2, max_restarts=0, **resources)(RayWorker).remote(self.threads)
-        hand = RayWorkerHandle(actor, self)
-        hand.pending = actor.report_ready.remote()
-        self._workers.append(hand)
-        return hand
+        worker = RayWorkerHandle(actor, self, pending=actor.report_ready.remote())
+        self._workers.append(worker)
+        return worker
 
     def poll(self, seconds: float) -> Sequence[tuple[RayWorkerHandle, Event]]:
-        """Return what the actors have said, and which of them have died."""
-        awaited = {hand.pending: hand for hand in self._workers if hand.pending is not None}
-        if not awaited:
+        """Wait at most `seconds` for events of actors and for actors that are lost."""
+        pending = {worker.pending: worker for worker in self._workers if worker.pending is not None}
+        if not pending:
             threading.Event().wait(seconds)
             return []
-        ready, others = ray.wait([*awaited], num_returns=1, timeout=seconds, fetch_local=False)
+        ready, others = ray.wait([*pending], num_returns=1, timeout=seconds, fetch_local=False)
         if others:  # all that are ready, not only the first
             more, _ = ray.wait(others, num_returns=len(others), timeout=0, fetch_local=False)
             ready += more
-        return [(awaited[it], event) for it in ready if (event := self._receive(awaited[it])) is not None]
+        events = [(pending[reference], self._receive(pending[reference])) for reference in ready]
+        return [(worker, event) for worker, event in events if event is not None]
 
     def close(self) -> None:
         """End all actors at once."""
-        for hand in self._workers:
-            with suppress(RayError, ValueError):
-                ray.kill(hand.actor)
+        for worker in self._workers:
+            _kill(worker)
         self._workers.clear()
 
-    def _receive(self, hand: RayWorkerHandle) -> Event | None:
-        awaited, number = hand.pending, hand.task.number if hand.task else 0
+    def _receive(self, worker: RayWorkerHandle) -> Event | None:
+        pending, number = worker.pending, worker.task.number if worker.task else 0
         try:
-            if not isinstance(awaited, ray.ObjectRefGenerator):
-                hand.pending = None
-                event = ray.get(awaited)
+            if not isinstance(pending, ray.ObjectRefGenerator):
+                worker.pending = None
+                event = ray.get(pending)
             else:
-                event = ray.get(next(awaited))
+                event = ray.get(next(pending))
         except StopIteration:
-            hand.pending = None
+            worker.pending = None
             return None
         except RayTaskError as error:
-            hand.pending = None
-            return TaskFailed(number, hand.name, reason=f"the worker failed: {str(error).strip().splitlines()[-1]}")
-        except RayError as error:  # it died, or what it said was lost with its node
-            return self._reap(hand, number, error)
-        if isinstance(event, WorkerReady):
-            hand.name, _, hand.node_id = event.worker.partition(" ")
-            return WorkerReady(0, hand.name)
-        if isinstance(event, FilesMissing):
-            return self._send_missing_files(hand, event)
-        if isinstance(event, TaskFinished | TaskFailed | TaskStopped):
-            hand.pending = None  # the generator's end tells nothing more
-        assert event is None or isinstance(event, Event)
-        return event
+            worker.pending = None
+            reason = str(error).strip().splitlines()[-1]
+            return TaskFailed(number, worker.name, reason=f"the worker failed: {reason}")
+        except RayError as error:  # the actor died, or its event was lost with its node
+            return self._reap(worker, number, error)
+        return self._on_event(worker, event)
 
-    def _send_missing_files(self, hand: RayWorkerHandle, missing: FilesMissing) -> Event | None:
-        """Give it the task again, with the files that it lacks."""
-        assert hand.task
+    def _on_event(self, worker: RayWorkerHandle, event: Event) -> Event | None:
+        if isinstance(event, WorkerReady):
+            worker.name, _, worker.node_id = event.worker.partition(" ")
+            return WorkerReady(0, worker.name)
+        assert worker.task
+        if isinstance(event, FilesMissing):
+            return self._send_missing_files(worker, worker.task, event)
+        if isinstance(event, TaskFinished | TaskFailed | TaskStopped):
+            worker.pending = None  # the end of the generator brings no news
+        return write_received_data(event, worker.task)
+
+    def _send_missing_files(self, worker: RayWorkerHandle, task: Task, missing: FilesMissing) -> Event | None:
+        """Give the worker its task again, with the files that it lacks."""
         try:
-            carried = {path: self._store_file(path) for path in missing.paths}
-            if hand.task.checkpoint.exists():
-                carried[hand.task.checkpoint] = ray.put(hand.task.checkpoint.read_bytes())
+            worker.paint({path: self._store_file(path) for path in missing.paths} | worker.put_checkpoint())
         except OSError as error:
-            hand.pending = None
-            return TaskFailed(hand.task.number, hand.name, reason=f"{error.filename} can't be read: {error.strerror}")
-        hand.submit_with_files(hand.task, carried)
+            worker.pending = None
+            return TaskFailed(task.number, worker.name, reason=f"{error.filename} can't be read: {error.strerror}")
         return None
 
-    def _reap(self, hand: RayWorkerHandle, number: int, error: RayError) -> WorkerLost:
-        self._workers.remove(hand)
+    def _reap(self, worker: RayWorkerHandle, number: int, error: RayError) -> WorkerLost:
+        self._workers.remove(worker)
         alive = {node["NodeID"] for node in _list_nodes()}
-        with suppress(RayError, ValueError):
-            ray.kill(hand.actor)
-        if hand.node_id and hand.node_id not in alive:
-            return WorkerLost(number, hand.name, reason="its node is gone", node_failure=True)
-        said = next((line.strip() for line in str(error).splitlines() if "exit detail" in line.lower()), str(error))
-        return WorkerLost(number, hand.name, reason=f"its process ended: {said[:300]}")
+        _kill(worker)
+        if worker.node_id and worker.node_id not in alive:
+            return WorkerLost(number, worker.name, reason="its node is gone", node_failure=True)
+        details = (line.strip() for line in str(error).splitlines() if "exit detail" in line.lower())
+        return WorkerLost(number, worker.name, reason=f"its process ended: {next(details, str(error))[:300]}")
 
     def _actor_resources(self) -> dict[str, float]:
-        """What an actor takes of its node; no more than the largest node has, as it could never start."""
+        """What an actor takes of its node; at most what the largest node has, or the actor could never start."""
         nodes = [node["Resources"] for node in _list_nodes()]
-        most = {what: max((node.get(what, 0.0) for node in nodes), default=0.0) for what in ("CPU", "GPU", "memory")}
+        most = {kind: max((node.get(kind, 0.0) for node in nodes), default=0.0) for kind in ("CPU", "GPU", "memory")}
         cpus, memory = float(self.threads), float(self.memory_bytes)
         return {
             "CPU": min(cpus, most["CPU"] or cpus),
@@ -242,7 +249,7 @@ class RayPool:
         }
 
     def _store_file(self, path: Path) -> Any:
-        """Put a file into the object store; the last ones stay there."""
+        """Put a file into the object store. The most recent files stay there."""
         reference = self._stored_files.pop(path, None) or ray.put(path.read_bytes())
         self._stored_files[path] = reference
         while len(self._stored_files) > MAX_CACHED_FILES:
@@ -250,89 +257,116 @@ class RayPool:
         return reference
 
 
+def write_received_data(event: Event, task: Task) -> Event:
+    """Write the picture or checkpoint that came with an event. If it can't be written, the task has failed."""
+    try:
+        if isinstance(event, CheckpointSaved) and event.data:
+            with atomic_write(task.checkpoint, overwrite=True) as file:
+                file.write(event.data)
+        if isinstance(event, TaskFinished) and event.data and not isinstance(task.job, FilmShot):
+            with atomic_write(task.job.output, overwrite=task.job.overwrite) as file:
+                file.write(event.data)
+            task.checkpoint.unlink(missing_ok=True)
+            return replace(event, data=b"")
+    except PictureError as error:
+        return TaskFailed(event.number, event.worker, reason=str(error))
+    return event
+
+
 def _list_nodes() -> list[dict[str, Any]]:
     """List what Ray knows of each living node."""
     return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
+def _kill(worker: RayWorkerHandle) -> None:
+    with suppress(RayError, ValueError):
+        ray.kill(worker.actor)
+
+
 class RayWorker:
-    """A worker on some node: paints where it sees the files, and has them sent where it does not."""
+    """A worker on some node. It reads the files that it sees, and asks for those that it does not see."""
 
     def __init__(self, threads: int) -> None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # read when torch is imported
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # must be set before torch is imported
         from impasto.workers.worker import Worker
 
         self._worker = Worker()
-        self._stopping = threading.Event()
+        self._stop_requested = threading.Event()
         self._folder = Path(tempfile.mkdtemp(prefix="impasto-"))
         self._received_files: OrderedDict[tuple[str, str], Path] = OrderedDict()  # by digest and name
 
     def report_ready(self) -> Event:
-        """Say who it is, and on which node."""
+        """Return the names of the worker and of its node."""
         return WorkerReady(0, f"{self._worker.name} {ray.get_runtime_context().get_node_id()}")
 
     def request_stop(self) -> None:
-        """Leave the task between two steps."""
-        self._stopping.set()
+        """Leave the task after the present step."""
+        self._stop_requested.set()
 
-    def paint(self, task: Task, carried: dict[Path, Any], transfer: Transfer) -> Iterator[Event]:
-        """Paint a task and yield what happens; `carried` has references to the bytes of files."""
+    def paint(self, task: Task, files: dict[Path, Any], transfer: Transfer) -> Iterator[Event]:
+        """Paint a task and yield what happens; `files` has references to the bytes of files."""
+        from impasto.workers.carrying import relocate
 
-        places, missing = self._locate_files(task, carried, transfer)
+        paths, missing = self._locate_files(task, files, transfer)
         if missing:
             yield FilesMissing(task.number, paths=tuple(missing))
+        elif isinstance(task.job, FilmShot):
+            yield from self._paint_shot(task, task.job)
+        elif transfer == "shared" or (transfer == "auto" and task.shared_folder_marker.exists()):
+            yield from self._paint(replace(task, job=relocate(task.job, paths)))
+        else:
+            yield from self._paint_here(task, files.get(task.checkpoint), relocate(task.job, paths))
+
+    def _paint(self, task: Task) -> Iterator[Event]:
+        return self._worker.paint(task, self._stop_requested.is_set)
+
+    def _paint_shot(self, task: Task, shot: FilmShot) -> Iterator[Event]:
+        if task.shared_folder_marker.exists():
+            yield from self._paint(task)
             return
-        sees_outputs = transfer != "store" and (transfer == "shared" or task.shared_folder_marker.exists())
-        if isinstance(task.job, FilmShot):
-            reason = f"{task.job.folder} is not seen on the node {platform.node()}: a film takes a folder that all see"
-            yield from (
-                self._worker.paint(task, self._stopping.is_set)
-                if task.shared_folder_marker.exists()
-                else [TaskFailed(task.number, reason=reason)]
-            )
-            return
-        moved = task.job.relocate(lambda path: places.get(path, path))
-        if sees_outputs:
-            yield from self._worker.paint(replace(task, job=moved), self._stopping.is_set)
-            return
+        reason = f"the node {platform.node()} can't see {shot.folder}: put the film where all nodes can see it"
+        yield TaskFailed(task.number, reason=reason)
+
+    def _paint_here(self, task: Task, checkpoint: Any, job: Any) -> Iterator[Event]:
+        """Paint into a temporary folder, and send the picture and its checkpoints back as bytes."""
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
-            output, checkpoint = Path(folder) / task.job.output.name, Path(folder) / task.checkpoint.name
-            if task.checkpoint in carried:
-                checkpoint.write_bytes(ray.get(carried[task.checkpoint]))
-            job = moved.model_copy(update={"output": output})
-            for event in self._worker.paint(replace(task, job=job, checkpoint=checkpoint), self._stopping.is_set):
+            job = job.model_copy(update={"output": Path(folder) / job.output.name})
+            here = replace(task, job=job, checkpoint=Path(folder) / task.checkpoint.name)
+            if checkpoint is not None:
+                here.checkpoint.write_bytes(ray.get(checkpoint))
+            for event in self._paint(here):
                 if isinstance(event, TaskFinished):
-                    yield replace(event, data=output.read_bytes())
+                    yield replace(event, data=job.output.read_bytes())
                 elif isinstance(event, CheckpointSaved):
-                    yield replace(event, data=checkpoint.read_bytes())
+                    yield replace(event, data=here.checkpoint.read_bytes())
                 else:
                     yield event
 
     def _locate_files(
-        self, task: Task, carried: Mapping[Path, Any], transfer: Transfer
+        self, task: Task, files: Mapping[Path, Any], transfer: Transfer
     ) -> tuple[dict[Path, Path], list[Path]]:
-        """Return where the task's files are that came with it or before, and which must still come."""
-        places, missing = {}, []
+        """Return where the task's files are that were sent, now or before, and which must still be sent."""
+        paths, missing = {}, []
         for path, digest in task.digests.items():
             if transfer != "store" and _has_file(path, digest):
                 continue
             if (known := (digest, path.name)) in self._received_files:
                 self._received_files.move_to_end(known)
-                places[path] = self._received_files[known]
-            elif path in carried:
-                places[path] = self._save_file(path, digest, ray.get(carried[path]))
+                paths[path] = self._received_files[known]
+            elif path in files:
+                paths[path] = self._save_file(path, digest, ray.get(files[path]))
             elif transfer != "shared":
                 missing.append(path)
-        return places, missing
+        return paths, missing
 
     def _save_file(self, path: Path, digest: str, data: bytes) -> Path:
-        kept = self._folder / digest / path.name
-        kept.parent.mkdir(exist_ok=True)
-        kept.write_bytes(data)
-        self._received_files[digest, path.name] = kept
+        saved = self._folder / digest / path.name
+        saved.parent.mkdir(exist_ok=True)
+        saved.write_bytes(data)
+        self._received_files[digest, path.name] = saved
         while len(self._received_files) > MAX_CACHED_FILES:
             self._received_files.popitem(last=False)[1].unlink()
-        return kept
+        return saved
 
 
 def _has_file(path: Path, digest: str) -> bool:

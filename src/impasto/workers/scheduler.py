@@ -1,61 +1,44 @@
-"""The foreman: hands tasks out to workers, and hands them out again where a worker dies."""
+"""The scheduler: gives tasks to workers, and gives a task to another worker if one is lost."""
 
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from impasto.workers.messages import Event, Task, TaskFailed, TaskFinished, TaskStopped, WorkerLost, WorkerReady
+from impasto.workers.pool import WorkerHandle, WorkerOptions, WorkerPool, open_pool
+from impasto.workers.resources import Allocation, Limits
 
-MAX_ATTEMPTS = 3  # so many workers may die of one task before it counts as failed
-POLL_SECONDS = 0.25  # seconds at a time
-RECOUNT_SECONDS = 5.0  # seconds until the crew is asked again how many workers there may be
-
-
-class WorkerHandle(Protocol):
-    """A worker, as the foreman sees it. It takes one task at a time, once it has arrived."""
-
-    def submit(self, task: Task) -> None:
-        """Let it paint a task."""
-
-    def request_stop(self) -> None:
-        """Let it leave its task between two steps."""
+MAX_ATTEMPTS = 3  # a task that lost so many workers counts as failed
+POLL_SECONDS = 0.25
+RECOUNT_SECONDS = 5.0  # a cluster can grow
 
 
-class WorkerPool(Protocol):
-    """Workers of one kind: processes here, or actors on a cluster."""
+def run_tasks(
+    tasks: Sequence[Task],
+    allocation: Allocation,
+    options: WorkerOptions,
+    is_stopping: Callable[[], bool],
+    fetch: Callable[[str], None],
+) -> Iterator[Event]:
+    """Open the pool that `options` ask for, run the tasks and yield what happens, as `Scheduler.run` does.
 
-    def count_workers(self) -> int:
-        """How many workers there may be now."""
-
-    def start_worker(self) -> WorkerHandle:
-        """Start one more; it says `Arrived` when it can take a task."""
-
-    def poll(self, seconds: float) -> Sequence[tuple[WorkerHandle, Event]]:
-        """Wait at most so long for events, of whom they are, and return them in order."""
-
-    def close(self) -> None:
-        """Let all workers go at once, whatever they are at."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What all tasks that are painted at one time may take together."""
-
-    memory_bytes: float = math.inf
-    threads: float = math.inf
+    `fetch` downloads a network by its name. Raises UsageError if there is no such engine or cluster.
+    """
+    limits = allocation.limits if options.engine == "local" else Limits()
+    with open_pool(tasks, allocation, options, fetch) as pool:
+        yield from Scheduler(pool, limits).run(tasks, is_stopping)
 
 
 class Scheduler:
-    """Sees to it that every task is finished once, has failed, or was stopped; `tell` hears every event.
+    """Runs every task until it is finished, has failed, or was stopped: exactly one of these events for each.
 
-    A task whose worker dies is given to another one, where it goes on from its checkpoint.
+    When a worker is lost, another worker continues its task from the checkpoint.
     """
 
-    def __init__(self, pool: WorkerPool, emit: Callable[[Event], None], limits: Limits | None = None) -> None:
-        self._pool, self._emit, self._limits = pool, emit, limits or Limits()
+    def __init__(self, pool: WorkerPool, limits: Limits | None = None) -> None:
+        self._pool, self._limits = pool, limits or Limits()
         self._waiting: deque[Task] = deque()
         self._idle: list[WorkerHandle] = []
         self._busy: dict[WorkerHandle, Task] = {}
@@ -64,17 +47,17 @@ class Scheduler:
         self._early_losses = 0
         self._max_workers, self._counted_at = 0, -math.inf
 
-    def run(self, tasks: Sequence[Task], stopping: Callable[[], bool]) -> None:
-        """Have the tasks painted, in their order; once `stopping`, wait only for those that are being painted."""
+    def run(self, tasks: Sequence[Task], is_stopping: Callable[[], bool]) -> Iterator[Event]:
+        """Run the tasks in their order and yield what happens. Once `is_stopping`, stop the running ones and return."""
         self._waiting.extend(tasks)
         while self._waiting or self._busy:
-            if stopping():
-                self._drain()
+            if is_stopping():
+                yield from self._drain()
                 return
             self._start_workers()
             self._assign_tasks()
-            for hand, event in self._pool.poll(POLL_SECONDS):
-                self._on_event(hand, event)
+            for worker, event in self._pool.poll(POLL_SECONDS):
+                yield from self._on_event(worker, event)
 
     def _start_workers(self) -> None:
         if time.monotonic() - self._counted_at > RECOUNT_SECONDS:
@@ -85,69 +68,70 @@ class Scheduler:
 
     def _assign_tasks(self) -> None:
         while self._idle and self._waiting and self._has_room_for(self._waiting[0]):
-            hand, task = self._idle.pop(0), self._waiting.popleft()
-            self._busy[hand] = task
-            hand.submit(task)
+            worker, task = self._idle.pop(0), self._waiting.popleft()
+            self._busy[worker] = task
+            worker.submit(task)
 
     def _has_room_for(self, task: Task) -> bool:
-        """May it be painted beside what is being painted? Alone it may, whatever it takes."""
-        beside = [*self._busy.values(), task]
+        """Whether the task fits within the limits along with the running ones. Alone, every task may run."""
+        tasks = [*self._busy.values(), task]
         return not self._busy or (
-            sum(it.memory_bytes for it in beside) <= self._limits.memory_bytes
-            and sum(it.threads for it in beside) <= self._limits.threads
+            sum(each.memory_bytes for each in tasks) <= self._limits.memory_bytes
+            and sum(each.threads for each in tasks) <= self._limits.threads
         )
 
-    def _on_event(self, hand: WorkerHandle, event: Event) -> None:
-        task = self._busy.get(hand)
+    def _on_event(self, worker: WorkerHandle, event: Event) -> Iterator[Event]:
         match event:
             case WorkerReady():
-                self._starting.discard(hand)
-                self._idle.append(hand)
+                self._starting.discard(worker)
+                self._idle.append(worker)
                 self._early_losses = 0
-                return
             case WorkerLost():
-                self._on_worker_exit(hand, event)
-                return
-            case TaskFinished() | TaskFailed() | TaskStopped() if task:
-                del self._busy[hand]
-                self._idle.append(hand)
-        self._emit(event)
+                yield from self._on_worker_exit(worker, event)
+            case TaskFinished() | TaskFailed() | TaskStopped() if worker in self._busy:
+                del self._busy[worker]
+                self._idle.append(worker)
+                yield event
+            case _:
+                yield event
 
-    def _on_worker_exit(self, hand: WorkerHandle, death: WorkerLost) -> None:
-        if hand in self._starting or hand in self._idle:
-            self._starting.discard(hand)
-            self._idle = [other for other in self._idle if other is not hand]
-            self._early_losses += not death.node_failure
-            if self._early_losses >= MAX_ATTEMPTS and not (self._idle or self._busy):
-                self._fail_remaining(death)
+    def _on_worker_exit(self, worker: WorkerHandle, loss: WorkerLost) -> Iterator[Event]:
+        if worker not in self._busy:
+            yield from self._on_idle_worker_exit(worker, loss)
             return
-        task = self._busy.pop(hand)
-        self._losses[task.number] += not death.node_failure
-        self._emit(WorkerLost(task.number, worker=death.worker, reason=death.reason))
+        task = self._busy.pop(worker)
+        self._losses[task.number] += not loss.node_failure
+        yield replace(loss, number=task.number)
         if self._losses[task.number] < MAX_ATTEMPTS:
             self._waiting.appendleft(replace(task, is_retry=True))
         else:
-            self._emit(TaskFailed(task.number, reason=_explain_losses(death.reason, MAX_ATTEMPTS)))
+            yield TaskFailed(task.number, reason=_explain_losses(loss.reason))
 
-    def _fail_remaining(self, death: WorkerLost) -> None:
-        """No worker even begins: say so of every task that is left."""
-        while self._waiting:
-            self._emit(TaskFailed(self._waiting.popleft().number, reason=f"no worker could be started: {death.reason}"))
+    def _on_idle_worker_exit(self, worker: WorkerHandle, loss: WorkerLost) -> Iterator[Event]:
+        """Handle a worker that had no task. If no worker can even start, all remaining tasks fail."""
+        self._starting.discard(worker)
+        self._idle = [other for other in self._idle if other is not worker]
+        self._early_losses += not loss.node_failure
+        if self._early_losses >= MAX_ATTEMPTS and not (self._idle or self._busy):
+            while self._waiting:
+                number = self._waiting.popleft().number
+                yield TaskFailed(number, reason=f"no worker could be started: {loss.reason}")
 
-    def _drain(self) -> None:
+    def _drain(self) -> Iterator[Event]:
+        """Stop the running tasks and wait for them. A worker that is lost now is not replaced."""
         self._waiting.clear()
-        for hand in self._busy:
-            hand.request_stop()
+        for worker in self._busy:
+            worker.request_stop()
         while self._busy:
-            for hand, event in self._pool.poll(POLL_SECONDS):
+            for worker, event in self._pool.poll(POLL_SECONDS):
                 if isinstance(event, WorkerLost):
-                    self._busy.pop(hand, None)
+                    self._busy.pop(worker, None)
                 elif not isinstance(event, WorkerReady):
-                    self._on_event(hand, event)
+                    yield from self._on_event(worker, event)
 
 
-def _explain_losses(reason: str, tries: int) -> str:
+def _explain_losses(reason: str) -> str:
     return (
-        f"{tries} workers died of it, the last one: {reason}. Probably it took more memory than there is: try fewer "
-        "--workers, a lower --memory, or a smaller --size"
+        f"{MAX_ATTEMPTS} workers were lost while painting it, the last one: {reason}. Probably it took more memory "
+        "than there is: try fewer `workers`, a lower `memory`, or a smaller `size`"
     )

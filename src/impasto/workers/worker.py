@@ -1,4 +1,4 @@
-"""What a worker does with a task: paint it to its end, telling how it goes."""
+"""What a worker does: paint a task to its end and report events."""
 
 import math
 import os
@@ -6,7 +6,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,6 +18,7 @@ from impasto.painting.model_cache import ModelCache
 from impasto.recipes.files import read_recipe
 from impasto.recipes.recipe import Recipe
 from impasto.runs.checkpoints import CheckpointWriter, is_own_output
+from impasto.runs.job import Job
 from impasto.runs.run import Run
 from impasto.workers.messages import (
     CheckpointSaved,
@@ -27,6 +28,7 @@ from impasto.workers.messages import (
     TaskFailed,
     TaskFinished,
     TaskProgress,
+    TaskResult,
     TaskStopped,
 )
 
@@ -35,54 +37,48 @@ if TYPE_CHECKING:
 
 
 class Worker:
-    """Paints tasks one after another; what they have in common is loaded once."""
+    """Paints tasks one after another. What they share is loaded once."""
 
     def __init__(self) -> None:
         self.name = f"{platform.node()}:{os.getpid()}"
-        self._shelf = ModelCache()
+        self._cache = ModelCache()
 
-    def paint(self, task: Task, stopping: Callable[[], bool]) -> Iterator[Event]:
-        """Paint a task, write its picture, and yield what happens; `stopping` is asked between two steps."""
+    def paint(self, task: Task, is_stopping: Callable[[], bool]) -> Iterator[Event]:
+        """Paint a task, write its picture, and yield what happens; `is_stopping` is called between two steps."""
         torch.set_num_threads(task.threads)
         try:
-            paint = self._paint_shot if isinstance(task.job, FilmShot) else self._paint_picture
-            yield from paint(task, stopping)
+            if isinstance(task.job, FilmShot):
+                yield from self._paint_shot(task, task.job, is_stopping)
+            else:
+                yield from self._paint_picture(task, task.job, is_stopping)
         except ImpastoError as error:
             yield TaskFailed(task.number, self.name, reason=str(error))
         except Exception as error:
             yield TaskFailed(task.number, self.name, reason=explain_failure(error))
 
-    def _paint_shot(self, task: Task, stopping: Callable[[], bool]) -> Iterator[Event]:
-        from impasto.films.start import start_shot  # brings PyAV and OpenCV
+    def _paint_shot(self, task: Task, shot: FilmShot, is_stopping: Callable[[], bool]) -> Iterator[Event]:
+        from impasto.films.start import start_shot  # imports PyAV and OpenCV
 
-        assert isinstance(task.job, FilmShot)
-        started, frames = time.perf_counter(), range(task.job.first, task.job.end)
-        sequence = start_shot(task.job.folder, frames)
+        started, frames = time.perf_counter(), range(shot.first, shot.end)
+        sequence = start_shot(shot.folder, frames)
         step: FrameStep | None = None
         for step in sequence:
-            if stopping():
+            if is_stopping():
                 sequence.close()
                 yield TaskStopped(task.number, self.name)
                 return
             if step.step == 1:
                 done = (step.pass_number - 1) * len(frames) + step.frame - frames.start
                 yield TaskProgress(task.number, self.name, progress=done / (step.passes * len(frames)))
-        yield TaskFinished(
-            task.number,
-            self.name,
-            width=sequence.width,
-            height=sequence.height,
-            losses=step.losses if step else {},
-            seconds=time.perf_counter() - started,
-            notes=tuple(sequence.notes),
-        )
+        losses = step.losses if step else {}
+        result = TaskResult(sequence.width, sequence.height, losses, time.perf_counter() - started)
+        yield TaskFinished(task.number, self.name, result, notes=tuple(sequence.notes))
 
-    def _paint_picture(self, task: Task, stopping: Callable[[], bool]) -> Iterator[Event]:
-        assert not isinstance(task.job, FilmShot)
-        started = told = time.perf_counter()
-        run = start_job(task.job, cache=self._shelf, may_replace=lambda _: task.is_retry)
-        if _is_written(task, run):
-            yield self._finish(task, read_recipe(task.job.output), started)
+    def _paint_picture(self, task: Task, job: Job, is_stopping: Callable[[], bool]) -> Iterator[Event]:
+        started = reported = time.perf_counter()
+        run = start_job(job, cache=self._cache, may_replace=lambda _: task.is_retry)
+        if _is_written(task, job, run):
+            yield self._finish(task, read_recipe(job.output), started)
             return
         if task.memory_limit is not None:
             run.apply_plan(task.memory_limit)
@@ -91,55 +87,49 @@ class Worker:
         writer = run.checkpoint_writer = CheckpointWriter(task.checkpoint, interval=interval, at_scales=False)
         resumed_at = _load_checkpoint(run, task.checkpoint)
         for step in run:
-            stopped = stopping() and step.step < run.total_steps
-            if stopped:
+            stops_here = is_stopping() and step.step < run.total_steps
+            if stops_here:
                 run.save_checkpoint()
-            if writer.written_step is run.last_step:
+            if writer.written_step is step:
                 yield CheckpointSaved(task.number, self.name)
-            if stopped:
+            if stops_here:
                 yield TaskStopped(task.number, self.name)
                 return
-            if time.perf_counter() - told > task.progress_every:
-                told = time.perf_counter()
+            if time.perf_counter() - reported > task.progress_every:
+                reported = time.perf_counter()
                 yield TaskProgress(task.number, self.name, progress=step.progress)
-        if not _is_written(task, run):  # by one that was thought to be dead
+        if not _is_written(task, job, run):  # a worker that was thought to be dead may have written it
             run.write()
-        yield self._finish(task, run.recipe(), started, resumed_at=resumed_at, notes=tuple(run.notes))
+        yield self._finish(task, run.recipe(), started, resumed_at, tuple(run.notes))
 
-    def _finish(self, task: Task, recipe: Recipe, started: float, **more: Any) -> TaskFinished:
+    def _finish(
+        self, task: Task, recipe: Recipe, started: float, resumed_at: int = 0, notes: tuple[str, ...] = ()
+    ) -> TaskFinished:
         task.checkpoint.unlink(missing_ok=True)
-        result = recipe.result
-        assert result is not None
-        return TaskFinished(
-            task.number,
-            self.name,
-            width=result.width,
-            height=result.height,
-            losses=result.losses,
-            seconds=time.perf_counter() - started,
-            **more,
-        )
+        assert recipe.result
+        seconds = time.perf_counter() - started
+        result = TaskResult(recipe.result.width, recipe.result.height, recipe.result.losses, seconds, resumed_at)
+        return TaskFinished(task.number, self.name, result, notes)
 
 
 def _load_checkpoint(run: Run, path: Path) -> int:
-    """Bring the run to where its checkpoint is, and return that step; 0 where there is none that serves."""
+    """Continue from a checkpoint, and return its step; 0 if there is none that fits."""
     if not path.exists():
         return 0
     try:
         run.load_state(read_checkpoint(path))
     except CheckpointError as error:
-        run.notes.append(f"painted from the start, as its checkpoint does not serve: {error}")
+        run.notes.append(f"painted from the start, because its checkpoint does not fit: {error}")
         return 0
     return run.last_step.step if run.last_step else 0
 
 
-def _is_written(task: Task, run: Run) -> bool:
-    assert not isinstance(task.job, FilmShot)
-    return task.is_retry and is_own_output(task.job.output, run.recipe())
+def _is_written(task: Task, job: Job, run: Run) -> bool:
+    return task.is_retry and is_own_output(job.output, run.recipe())
 
 
 def explain_failure(error: Exception) -> str:
-    """Say what went wrong that nobody foresaw."""
+    """Explain an error that is not expected here."""
     if is_out_of_memory(error):
-        return "not enough memory: try fewer --workers, a smaller --size, a lighter --network or --optimizer adam"
+        return "not enough memory: try fewer `workers`, a smaller `size`, a lighter `network` or `optimizer` adam"
     return f"this is a bug in impasto: {type(error).__name__}: {error}"

@@ -1,0 +1,108 @@
+"""A pool of workers, on this machine or on a Ray cluster: which one to open, and what it may use."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+
+from impasto.errors import UsageError
+from impasto.network import registry
+from impasto.painting.device import measure_free_memory
+from impasto.settings.model import Settings
+from impasto.workers.messages import Event, Task
+from impasto.workers.process_pool import ProcessPool
+from impasto.workers.resources import IDLE_BYTES, Allocation, allocate, count_cores, estimate_bytes
+
+
+class WorkerHandle(Protocol):
+    """A worker. It takes one task at a time, after it has reported WorkerReady."""
+
+    def submit(self, task: Task) -> None:
+        """Start to paint a task."""
+
+    def request_stop(self) -> None:
+        """Leave the task after the present step."""
+
+
+class WorkerPool(Protocol):
+    """Workers of one kind: processes on this machine, or actors on a cluster."""
+
+    def count_workers(self) -> int:
+        """How many workers there may be now."""
+
+    def start_worker(self) -> WorkerHandle:
+        """Start one more worker."""
+
+    def poll(self, seconds: float) -> Sequence[tuple[WorkerHandle, Event]]:
+        """Wait at most `seconds` for events; returns them in order, each with its worker."""
+
+    def close(self) -> None:
+        """End all workers at once."""
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """Who paints, and what the workers may use; None: chosen to fit the machine or the cluster."""
+
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None
+    transfer: Literal["auto", "shared", "store"] = "auto"
+    workers: int | None = None
+    threads: int | None = None
+    memory_bytes: int | None = None
+    checkpoint_every: float = 30.0
+
+    def allocate(self, settings: Sequence[Settings]) -> Allocation:
+        """Divide this machine among workers for pictures with these settings."""
+        return allocate(
+            [estimate_bytes(each) for each in settings],
+            cores=count_cores(),
+            memory=self.memory_bytes or measure_free_memory(torch.device("cpu")),
+            workers=self.workers or _count_gpus(settings) or None,
+            threads=self.threads,
+        )
+
+    def count_threads(self, allocation: Allocation, memory_bytes: int) -> int:
+        """Choose the number of threads for a task that needs so much memory."""
+        return allocation.count_threads(memory_bytes) if self.engine == "local" else self.threads or 1
+
+
+@contextmanager
+def open_pool(
+    tasks: Sequence[Task], allocation: Allocation, options: WorkerOptions, fetch: Callable[[str], None]
+) -> Iterator[WorkerPool]:
+    """Open the pool that `options` ask for, and end its workers at the end.
+
+    `fetch` downloads a network by its name, if it is not there: once, before the workers need it.
+    Raises UsageError if there is no such engine or cluster.
+    """
+    settings = [task.job.settings for task in tasks]
+    if options.engine == "local":
+        for network in {each.network for each in settings} & set(registry.REGISTRY):
+            fetch(network)
+        threads = max(task.threads for task in tasks)
+        with closing(ProcessPool(allocation.workers, threads, _count_gpus(settings))) as pool:
+            yield pool
+        return
+    try:
+        from impasto.workers.ray_pool import RayPool, connect
+    except ImportError:
+        raise UsageError("The engine ray needs Ray: pip install 'impasto[ray]'", setting="engine") from None
+    memory_bytes = IDLE_BYTES + max(task.memory_bytes for task in tasks)
+    with_gpu = any(map(_wants_gpu, settings))
+    with (
+        connect(options.address, allocation.cores),
+        closing(RayPool(options.threads or 1, memory_bytes, options.transfer, options.workers, with_gpu)) as pool,
+    ):
+        yield pool
+
+
+def _count_gpus(settings: Sequence[Settings]) -> int:
+    """Count this machine's graphics cards, if any picture may use one."""
+    return torch.cuda.device_count() if any(map(_wants_gpu, settings)) else 0
+
+
+def _wants_gpu(settings: Settings) -> bool:
+    return settings.device == "auto" or settings.device.startswith("cuda")
