@@ -1,4 +1,4 @@
-"""Which pictures are meant: files, folders and patterns; photos and paintings in pairs."""
+"""Input pictures of a batch: from files, folders and patterns, in pairs of photo and painting."""
 
 import glob
 import itertools
@@ -10,14 +10,15 @@ from typing import Literal
 from impasto.errors import PictureError, UsageError
 from impasto.images.folders import IMAGE_SUFFIXES
 from impasto.images.metadata import read_embedded_text
+from impasto.settings.units import format_count
 
 Pairs = Literal["product", "zip"]
 
 
 class InputCollector:
-    """Collects picture files by what the user names them; `notes` says what was not taken and why.
+    """Collects picture files; `notes` says what was left out and why.
 
-    Below the output folder, pictures that carry a recipe are no inputs: they are what this command has painted.
+    Pictures in the output folder that carry a recipe are left out: an earlier run of the batch has painted them.
     """
 
     def __init__(self, output: Path) -> None:
@@ -26,36 +27,36 @@ class InputCollector:
         self._own_outputs = 0
 
     def collect(self, names: Sequence[str], option: str) -> list[Path]:
-        """Return the absolute paths of all pictures that `names` mean, each once, in the order of the names.
+        """Return the absolute paths of all pictures that `names` stand for, each once, in the order of the names.
 
-        A name is a file, a folder (with all in it), or a pattern with *, ?, [abc] or **. Raises UsageError where one
-        means nothing; `option` is what the user gave them to.
+        A name is a file, a folder (with its subfolders), or a pattern with *, ?, [abc] or **. Raises UsageError if a
+        name stands for no picture; `option` is the option that the names were given to.
         """
         found: dict[Path, None] = {}
         for name in names:
             before = self._own_outputs
             pictures = [Path(os.path.normpath(path.absolute())) for path in self._expand_name(name, option)]
             if not pictures:
-                own = " but pictures that impasto painted into the output folder" if self._own_outputs > before else ""
+                own = ", except those that impasto painted into the output folder" if self._own_outputs > before else ""
                 raise UsageError(f"{option} {name}: there is no picture{own}; quote patterns, as in 'photos/*.jpg'")
             found.update(dict.fromkeys(pictures))
         return list(found)
 
     def list_notes(self) -> list[str]:
-        """Say what was not taken."""
+        """Return notes on all that was left out."""
         if not self._own_outputs:
             return self.notes
-        count = f"{self._own_outputs} picture{'' if self._own_outputs == 1 else 's'}"
+        count = format_count(self._own_outputs, "picture")
         return [*self.notes, f"{count} in the output folder, painted by impasto, are not painted again as photos"]
 
     def _expand_name(self, name: str, option: str) -> Iterator[Path]:
         path = Path(name).expanduser()
         if path.is_dir():
             yield from self._select_pictures(sorted(_walk_visible_files(path)), named=False)
-        elif os.path.lexists(path):  # before it is read as a pattern: photo[1].jpg is a usual name
+        elif os.path.lexists(path):  # checked before patterns: photo[1].jpg is a common name
             yield path
         elif glob.has_magic(str(path)):
-            # unlike Path.glob, it leaves out what is hidden
+            # unlike Path.glob, it leaves out hidden files
             matches = sorted(Path(match) for match in glob.iglob(str(path), recursive=True))  # noqa: PTH207
             yield from self._select_pictures([match for match in matches if not match.is_dir()], named=True)
         else:
@@ -67,40 +68,41 @@ class InputCollector:
             if path.suffix.lower() not in IMAGE_SUFFIXES:
                 others += 1
                 if named and others <= 3:
-                    self.notes.append(f"{path} is left out: its suffix is no picture's; name it alone to paint it")
+                    self.notes.append(f"{path} is left out: its suffix is not that of a picture; name it alone to paint it")
             elif self._is_own_output(path):
                 self._own_outputs += 1
             else:
                 yield path
         if named and others > 3:
-            self.notes.append(f"and {others - 3} more files whose suffixes are no pictures'")
+            self.notes.append(f"and {others - 3} more files whose suffixes are not those of pictures")
 
     def _is_own_output(self, path: Path) -> bool:
         if self._output not in Path(os.path.realpath(path)).parents:
             return False
         try:
             return read_embedded_text(path) is not None
-        except PictureError:  # it is taken, and what is wrong with it is said where it is read
+        except PictureError:  # reading it as a photo will report what is wrong
             return False
 
 
 def make_pairs(photos: Sequence[Path], paintings: Sequence[Path], pairs: Pairs) -> list[tuple[Path, Path]]:
-    """Pair every photo with every painting, photo by photo, or the first with the first and so on.
+    """Pair every photo with every painting ("product"), or the first with the first and so on ("zip").
 
-    Raises UsageError for a zip of lists that are not of one length.
+    Raises UsageError for a zip of lists that differ in length.
     """
     if pairs == "product":
         return list(itertools.product(photos, paintings))
     if len(photos) != len(paintings):
         raise UsageError(
-            f"--pairs zip takes as many paintings as photos: there are {len(photos)} photos and {len(paintings)} "
-            "paintings"
+            f"`pairs` zip takes as many paintings as photos: there are {len(photos)} photos and {len(paintings)} "
+            "paintings",
+            setting="pairs",
         )
     return list(zip(photos, paintings, strict=True))
 
 
 def _walk_visible_files(folder: Path) -> Iterator[Path]:
-    """Yield all files in a folder and below, but not what is hidden."""
+    """Yield all files in a folder and below, except hidden ones."""
     for inside, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(inside, name) for name in names if not name.startswith("."))

@@ -1,4 +1,4 @@
-"""Job lists: pictures row by row, each with settings of its own, in CSV, TOML or JSON lines."""
+"""Job lists: one picture in each row, with its own settings, as CSV, TOML or JSON lines."""
 
 import csv
 import io
@@ -10,73 +10,92 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
-from impasto.batch.commissions import Commission
+from impasto.batch.items import BatchItem, make_item
 from impasto.batch.naming import check_name
 from impasto.cli.options import parse_settings
 from impasto.errors import UsageError
 from impasto.settings.model import Settings
 
 JOB_LIST_SUFFIXES = (".csv", ".toml", ".jsonl")
-JOB_FIELDS = ("photo", "painting", "paintings", "output", "bits", "quality")  # what a row has beside settings
+JOB_FIELDS = ("photo", "painting", "paintings", "output", "bits", "quality")  # the columns that are not settings
+MAX_FAULTS_SHOWN = 10
 
-Row = tuple[str, dict[str, Any]]  # where it stands, and its values
+Row = tuple[str, dict[str, Any]]  # its place in the list, and its values
 
 
 def _read_number(value: Any) -> Any:
-    return int(value) if isinstance(value, str) and value.isdecimal() else value  # CSV has words alone
+    return int(value) if isinstance(value, str) and value.isdecimal() else value  # all cells of CSV are text
 
 
 class _JobFields(BaseModel):
-    """What a row says beside settings."""
+    """The values of a row that are not settings."""
 
     model_config = ConfigDict(extra="forbid")
 
     photo: str = Field(min_length=1)
     paintings: list[str] = Field(min_length=1)
-    output: str | None = None
+    output: str = ""
     bits: Annotated[Literal[8, 16] | None, BeforeValidator(_read_number)] = None
     quality: int | None = Field(None, ge=1, le=100)
 
 
 def read_job_list(
     path: Path, given: Mapping[str, Any], *, bits: Literal[8, 16] = 8, quality: int = 95
-) -> list[Commission]:
-    """Read a job list; `given` are the settings from the command line, which a row's own override.
+) -> list[BatchItem]:
+    """Read a job list. `given` are the settings from the command line; those of a row take precedence.
 
-    A row has `photo`, `painting` (or `paintings`, several), and may have `output`, `bits`, `quality` and any setting;
-    what it leaves empty is as the command line says. Files are looked for from the list's folder.
+    A row has `photo`, `painting` (or `paintings`, several), and may have `output`, `bits`, `quality` and any setting.
+    Paths are relative to the list's folder.
 
-    CSV has a line of these names first, and several paintings have semicolons between them; TOML has a [[job]] for
-    each, JSON lines an object on each line.
+    CSV begins with a line of these names, and has semicolons between several paintings. TOML has a [[job]] for each
+    picture, JSON lines an object on each line.
 
-    Raises UsageError that names the place of whatever is wrong, for a list without rows too.
+    Raises UsageError that names the place of each fault; also for a list without rows.
     """
     rows = list(_read_rows(path))
     if not rows:
-        raise UsageError(f"--jobs {path}: holds no jobs")
+        raise _list_error(path, "has no jobs")
     faults: list[str] = []
-    commissions = []
-    for where, row in rows:
+    items = []
+    for source, row in rows:
         try:
-            commissions.append(_read_row(row, where, path.absolute().parent, given, bits, quality))
+            items.append(_read_row(row, source, path.absolute().parent, given, bits, quality))
         except UsageError as error:
             faults += str(error).splitlines()
+    if len(faults) > MAX_FAULTS_SHOWN:
+        faults[MAX_FAULTS_SHOWN:] = [f"and {len(faults) - MAX_FAULTS_SHOWN} more"]
     if faults:
-        more = f"\nand {len(faults) - 10} more" if len(faults) > 10 else ""
-        raise UsageError("\n".join(faults[:10]) + more)
-    return commissions
+        raise UsageError("\n".join(faults), setting="jobs")
+    return items
+
+
+def resolve_files(settings: Settings, folder: Path, names: Container[str]) -> Settings:
+    """Make the paths in the settings absolute, relative to `folder`; only in the settings called `names`."""
+    found: dict[str, Any] = {}
+    for name, place, file in settings.iterate_files():
+        if name in names:
+            value = found.get(name, getattr(settings, name))
+            path = str(folder / Path(file).expanduser())
+            found[name] = path if isinstance(value, str) else (*value[:place], path, *value[place + 1 :])
+    if "network" in names and (network := folder / Path(settings.network).expanduser()).is_file():
+        found["network"] = str(network)  # otherwise it is a name of the registry
+    return settings.model_copy(update=found) if found else settings
+
+
+def _list_error(path: Path, fault: str) -> UsageError:
+    return UsageError(f"`jobs` {path}: {fault}", setting="jobs")
 
 
 def _read_rows(path: Path) -> Iterator[Row]:
     suffix = path.suffix.lower()
     if suffix not in JOB_LIST_SUFFIXES:
-        raise UsageError(f"--jobs {path}: takes a list in {', '.join(JOB_LIST_SUFFIXES)}")
+        raise _list_error(path, f"takes a list in {', '.join(JOB_LIST_SUFFIXES)}")
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"--jobs {path}: is not text in UTF-8 ({error}): save it as UTF-8") from None
+        raise _list_error(path, f"is not text in UTF-8 ({error}): save it as UTF-8") from None
     except OSError as error:
-        raise UsageError(f"--jobs {path}: can't be read, {error.strerror or error}") from None
+        raise _list_error(path, f"can't be read, {error.strerror or error}") from None
     read = {".csv": _read_csv, ".toml": _read_toml, ".jsonl": _read_json_lines}[suffix]
     yield from read(text, path)
 
@@ -86,32 +105,41 @@ def _read_csv(text: str, path: Path) -> Iterator[Row]:
     names: list[str] | None = None
     try:
         for cells in reader:
-            where = f"{path}, line {reader.line_num}"
+            source = f"{path}, line {reader.line_num}"
             if not any(cell.strip() for cell in cells):
                 continue
             if names is None:
-                names = [cell.strip().replace("-", "_") for cell in cells]
-                if twice := next((name for name in names if names.count(name) > 1), None):
-                    raise UsageError(f"{where}: there are two columns {twice!r}")
-                continue
-            if len(cells) > len(names):
-                raise UsageError(f"{where}: has {len(cells)} cells for {len(names)} columns; put quotes around commas")
-            row: dict[str, Any] = {name: cell.strip() for name, cell in zip(names, cells, strict=False) if cell.strip()}
-            if "paintings" in row:
-                row["paintings"] = [name.strip() for name in row["paintings"].split(";") if name.strip()]
-            yield where, row
+                names = _read_header(cells, source)
+            elif len(cells) > len(names):
+                raise UsageError(f"{source}: has {len(cells)} cells for {len(names)} columns; put quotes around commas")
+            else:
+                yield source, _read_cells(names, cells)
     except csv.Error as error:
-        raise UsageError(f"{path}, line {reader.line_num}: is no CSV: {error}") from None
+        raise UsageError(f"{path}, line {reader.line_num}: is not CSV: {error}") from None
+
+
+def _read_header(cells: list[str], source: str) -> list[str]:
+    names = [cell.strip().replace("-", "_") for cell in cells]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f"{source}: there are two columns {twice!r}")
+    return names
+
+
+def _read_cells(names: list[str], cells: list[str]) -> dict[str, Any]:
+    row: dict[str, Any] = {name: cell.strip() for name, cell in zip(names, cells, strict=False) if cell.strip()}
+    if "paintings" in row:
+        row["paintings"] = [name.strip() for name in row["paintings"].split(";") if name.strip()]
+    return row
 
 
 def _read_toml(text: str, path: Path) -> Iterator[Row]:
     try:
         data = tomllib.loads(text)
     except ValueError as error:
-        raise UsageError(f"--jobs {path}: is no TOML: {error}") from None
+        raise _list_error(path, f"is not TOML: {error}") from None
     jobs = data.pop("job", [])
     if data or not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
-        raise UsageError(f"--jobs {path}: takes a [[job]] for each picture and nothing beside them")
+        raise _list_error(path, "takes a [[job]] for each picture and nothing else")
     for number, job in enumerate(jobs, start=1):
         yield f"{path}, job {number}", job
 
@@ -120,57 +148,54 @@ def _read_json_lines(text: str, path: Path) -> Iterator[Row]:
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
-        where = f"{path}, line {number}"
+        source = f"{path}, line {number}"
         try:
             row = from_json(line, allow_inf_nan=False)
         except ValueError as error:
-            raise UsageError(f"{where}: is no JSON: {error}") from None
+            raise UsageError(f"{source}: is not JSON: {error}") from None
         if not isinstance(row, dict):
-            raise UsageError(f'{where}: takes an object, such as {{"photo": "a.jpg", "painting": "b.jpg"}}')
-        yield where, row
+            raise UsageError(f'{source}: takes an object, such as {{"photo": "a.jpg", "painting": "b.jpg"}}')
+        yield source, row
 
 
 def _read_row(
-    row: dict[str, Any], where: str, folder: Path, given: Mapping[str, Any], bits: Literal[8, 16], quality: int
-) -> Commission:
+    row: dict[str, Any], source: str, folder: Path, given: Mapping[str, Any], bits: Literal[8, 16], quality: int
+) -> BatchItem:
     row = {name: value for name, value in row.items() if value is not None}
-    if unknown := [name for name in row if name not in JOB_FIELDS and name not in Settings.model_fields]:
-        raise UsageError(
-            f"{where}: there is no column and no setting {unknown[0]!r}; columns are "
-            f"{', '.join(JOB_FIELDS)}, and all settings"
-        )
-    if "painting" in row and "paintings" in row:
-        raise UsageError(f"{where}: has painting and paintings; leave one of them out")
-    own = {name: row.pop(name) for name in JOB_FIELDS if name in row}
-    if "painting" in own:
-        own["paintings"] = [own.pop("painting")]
-    try:
-        mine = _JobFields.model_validate(own)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        raise UsageError(f"{where}: {fault['loc'][0]}: {fault['msg']}") from None
-    if mine.output is not None:
-        check_name(mine.output, f"{where}: output {mine.output}")
-    try:
-        settings = parse_settings({**given, **{name: _as_words(value) for name, value in row.items()}})
-    except UsageError as error:
-        raise UsageError("\n".join(f"{where}: {line}" for line in str(error).splitlines())) from None
-    return Commission(
-        photo=folder / mine.photo,
-        paintings=tuple(folder / painting for painting in mine.paintings),
-        settings=resolve_files(settings, folder, row),
-        bits=mine.bits or bits,
-        quality=mine.quality or quality,
-        output=mine.output,
-        source=where,
+    fields = _read_fields({name: row.pop(name) for name in JOB_FIELDS if name in row}, [*row], source)
+    return make_item(
+        folder / fields.photo,
+        tuple(folder / painting for painting in fields.paintings),
+        resolve_files(_read_settings({**given, **row}, source), folder, row),
+        bits=fields.bits or bits,
+        quality=fields.quality or quality,
+        name=fields.output,
+        source=source,
     )
 
 
-def _as_words(value: Any) -> Any:
-    """Write a list as the command line's options come: as words."""
-    return [str(item) for item in value] if isinstance(value, list) else value
+def _read_fields(values: dict[str, Any], settings: list[str], source: str) -> _JobFields:
+    if unknown := [name for name in settings if name not in Settings.model_fields]:
+        columns = f"columns are {', '.join(JOB_FIELDS)}, and all settings"
+        raise UsageError(f"{source}: there is no column and no setting {unknown[0]!r}; {columns}")
+    if "painting" in values and "paintings" in values:
+        raise UsageError(f"{source}: has painting and paintings; leave one of them out")
+    if "painting" in values:
+        values["paintings"] = [values.pop("painting")]
+    try:
+        fields = _JobFields.model_validate(values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise UsageError(f"{source}: {fault['loc'][0]}: {fault['msg']}") from None
+    if "output" in values:
+        check_name(fields.output, f"{source}: output {fields.output}")
+    return fields
 
 
-def resolve_files(settings: Settings, folder: Path, among: Container[str]) -> Settings:
-    """Make the paths in settings absolute, from `folder`; of those settings alone that are named `among`."""
-    return settings.map_files(lambda file: str(folder / Path(file).expanduser()), among)
+def _read_settings(values: Mapping[str, Any], source: str) -> Settings:
+    # Lists are written as options are given on the command line: as words.
+    words = {name: list(map(str, value)) if isinstance(value, list) else value for name, value in values.items()}
+    try:
+        return parse_settings(words)
+    except UsageError as error:
+        raise UsageError("\n".join(f"{source}: {line}" for line in str(error).splitlines())) from None
