@@ -1,12 +1,12 @@
-"""What a batch costs beside painting: planning, finding what is finished, handing tasks out, files through Ray.
+"""What a batch costs besides painting: preparation, the search for finished pictures, scheduling, files through Ray.
 
 python benchmarks/overheads.py [--pictures 500] [--json FILE]
 
-plan_s              for one picture: its recipe written down, its place checked
-scan_s              for one finished picture: its recipe read and compared
-local_task_s        for one task that fails at once, handed to a process and heard of, with two workers
+plan_s              seconds for one picture: building its recipe and checking its place
+scan_s              seconds for one finished picture: reading its recipe and comparing it
+local_task_s        seconds for one task that fails at once, sent to one of two processes and reported by it
 ray_task_s          the same with two actors of a cluster on this machine
-ray_put_s_per_mb    a megabyte through Ray's object store to a worker
+ray_put_s_per_mb    seconds for a megabyte through Ray's object store to a worker
 """
 
 import argparse
@@ -21,63 +21,68 @@ from typing import Any
 import ray
 import torch
 
-from impasto.batch.commissions import Commission
-from impasto.batch.items import resolve_items
+from impasto.batch.items import BatchItem, make_item
 from impasto.batch.naming import name_outputs
+from impasto.batch.resolve import resolve_items
 from impasto.images.write import write_image
 from impasto.recipes.build import build_recipe, fingerprint_picture
 from impasto.recipes.recipe import RecipeResult
 from impasto.runs.job import Job
 from impasto.settings.model import Settings
-from impasto.workers.messages import Event, Task, TaskFailed, WorkerReady
+from impasto.workers.messages import Task, TaskFailed
+from impasto.workers.pool import WorkerPool
 from impasto.workers.process_pool import ProcessPool
 from impasto.workers.ray_pool import RayPool, connect
-from impasto.workers.scheduler import Scheduler, WorkerPool
+from impasto.workers.scheduler import Scheduler
 from machine import describe
 
 MEGABYTES = 64
 MOMENTS = sum(width * width + width + 1 for width in (64, 128, 256, 512, 512))  # numbers of float32
 
 
-def make_commissions(folder: Path, count: int) -> list[Commission]:
+def make_items(folder: Path, count: int) -> list[BatchItem]:
     """Make so many pictures to paint, of one photo and one painting, that differ in their seeds."""
     for name in ("photo.png", "painting.png"):
         write_image(torch.rand(1, 3, 64, 64), folder / name)
     return [
-        Commission(folder / "photo.png", (folder / "painting.png",), Settings(seed=seed, size=64))
+        make_item(folder / "photo.png", (folder / "painting.png",), Settings(seed=seed, size=64))
         for seed in range(count)
     ]
 
 
-def finish(commission: Commission, path: Path) -> None:
+def write_finished_picture(item: BatchItem, path: Path) -> None:
     """Write a picture that counts as finished."""
-    photo = fingerprint_picture(commission.photo)
-    recipe = build_recipe(commission.settings, photo, commission.paintings, torch.device("cpu"), torch.float32)
+    job = item.job
+    recipe = build_recipe(
+        job.settings, fingerprint_picture(job.photo), job.paintings, torch.device("cpu"), torch.float32
+    )
     result = RecipeResult(width=64, height=64, bits=8, quality=95, step=1, steps=1, losses={"total": 1.0})
     text = recipe.model_copy(update={"result": result}).to_json()
     write_image(torch.rand(1, 3, 64, 64), path, embedded_text=text)
 
 
-def time_stock(folder: Path, count: int) -> dict[str, float]:
-    """Time the planning of new pictures, and the finding of finished ones."""
-    commissions = make_commissions(folder, count)
-    names = name_outputs(commissions)
-    out = folder / "out"
-    out.mkdir()
-    before, started = held_memory(), time.perf_counter()
-    standings = resolve_items(commissions, names, out, overwrite=False)
-    planned = time.perf_counter() - started
-    assert all(standing.job for standing in standings)
-    taken = held_memory() - before
-    for commission, name in zip(commissions, names, strict=True):
-        finish(commission, out / name)
+def time_resolving(folder: Path, count: int) -> dict[str, float]:
+    """Time the preparation of new pictures, and the search for finished ones."""
+    output = folder / "out"
+    output.mkdir()
+    items = make_items(folder, count)
+    names = name_outputs(items)
+    memory_before, started = held_memory(), time.perf_counter()
+    resolve_items(items, names, output, overwrite=False)
+    plan_seconds = time.perf_counter() - started
+    assert all(item.status == "waiting" for item in items)
+    plan_bytes = held_memory() - memory_before
+    for item in items:
+        write_finished_picture(item, item.job.output)
+    again = make_items(folder, count)
     started = time.perf_counter()
-    assert all(standing.finished for standing in resolve_items(commissions, names, out, overwrite=False))
-    found = time.perf_counter() - started
+    resolve_items(again, names, output, overwrite=False)
+    scan_seconds = time.perf_counter() - started
+    assert all(item.status == "kept" for item in again)
     return {
-        "plan_s": planned / count,
-        "scan_s": max(0.0, found - planned) / count,
-        "plan_bytes": max(0, taken) / count,
+        "plan_s": plan_seconds / count,
+        "scan_s": max(0.0, scan_seconds - plan_seconds) / count,
+        "plan_bytes": max(0, plan_bytes) / count,
     }
 
 
@@ -86,20 +91,17 @@ def held_memory() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def time_tasks(crew: WorkerPool, folder: Path, count: int) -> float:
+def time_tasks(pool: WorkerPool, folder: Path, count: int) -> float:
     """Time the handing out of tasks that fail at once, as their photo is not there; seconds for each."""
     job = Job(
         photo=folder / "gone.png", paintings=(folder / "painting.png",), output=folder / "picture.png", quality=95
     )
     tasks = [Task(number, job, 1, 1, folder / "checkpoint", {}, folder) for number in range(count)]
-    moments: list[float] = []
-
-    def hear(event: Event) -> None:
-        assert isinstance(event, WorkerReady | TaskFailed), event
-        moments.append(time.perf_counter())
-
-    Scheduler(crew, hear).run(tasks, lambda: False)
-    rest = moments[count // 4 :]  # the workers have started
+    times: list[float] = []
+    for event in Scheduler(pool).run(tasks, lambda: False):
+        assert isinstance(event, TaskFailed), event
+        times.append(time.perf_counter())
+    rest = times[count // 4 :]  # after the workers have started
     return (rest[-1] - rest[0]) / (len(rest) - 1)
 
 
@@ -164,16 +166,16 @@ def time_reduce() -> float:
 
 def measure(folder: Path, count: int, sides: Sequence[str]) -> dict[str, float]:
     """Measure all of it."""
-    figures = time_stock(folder, count)
+    figures = time_resolving(folder, count)
     if "local" in sides:
         local = ProcessPool(2, 1)
         figures["local_task_s"] = time_tasks(local, folder, 4 * count)
         local.close()
     if "ray" in sides:
         with connect(None, 2):
-            crew = RayPool(1, 1, "shared", 2, on_gpu=False)
-            figures["ray_task_s"] = time_tasks(crew, folder, 4 * count)
-            crew.close()
+            pool = RayPool(1, 1, "shared", 2, on_gpu=False)
+            figures["ray_task_s"] = time_tasks(pool, folder, 4 * count)
+            pool.close()
             figures["ray_put_s_per_mb"] = time_store()
             figures["ray_wait_s"] = time_wait()
             figures["reduce_s"] = time_reduce()

@@ -68,7 +68,9 @@ class InputCollector:
             if path.suffix.lower() not in IMAGE_SUFFIXES:
                 others += 1
                 if named and others <= 3:
-                    self.notes.append(f"{path} is left out: its suffix is not that of a picture; name it alone to paint it")
+                    self.notes.append(
+                        f"{path} is left out: its suffix is not that of a picture; name it alone to paint it"
+                    )
             elif self._is_own_output(path):
                 self._own_outputs += 1
             else:

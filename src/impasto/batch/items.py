@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from impasto.errors import rename_settings
+from impasto.runs.job import Job
+from impasto.settings.model import Settings
 from impasto.workers.messages import Event, TaskFailed, TaskFinished, TaskResult, WorkerLost
-
-if TYPE_CHECKING:
-    from impasto.runs.job import Job
-    from impasto.settings.model import Settings
 
 Status = Literal["waiting", "painted", "kept", "failed"]
 
@@ -25,7 +23,7 @@ class BatchItem:
     picture in every run of the batch, and `digests` has the sha256 of each file that it is painted from.
     """
 
-    job: "Job"
+    job: Job
     name: str = ""
     source: str = ""
     label: str = ""
@@ -69,7 +67,7 @@ class BatchItem:
 def make_item(
     photo: Path,
     paintings: tuple[Path, ...],
-    settings: "Settings",
+    settings: Settings,
     *,
     bits: Literal[8, 16] = 8,
     quality: int = 95,
@@ -77,8 +75,6 @@ def make_item(
     source: str = "",
 ) -> BatchItem:
     """Make an item of absolute paths and settings. The batch keeps its own checkpoints, so the job has none."""
-    from impasto.runs.job import Job
-
     job = Job(
         photo=photo,
         paintings=paintings,

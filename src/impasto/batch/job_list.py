@@ -3,7 +3,7 @@
 import csv
 import io
 import tomllib
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -67,19 +67,6 @@ def read_job_list(
     if faults:
         raise UsageError("\n".join(faults), setting="jobs")
     return items
-
-
-def resolve_files(settings: Settings, folder: Path, names: Container[str]) -> Settings:
-    """Make the paths in the settings absolute, relative to `folder`; only in the settings called `names`."""
-    found: dict[str, Any] = {}
-    for name, place, file in settings.iterate_files():
-        if name in names:
-            value = found.get(name, getattr(settings, name))
-            path = str(folder / Path(file).expanduser())
-            found[name] = path if isinstance(value, str) else (*value[:place], path, *value[place + 1 :])
-    if "network" in names and (network := folder / Path(settings.network).expanduser()).is_file():
-        found["network"] = str(network)  # otherwise it is a name of the registry
-    return settings.model_copy(update=found) if found else settings
 
 
 def _list_error(path: Path, fault: str) -> UsageError:
@@ -166,7 +153,7 @@ def _read_row(
     return make_item(
         folder / fields.photo,
         tuple(folder / painting for painting in fields.paintings),
-        resolve_files(_read_settings({**given, **row}, source), folder, row),
+        _read_settings({**given, **row}, source).map_files(lambda file: str(folder / Path(file).expanduser()), row),
         bits=fields.bits or bits,
         quality=fields.quality or quality,
         name=fields.output,

@@ -12,7 +12,6 @@ from impasto.batch.items import BatchItem
 from impasto.errors import ImpastoError, PictureError
 from impasto.images.folders import expand_folders
 from impasto.images.output import FORMATS, check_output
-from impasto.network.registry import REGISTRY
 from impasto.recipes.build import build_recipe, fingerprint_picture
 from impasto.recipes.files import read_recipe
 from impasto.recipes.identity import identify_recipe
@@ -108,18 +107,10 @@ def _check_job(item: BatchItem) -> None:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PictureError(f"{output.parent} can't be made: {error.strerror or error}") from error
-    files = list_input_files(job)
+    files = job.list_inputs()
     size = job.settings.size if job.settings.fit == "longest" else 1  # otherwise the photo decides
     check_output(output, inputs=files, overwrite=job.overwrite, bits=job.bits, size=size)
     item.digests = {path: fingerprint_file(path).sha256 or "" for path in files}
-
-
-def list_input_files(job: Job) -> list[Path]:
-    """List the files that a job reads, each once. A network of the registry is not one of them."""
-    photo = [job.photo] if job.photo else []
-    named = [Path(file) for _, _, file in job.settings.iterate_files()]
-    network = [] if job.settings.network in REGISTRY else [Path(job.settings.network).expanduser()]
-    return list(dict.fromkeys([*photo, *job.paintings, *named, *network]))
 
 
 def _read_finished_recipe(path: Path) -> Recipe | None:

@@ -1,86 +1,147 @@
-"""A batch from its plan to its report: what is finished is left, the rest is painted, what failed is told."""
+"""A batch from its items to its report: finished pictures are kept, the others are painted by workers."""
 
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Literal
 
-import torch
 from filelock import FileLock, Timeout
 
-from impasto.batch.books import BatchReport
-from impasto.batch.commissions import Commission
-from impasto.batch.items import BatchItem, resolve_items
-from impasto.batch.report import check_report
-from impasto.errors import PictureError, UsageError
-from impasto.network import registry
-from impasto.painting.device import measure_free_memory
-from impasto.settings.model import Settings
-from impasto.terminal.console import DONE, FAILED, INTERRUPTED, print_message
+from impasto.batch.items import BatchItem
+from impasto.batch.report import HTML_NAME, BatchReport, check_report, count_statuses
+from impasto.batch.resolve import expand_job, resolve_items
+from impasto.errors import PictureError
+from impasto.network.registry import fetch_network
+from impasto.settings.units import format_count
+from impasto.terminal.console import DONE, FAILED, INTERRUPTED, print_message, print_result
 from impasto.terminal.interrupts import Interrupts
 from impasto.terminal.progress import ItemsDisplay, show_download
-from impasto.workers.clerk import ResultWriter
-from impasto.workers.messages import Task
-from impasto.workers.process_pool import ProcessPool
-from impasto.workers.resources import IDLE_BYTES, Allocation, allocate, count_cores, estimate_bytes
-from impasto.workers.scheduler import Limits, Scheduler, WorkerPool
+from impasto.workers.messages import Event, Task, TaskFailed, TaskFinished, TaskProgress, WorkerLost
+from impasto.workers.pool import WorkerOptions
+from impasto.workers.resources import IDLE_BYTES, Allocation, estimate_bytes
+from impasto.workers.scheduler import run_tasks
 
-STATE_FOLDER = ".impasto"  # the folder, in the output's, of what a batch needs while it runs
-
-
-@dataclass(frozen=True)
-class WorkerOptions:
-    """Who paints, and what they may take; None where that is chosen by what there is."""
-
-    engine: Literal["local", "ray"] = "local"
-    address: str | None = None
-    transfer: Literal["auto", "shared", "store"] = "auto"
-    workers: int | None = None
-    threads: int | None = None
-    memory_bytes: int | None = None
-    checkpoint_every: float = 30.0
+STATE_FOLDER = ".impasto"  # in the output folder: the lock and the checkpoints
+MAX_FAILURES_SHOWN = 40
+PROGRESS_SECONDS = 0.5
+MAX_CLUSTER_PROGRESS_SECONDS = 60.0
 
 
 def run_batch(
-    commissions: Sequence[Commission],
+    items: Sequence[BatchItem],
     names: Sequence[str],
     output: Path,
-    plan: WorkerOptions,
+    options: WorkerOptions,
     interrupts: Interrupts,
     *,
     overwrite: bool,
     quiet: bool,
 ) -> int:
-    """Paint what is not finished yet, report, and return the exit code."""
+    """Paint the pictures that are not finished yet, write the report, and return the exit code."""
     with _lock_output(output) as folder:
-        books = BatchReport(
-            standings := resolve_items(commissions, names, folder, overwrite=overwrite), folder, output, quiet
-        )
-        finished = False
+        resolve_items(items, names, folder, overwrite=overwrite)
+        report = BatchReport(items, folder)
         try:
-            _paint_items(standings, folder, plan, interrupts, books, quiet)
-            finished = not interrupts.count
+            with closing(paint_items(items, folder / STATE_FOLDER, options, interrupts, quiet)) as events:
+                for item, event in events:
+                    if quiet and isinstance(event, TaskFinished):
+                        print_result(str(output / item.label))
+                    report.write_if_due()
         except KeyboardInterrupt:
             pass
         finally:
             interrupts.mode = "hold"
-            books.close()
-            if not books.has_waiting:
-                for checkpoint in (folder / STATE_FOLDER).glob("*.checkpoint"):  # of what is not wanted any more, too
-                    checkpoint.unlink()
-    if not finished and books.has_waiting:
-        print_message("impasto: interrupted; the same command goes on from here")
-        return INTERRUPTED
-    return FAILED if books.has_failures else DONE
+            report.write()
+            print_failures(items, f"in {output / 'report.csv'}")
+            if not quiet:
+                print_result(f"{output}: {count_statuses(items)}; see {output / HTML_NAME}")
+        if any(item.status == "waiting" for item in items):
+            print_message("impasto: interrupted; the same command goes on from here")
+            return INTERRUPTED
+        for checkpoint in (folder / STATE_FOLDER).glob("*.checkpoint"):  # also of pictures of earlier commands
+            checkpoint.unlink()
+    return FAILED if any(item.status == "failed" for item in items) else DONE
+
+
+def paint_items(
+    items: Sequence[BatchItem], state_folder: Path, options: WorkerOptions, interrupts: Interrupts, quiet: bool
+) -> Generator[tuple[BatchItem, Event]]:
+    """Paint the waiting items; show, record and yield what happens to each.
+
+    The first interrupt stops the workers and ends this in order. `state_folder` is for checkpoints.
+    """
+    waiting = [item for item in items if item.status == "waiting"]
+    if not waiting:
+        return
+    allocation = options.allocate([item.job.settings for item in waiting])
+    marker = state_folder / secrets.token_hex(8)
+    marker.touch()
+    tasks = [_make_task(number, item, marker, options, allocation, len(waiting)) for number, item in enumerate(waiting)]
+    tasks.sort(key=lambda task: -task.memory_bytes)  # the longest first, so that none begins alone at the end
+    with (
+        EventDisplay(len(tasks), quiet) as display,
+        closing(run_tasks(tasks, allocation, options, lambda: interrupts.count > 0, make_fetch(quiet))) as events,
+    ):
+        interrupts.mode = "ask"
+        try:
+            for event in events:
+                item = waiting[event.number]
+                item.record(event)
+                display.show_event(item.label, event)
+                yield item, event
+        finally:
+            interrupts.mode = "hold"
+            marker.unlink(missing_ok=True)
+
+
+class EventDisplay(ItemsDisplay):
+    """Shows events of workers: progress on a bar, and a line for each item that is finished or has failed."""
+
+    def show_event(self, name: str, event: Event) -> None:
+        """Show an event of the item with this name."""
+        match event:
+            case TaskProgress():
+                self.update_item(event.number, event.progress)
+            case TaskFinished(result=result):
+                for note in event.notes:
+                    self.note(f"{name}: {note}")
+                total = f"total {result.losses['total']:.3g}, " if "total" in result.losses else ""
+                self.finish_item(event.number, f"{name}: {total}{result.seconds or 0:.1f} s")
+            case TaskFailed():
+                self.finish_item(event.number, f"{name}: failed")
+            case WorkerLost():
+                self.note(f"{name}: the worker was lost ({event.reason}); another one goes on with it")
+
+
+def make_fetch(quiet: bool) -> Callable[[str], None]:
+    """Return a function that downloads a network by its name and shows how far it is."""
+
+    def fetch(network: str) -> None:
+        with show_download(network, quiet) as progress:
+            fetch_network(network, progress=progress)
+
+    return fetch
+
+
+def print_failures(items: Sequence[BatchItem], more: str = "") -> None:
+    """Print which items failed and why; `more` says where the rest is listed."""
+    failures = [item for item in items if item.status == "failed"]
+    if not failures:
+        return
+    print_message(f"impasto: {len(failures)} of {format_count(len(items), 'picture')} failed:")
+    shown = failures[:MAX_FAILURES_SHOWN]
+    width = min(40, max(len(item.label) for item in shown))
+    for item in shown:
+        print_message(f"  {item.label:<{width}}  {item.reason}")
+    if len(failures) > len(shown):
+        print_message(f"  and {len(failures) - len(shown)} more, {more}")
 
 
 @contextmanager
 def _lock_output(output: Path) -> Iterator[Path]:
-    """Make the output folder and hold it against other batches; yields its absolute path."""
+    """Make the output folder and lock it against other batches; yields its absolute path."""
     folder = output.expanduser().absolute()
-    # The empty lock file stays: who removes it takes it away from under those that wait for it.
+    # The empty lock file stays: if it were removed, two batches that wait for it could both get a lock.
     lock = FileLock(folder / STATE_FOLDER / "lock")
     try:
         (folder / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
@@ -88,9 +149,9 @@ def _lock_output(output: Path) -> Iterator[Path]:
     except Timeout:
         raise PictureError(f"Another impasto batch is painting into {output}: wait for it, or choose another") from None
     except (FileExistsError, NotADirectoryError):
-        raise PictureError(f"{output} can't be made, there is a file of that name: choose another --output") from None
+        raise PictureError(f"{output} can't be made, there is a file of that name: choose another `output`") from None
     except OSError as error:
-        raise PictureError(f"{output} can't be written to, {error.strerror}: choose another --output") from None
+        raise PictureError(f"{output} can't be written to, {error.strerror}: choose another `output`") from error
     try:
         check_report(folder)
         yield folder
@@ -98,96 +159,23 @@ def _lock_output(output: Path) -> Iterator[Path]:
         lock.release()
 
 
-def _paint_items(
-    standings: Sequence[BatchItem],
-    folder: Path,
-    plan: WorkerOptions,
-    interrupts: Interrupts,
-    books: BatchReport,
-    quiet: bool,
-) -> None:
-    settings = [standing.job.settings for standing in standings if standing.job]
-    if not settings:
-        return
-    shares = allocate_for(settings, plan)
-    room = shares.memory_bytes if plan.engine == "local" else plan.memory_bytes
-    token = folder / STATE_FOLDER / secrets.token_hex(8)
-    token.touch()
-    tasks = [
-        Task(
-            number,
-            standing.job,
-            memory_bytes=(needed := estimate_bytes(standing.job.settings)),
-            threads=plan.threads or 1 if plan.engine == "ray" else shares.count_threads(needed),
-            checkpoint=folder / STATE_FOLDER / f"{standing.key}.checkpoint",
-            digests=standing.digests,
-            shared_folder_marker=token,
-            checkpoint_every=plan.checkpoint_every,
-            # The more there are on a cluster, the less the driver wants to hear of each.
-            progress_every=0.5 if plan.engine == "local" else min(60.0, max(2.0, len(settings) / 200)),
-            memory_limit=None if room is None or needed <= room else room + IDLE_BYTES,
-        )
-        for number, standing in enumerate(standings)
-        if standing.job
-    ]
-    tasks.sort(key=lambda task: -task.memory_bytes)  # the longest first, so that no worker is left with one at the end
-    with ItemsDisplay(len(tasks), quiet) as display, open_pool(tasks, shares, plan, quiet) as (crew, limits):
-        clerk = ResultWriter(tasks, lambda event: books.on_event(event, display))
-        foreman = Scheduler(crew, clerk.on_event, limits)
-        interrupts.mode = "ask"
-        try:
-            foreman.run(tasks, lambda: bool(interrupts.count))
-        finally:
-            interrupts.mode = "hold"
-            token.unlink(missing_ok=True)
-
-
-def allocate_for(settings: Sequence[Settings], plan: WorkerOptions) -> Allocation:
-    """Share this machine out among workers for pictures of these settings."""
-    cards = _count_gpus(settings)
-    return allocate(
-        [estimate_bytes(each) for each in settings],
-        cores=count_cores(),
-        memory=plan.memory_bytes or measure_free_memory(torch.device("cpu")),
-        workers=plan.workers or cards or None,
-        threads=plan.threads,
+def _make_task(
+    number: int, item: BatchItem, marker: Path, options: WorkerOptions, allocation: Allocation, task_count: int
+) -> Task:
+    memory_bytes = estimate_bytes(item.job.settings)
+    is_local = options.engine == "local"
+    available = allocation.memory_bytes if is_local else options.memory_bytes
+    # The more pictures are painted on a cluster, the less often the driver wants to hear of each.
+    cluster_seconds = min(MAX_CLUSTER_PROGRESS_SECONDS, max(2.0, task_count / 200))
+    return Task(
+        number,
+        expand_job(item.job),
+        memory_bytes=memory_bytes,
+        threads=options.count_threads(allocation, memory_bytes),
+        checkpoint=marker.with_name(f"{item.key}.checkpoint"),
+        digests=item.digests,
+        shared_folder_marker=marker,
+        checkpoint_every=options.checkpoint_every,
+        progress_every=PROGRESS_SECONDS if is_local else cluster_seconds,
+        memory_limit=None if available is None or memory_bytes <= available else available + IDLE_BYTES,
     )
-
-
-def _count_gpus(settings: Sequence[Settings]) -> int:
-    """Count this machine's graphics cards, if any picture is for one."""
-    return torch.cuda.device_count() if any(_wants_gpu(each) for each in settings) else 0
-
-
-def _wants_gpu(settings: Settings) -> bool:
-    return settings.device == "auto" or settings.device.startswith("cuda")
-
-
-@contextmanager
-def open_pool(
-    tasks: Sequence[Task], shares: Allocation, plan: WorkerOptions, quiet: bool
-) -> Iterator[tuple[WorkerPool, Limits]]:
-    """Call the workers together, and let them go at the end."""
-    settings = [task.job.settings for task in tasks]
-    crew: WorkerPool
-    if plan.engine == "local":
-        for network in {each.network for each in settings} & set(registry.REGISTRY):
-            with show_download(network, quiet) as progress:  # once, and not in each worker
-                registry.fetch_network(network, progress=progress)
-        crew = ProcessPool(shares.workers, max(task.threads for task in tasks), _count_gpus(settings))
-        try:
-            yield crew, Limits(shares.memory_bytes, max(shares.cores, shares.workers * (shares.fixed_threads or 1)))
-        finally:
-            crew.close()
-        return
-    try:
-        from impasto.workers.ray_pool import RayPool, connect
-    except ImportError:
-        raise UsageError("--engine ray needs Ray: pip install 'impasto[ray]'") from None
-    with connect(plan.address, shares.cores):
-        needed = IDLE_BYTES + max(task.memory_bytes for task in tasks)
-        crew = RayPool(plan.threads or 1, needed, plan.transfer, plan.workers, any(map(_wants_gpu, settings)))
-        try:
-            yield crew, Limits()
-        finally:
-            crew.close()

@@ -1,23 +1,31 @@
 """`impasto batch`: paint folders, products of photos and paintings, and lists."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
-from impasto.batch.commissions import Commission
 from impasto.batch.inputs import InputCollector, Pairs, make_pairs
-from impasto.batch.job_list import read_job_list, resolve_files
+from impasto.batch.items import make_item
+from impasto.batch.job_list import read_job_list
 from impasto.batch.naming import DEFAULT_TEMPLATE, check_template, name_outputs
 from impasto.cli.arguments import OUTPUT_GROUP, BitsOption, QualityOption, QuietOutputOption
-from impasto.cli.batch_options import WORKERS_GROUP, Address, EngineName, Memory, Threads, Workers, check_address
+from impasto.cli.batch_options import (
+    WORKERS_GROUP,
+    Address,
+    EngineName,
+    Memory,
+    Threads,
+    Workers,
+    check_address,
+    parse_memory,
+)
 from impasto.cli.options import parse_settings, with_settings
 from impasto.errors import UsageError
 from impasto.terminal.console import print_message
 from impasto.terminal.interrupts import INTERRUPT_NOTICE, Interrupts
-from impasto.workers.resources import read_bytes
 
 PICTURES = Group("Pictures", sort_key=0)
 Transfer = Literal["auto", "shared", "store"]
@@ -30,7 +38,7 @@ def batch(
         Parameter(
             name="PHOTO",
             group=PICTURES,
-            help="photographs: files, folders with all in them, or quoted patterns such as 'photos/**/*.jpg'",
+            help="photos: files, folders with their subfolders, or quoted patterns such as 'photos/**/*.jpg'",
         ),
     ],
     style: Annotated[
@@ -40,7 +48,7 @@ def batch(
             metavar="PAINTING",
             consume_multiple=True,
             show_default=False,
-            help="paintings, named as photos are",
+            help="paintings: files, folders or patterns, as for photos",
         ),
     ] = None,
     pairs: Annotated[
@@ -56,19 +64,21 @@ def batch(
             group=PICTURES,
             metavar="LIST",
             show_default=False,
-            help="a list in place of PHOTO and --style, with settings in each row: .csv, .toml, .jsonl",
+            help="a list in place of PHOTO and --style, with settings in each row: .csv, .toml or .jsonl",
         ),
     ] = None,
     output: Annotated[
-        Path, Parameter(alias="-o", group=OUTPUT_GROUP, metavar="FOLDER", help="where the pictures go; made if need be")
+        Path,
+        Parameter(
+            alias="-o", group=OUTPUT_GROUP, metavar="FOLDER", help="folder for the pictures; made if it does not exist"
+        ),
     ],
     name: Annotated[
         str,
         Parameter(
             group=OUTPUT_GROUP,
             metavar="TEMPLATE",
-            help="what they are called there: {photo}, {painting}, {number} and any setting, such as {size}; / makes "
-            "folders",
+            help="names of the pictures: {photo}, {painting}, {number}, any setting, such as {size}; / makes folders",
         ),
     ] = DEFAULT_TEMPLATE,
     overwrite: Annotated[
@@ -77,7 +87,7 @@ def batch(
             group=OUTPUT_GROUP,
             negative=(),
             show_default=False,
-            help="replace other files that have the pictures' names; those that are finished stay in any case",
+            help="replace other files that have the pictures' names; finished pictures are always kept",
         ),
     ] = False,
     bits: BitsOption = 8,
@@ -89,8 +99,8 @@ def batch(
         Transfer,
         Parameter(
             group=WORKERS_GROUP,
-            help="how files come to Ray's nodes and back. shared: by their paths; store: through Ray; auto: through "
-            "Ray where a node lacks them",
+            help="how files reach Ray's nodes. shared: by their paths; store: through Ray; auto: through Ray if a node "
+            "lacks them",
         ),
     ] = "auto",
     workers: Workers = None,
@@ -102,56 +112,53 @@ def batch(
             group=WORKERS_GROUP,
             metavar="SECONDS",
             validator=Number(gte=0),
-            help="how often a picture is kept as far as it is; 0: only when it is stopped [0 or more]",
+            help="seconds between checkpoints of a picture; 0: only when it is stopped [0 or more]",
         ),
     ] = 30.0,
     **given: Any,
 ) -> int:
     """Paint many pictures: every PHOTO in the style of every painting, or a list.
 
-    What is finished in FOLDER, by the recipe that each picture carries, is not painted again, so an
-    interrupted batch goes on with the same command. One picture that fails does not stop the others;
-    report.csv and report.html say what came of each. Exits with 1 if any failed.
+    Pictures that are finished in FOLDER, as their recipes tell, are not painted again, so the same command
+    continues an interrupted batch. If a picture fails, the others are still painted; report.csv and
+    report.html list the results. Exits with 1 if any picture failed.
     """
     chosen = {setting: value for setting, value in given.items() if value is not None}
-    limit = read_bytes(memory) if memory else None
+    memory_bytes = parse_memory(memory)
     check_address(engine, address)
     if engine == "local" and transfer != "auto":
-        raise UsageError("--transfer is for --engine ray")
+        raise UsageError("`transfer` is for `engine` ray", setting="transfer")
     check_template(name)
-    listing = InputCollector(output)
+    inputs = InputCollector(output)
     if jobs:
         if photos or style:
-            raise UsageError("--jobs takes the place of PHOTO and --style: leave one of them out")
-        commissions = read_job_list(jobs, chosen, bits=bits, quality=quality)
+            raise UsageError("`jobs` takes the place of PHOTO and `style`: leave one of them out", setting="jobs")
+        items = read_job_list(jobs, chosen, bits=bits, quality=quality)
     else:
-        commissions = commission_pairs(listing, photos, style or (), pairs, chosen, bits, quality)
-    names = name_outputs(commissions, name)
-    for note in [] if quiet else listing.list_notes():
+        items = [
+            make_item(
+                photo, (painting,), settings, bits=bits, quality=quality, source=f"{photo.name} x {painting.name}"
+            )
+            for photo, painting, settings in collect_pairs(inputs, photos, style or (), pairs, chosen)
+        ]
+    names = name_outputs(items, name)
+    for note in [] if quiet else inputs.list_notes():
         print_message(note)
     with Interrupts("" if quiet else INTERRUPT_NOTICE) as interrupts:
-        from impasto.batch.run import WorkerOptions, run_batch
+        from impasto.batch.run import run_batch
+        from impasto.workers.pool import WorkerOptions
 
-        plan = WorkerOptions(engine, address, transfer, workers, threads, limit, checkpoint_every)
-        return run_batch(commissions, names, output, plan, interrupts, overwrite=overwrite, quiet=quiet)
+        options = WorkerOptions(engine, address, transfer, workers, threads, memory_bytes, checkpoint_every)
+        return run_batch(items, names, output, options, interrupts, overwrite=overwrite, quiet=quiet)
 
 
-def commission_pairs(
-    listing: InputCollector,
-    photos: Sequence[str],
-    style: Sequence[str],
-    pairs: Pairs,
-    given: dict[str, Any],
-    bits: Literal[8, 16],
-    quality: int,
-) -> list[Commission]:
-    """Find the photos and paintings, and commission a picture for each pair."""
+def collect_pairs(
+    inputs: InputCollector, photos: Sequence[str], style: Sequence[str], pairs: Pairs, given: dict[str, Any]
+) -> Iterator[tuple[Path, Path, Settings]]:
+    """Find the photos and paintings; yields each pair with the settings."""
     if not photos or not style:
-        lacking = "PHOTO" if not photos else "--style PAINTING"
-        raise UsageError(f"{lacking} is missing: name photos and paintings, or a list with --jobs")
-    settings = resolve_files(parse_settings(given), Path.cwd(), given)
-    found = listing.collect(photos, "PHOTO"), listing.collect(style, "--style")
-    return [
-        Commission(photo, (painting,), settings, bits, quality, source=f"{photo.name} x {painting.name}")
-        for photo, painting in make_pairs(*found, pairs)
-    ]
+        missing = "PHOTO" if not photos else "`style` PAINTING"
+        raise UsageError(f"{missing} is missing: name photos and paintings, or a list with `jobs`")
+    settings = parse_settings(given).map_files(lambda file: str(Path.cwd() / Path(file).expanduser()), given)
+    found = inputs.collect(photos, "PHOTO"), inputs.collect(style, "`style`")
+    return ((photo, painting, settings) for photo, painting in make_pairs(*found, pairs))

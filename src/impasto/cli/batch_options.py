@@ -1,4 +1,4 @@
-"""The options that say who paints, of all commands that paint with several workers."""
+"""Options of the commands that paint with several workers: engine, address, workers, threads, memory."""
 
 from typing import Annotated, Literal
 
@@ -6,6 +6,7 @@ from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
 from impasto.errors import UsageError
+from impasto.settings.units import parse_bytes
 
 WORKERS_GROUP = Group("Workers", sort_key=2)
 
@@ -16,8 +17,8 @@ Address = Annotated[
     str | None,
     Parameter(
         group=WORKERS_GROUP,
-        show_default="RAY_ADDRESS, or else a cluster of this machine alone",
-        help="of a Ray cluster: auto for the one that this machine is in, or HOST:PORT",
+        show_default="RAY_ADDRESS, or a cluster of this machine alone",
+        help="address of a Ray cluster: HOST:PORT, or auto for the cluster that this machine belongs to",
     ),
 ]
 Workers = Annotated[
@@ -25,8 +26,8 @@ Workers = Annotated[
     Parameter(
         group=WORKERS_GROUP,
         validator=Number(gte=1),
-        show_default="as many as cores and memory bear",
-        help="how many pictures, or shots of a film, are painted at one time [1 or more]",
+        show_default="as many as cores and memory allow",
+        help="how many pictures, or shots of a film, are painted at the same time [1 or more]",
     ),
 ]
 Threads = Annotated[
@@ -34,8 +35,8 @@ Threads = Annotated[
     Parameter(
         group=WORKERS_GROUP,
         validator=Number(gte=1),
-        show_default="the cores, shared out",
-        help="of each worker [1 or more]",
+        show_default="the cores, divided among the workers",
+        help="threads of each worker [1 or more]",
     ),
 ]
 Memory = Annotated[
@@ -43,13 +44,21 @@ Memory = Annotated[
     Parameter(
         group=WORKERS_GROUP,
         metavar="AMOUNT",
-        show_default="what is free",
-        help="what all workers of a machine may take together, such as 4GiB",
+        show_default="auto, the free memory",
+        help="what all workers of a machine may use together, such as 4GiB",
     ),
 ]
 
 
 def check_address(engine: str, address: str | None) -> None:
-    """Raise UsageError where an address is given that no engine asks for."""
+    """Raise UsageError if an address is given to an engine that has none."""
     if engine == "local" and address:
-        raise UsageError("--address is for --engine ray")
+        raise UsageError("`address` is for `engine` ray", setting="address")
+
+
+def parse_memory(text: str | None) -> int | None:
+    """Read an amount of memory in bytes; None for auto. Raises UsageError for anything else."""
+    try:
+        return parse_bytes(text or "auto")
+    except ValueError as error:
+        raise UsageError(f"`memory`: {error}", setting="memory") from None

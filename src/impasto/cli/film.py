@@ -16,17 +16,18 @@ from impasto.cli.arguments import (
     RecipeModeOption,
     find_free_name,
 )
-from impasto.cli.batch_options import WORKERS_GROUP, Address, EngineName, Memory, Threads, check_address
+from impasto.cli.batch_options import WORKERS_GROUP, Address, EngineName, Memory, Threads, check_address, parse_memory
 from impasto.cli.options import parse_options, parse_settings, with_settings
 from impasto.cli.run_loop import DownloadProgress, paint_run
 from impasto.errors import ImpastoError, UsageError
 from impasto.films.film_options import FilmOptions
+from impasto.settings.model import Settings
 from impasto.terminal.interrupts import Interrupts
-from impasto.workers.resources import read_bytes
 
 if TYPE_CHECKING:
     from impasto.films.film_run import FilmRun
     from impasto.films.sequence import FrameStep
+    from impasto.workers.pool import WorkerOptions
 
 FilmArgument = Annotated[
     Path,
@@ -88,7 +89,7 @@ def film(
     ray, several shots are painted at the same time. It needs the extra impasto[film].
     """
     check_address(engine, address)
-    limit = read_bytes(memory) if memory else None
+    memory_bytes = parse_memory(memory)
     options = parse_options(
         FilmOptions, {name: given.pop(name) for name in [*given] if name in FilmOptions.model_fields}
     )
@@ -111,14 +112,26 @@ def film(
         )
         run: FilmRun = films.start_film(job, download_progress)
         if workers or engine == "ray":
-            from impasto.batch.run import WorkerOptions
-            from impasto.workers.film_shots import paint_shots
+            from impasto.workers.pool import WorkerOptions
 
-            plan = WorkerOptions(engine, address, "shared", workers, threads, limit)
-            paint_shots(run, settings, plan, interrupts, quiet)
+            worker_options = WorkerOptions(engine, address, "shared", workers, threads, memory_bytes)
+            show_shots(run, settings, worker_options, interrupts, quiet)
         return run
 
     return paint_run(start, settings.network, FilmView(), quiet)
+
+
+def show_shots(
+    run: "FilmRun", settings: Settings, options: "WorkerOptions", interrupts: Interrupts, quiet: bool
+) -> None:
+    """Paint a film's shots in parallel and show how far they are."""
+    from impasto.batch.run import EventDisplay, make_fetch
+    from impasto.workers.film_shots import paint_shots
+
+    with EventDisplay(len(run.list_shots()), quiet) as display:
+        interrupts.mode = "ask"
+        for name, event in paint_shots(run, settings, options, lambda: interrupts.count > 0, make_fetch(quiet)):
+            display.show_event(name, event)
 
 
 def resume_film_file(file: Path, quiet: bool) -> int:

@@ -1,15 +1,18 @@
-"""`impasto sheet`: the same picture painted small in several ways, side by side, with the settings under each."""
+"""`impasto sheet`: one picture painted small in several ways, side by side, with the settings below each."""
 
 import difflib
 import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
+from impasto.batch.items import BatchItem, make_item
 from impasto.cli.arguments import (
     OverwriteOption,
     PaintingArguments,
@@ -19,19 +22,19 @@ from impasto.cli.arguments import (
     get_stem,
     make_output_option,
 )
+from impasto.cli.batch_options import Memory, Threads, Workers, parse_memory
 from impasto.cli.options import parse_settings, with_settings
-from impasto.cli.paint import PictureView
-from impasto.errors import DivergedError, PictureError, UsageError
+from impasto.errors import ImpastoError, PictureError, UsageError
 from impasto.images.folders import expand_folders
 from impasto.images.output import check_output
 from impasto.settings.model import Settings
+from impasto.settings.units import format_count
 from impasto.terminal.console import DONE, FAILED, INTERRUPTED, print_message, print_result
 from impasto.terminal.interrupts import INTERRUPT_NOTICE, Interrupts
-from impasto.terminal.progress import ProgressDisplay, show_download
 
 if TYPE_CHECKING:
     from impasto.images.contact_sheet import SheetCell
-    from impasto.runs.job import Job
+    from impasto.workers.pool import WorkerOptions
 
 MAX_CELLS = 100
 MAX_COLUMNS = 10
@@ -57,37 +60,30 @@ def sheet(
     output: Annotated[Path | None, make_output_option("PHOTO_PAINTING_sheet.png, numbered if that exists")] = None,
     overwrite: OverwriteOption = False,
     quiet: QuietOutputOption = False,
+    workers: Workers = None,
+    threads: Threads = None,
+    memory: Memory = None,
     **given: Any,
 ) -> int:
     """Paint PHOTO small in several ways, on one sheet with the settings under each picture.
 
-    They have 256 pixels unless --size says otherwise. Each is kept in a folder beside the sheet as
-    well, with its recipe: impasto rerun paints it larger.
+    The pictures have 256 pixels unless --size says otherwise. Each is also kept in a folder next to the
+    sheet, with its recipe: impasto rerun paints it larger.
     """
     chosen = {name: value for name, value in given.items() if value is not None}
-    choices = parse_variations(vary, chosen)
-    settings = [parse_settings({**chosen, **choice}, SHEET_DEFAULTS) for choice in choices]
+    variations = parse_variations(vary, chosen)
+    settings = [parse_settings({**chosen, **variation}, SHEET_DEFAULTS) for variation in variations]
+    expanded = [expand_folders(paintings, each)[0] for each in settings]
     output = output or find_free_name(f"{photo.stem}_{get_stem(paintings[0])}_sheet")
-    named = [file for its in settings for file in its.list_files()]
-    check_output(output, inputs=[photo, *expand_folders(paintings, Settings())[0], *named], overwrite=overwrite)
-    cells_folder = make_cells_folder(output.with_name(f"{output.stem}_cells"), overwrite)
+    named = [file for each in settings for file in each.list_files()]
+    check_output(output, inputs=[photo, *expanded[0], *named], overwrite=overwrite)
+    memory_bytes = parse_memory(memory)
     with Interrupts("" if quiet else INTERRUPT_NOTICE) as interrupts:
-        from impasto.runs.job import Job
+        from impasto.workers.pool import WorkerOptions
 
-        jobs = [
-            Job(
-                photo=photo,
-                paintings=paintings,
-                output=cells_folder / name_cell(number, choice),
-                settings=its,
-                save_every=0,
-                overwrite=overwrite,
-                quality=95,
-                checkpoint="none",
-            )
-            for number, (choice, its) in enumerate(zip(choices, settings, strict=True), start=1)
-        ]
-        return paint_sheet(jobs, choices, output, interrupts, quiet)
+        items = [make_item(photo, paintings, each) for each in settings]
+        options = WorkerOptions(workers=workers, threads=threads, memory_bytes=memory_bytes, checkpoint_every=0)
+        return paint_sheet(items, variations, output, options, interrupts, overwrite=overwrite, quiet=quiet)
 
 
 def parse_variations(texts: Sequence[str], given: Mapping[str, Any]) -> list[Variation]:
@@ -119,7 +115,7 @@ def parse_variations(texts: Sequence[str], given: Mapping[str, Any]) -> list[Var
 
 
 def count_columns(choices: Sequence[Variation]) -> int:
-    """Give the last setting a column for each value where others vary too, and make a square of what is too long."""
+    """Choose a column for each value of the last setting; a square if that would be too long."""
     last = len({list(choice.values())[-1] for choice in choices})
     if max(last, len(choices) // last) <= MAX_COLUMNS:
         return last
@@ -133,13 +129,12 @@ def name_cell(number: int, choice: Variation) -> str:
 
 
 def make_cells_folder(path: Path, overwrite: bool) -> Path:
-    """Make the folder for the cells; one that is there is taken only with `overwrite`."""
+    """Make the folder for the cells. An existing one is used only with `overwrite`."""
     try:
         path.mkdir(exist_ok=overwrite)
     except FileExistsError:
         raise PictureError(
-            f"{path}, for the pictures one by one, already exists: choose another --output, or allow it with "
-            "--overwrite"
+            f"{path}, for the single pictures, already exists: choose another `output`, or allow it with `overwrite`"
         ) from None
     except OSError as error:
         raise PictureError(f"{path} can't be made: {error.strerror or error}") from error
@@ -147,71 +142,92 @@ def make_cells_folder(path: Path, overwrite: bool) -> Path:
 
 
 def paint_sheet(
-    jobs: Sequence["Job"], choices: Sequence[Variation], output: Path, interrupts: Interrupts, quiet: bool
+    items: Sequence[BatchItem],
+    variations: Sequence[Variation],
+    output: Path,
+    options: "WorkerOptions",
+    interrupts: Interrupts,
+    *,
+    overwrite: bool,
+    quiet: bool,
 ) -> int:
-    """Paint the cells one by one and write the sheet, or what there is of it after an interrupt."""
-    from impasto.images.contact_sheet import SheetCell
+    """Paint the cells as a batch, and write the sheet: all of it, or after an interrupt what there is."""
+    from impasto.batch.run import print_failures
 
-    cells: list[SheetCell] = []
-    failures: list[Exception] = []
-    try:
-        for number, (job, choice) in enumerate(zip(jobs, choices, strict=True), start=1):
-            if interrupts.count:
-                break
-            lines = [f"{name} = {value}" for name, value in choice.items()]
-            try:
-                cell, outcome = paint_cell(job, lines, interrupts, quiet)
-            except (DivergedError, UsageError) as error:  # of these settings: others may do
-                failures.append(error)
-                cell, outcome = SheetCell(None, [*lines, "could not be painted"]), str(error)
-            if cell is None:
-                break
-            cells.append(cell)
-            if not quiet:
-                print_message(f"{number}/{len(jobs)} {', '.join(lines)}: {outcome}")
-    except KeyboardInterrupt:
-        pass  # what is painted is kept, as after the first one
-    finally:
-        interrupts.mode = "hold"
-        if not any(jobs[0].output.parent.iterdir()):
-            jobs[0].output.parent.rmdir()
-    if len(failures) == len(jobs):
-        raise failures[0]
-    if cells:
-        write_sheet(cells, count_columns(choices), output, jobs[0], quiet)
-    if len(cells) < len(jobs):
-        print_message(f"impasto: interrupted; {len(cells)} of {len(jobs)} pictures are painted")
+    with suppress(KeyboardInterrupt):
+        paint_cells(items, variations, output, options, interrupts, overwrite=overwrite, quiet=quiet)
+    interrupts.mode = "hold"
+    done = [(item, variation) for item, variation in zip(items, variations, strict=True) if item.status != "waiting"]
+    failed = [item for item in items if item.status == "failed"]
+    if len(failed) == len(items):
+        raise ImpastoError(failed[0].reason)
+    if any(item.status != "failed" for item, _ in done):
+        write_sheet(done, count_columns(variations), output, overwrite, quiet)
+    print_failures(items)
+    if len(done) < len(items):
+        print_message(f"impasto: interrupted; {len(done)} of {len(items)} pictures are painted")
         return INTERRUPTED
-    return FAILED if failures else DONE
+    return FAILED if failed else DONE
 
 
-def paint_cell(job: "Job", lines: list[str], interrupts: Interrupts, quiet: bool) -> "tuple[SheetCell | None, str]":
-    """Paint and write one picture; None where an interrupt came before it was finished."""
-    from impasto.api import start_job
-    from impasto.images.contact_sheet import SheetCell
+def paint_cells(
+    items: Sequence[BatchItem],
+    variations: Sequence[Variation],
+    output: Path,
+    options: "WorkerOptions",
+    interrupts: Interrupts,
+    *,
+    overwrite: bool,
+    quiet: bool,
+) -> None:
+    """Paint the pictures into a folder next to the output. Raises PictureError if their files can't be read."""
+    from impasto.batch.resolve import resolve_items
+    from impasto.batch.run import paint_items
 
-    with show_download(job.settings.network, quiet) as fetching:
-        run = start_job(job, fetch_progress=fetching)
-    with ProgressDisplay(quiet, seconds_between_lines=None) as shown:
-        for step in run:
-            shown.update(step.progress, *PictureView().describe_step(step, run))
-            shown.show_new_notes(run.notes)
-            outcome = f"total {step.losses['total']:.3g}, {step.seconds:.1f} s"
-            interrupts.mode = "ask"
-            if interrupts.count and step.step < run.total_steps:
-                return None, ""
-    run.write()
-    return SheetCell(run.picture(), lines), outcome
+    folder = make_cells_folder(output.with_name(f"{output.stem}_cells"), overwrite).absolute()
+    names = [name_cell(number, variation) for number, variation in enumerate(variations, start=1)]
+    try:
+        resolve_items(items, names, folder, overwrite=overwrite)
+        for item, variation in zip(items, variations, strict=True):
+            if item.status == "failed":
+                raise PictureError(item.reason)
+            item.label = ", ".join(describe_variation(variation))
+        with TemporaryDirectory() as state_folder:
+            for _ in paint_items(items, Path(state_folder), options, interrupts, quiet):
+                pass
+    finally:
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
-def write_sheet(cells: "Sequence[SheetCell]", columns: int, output: Path, job: "Job", quiet: bool) -> None:
-    """Write the sheet and say on stdout where it is."""
+def describe_variation(variation: Variation) -> list[str]:
+    """List the settings of a cell: `style_weight = 3`."""
+    return [f"{name} = {value}" for name, value in variation.items()]
+
+
+def write_sheet(
+    cells: Sequence[tuple[BatchItem, Variation]], columns: int, output: Path, overwrite: bool, quiet: bool
+) -> None:
+    """Write the sheet, and print where it is."""
     from impasto.images.contact_sheet import compose_sheet
     from impasto.images.read import read_image
     from impasto.images.write import write_image
 
-    picture = compose_sheet(cells, columns)
-    write_image(read_image(picture).rgb, output, overwrite=job.overwrite)
-    count = f"{len(cells)} picture{'' if len(cells) == 1 else 's'}"
-    words = f": {count} on {picture.width} x {picture.height}, each also in {job.output.parent}"
-    print_result(f"{output}{'' if quiet else words}")
+    composed = compose_sheet([make_cell(item, variation) for item, variation in cells], columns)
+    write_image(read_image(composed).rgb, output, overwrite=overwrite)
+    count, folder = format_count(len(cells), "picture"), output.with_name(f"{output.stem}_cells")
+    details = f": {count} on {composed.width} x {composed.height}, each also in {folder}"
+    print_result(f"{output}{'' if quiet else details}")
+
+
+def make_cell(item: BatchItem, variation: Variation) -> "SheetCell":
+    """Make the cell of a picture, or an empty one with the note that it could not be painted."""
+    from impasto.images.contact_sheet import SheetCell
+    from impasto.images.read import read_image
+    from impasto.images.write import to_pil
+
+    lines = describe_variation(variation)
+    if item.status == "failed":
+        return SheetCell(None, [*lines, "could not be painted"])
+    picture = read_image(item.job.output)
+    return SheetCell(to_pil(picture.rgb, picture.alpha), lines)

@@ -1,6 +1,6 @@
 """A film's shots painted in parallel, each by one worker, in the film's folder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +22,8 @@ def paint_shots(
     options: WorkerOptions,
     is_stopping: Callable[[], bool],
     fetch: Callable[[str], None],
-) -> Iterator[tuple[str, int, Event]]:
-    """Paint all unfinished shots. Yields each shot's name, their number and what happened; see `run_tasks`.
+) -> Generator[tuple[str, Event]]:
+    """Paint all unfinished shots. Yields what happens, each event with its shot's name; arguments as for `run_tasks`.
 
     Raises ImpastoError at the end if a shot failed; finished shots are kept.
     """
@@ -51,7 +51,7 @@ def paint_shots(
         for event in events:
             if isinstance(event, TaskFailed):
                 failures.append(f"{names[event.number]}: {event.reason}")
-            yield names[event.number], len(shots), event
+            yield names[event.number], event
     run.reload_progress()
     if failures:
         raise ImpastoError("\n".join(failures))

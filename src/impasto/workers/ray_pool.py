@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from io import TextIOBase
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import ray
 from ray.exceptions import RayError, RayTaskError
@@ -33,6 +33,9 @@ from impasto.workers.messages import (
     WorkerLost,
     WorkerReady,
 )
+
+if TYPE_CHECKING:
+    from impasto.runs.job import Job
 
 MAX_CACHED_FILES = 64  # in the object store for the workers, and at each worker
 Transfer = Literal["auto", "shared", "store"]
@@ -305,17 +308,15 @@ class RayWorker:
 
     def paint(self, task: Task, files: dict[Path, Any], transfer: Transfer) -> Iterator[Event]:
         """Paint a task and yield what happens; `files` has references to the bytes of files."""
-        from impasto.workers.carrying import relocate
-
         paths, missing = self._locate_files(task, files, transfer)
         if missing:
             yield FilesMissing(task.number, paths=tuple(missing))
         elif isinstance(task.job, FilmShot):
             yield from self._paint_shot(task, task.job)
         elif transfer == "shared" or (transfer == "auto" and task.shared_folder_marker.exists()):
-            yield from self._paint(replace(task, job=relocate(task.job, paths)))
+            yield from self._paint(replace(task, job=_relocate(task.job, paths)))
         else:
-            yield from self._paint_here(task, files.get(task.checkpoint), relocate(task.job, paths))
+            yield from self._paint_here(task, files.get(task.checkpoint), _relocate(task.job, paths))
 
     def _paint(self, task: Task) -> Iterator[Event]:
         return self._worker.paint(task, self._stop_requested.is_set)
@@ -327,7 +328,7 @@ class RayWorker:
         reason = f"the node {platform.node()} can't see {shot.folder}: put the film where all nodes can see it"
         yield TaskFailed(task.number, reason=reason)
 
-    def _paint_here(self, task: Task, checkpoint: Any, job: Any) -> Iterator[Event]:
+    def _paint_here(self, task: Task, checkpoint: Any, job: "Job") -> Iterator[Event]:
         """Paint into a temporary folder, and send the picture and its checkpoints back as bytes."""
         with tempfile.TemporaryDirectory(dir=self._folder) as folder:
             job = job.model_copy(update={"output": Path(folder) / job.output.name})
@@ -367,6 +368,10 @@ class RayWorker:
         while len(self._received_files) > MAX_CACHED_FILES:
             self._received_files.popitem(last=False)[1].unlink()
         return saved
+
+
+def _relocate(job: "Job", paths: Mapping[Path, Path]) -> "Job":
+    return job.relocate(lambda path: paths.get(path, path))
 
 
 def _has_file(path: Path, digest: str) -> bool:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 
 from impasto.workers.messages import Event, Task, TaskFailed, TaskFinished, TaskStopped, WorkerLost, WorkerReady
@@ -21,7 +21,7 @@ def run_tasks(
     options: WorkerOptions,
     is_stopping: Callable[[], bool],
     fetch: Callable[[str], None],
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """Open the pool that `options` ask for, run the tasks and yield what happens, as `Scheduler.run` does.
 
     `fetch` downloads a network by its name. Raises UsageError if there is no such engine or cluster.
