@@ -5,7 +5,6 @@ import functools
 import io
 import json
 import os
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from jinja2 import Environment, Template
 from impasto.batch.items import BatchItem
 from impasto.errors import PictureError
 from impasto.images.output import atomic_write
+from impasto.runs.checkpoints import Throttle
 from impasto.settings.units import format_count
 
 CSV_NAME, HTML_NAME = "report.csv", "report.html"
@@ -39,20 +39,17 @@ class BatchReport:
         for item in items:
             if item.status == "kept":
                 item.result = replace(item.result, seconds=seconds.get(item.label))
-        self._written_at, self._write_seconds = time.monotonic(), 0.0
+        self._throttle = Throttle(MAX_WRITE_SHARE, WRITE_INTERVAL_SECONDS)
 
     def write_if_due(self) -> None:
         """Write the report if the last one is old enough."""
-        age = time.monotonic() - self._written_at
-        if age > max(WRITE_INTERVAL_SECONDS, self._write_seconds / MAX_WRITE_SHARE):
+        if self._throttle.is_due:
             self.write()
 
     def write(self) -> None:
         """Write the report."""
-        started = time.monotonic()
-        write_report(self.items, self._folder)
-        self._written_at = time.monotonic()
-        self._write_seconds = self._written_at - started
+        with self._throttle.measure():
+            write_report(self.items, self._folder)
 
 
 def check_report(folder: Path) -> None:
