@@ -1,4 +1,4 @@
-"""A film's shots painted side by side are the film that is painted one shot after the other."""
+"""A film whose shots are painted in parallel equals the film painted shot by shot."""
 
 import json
 import os
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from batch_folder import BatchFolder, find_workers, needs_proc, wait_for
 from conftest import SPELT_OUT, make_picture
 from film_clips import make_pan, write_clip
-from test_batch import Place, children, needs_proc, wait_for
 
 import impasto
 from impasto.cli.app import main
@@ -24,7 +24,7 @@ CHEAP = {"size": 48, "start_size": 48, "steps": 12, "optimizer": "lbfgs"}
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Four scenes that have nothing to do with each other, four frames each; and a painting beside them."""
+    """Four unrelated scenes of four frames each, and a painting next to the clip."""
     folder = tmp_path_factory.mktemp("clip")
     write_image(make_picture(60, 60, 7), folder / "painting.png")
     scenes = [
@@ -34,7 +34,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def options(weights_file: Path, **chosen: object) -> list[str]:
-    return [*Place(Path(), weights_file).options(**{**CHEAP, **chosen}), "--frame-steps", "6"]
+    return [*BatchFolder(Path(), weights_file).options(**{**CHEAP, **chosen}), "--frame-steps", "6"]
 
 
 def read(folder: Path) -> torch.Tensor:
@@ -44,8 +44,8 @@ def read(folder: Path) -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def alone(clip: Path, weights_file: Path) -> torch.Tensor:
-    """The film as it is painted one shot after the other."""
+def sequential(clip: Path, weights_file: Path) -> torch.Tensor:
+    """The frames of the film painted shot by shot."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     settings = {**SPELT_OUT, **CHEAP, "network": str(weights_file), "frame_steps": 6}
@@ -56,11 +56,12 @@ def alone(clip: Path, weights_file: Path) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_shots_side_by_side_are_the_film(clip, weights_file, alone, workers, tmp_path, capsys):
+@pytest.mark.slow
+def test_shots_in_parallel_equal_the_film(clip, weights_file, sequential, workers, tmp_path, capsys):
     output = tmp_path / "painted"
     words = ["film", str(clip), str(clip.with_name("painting.png")), "-o", str(output), "--threads", "1"]
     assert main([*words, "--workers", workers, *options(weights_file)]) == 0
-    assert torch.equal(read(output), alone)
+    assert torch.equal(read(output), sequential)
     said = capsys.readouterr().err
     for first in (1, 5, 9, 13):
         assert f"frames {first} to {first + 3}: " in said
@@ -68,7 +69,8 @@ def test_shots_side_by_side_are_the_film(clip, weights_file, alone, workers, tmp
 
 
 @needs_proc
-def test_a_worker_and_a_driver_that_are_killed(clip, weights_file, alone, tmp_path):
+@pytest.mark.slow
+def test_the_film_continues_after_kills(clip, weights_file, sequential, tmp_path):
     output, folder = tmp_path / "painted", tmp_path / "painted.film"
     words = [
         "film",
@@ -84,7 +86,7 @@ def test_a_worker_and_a_driver_that_are_killed(clip, weights_file, alone, tmp_pa
     command = [sys.executable, "-m", "impasto", *words, *options(weights_file)]
     driver = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     wait_for(lambda: [*folder.glob("pass1/*.png")])
-    os.kill(children(driver.pid)[0], signal.SIGKILL)
+    os.kill(find_workers(driver.pid)[0], signal.SIGKILL)
     wait_for(lambda: len([*folder.glob("pass1/*.png")]) >= 6)
     driver.kill()
     driver.communicate(timeout=60)
@@ -96,4 +98,4 @@ def test_a_worker_and_a_driver_that_are_killed(clip, weights_file, alone, tmp_pa
         torch.set_num_threads(1)
         assert main(["resume", str(folder)]) == 0
         torch.set_num_threads(threads)
-    assert torch.equal(read(output), alone)
+    assert torch.equal(read(output), sequential)

@@ -1,6 +1,7 @@
-"""The foreman: every task is finished once, whoever dies; limits hold; the machine is shared out."""
+"""The scheduler finishes every task once when workers are lost; limits hold; the machine is divided."""
 
 import itertools
+import math
 import os
 import random
 from collections import Counter
@@ -13,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto.errors import UsageError
 from impasto.workers.messages import (
     Event,
     Task,
@@ -24,101 +24,100 @@ from impasto.workers.messages import (
     WorkerLost,
     WorkerReady,
 )
-from impasto.workers.resources import IDLE_BYTES, allocate, count_cores, read_bytes
-from impasto.workers.scheduler import MAX_ATTEMPTS, Limits, Scheduler
+from impasto.workers.resources import IDLE_BYTES, Limits, allocate, count_cores
+from impasto.workers.scheduler import MAX_ATTEMPTS, Scheduler
 
 GIGABYTE = 10**9
 
 
-def make_task(number: int, needed: int = 1, threads: int = 1) -> Task:
-    return Task(number, None, needed, threads, Path("checkpoint"), {}, Path("token"))  # type: ignore[arg-type]
+def make_task(number: int, memory_bytes: int = 1, threads: int = 1) -> Task:
+    return Task(number, None, memory_bytes, threads, Path("checkpoint"), {}, Path("token"))  # type: ignore[arg-type]
 
 
 @dataclass(eq=False)
-class ScriptedHand:
-    crew: "ScriptedCrew"
-    queue: list[Event] = field(default_factory=lambda: [WorkerReady(0)])
+class ScriptedWorker:
+    pool: "ScriptedPool"
+    events: list[Event] = field(default_factory=lambda: [WorkerReady(0)])
     task: Task | None = None
 
-    def give(self, task: Task) -> None:
+    def submit(self, task: Task) -> None:
         assert self.task is None
         self.task = task
-        self.crew.check()
-        self.queue += self.crew.live_through(task)
+        self.pool.measure_use()
+        self.events += self.pool.make_events(task)
 
-    def stop(self) -> None:
-        self.queue = [TaskStopped(self.task.number)] if self.task else []
+    def request_stop(self) -> None:
+        self.events = [TaskStopped(self.task.number)] if self.task else []
 
 
 @dataclass
-class ScriptedCrew:
-    """Workers that do and die as `fates` say, in whatever order `chance` has them heard."""
+class ScriptedPool:
+    """Workers whose attempts end as `ends` says, then with TaskFinished; `chance` chooses which is polled first."""
 
     workers: int = 2
-    fates: dict[int, list[Event]] = field(default_factory=dict)  # of a task, the ends of its tries; then it is finished
+    ends: dict[int, list[Event]] = field(default_factory=dict)  # by task number, one for each attempt
     chance: random.Random = field(default_factory=lambda: random.Random(0))
-    stillborn: int = 0
-    hands: list[ScriptedHand] = field(default_factory=list)
-    hired: int = 0
-    tries: Counter[int] = field(default_factory=Counter)
-    most_bytes: int = 0
-    most_threads: int = 0
+    failing_starts: int = 0
+    running: list[ScriptedWorker] = field(default_factory=list)
+    started: int = 0
+    attempts: Counter[int] = field(default_factory=Counter)
+    max_memory_bytes: int = 0
+    max_threads: int = 0
     order: list[int] = field(default_factory=list)
 
-    def count(self) -> int:
+    def count_workers(self) -> int:
         return self.workers
 
-    def hire(self) -> ScriptedHand:
-        hand = ScriptedHand(self)
-        if self.hired < self.stillborn:
-            hand.queue = [WorkerLost(0, reason="no torch")]
-        self.hired += 1
-        self.hands.append(hand)
-        assert len(self.hands) <= self.workers
-        return hand
+    def start_worker(self) -> ScriptedWorker:
+        worker = ScriptedWorker(self)
+        if self.started < self.failing_starts:
+            worker.events = [WorkerLost(0, reason="no torch")]
+        self.started += 1
+        self.running.append(worker)
+        assert len(self.running) <= self.workers
+        return worker
 
-    def live_through(self, task: Task) -> list[Event]:
+    def make_events(self, task: Task) -> list[Event]:
         self.order.append(task.number)
-        fates = self.fates.get(task.number, [])
-        end = fates[self.tries[task.number]] if self.tries[task.number] < len(fates) else TaskFinished(task.number)
-        self.tries[task.number] += 1
+        ends, attempt = self.ends.get(task.number, []), self.attempts[task.number]
+        self.attempts[task.number] += 1
+        end = ends[attempt] if attempt < len(ends) else TaskFinished(task.number)
         return [TaskProgress(task.number, progress=0.5), end]
 
-    def check(self) -> None:
-        busy = [hand.task for hand in self.hands if hand.task]
-        self.most_bytes = max(self.most_bytes, sum(task.memory_bytes for task in busy))
-        self.most_threads = max(self.most_threads, sum(task.threads for task in busy))
+    def measure_use(self) -> None:
+        tasks = [worker.task for worker in self.running if worker.task]
+        self.max_memory_bytes = max(self.max_memory_bytes, sum(task.memory_bytes for task in tasks))
+        self.max_threads = max(self.max_threads, sum(task.threads for task in tasks))
 
-    def listen(self, seconds: float) -> Sequence[tuple[Any, Event]]:  # noqa: ARG002
-        talking = [hand for hand in self.hands if hand.queue]
-        if not talking:
+    def poll(self, seconds: float) -> Sequence[tuple[Any, Event]]:  # noqa: ARG002
+        with_events = [worker for worker in self.running if worker.events]
+        if not with_events:
             return []
-        hand = self.chance.choice(talking)
-        event = hand.queue.pop(0)
+        worker = self.chance.choice(with_events)
+        event = worker.events.pop(0)
         if isinstance(event, WorkerLost):
-            self.hands.remove(hand)
+            self.running.remove(worker)
         if not isinstance(event, TaskProgress | WorkerReady):
-            hand.task = None
-        return [(hand, event)]
+            worker.task = None
+        return [(worker, event)]
 
     def close(self) -> None:
         pass
 
 
-def work(
-    crew: ScriptedCrew, tasks: Sequence[Task], limits: Limits | None = None, patience: float = 10**6
+def run_tasks(
+    pool: ScriptedPool, tasks: Sequence[Task], limits: Limits | None = None, rounds: float = math.inf
 ) -> list[Event]:
-    heard: list[Event] = []
-    asked = itertools.count()
-    Scheduler(crew, heard.append, limits).run(tasks, lambda: next(asked) > patience)
-    return heard
+    """Run the tasks, at most so many rounds, and return all events."""
+    count = itertools.count()
+    return list(Scheduler(pool, limits).run(tasks, lambda: next(count) > rounds))
 
 
-def ends(heard: Sequence[Event]) -> dict[int, Event]:
-    """The last word on each task, each one said once."""
-    last = [event for event in heard if isinstance(event, TaskFinished | TaskFailed | TaskStopped)]
-    assert len({event.number for event in last}) == len(last)
-    return {event.number: event for event in last}
+def find_ends(events: Sequence[Event]) -> dict[int, Event]:
+    """The last event of each task, of which there is only one."""
+    ends = [event for event in events if isinstance(event, TaskFinished | TaskFailed | TaskStopped)]
+    assert len({event.number for event in ends}) == len(ends)
+    return {event.number: event for event in ends}
 
 
 @given(
@@ -126,79 +125,81 @@ def ends(heard: Sequence[Event]) -> dict[int, Event]:
     st.dictionaries(st.integers(0, 9), st.integers(1, MAX_ATTEMPTS - 1)),
     st.randoms(use_true_random=False),
 )
-def test_every_task_is_finished_once_whoever_dies(workers, deaths, chance):
-    fates = {number: [WorkerLost(number, reason="hit")] * times for number, times in deaths.items()}
-    crew = ScriptedCrew(workers, fates, chance)
-    found = ends(work(crew, [make_task(number) for number in range(10)]))
+def test_every_task_finishes_once_when_workers_are_lost(workers, losses, chance):
+    ends = {number: [WorkerLost(number, reason="hit")] * times for number, times in losses.items()}
+    pool = ScriptedPool(workers, ends, chance)
+    found = find_ends(run_tasks(pool, [make_task(number) for number in range(10)]))
     assert all(isinstance(found[number], TaskFinished) for number in range(10))
-    assert crew.tries == {number: 1 + deaths.get(number, 0) for number in range(10)}
+    assert pool.attempts == {number: 1 + losses.get(number, 0) for number in range(10)}
 
 
-def test_a_task_that_kills_its_workers_fails_and_the_others_go_on():
-    crew = ScriptedCrew(fates={1: [WorkerLost(1, reason="its process was ended by SIGKILL")] * 9})
-    found = ends(work(crew, [make_task(number) for number in range(3)]))
+def test_a_task_that_loses_its_workers_fails_alone():
+    pool = ScriptedPool(ends={1: [WorkerLost(1, reason="its process was ended by SIGKILL")] * 9})
+    found = find_ends(run_tasks(pool, [make_task(number) for number in range(3)]))
     failure = found.pop(1)
     assert isinstance(failure, TaskFailed)
-    assert "3 workers died of it, the last one: its process was ended by SIGKILL" in failure.reason
+    assert "3 workers were lost while painting it, the last one: its process was ended by SIGKILL" in failure.reason
     assert all(isinstance(event, TaskFinished) for event in found.values())
     assert len(found) == 2
 
 
-def test_nodes_that_go_are_not_the_tasks_fault():
-    crew = ScriptedCrew(fates={0: [WorkerLost(0, node_failure=True)] * 20})
-    assert isinstance(ends(work(crew, [make_task(0)]))[0], TaskFinished)
+def test_node_failures_do_not_count_against_a_task():
+    pool = ScriptedPool(ends={0: [WorkerLost(0, node_failure=True)] * 20})
+    assert isinstance(find_ends(run_tasks(pool, [make_task(0)]))[0], TaskFinished)
 
 
-def test_a_failure_is_not_repeated():
-    crew = ScriptedCrew(fates={0: [TaskFailed(0, reason="is empty")]})
-    found = ends(work(crew, [make_task(0), make_task(1)]))
+def test_a_failed_task_is_not_repeated():
+    pool = ScriptedPool(ends={0: [TaskFailed(0, reason="is empty")]})
+    found = find_ends(run_tasks(pool, [make_task(0), make_task(1)]))
     assert isinstance(found[0], TaskFailed)
-    assert crew.tries == {0: 1, 1: 1}
+    assert pool.attempts == {0: 1, 1: 1}
 
 
-def test_where_no_worker_even_begins_all_fail_with_the_reason():
-    crew = ScriptedCrew(stillborn=10**6)
-    found = ends(work(crew, [make_task(0), make_task(1)]))
-    assert {event.reason for event in found.values() if isinstance(event, TaskFailed)} == {
-        "no worker could be started: no torch"
-    }
+def test_all_tasks_fail_if_no_worker_starts():
+    pool = ScriptedPool(failing_starts=10**6)
+    found = find_ends(run_tasks(pool, [make_task(0), make_task(1)]))
+    reasons = {event.reason for event in found.values() if isinstance(event, TaskFailed)}
+    assert reasons == {"no worker could be started: no torch"}
     assert len(found) == 2
-    assert isinstance(ends(work(ScriptedCrew(stillborn=1), [make_task(0)]))[0], TaskFinished)  # one may have bad luck
 
 
-def test_once_stopped_nothing_more_is_begun():
-    crew = ScriptedCrew(workers=2)
-    heard = work(crew, [make_task(number) for number in range(50)], patience=12)
-    assert 2 <= len(crew.order) < 20
-    assert set(ends(heard)) == set(crew.order)
-    assert not any(hand.task for hand in crew.hands)
+def test_one_failing_start_is_forgiven():
+    assert isinstance(find_ends(run_tasks(ScriptedPool(failing_starts=1), [make_task(0)]))[0], TaskFinished)
 
 
-def test_tasks_come_in_their_order_and_no_more_workers_than_tasks():
-    crew = ScriptedCrew(workers=8)
-    work(crew, [make_task(number) for number in range(3)])
-    assert crew.hired == 3
-    assert crew.order == [0, 1, 2]
+def test_no_task_is_started_once_stopping():
+    pool = ScriptedPool(workers=2)
+    events = run_tasks(pool, [make_task(number) for number in range(50)], rounds=12)
+    assert 2 <= len(pool.order) < 20
+    assert set(find_ends(events)) == set(pool.order)
+    assert not any(worker.task for worker in pool.running)
+
+
+def test_tasks_start_in_order_with_no_spare_workers():
+    pool = ScriptedPool(workers=8)
+    run_tasks(pool, [make_task(number) for number in range(3)])
+    assert pool.started == 3
+    assert pool.order == [0, 1, 2]
 
 
 @given(st.lists(st.tuples(st.integers(1, 10), st.integers(1, 2)), max_size=12), st.randoms(use_true_random=False))
-def test_what_is_painted_at_one_time_keeps_within_limits(sizes, chance):
-    crew = ScriptedCrew(workers=3, chance=chance)
+def test_running_tasks_keep_within_limits(sizes, chance):
+    pool = ScriptedPool(workers=3, chance=chance)
     tasks = [make_task(number, *size) for number, size in enumerate(sizes)]
-    found = ends(work(crew, tasks, Limits(10, 2)))
+    found = find_ends(run_tasks(pool, tasks, Limits(10, 2)))
     assert len(found) == len(sizes)
-    assert crew.most_bytes <= 10
-    assert crew.most_threads <= 2
+    assert pool.max_memory_bytes <= 10
+    assert pool.max_threads <= 2
 
 
-def test_what_is_too_large_for_the_limits_is_painted_alone():
-    crew = ScriptedCrew(workers=2)
-    found = ends(work(crew, [make_task(0, 50), make_task(1, 1), make_task(2, 1)], Limits(10, 2)))
+def test_a_task_above_the_limits_runs_alone():
+    pool = ScriptedPool(workers=2)
+    found = find_ends(run_tasks(pool, [make_task(0, 50), make_task(1, 1), make_task(2, 1)], Limits(10, 2)))
     assert len(found) == 3
-    assert crew.most_bytes == 50
+    assert pool.max_memory_bytes == 50
 
 
-# Sharing the machine out
+# Resources
 
 
 @pytest.mark.parametrize(
@@ -208,39 +209,25 @@ def test_what_is_too_large_for_the_limits_is_painted_alone():
         ([GIGABYTE // 10] * 2, 16, {}, 2, [2]),  # but no more than pictures
         ([GIGABYTE] * 72, 3, {}, 2, [2]),  # nor than fit into memory
         ([5 * GIGABYTE] * 72, 3, {}, 1, [4]),
-        ([GIGABYTE // 10, 20 * GIGABYTE], 16, {}, 2, [2, 4]),  # what is painted alone has all cores
+        ([GIGABYTE // 10, 20 * GIGABYTE], 16, {}, 2, [2, 4]),  # a picture painted alone has all cores
         ([GIGABYTE // 10] * 72, 16, {"workers": 3}, 3, [1]),
         ([GIGABYTE // 10] * 72, 16, {"threads": 2}, 2, [2]),
         ([GIGABYTE // 10] * 72, 16, {"workers": 3, "threads": 4}, 3, [4]),
         ([GIGABYTE // 10] * 72, 1, {"workers": 3}, 3, [4]),  # as asked, but one at a time
     ],
 )
-def test_the_machine_is_shared_out(needs, memory, chosen, workers, threads):
-    shares = allocate(needs, cores=4, memory=memory * GIGABYTE, **chosen)
-    assert shares.workers == workers
-    assert list(dict.fromkeys(map(shares.count_threads, needs))) == threads
+def test_the_machine_is_divided(needs, memory, chosen, workers, threads):
+    allocation = allocate(needs, cores=4, memory=memory * GIGABYTE, **chosen)
+    assert allocation.workers == workers
+    assert list(dict.fromkeys(map(allocation.count_threads, needs))) == threads
 
 
 @given(st.lists(st.integers(1, 10 * GIGABYTE), min_size=1), st.integers(1, 64), st.integers(0, 64 * GIGABYTE))
-def test_shares_never_take_more_than_there_is(needs, cores, memory):
-    shares = allocate(needs, cores=cores, memory=memory)
-    assert 1 <= shares.workers <= max(1, min(cores, len(needs)))
-    assert all(1 <= shares.count_threads(needed) <= cores for needed in needs)
-    assert shares.workers == 1 or shares.workers * IDLE_BYTES + min(needs) <= memory
-
-
-@pytest.mark.parametrize(
-    ("text", "amount"),
-    [("4GiB", 4 * 2**30), ("500MB", 500 * 10**6), ("2g", 2 * 10**9), ("1.5 GiB", 3 * 2**29), ("1000000", 10**6)],
-)
-def test_amounts_of_memory(text, amount):
-    assert read_bytes(text) == amount
-
-
-@pytest.mark.parametrize("text", ["", "lots", "-1GB", "0", "4GiBB", "i", "nan"])
-def test_what_is_no_amount_of_memory(text):
-    with pytest.raises(UsageError, match="takes an amount of memory, such as 4GiB"):
-        read_bytes(text)
+def test_an_allocation_never_exceeds_the_machine(needs, cores, memory):
+    allocation = allocate(needs, cores=cores, memory=memory)
+    assert 1 <= allocation.workers <= max(1, min(cores, len(needs)))
+    assert all(1 <= allocation.count_threads(needed) <= cores for needed in needs)
+    assert allocation.workers == 1 or allocation.workers * IDLE_BYTES + min(needs) <= memory
 
 
 def test_this_machine_has_a_core():
