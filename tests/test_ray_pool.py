@@ -1,4 +1,4 @@
-"""Batches on a Ray cluster of several local nodes: the same pictures as here, whatever nodes and files do."""
+"""Batches on a Ray cluster of several local nodes paint the same pictures as local workers."""
 
 import os
 import shutil
@@ -8,18 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from test_batch import Place, pixels, start, succeed, wait_for
+from batch_folder import BatchFolder, assert_same_pictures, start_batch, wait_for, wait_for_success
 
-ray = pytest.importorskip("ray")
+from impasto.runs.job import Job
+from impasto.workers.messages import CheckpointSaved, Task, TaskFailed, TaskFinished
 
-QUICK_TO_NOTICE = {
+pytest.importorskip("ray")
+
+from impasto.workers.ray_pool import write_received_data
+
+QUICK_HEALTH_CHECKS = {
     "health_check_initial_delay_ms": 500,
     "health_check_period_ms": 500,
     "health_check_failure_threshold": 2,
 }
-OUTSIDE = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +31,11 @@ def cluster() -> Iterator[Any]:
     """A head and one node, each with room for one worker."""
     from ray.cluster_utils import Cluster
 
-    before = {name: os.environ.get(name) for name in OUTSIDE}
-    os.environ.update(OUTSIDE)
+    before = {name: os.environ.get(name) for name in ENVIRONMENT}
+    os.environ.update(ENVIRONMENT)
     made = Cluster(
         initialize_head=True,
-        head_node_args={"num_cpus": 1, "include_dashboard": False, "_system_config": QUICK_TO_NOTICE},
+        head_node_args={"num_cpus": 1, "include_dashboard": False, "_system_config": QUICK_HEALTH_CHECKS},
     )
     made.add_node(num_cpus=1)
     yield made
@@ -43,70 +47,85 @@ def cluster() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, weights_file: Path) -> Place:
-    """Six photos and what comes of them on this machine."""
-    place = Place(tmp_path_factory.mktemp("undisturbed"), weights_file)
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, weights_file: Path) -> BatchFolder:
+    """Six photos and their pictures, painted by local workers."""
+    batch = BatchFolder(tmp_path_factory.mktemp("undisturbed"), weights_file)
     for number in range(6):
-        place.picture(f"photos/{number}.png", number + 1)
-    place.picture("style.jpg", 9)
-    succeed(start(place, "--threads", "1", "--workers", "2"))
-    return place
+        batch.write_picture(f"photos/{number}.png", number + 1)
+    batch.write_picture("style.jpg", 9)
+    wait_for_success(start_batch(batch, "--threads", "1", "--workers", "2"))
+    return batch
 
 
 @pytest.fixture
-def place(tmp_path: Path, weights_file: Path, undisturbed: Place) -> Place:
+def batch(tmp_path: Path, weights_file: Path, undisturbed: BatchFolder) -> BatchFolder:
     """The same photos, not painted yet."""
     shutil.copytree(undisturbed.folder / "photos", tmp_path / "photos")
     shutil.copy(undisturbed.folder / "style.jpg", tmp_path)
-    return Place(tmp_path, weights_file)
+    return BatchFolder(tmp_path, weights_file)
 
 
-def start_on(cluster: Any, place: Place, *words: str) -> subprocess.Popen[str]:
-    return start(place, "--engine", "ray", "--address", cluster.address, *words)
+def start_on(cluster: Any, batch: BatchFolder, *words: str) -> subprocess.Popen[str]:
+    return start_batch(batch, "--engine", "ray", "--address", cluster.address, *words)
 
 
-def assert_same_pictures(place: Place, undisturbed: Place) -> None:
-    assert place.names() == undisturbed.names()
-    assert len(place.names()) == 6
-    for name in place.names():
-        assert np.array_equal(pixels(place.folder / "out" / name), pixels(undisturbed.folder / "out" / name)), name
-
-
-def test_a_node_that_is_killed_has_its_pictures_painted_elsewhere(cluster, place, undisturbed):
+@pytest.mark.ray
+def test_other_nodes_continue_after_a_node_is_killed(cluster, batch, undisturbed):
     doomed = cluster.add_node(num_cpus=1)
-    driver = start_on(cluster, place)
-    wait_for(lambda: len(place.names()) >= 1)
+    driver = start_on(cluster, batch)
+    wait_for(lambda: len(batch.picture_names()) >= 1)
     cluster.remove_node(doomed, allow_graceful=False)
-    answer = succeed(driver)
-    assert_same_pictures(place, undisturbed)
-    rows = place.rows()
-    assert {row["state"] for row in rows.values()} == {"painted"}
-    assert sum(int(row["tries"]) for row in rows.values()) <= 7
-    assert "6 pictures: 6 painted" in answer
-    assert len(answer.splitlines()) == 1  # Ray has said nothing there
+    output = wait_for_success(driver)
+    assert_same_pictures(batch, undisturbed)
+    rows = batch.rows()
+    assert {row["status"] for row in rows.values()} == {"painted"}
+    assert sum(int(row["attempts"]) for row in rows.values()) <= 7
+    assert "6 pictures: 6 painted" in output
+    assert len(output.splitlines()) == 1  # nothing from Ray
 
 
-def test_files_go_through_the_object_store_where_nodes_lack_them(cluster, place, undisturbed):
-    driver = start_on(cluster, place, "--transfer", "store", "-q")
-    answer = succeed(driver)
-    assert sorted(answer.splitlines()) == sorted(f"out/{name}" for name in place.names())
-    assert_same_pictures(place, undisturbed)
-    # and the recipes are the same, so that they are known again
-    assert "6 pictures: 6 there already" in succeed(start(place))
+@pytest.mark.ray
+def test_files_travel_through_the_object_store(cluster, batch, undisturbed):
+    driver = start_on(cluster, batch, "--transfer", "store", "-q")
+    output = wait_for_success(driver)
+    assert sorted(output.splitlines()) == sorted(f"out/{name}" for name in batch.picture_names())
+    assert_same_pictures(batch, undisturbed)
+    # the recipes are the same, so the pictures are found
+    assert "6 pictures: 6 there already" in wait_for_success(start_batch(batch))
 
 
-def test_cancelling_from_the_driver(cluster, place, undisturbed):
-    driver = start_on(cluster, place)
-    wait_for(place.names)
+@pytest.mark.ray
+def test_an_interrupt_keeps_finished_pictures(cluster, batch, undisturbed):
+    driver = start_on(cluster, batch)
+    wait_for(batch.picture_names)
     driver.send_signal(signal.SIGINT)
     _, said = driver.communicate(timeout=60)
     assert driver.returncode == 130, said
     assert "interrupted; the same command goes on from here" in said
     assert "Traceback" not in said
-    assert place.names() < undisturbed.names()
+    assert batch.picture_names() < undisturbed.picture_names()
 
 
-def test_a_cluster_that_is_not_there(place):
-    driver = start(place, "--engine", "ray", "--address", "ray://127.0.0.1:1")
+@pytest.mark.ray
+def test_a_missing_cluster_is_an_error(batch):
+    driver = start_batch(batch, "--engine", "ray", "--address", "ray://127.0.0.1:1")
     assert "run impasto on a machine of the cluster" in driver.communicate()[1]
     assert driver.returncode == 2
+
+
+# Data that workers send back
+
+
+def test_received_data_is_written_unless_the_disk_refuses(tmp_path):
+    job = Job(photo="a", paintings=("b",), output=tmp_path / "out.png")
+    task = Task(0, job, 1, 1, tmp_path / "checkpoint", {}, tmp_path / "marker")
+    assert write_received_data(CheckpointSaved(0, data=b"state"), task) == CheckpointSaved(0, data=b"state")
+    assert task.checkpoint.read_bytes() == b"state"
+    finished = write_received_data(TaskFinished(0, data=b"picture"), task)
+    assert finished == TaskFinished(0)
+    assert job.output.read_bytes() == b"picture"
+    assert not task.checkpoint.exists()
+    failed = write_received_data(TaskFinished(0, data=b"another"), task)
+    assert isinstance(failed, TaskFailed)
+    assert "already exists" in failed.reason
+    assert job.output.read_bytes() == b"picture"

@@ -1,13 +1,16 @@
-"""Contact sheets: every value meets every other, each cell is kept with its recipe, and words stand under each."""
+"""Contact sheets: all combinations of values, each cell kept with its recipe, with its settings below it."""
 
 import itertools
 import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from batch_folder import wait_for
 from conftest import SPELT_OUT, make_picture
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +18,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image, ImageFont
 
 from impasto import read_recipe
-from impasto.api import Run
 from impasto.cli.app import main
 from impasto.cli.sheet import count_columns, name_cell, parse_variations
 from impasto.errors import UsageError
@@ -25,10 +27,10 @@ from impasto.images.write import write_image
 RED, GREEN = (255, 0, 0), (0, 128, 0)
 
 
-# What is varied
+# Variations
 
 
-def test_every_value_meets_every_other_and_the_last_varies_first():
+def test_variations_combine_all_values_last_one_first():
     choices = parse_variations(["style_weight=0.3,1", "--preset=default,gatys2015"], {})
     assert choices == [
         {"style_weight": "0.3", "preset": "default"},
@@ -46,7 +48,7 @@ def test_every_value_meets_every_other_and_the_last_varies_first():
         ("style_taps = relu1_1 , relu2_1", ["relu1_1", "relu2_1"]),
     ],
 )
-def test_values_with_commas_stand_between_semicolons(text, values):
+def test_semicolons_separate_values_with_commas(text, values):
     assert parse_variations([text], {}) == [{"style_taps": value} for value in values]
 
 
@@ -63,14 +65,14 @@ def test_values_with_commas_stand_between_semicolons(text, values):
         (["seed=" + "1," * 11, "steps=" + "1," * 10], {}, "11 x 10 = 110 pictures"),
     ],
 )
-def test_what_cant_be_varied_is_refused(texts, given, said):
+def test_bad_variations_raise(texts, given, said):
     with pytest.raises(UsageError) as refused:
         parse_variations(texts, given)
     assert said in str(refused.value)
 
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=3).filter(lambda counts: np.prod(counts) <= 100))
-def test_no_sheet_is_longer_than_a_hundred_cells_need(counts):
+def test_sheets_have_at_most_ten_rows_and_columns(counts):
     names = ("seed", "steps", "size")[: len(counts)]
     texts = [
         f"{name}={','.join(str(value) for value in range(count))}" for name, count in zip(names, counts, strict=True)
@@ -84,7 +86,7 @@ def test_no_sheet_is_longer_than_a_hundred_cells_need(counts):
         assert columns == counts[-1]  # a column for each value
 
 
-def test_cells_names_are_plain_and_tell_what_was_varied():
+def test_names_of_cells_are_plain_and_list_settings():
     choice = {"style_taps": "relu1_1:1,relu2_1:0.5", "init": "../a b/ü.png"}
     assert name_cell(3, choice) == "03_style_taps=relu1_1-1-relu2_1-0.5_init=..-a-b-.png.png"
     assert len(name_cell(3, {"init": "x" * 999})) < 120
@@ -93,13 +95,13 @@ def test_cells_names_are_plain_and_tell_what_was_varied():
 # The sheet
 
 
-def find(sheet: Image.Image, colour: tuple[int, int, int]) -> tuple[int, int, int, int]:
-    """The box of a colour: left, top, right, bottom."""
-    rows, columns = np.nonzero((np.asarray(sheet) == colour).all(axis=-1))
+def find(sheet: Image.Image, color: tuple[int, int, int]) -> tuple[int, int, int, int]:
+    """The box of a color: left, top, right, bottom."""
+    rows, columns = np.nonzero((np.asarray(sheet) == color).all(axis=-1))
     return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
 
 
-def test_pictures_stand_side_by_side_with_words_under_each():
+def test_pictures_are_side_by_side_with_text_below():
     cells = [
         SheetCell(Image.new("RGB", (60, 40), RED), ["a = 1"]),
         SheetCell(Image.new("RGB", (60, 40), GREEN), ["a = 2"]),
@@ -114,21 +116,21 @@ def test_pictures_stand_side_by_side_with_words_under_each():
     assert (np.asarray(sheet)[:, : red[0]] == 255).all()
 
 
-def test_rows_are_below_each_other_and_a_missing_picture_leaves_its_place():
+def test_a_missing_picture_leaves_its_place_empty():
     cells = [SheetCell(None, ["first", "second"]), SheetCell(Image.new("RGB", (50, 70), RED), ["third"])]
     sheet = compose_sheet(cells, 1)
     assert find(sheet, RED)[1] > 70
     assert compose_sheet([SheetCell(None, ["nothing"])], 1).size[0] > 0
 
 
-def test_large_pictures_are_made_smaller_and_transparent_ones_show_the_paper():
+def test_large_pictures_shrink_and_transparent_ones_show_paper():
     assert compose_sheet([SheetCell(Image.new("RGB", (3000, 1000), RED), ["x"])], 1).width < MAX_CELL_PIXELS * 1.2
     clear = Image.new("RGBA", (60, 40), (*RED, 0))
     assert (np.asarray(compose_sheet([SheetCell(clear, [""])], 1)) == 255).all()
 
 
 @given(st.text(st.sampled_from("abc_=1:, "), min_size=1, max_size=80))
-def test_lines_are_broken_where_they_end_and_lose_nothing(text):
+def test_long_lines_are_wrapped_without_loss(text):
     font = ImageFont.load_default(12)
     lines = _wrap_text(text, font, 60)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
@@ -139,8 +141,8 @@ def test_lines_are_broken_where_they_end_and_lose_nothing(text):
 
 
 @pytest.fixture
-def easel(tmp_path: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The words of a quick sheet, in a folder with all that it needs."""
+def command(tmp_path: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The words of a quick sheet, in a folder with its files."""
     monkeypatch.chdir(tmp_path)
     shutil.copy(weights_file, "tiny.safetensors")
     for seed, name in enumerate(("photo.png", "painting.png"), start=1):
@@ -157,14 +159,16 @@ def easel(tmp_path: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch) -
 VARY = ["--vary", "style_weight=0.3,1,3", "--vary", "pooling=max,average"]
 
 
-def test_a_sheet_and_its_cells(easel, capsys):
-    assert main([*easel, "--size", "32", *VARY]) == 0
+@pytest.mark.slow
+def test_a_sheet_shows_its_cells(command, capsys):
+    assert main([*command, "--size", "32", *VARY]) == 0
     shown = capsys.readouterr()
     assert shown.out.startswith("photo_painting_sheet.png: 6 pictures on ")
-    assert [line.split(":")[0] for line in shown.err.splitlines()][:2] == [
-        "1/6 style_weight = 0.3, pooling = max",
-        "2/6 style_weight = 0.3, pooling = average",
-    ]
+    assert {line.split(":")[0].partition(" ")[2] for line in shown.err.splitlines()} == {
+        f"style_weight = {weight}, pooling = {pooling}"
+        for weight in ("0.3", "1", "3")
+        for pooling in ("max", "average")
+    }
     cells = sorted(Path("photo_painting_sheet_cells").iterdir())
     pairs = itertools.product((0.3, 1, 3), ("max", "average"))
     assert len(cells) == 6
@@ -175,37 +179,41 @@ def test_a_sheet_and_its_cells(easel, capsys):
         assert sheet.width > 2 * 32
         assert sheet.height > 3 * 24
         rows = sliding_window_view(np.asarray(sheet), 32, axis=1)  # (H, W - 31, 3, 32)
-    for cell in cells:  # each stands on the sheet as it is
+    for cell in cells:  # each is on the sheet unchanged
         with Image.open(cell) as picture:
             top = np.asarray(picture)[0].T
         assert (rows == top).all(axis=(2, 3)).any()
 
 
-def test_a_cell_is_continued_to_full_size(easel):
-    assert main([*easel, "--vary", "style_weight=1,3", "--size", "32", "-q", "-o", "tries.png"]) == 0
+@pytest.mark.slow
+def test_a_cell_can_be_painted_larger(command):
+    assert main([*command, "--vary", "style_weight=1,3", "--size", "32", "-q", "-o", "tries.png"]) == 0
     assert main(["rerun", "tries_cells/02_style_weight=3.png", "--size", "64", "-o", "large.png", "-q"]) == 0
     recipe = read_recipe("large.png")
     assert (recipe.settings.style_weight, recipe.result.width) == (3, 64)
     assert recipe.overridden == {"size": 32}
 
 
-def test_cells_have_256_pixels_unless_size_says_otherwise(easel, capsys):
-    assert main([*easel, "--vary", "seed=0"]) == 0
+@pytest.mark.slow
+def test_cells_have_256_pixels_by_default(command, capsys):
+    assert main([*command, "--vary", "seed=0"]) == 0
     assert capsys.readouterr().out.startswith("photo_painting_sheet.png: 1 picture on ")
     assert read_recipe("photo_painting_sheet_cells/01_seed=0.png").result.width == 256
 
 
-def test_sizes_can_be_varied(easel):
-    assert main([*easel, "--vary", "size=32,48", "-q", "-o", "a.png"]) == 0
+@pytest.mark.slow
+def test_sizes_can_be_varied(command):
+    assert main([*command, "--vary", "size=32,48", "-q", "-o", "a.png"]) == 0
     assert [read_recipe(cell).result.width for cell in sorted(Path("a_cells").iterdir())] == [32, 48]
 
 
-def test_nothing_is_overwritten_unless_told(easel, capsys):
-    words = [*easel, "--size", "32", "--vary", "seed=1", "-q", "-o", "a.png"]
+@pytest.mark.slow
+def test_files_are_overwritten_only_if_asked(command, capsys):
+    words = [*command, "--size", "32", "--vary", "seed=1", "-q", "-o", "a.png"]
     Path("a_cells").mkdir()
     Path("a_cells/dear.txt").write_text("dear")
     assert main(words) == 1
-    assert "a_cells, for the pictures one by one, already exists" in capsys.readouterr().err
+    assert "a_cells, for the single pictures, already exists" in capsys.readouterr().err
     assert main([*words, "--overwrite"]) == 0
     assert main(words) == 1
     assert "a.png already exists" in capsys.readouterr().err
@@ -216,18 +224,18 @@ def test_nothing_is_overwritten_unless_told(easel, capsys):
     ("words", "code", "said"),
     [
         ([], 2, "--vary"),
-        (["--vary", "style_weight=1,x"], 2, "--style-weight: takes a number, 0 or more; not 'x'"),
-        (["--vary", "preset=default,monet"], 2, "--preset: takes one of default, draft, fine, gatys2015, "),
+        (["--vary", "style_weight=1,x"], 2, "takes a number, 0 or more; not 'x'"),
+        (["--vary", "preset=default,monet"], 2, "takes one of default, draft, fine, gatys2015, "),
         (["--vary", "sice=1"], 2, "did you mean size?"),
         (["--vary", "seed=1", "-o", "no/a.png"], 1, "the folder no does not exist"),
         (["--vary", "seed=1", "-o", "photo.png", "--overwrite"], 2, "photo.png is also the input"),
-        (["--vary", "style_blend=1,2;3,4"], 2, "--style-blend has 2 weights for 1 painting"),
-        (["--vary", "init=gone.png,photo"], 1, "gone.png does not exist"),
+        (["--vary", "style_blend=1,2;3,4"], 2, "has 2 weights for 1 painting"),
+        (["--vary", "init=gone.png,photo"], 1, "gone.png can't be read"),
     ],
 )
-def test_wrong_usage_is_named_and_leaves_nothing(easel, capsys, words, code, said):
+def test_wrong_usage_leaves_no_files(command, capsys, words, code, said):
     before = set(Path().iterdir())
-    assert main([*easel, "--size", "32", *words]) == code
+    assert main([*command, "--size", "32", *words]) == code
     shown = capsys.readouterr()
     assert said in shown.err
     assert "Traceback" not in shown.err
@@ -235,31 +243,29 @@ def test_wrong_usage_is_named_and_leaves_nothing(easel, capsys, words, code, sai
     assert set(Path().iterdir()) == before
 
 
-def test_a_cell_that_cant_be_painted_leaves_its_place(easel, capsys):
-    assert main([*easel, "--size", "32", "--vary", "style_size=0.05,1", "-o", "a.png"]) == 1
+@pytest.mark.slow
+def test_a_cell_that_cant_be_painted_stays_empty(command, capsys):
+    assert main([*command, "--size", "32", "--vary", "style_size=0.05,1", "-o", "a.png"]) == 1
     shown = capsys.readouterr()
-    assert "1/2 style_size = 0.05: A painting would be 2 x 2 pixels" in shown.err
+    assert "style_size = 0.05: failed" in shown.err
+    assert "1 of 2 pictures failed:\n  style_size = 0.05  A painting would be 2 x 2 pixels" in shown.err
     assert shown.out.startswith("a.png: 2 pictures on ")
     assert [path.name for path in Path("a_cells").iterdir()] == ["02_style_size=1.png"]
 
 
-def test_an_interrupt_keeps_what_is_painted(easel, capsys, monkeypatch):
-    painted, step_on = [], Run.__next__
-
-    def interrupted(run: Run) -> Any:
-        painted.append(step_on(run))
-        if len(painted) == 5:  # the first step of the third picture
-            signal.raise_signal(signal.SIGINT)
-        return painted[-1]
-
-    monkeypatch.setattr(Run, "__next__", interrupted)
-    before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        assert main([*easel, "--size", "32", *VARY, "-o", "a.png", "-q"]) == 130
-    finally:
-        signal.signal(signal.SIGINT, before)
-    shown = capsys.readouterr()
-    assert shown.err == "impasto: interrupted; 2 of 6 pictures are painted\n"
-    assert shown.out == "a.png\n"
-    assert len(list(Path("a_cells").iterdir())) == 2
+@pytest.mark.slow
+def test_an_interrupt_keeps_finished_cells(command):
+    command[command.index("--steps") + 1] = "300"
+    words = [*command, "--size", "32", *VARY, "-o", "a.png", "-q", "--workers", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "impasto", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: [*Path().glob("a_cells/*.png")])
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    cells = len([*Path().glob("a_cells/*")])
+    assert 1 <= cells < 6
+    assert errors == f"impasto: interrupted; {cells} of 6 pictures are painted\n"
+    assert output == "a.png\n"
+    assert Path("a.png").exists()
