@@ -24,6 +24,7 @@ from impasto.cli.batch_options import (
 )
 from impasto.cli.options import parse_settings, with_settings
 from impasto.errors import UsageError
+from impasto.settings.model import Settings
 from impasto.terminal.console import print_message
 from impasto.terminal.interrupts import INTERRUPT_NOTICE, Interrupts
 
