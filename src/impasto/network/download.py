@@ -3,10 +3,9 @@
 import hashlib
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from http.client import HTTPException, HTTPResponse
-from io import FileIO
 from pathlib import Path
 
 from impasto.errors import NetworkError
@@ -24,13 +23,19 @@ def download_file(url: str, partial: Path, size: int, sha256: str, progress: Dow
     A connection that breaks is resumed while it brings bytes. An interruption (Ctrl-C too) keeps `partial` for the next
     call; wrong bytes delete it.
 
-    Errors: ConnectionError where the server can't be reached or stops; NetworkError where the bytes are wrong, naming
-    both digests, or where `partial` can't be written.
+    Errors: ConnectionError where the server can't be reached or stops; OSError where `partial` can't be written;
+    NetworkError where the bytes are wrong, naming both digests.
     """
     for _ in range(MAX_RESUMPTIONS):
         if (have := _file_size(partial)) >= size:
             break
-        _resume(url, partial, have, size, progress)
+        try:
+            _download_rest(url, partial, have, size, progress)
+            problem = ConnectionError(f"the server stopped after {_file_size(partial)} of {size} bytes")
+        except ConnectionError as error:
+            problem = error
+        if _file_size(partial) == have:
+            raise problem
     if _file_size(partial) < size:
         raise ConnectionError(f"the connection broke {MAX_RESUMPTIONS} times")
     try:
@@ -56,74 +61,57 @@ def digest_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _resume(url: str, partial: Path, have: int, size: int, progress: DownloadProgress | None) -> None:
-    """Try once to download the rest; raises ConnectionError where it brings no byte."""
-    failure: Exception | None = None
-    try:
-        _download_rest(url, partial, have, size, progress)
-    except urllib.error.HTTPError as error:
-        error.close()
-        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not have:
-            raise ConnectionError(f"HTTP {error.code} {error.reason}") from error
-        partial.unlink()  # it is a part of another file than the server's: from the start again
-        return
-    except (OSError, HTTPException) as error:
-        failure = error
-    if _file_size(partial) <= have:
-        stopped = f"the server stopped after {_file_size(partial)} of {size} bytes"
-        raise ConnectionError(_describe_failure(failure) if failure else stopped) from failure
-
-
 def _download_rest(url: str, partial: Path, have: int, size: int, progress: DownloadProgress | None) -> None:
-    """Request the missing bytes and append them, until the end, one byte too many, or the connection breaks."""
-    request = urllib.request.Request(url, headers={"User-Agent": "impasto"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as response:
-        resumed = response.status == HTTPStatus.PARTIAL_CONTENT
-        if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+    """Append the missing bytes to `partial`, until the end, more than `size`, or the connection breaks."""
+    with _request(url, partial, have) as response:
+        is_resumed = response.status == HTTPStatus.PARTIAL_CONTENT
+        if is_resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             raise ConnectionError("the server answers with another range of the file than requested")
-        if not resumed:
+        if not is_resumed:
             have = 0  # the server ignores Range
         if response.length is not None and have + response.length != size:
             raise ConnectionError(
                 f"the server offers a file of {have + response.length} bytes where {size} are expected"
             )
-        with _open_partial(partial, resumed) as file:
-            _copy_response(response, file, have, size, progress)
-
-
-def _copy_response(
-    response: HTTPResponse, file: FileIO, have: int, size: int, progress: DownloadProgress | None
-) -> None:
-    if progress:
-        progress(have, size)
-    while have <= size and (chunk := response.read1(CHUNK_BYTES)):
-        try:
-            file.write(chunk)
-        except OSError as error:
-            raise _cannot_write(file.name, error) from error
-        have += len(chunk)
         if progress:
             progress(have, size)
+        with partial.open("ab" if is_resumed else "wb", buffering=0) as file:
+            for chunk in _read_chunks(response):
+                file.write(chunk)
+                have += len(chunk)
+                if progress:
+                    progress(have, size)
+                if have > size:
+                    return
 
 
-def _open_partial(path: Path, append: bool) -> FileIO:
+def _request(url: str, partial: Path, have: int) -> HTTPResponse:
+    headers = {"User-Agent": "impasto"} | ({"Range": f"bytes={have}-"} if have else {})
     try:
-        return path.open("ab" if append else "wb", buffering=0)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
+        response: HTTPResponse = urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS
+        )
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            partial.unlink(missing_ok=True)  # it is a part of another file than the server's
+        raise ConnectionError(f"HTTP {error.code} {error.reason}") from error
+    except (OSError, HTTPException) as error:
+        raise _to_connection_error(error) from error
+    return response
 
 
-def _cannot_write(path: object, error: OSError) -> NetworkError:
-    return NetworkError(
-        f"Can't write {path}: {error.strerror}. Make room there, or name another folder in IMPASTO_CACHE."
-    )
+def _read_chunks(response: HTTPResponse) -> Iterator[bytes]:
+    try:
+        while chunk := response.read1(CHUNK_BYTES):
+            yield chunk
+    except (OSError, HTTPException) as error:
+        raise _to_connection_error(error) from error
 
 
-def _describe_failure(error: Exception) -> str:
+def _to_connection_error(error: Exception) -> ConnectionError:
     reason = getattr(error, "reason", error)  # urllib wraps the socket's own error
-    return str(reason) or type(reason).__name__
+    return ConnectionError(str(reason) or type(reason).__name__)
 
 
 def _file_size(path: Path) -> int:
