@@ -1,4 +1,4 @@
-"""Whose colours: what keep and only keep, what they take, and how far."""
+"""Whose colors: what keep and only keep, what they take, and how far."""
 
 import pytest
 import torch
@@ -25,12 +25,12 @@ def chroma(rgb: Tensor, space: str = "lab") -> Tensor:
 
 
 def muted(seed: int, width: int = 20, height: int = 15) -> Tensor:
-    """A picture of soft colours, whose chroma fits any luminance of another."""
+    """A picture of soft colors, whose chroma fits any luminance of another."""
     return 0.5 + 0.2 * (make_picture(width, height, seed) - 0.5)
 
 
 def stripes(width: int, height: int) -> Tensor:
-    """Strokes: fine stripes of light and of colour, wholly blue to the left, wholly orange to the right."""
+    """Strokes: fine stripes of light and of color, wholly blue to the left, wholly orange to the right."""
     tint = torch.tensor([[0.2, 0.3, 0.6], [0.6, 0.4, 0.2]]).T.repeat_interleave(width // 2, 1).view(1, 3, 1, width)
     flicker = torch.where(torch.arange(height) % 4 > 1, 0.15, -0.15).view(1, 1, height, 1)
     return tint + flicker * torch.tensor([1.0, 0.5, 0.2]).view(1, 3, 1, 1)
@@ -41,7 +41,7 @@ def stripes(width: int, height: int) -> Tensor:
 
 @spaces
 @given(seed=st.integers(0, 99))
-def test_keep_has_the_photos_chroma_and_the_painted_luminance(space: str, seed: int) -> None:
+def test_keep_has_photo_chroma_and_painted_luminance(space: str, seed: int) -> None:
     painted, photo = muted(seed), muted(seed + 100)
     kept = keep_photo_colors(painted, photo, space)
     torch.testing.assert_close(luminance(kept, space), luminance(painted, space), atol=1e-4, rtol=0)
@@ -49,7 +49,7 @@ def test_keep_has_the_photos_chroma_and_the_painted_luminance(space: str, seed: 
 
 
 @spaces
-def test_keep_has_the_painted_luminance_even_where_the_chroma_does_not_fit(space: str) -> None:
+def test_keep_has_painted_luminance_outside_the_gamut(space: str) -> None:
     painted, photo = make_picture(20, 15, 1).pow(3), make_picture(20, 15, 2)
     kept = keep_photo_colors(painted, photo, space)
     assert 0 <= float(kept.min()) <= float(kept.max()) <= 1
@@ -57,25 +57,25 @@ def test_keep_has_the_painted_luminance_even_where_the_chroma_does_not_fit(space
 
 
 @spaces
-def test_keep_by_half_has_half_the_chroma_of_each(space: str) -> None:
+def test_half_strength_has_half_the_chroma_of_each(space: str) -> None:
     painted, photo = muted(1), muted(2)
     half = chroma(keep_photo_colors(painted, photo, space, 0.5), space)
     torch.testing.assert_close(half, (chroma(painted, space) + chroma(photo, space)) / 2, atol=1 / 255, rtol=0)
 
 
-def test_strength_0_changes_nothing() -> None:
+def test_zero_strength_changes_nothing() -> None:
     painted, photo = make_picture(20, 15, 1), make_picture(20, 15, 2)
     assert keep_photo_colors(painted, photo, strength=0) is painted
     assert transfer_chroma(photo, painted, strength=0) is photo
 
 
 @spaces
-def test_a_photo_without_colours_leaves_none(space: str) -> None:
-    grey = make_picture(20, 15, 2)[:, :1].expand(1, 3, 15, 20)
-    assert float(chroma(keep_photo_colors(make_picture(20, 15), grey, space), space).abs().max()) < 1e-3
+def test_gray_photo_leaves_no_color(space: str) -> None:
+    gray = make_picture(20, 15, 2)[:, :1].expand(1, 3, 15, 20)
+    assert float(chroma(keep_photo_colors(make_picture(20, 15), gray, space), space).abs().max()) < 1e-3
 
 
-def test_high_pictures_are_converted_in_bands_that_nobody_sees() -> None:
+def test_converting_in_bands_leaves_no_seams() -> None:
     painted, photo = make_picture(6, 2 * BAND_ROWS + 7, 1), make_picture(6, 2 * BAND_ROWS + 7, 2)
     whole = torch.cat(
         [keep_photo_colors(painted[..., :3], photo[..., :3]), keep_photo_colors(painted[..., 3:], photo[..., 3:])], 3
@@ -88,14 +88,14 @@ def test_high_pictures_are_converted_in_bands_that_nobody_sees() -> None:
 
 
 @spaces
-def test_only_has_the_photos_luminance(space: str) -> None:
+def test_only_has_the_photo_luminance(space: str) -> None:
     painted, photo = make_picture(40, 30, 1), make_picture(40, 30, 2)
     taken = transfer_chroma(photo, painted, space)
     assert 0 <= float(taken.min()) <= float(taken.max()) <= 1
     torch.testing.assert_close(luminance(taken, space), luminance(photo, space), atol=2e-3, rtol=0)
 
 
-def test_only_has_the_painted_colours_without_the_strokes() -> None:
+def test_only_has_painted_colors_without_strokes() -> None:
     painted, photo = stripes(64, 48), torch.full((1, 3, 48, 64), 0.5)
     taken = transfer_chroma(photo, painted)
     left, right = chroma(taken)[..., 8:20], chroma(taken)[..., -20:-8]
@@ -104,14 +104,14 @@ def test_only_has_the_painted_colours_without_the_strokes() -> None:
     assert float(left.std(2).max()) < 0.08 * float(chroma(painted)[..., :20].std(2).max())
 
 
-def test_only_changes_colour_where_the_photo_has_its_edges() -> None:
+def test_only_changes_color_at_the_photo_edges() -> None:
     photo = torch.full((1, 3, 48, 64), 0.3)
     photo[..., 32:] = 0.7
     taken = chroma(transfer_chroma(photo, stripes(64, 48)))[0, 1].mean(0)  # b*, by columns
     assert float(taken[33] - taken[30]) > 0.6 * float(taken[50] - taken[14]) > 0
 
 
-def test_only_leaves_what_is_transparent_and_does_not_look_there() -> None:
+def test_only_ignores_transparent_pixels() -> None:
     photo, painted = muted(1, 32, 24), muted(2, 32, 24)
     alpha = torch.ones(1, 1, 24, 32)
     alpha[..., 16:] = 0
@@ -121,7 +121,7 @@ def test_only_leaves_what_is_transparent_and_does_not_look_there() -> None:
     torch.testing.assert_close(taken, transfer_chroma(photo, painted, alpha=alpha))
 
 
-def test_only_knows_the_photos_transparency_from_the_photo() -> None:
+def test_only_takes_alpha_from_the_photo() -> None:
     alpha = torch.ones(1, 1, 24, 32)
     alpha[..., 16:] = 0
     photo, painted = Image(muted(1, 32, 24), alpha), muted(2, 32, 24)
@@ -130,7 +130,7 @@ def test_only_knows_the_photos_transparency_from_the_photo() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 9), (300, 2)])
 @spaces
-def test_tiny_and_thin_and_flat_pictures_do_not_blow_up(space: str, size: tuple[int, int]) -> None:
+def test_tiny_and_flat_pictures_stay_in_range(space: str, size: tuple[int, int]) -> None:
     for painted in (make_picture(*size), torch.zeros(1, 3, *size[::-1]), torch.ones(1, 3, *size[::-1])):
         for photo in (make_picture(*size, 2), torch.zeros_like(painted), torch.ones_like(painted)):
             for shown in (keep_photo_colors(painted, photo, space), transfer_chroma(photo, painted, space)):
@@ -142,7 +142,7 @@ def test_tiny_and_thin_and_flat_pictures_do_not_blow_up(space: str, size: tuple[
 # From settings
 
 
-def test_settings_say_what_happens_before_and_what_after() -> None:
+def test_settings_choose_recoloring_before_or_after() -> None:
     photo, painting = Image(make_picture(40, 30, 1)), Image(make_picture(24, 18, 2))
     painted = make_picture(20, 15, 3)
     for mode, before, after in (
@@ -157,7 +157,7 @@ def test_settings_say_what_happens_before_and_what_after() -> None:
         assert recolor_result(painted, photo, settings).shape == painted.shape
 
 
-def test_each_setting_changes_the_colours() -> None:
+def test_each_setting_changes_the_colors() -> None:
     photo, painting = Image(make_picture(40, 30, 1)), Image(make_picture(24, 18, 2))
 
     def matched(**chosen: object) -> Tensor:
@@ -177,7 +177,7 @@ def test_each_setting_changes_the_colours() -> None:
     torch.testing.assert_close(kept("keep", color_space="yuv"), kept("keep", color_space="ycbcr"), atol=1e-3, rtol=0)
 
 
-def test_where_nothing_is_visible_nothing_is_matched() -> None:
+def test_invisible_pictures_are_not_matched() -> None:
     rgb = make_picture(24, 18)
     seen, unseen = Image(rgb), Image(rgb, torch.zeros(1, 1, 18, 24))
     for painting, photo in ((seen, unseen), (unseen, seen)):

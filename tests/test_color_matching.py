@@ -1,4 +1,4 @@
-"""Matching colours: the statistics asked for, exactly; and pictures that have none."""
+"""Matching colors: the statistics asked for, exactly; and pictures that have none."""
 
 import math
 
@@ -28,26 +28,26 @@ def moments(rgb: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def soft(seed: int, width: int = 31, height: int = 23) -> Tensor:
-    """A picture with colours about the middle, so that a match leaves nothing outside [0, 1]."""
+    """A picture with colors about the middle, so that a match leaves nothing outside [0, 1]."""
     return 0.5 + 0.4 * (make_picture(width, height, seed, torch.float64) - 0.5)
 
 
 def extremes() -> dict[str, Tensor]:
-    """Pictures in which colours vary in no direction or in one, or in which there is next to nothing."""
-    grey = make_picture(9, 7)[:, :1].expand(1, 3, 7, 9)
+    """Pictures in which colors vary in no direction or in one, or in which there is next to nothing."""
+    gray = make_picture(9, 7)[:, :1].expand(1, 3, 7, 9)
     tint = torch.tensor([0.7, 0.2, 0.4]).view(1, 3, 1, 1)
     return {
         "black": torch.zeros(1, 3, 7, 9),
         "white": torch.ones(1, 3, 7, 9),
         "flat": tint.expand(1, 3, 7, 9),
-        "grey": grey,
-        "black and white": (grey > 0.5).float(),
-        "one hue": grey * tint,
+        "gray": gray,
+        "black and white": (gray > 0.5).float(),
+        "one hue": gray * tint,
         "no blue": make_picture(9, 7) * torch.tensor([1.0, 1, 0]).view(1, 3, 1, 1),
-        "two colours": torch.where(grey > 0.5, tint, 1 - tint),
+        "two colors": torch.where(gray > 0.5, tint, 1 - tint),
         "one pixel": tint.clone(),
         "two pixels": torch.cat([tint, 1 - tint], 3),
-        "colours": make_picture(9, 7, 3),
+        "colors": make_picture(9, 7, 3),
     }
 
 
@@ -56,7 +56,7 @@ def extremes() -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("method", AFFINE)
 @given(seeds=st.tuples(st.integers(0, 99), st.integers(100, 199)))
-def test_mean_and_covariance_become_the_photos(method: str, seeds: tuple[int, int]) -> None:
+def test_mean_and_covariance_are_matched(method: str, seeds: tuple[int, int]) -> None:
     painting, photo = soft(seeds[0]), soft(seeds[1], 17, 29)
     mean, covariance = moments(match(painting, photo, method))
     expected_mean, expected_covariance = moments(photo)
@@ -65,13 +65,13 @@ def test_mean_and_covariance_become_the_photos(method: str, seeds: tuple[int, in
 
 
 @pytest.mark.parametrize("method", AFFINE)
-def test_what_is_within_range_stays_matched(method: str) -> None:
+def test_colors_in_range_stay_matched(method: str) -> None:
     matched = match(soft(1), soft(2), method)
     assert 0 < float(matched.min()) < float(matched.max()) < 1
     torch.testing.assert_close(clamp_luma_first(matched), matched)
 
 
-def test_the_three_ways_are_what_their_names_say() -> None:
+def test_affine_methods_equal_their_definitions() -> None:
     painting, photo = soft(1), soft(2)
     covariances = [moments(picture)[1].numpy() for picture in (painting, photo)]
     mean = moments(painting)[0].view(1, 3, 1, 1)
@@ -91,13 +91,13 @@ def test_the_three_ways_are_what_their_names_say() -> None:
     np.testing.assert_allclose(maps["pca"], roots[1] @ np.linalg.inv(roots[0]), atol=1e-8)
 
 
-def test_the_symmetric_map_moves_colours_least() -> None:
+def test_symmetric_map_moves_colors_least() -> None:
     painting, photo = soft(1), soft(2)
     moved = {method: float((match(painting, photo, method) - painting).square().mean()) for method in AFFINE}
     assert moved["symmetric"] < min(moved["cholesky"], moved["pca"])
 
 
-def test_quantiles_become_the_photos() -> None:
+def test_quantiles_are_matched() -> None:
     painting, photo = soft(1, 61, 47), soft(2, 47, 61)
     matched = match(painting, photo, "histogram")
     shares = torch.linspace(0.02, 0.98, 49).double()
@@ -110,15 +110,15 @@ def test_quantiles_become_the_photos() -> None:
     np.testing.assert_allclose(matched[0], expected, atol=6e-3)
 
 
-def test_a_histogram_keeps_the_order_and_equal_values_equal() -> None:
-    grey = (soft(1)[:, :1].expand(1, 3, 23, 31) * 20).round() / 20
-    painting, matched = grey[0, 0].flatten(), match(grey, soft(2), "histogram")[0, 0].flatten()
+def test_histogram_keeps_order_and_equal_values() -> None:
+    gray = (soft(1)[:, :1].expand(1, 3, 23, 31) * 20).round() / 20
+    painting, matched = gray[0, 0].flatten(), match(gray, soft(2), "histogram")[0, 0].flatten()
     assert float(matched[painting.argsort()].diff().min()) >= 0
     for level in painting.unique():
         assert len(matched[painting == level].unique()) == 1
 
 
-def test_a_histogram_makes_up_no_hues() -> None:
+def test_histogram_invents_no_hues() -> None:
     blue, orange = (torch.tensor(it).view(1, 3, 1, 1) for it in ((0.2, 0.4, 0.8), (0.8, 0.5, 0.2)))
     amount = torch.linspace(0, 1, 600).view(1, 1, 20, 30)
     photo = torch.lerp(blue, orange, amount)
@@ -126,11 +126,11 @@ def test_a_histogram_makes_up_no_hues() -> None:
     matched = match(painting, photo.double(), "histogram")
     flat = (matched - photo.mean((2, 3), keepdim=True))[0].flatten(1)
     share = torch.linalg.svdvals(flat).square()
-    assert float(share[0] / share.sum()) > 0.95  # along the one line that the photo's colours lie on
+    assert float(share[0] / share.sum()) > 0.95  # along the one line that the photo's colors lie on
 
 
 @methods
-def test_a_picture_matches_itself_as_it_is(method: str) -> None:
+def test_matching_a_picture_to_itself_changes_nothing(method: str) -> None:
     painting = make_picture(20, 15)
     torch.testing.assert_close(match(painting, painting, method), painting, atol=1e-5, rtol=0)
 
@@ -141,7 +141,7 @@ def test_a_picture_matches_itself_as_it_is(method: str) -> None:
 @methods
 @pytest.mark.parametrize("painting", extremes())
 @pytest.mark.parametrize("photo", extremes())
-def test_nothing_blows_up(method: str, painting: str, photo: str) -> None:
+def test_degenerate_pictures_stay_finite(method: str, painting: str, photo: str) -> None:
     source, goal = extremes()[painting], extremes()[photo]
     matched = match(source, goal, method)
     assert matched.shape == source.shape
@@ -152,7 +152,7 @@ def test_nothing_blows_up(method: str, painting: str, photo: str) -> None:
 
 
 @methods
-def test_a_flat_painting_becomes_a_flat_painting_of_the_photos_middle(method: str) -> None:
+def test_flat_painting_becomes_the_photo_mean(method: str) -> None:
     photo = soft(2)
     middle = photo[0].flatten(1).median(1).values if method == "histogram" else moments(photo)[0]
     matched = match(extremes()["flat"].double(), photo, method)
@@ -160,7 +160,7 @@ def test_a_flat_painting_becomes_a_flat_painting_of_the_photos_middle(method: st
 
 
 @methods
-def test_a_grey_photo_makes_grey_paintings(method: str) -> None:
+def test_gray_photo_makes_gray_paintings(method: str) -> None:
     photo = soft(3)[:, :1].expand(1, 3, 23, 31)
     matched = match(soft(1), photo, method)
     torch.testing.assert_close(matched[:, :1].expand_as(matched), matched, atol=1e-6, rtol=0)
@@ -168,11 +168,11 @@ def test_a_grey_photo_makes_grey_paintings(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", AFFINE)
-def test_rounding_in_a_grey_painting_is_not_blown_up_to_colours(method: str) -> None:
+def test_rounding_noise_is_not_amplified_to_colors(method: str) -> None:
     chance = torch.Generator().manual_seed(1)
-    grey = make_picture(40, 30)[:, :1].expand(1, 3, 30, 40)
-    rounded = ((grey * 255) + torch.randint(0, 2, grey.shape, generator=chance)).round() / 255
-    clean, noisy = match(grey, soft(2).float(), method), match(rounded, soft(2).float(), method)
+    gray = make_picture(40, 30)[:, :1].expand(1, 3, 30, 40)
+    rounded = ((gray * 255) + torch.randint(0, 2, gray.shape, generator=chance)).round() / 255
+    clean, noisy = match(gray, soft(2).float(), method), match(rounded, soft(2).float(), method)
     assert float((clean - noisy).std()) < 0.05
 
 
@@ -180,7 +180,7 @@ def test_rounding_in_a_grey_painting_is_not_blown_up_to_colours(method: str) -> 
 
 
 @methods
-def test_what_is_transparent_is_left_out(method: str) -> None:
+def test_transparent_pixels_are_left_out(method: str) -> None:
     painting, photo = make_picture(24, 16, 1), make_picture(24, 16, 2)
     alpha = torch.zeros(1, 1, 16, 24)
     alpha[..., 4:20] = 1
@@ -190,14 +190,14 @@ def test_what_is_transparent_is_left_out(method: str) -> None:
     torch.testing.assert_close(matched, expected, atol=1e-6, rtol=0)
 
 
-def test_half_a_pixel_counts_half() -> None:
+def test_half_transparent_pixel_counts_half() -> None:
     rgb = torch.tensor([0.2, 0.8]).expand(1, 3, 1, 2)
     colors = visible_colors(rgb, torch.tensor([0.25, 0.75]).view(1, 1, 1, 2))
     assert colors.shares.tolist() == [0.25, 0.75]
     assert visible_colors(rgb, torch.zeros(1, 1, 1, 2)) is None
 
 
-def test_a_large_picture_is_seen_in_part() -> None:
+def test_large_picture_is_sampled() -> None:
     side = math.isqrt(MAX_SAMPLE_PIXELS) * 2
     rgb = torch.zeros(1, 1, 1, 1).expand(1, 3, side, side)
     assert visible_colors(rgb).values.shape == (3, MAX_SAMPLE_PIXELS)

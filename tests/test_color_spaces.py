@@ -1,4 +1,4 @@
-"""Colour spaces: there and back, as scikit-image has them; colours that sRGB has not keep luminance and hue."""
+"""Colour spaces: there and back, as scikit-image has them; colors that sRGB has not keep luminance and hue."""
 
 import pytest
 import torch
@@ -27,13 +27,13 @@ def hue(colors: Tensor) -> Tensor:
 
 @spaces
 @given(color=st.tuples(lightness, lightness, lightness))
-def test_there_and_back(space: str, color: tuple[float, float, float]) -> None:
+def test_conversion_round_trips(space: str, color: tuple[float, float, float]) -> None:
     rgb = torch.tensor(color).view(1, 3, 1, 1)
     torch.testing.assert_close(CONVERSIONS[space].to_rgb(CONVERSIONS[space].from_rgb(rgb)), rgb, atol=1e-5, rtol=0)
 
 
 @spaces
-def test_there_and_back_all_over_the_cube(space: str) -> None:
+def test_conversion_round_trips_over_the_cube(space: str) -> None:
     for rgb in (all_colors(), all_colors().float()):
         torch.testing.assert_close(CONVERSIONS[space].to_rgb(CONVERSIONS[space].from_rgb(rgb)), rgb, atol=1e-5, rtol=0)
 
@@ -48,7 +48,7 @@ def test_there_and_back_all_over_the_cube(space: str) -> None:
         ("ycbcr", lambda rgb: (reference.rgb2ycbcr(rgb) - [16, 128, 128]) / [219, 224, 224], 0.001),
     ],
 )
-def test_scikit_image_has_the_same(space: str, theirs, tolerance: float) -> None:
+def test_conversion_equals_scikit_image(space: str, theirs, tolerance: float) -> None:
     rgb = all_colors()
     ours = CONVERSIONS[space].from_rgb(rgb)[0].permute(1, 2, 0)
     expected = torch.from_numpy(theirs(rgb[0].permute(1, 2, 0).numpy()))
@@ -56,9 +56,9 @@ def test_scikit_image_has_the_same(space: str, theirs, tolerance: float) -> None
 
 
 @spaces
-def test_greys_have_no_chroma(space: str) -> None:
-    greys = torch.linspace(0, 1, 256).expand(1, 3, 1, 256)
-    colors = CONVERSIONS[space].from_rgb(greys)
+def test_grays_have_no_chroma(space: str) -> None:
+    grays = torch.linspace(0, 1, 256).expand(1, 3, 1, 256)
+    colors = CONVERSIONS[space].from_rgb(grays)
     assert float(colors[:, 1:].abs().max()) < NEUTRAL
     assert float(colors[0, 0, 0, 0]) == pytest.approx(0, abs=1e-4)
     assert float(colors[0, 0, 0, -1]) == pytest.approx(WHITE_AT[space], rel=1e-5)
@@ -66,7 +66,7 @@ def test_greys_have_no_chroma(space: str) -> None:
 
 
 @spaces
-def test_planted_red_has_its_published_values(space: str) -> None:
+def test_red_has_its_published_values(space: str) -> None:
     published = {
         "lab": (53.24, 80.09, 67.20),
         "luv": (53.24, 175.01, 37.76),
@@ -81,7 +81,7 @@ def test_planted_red_has_its_published_values(space: str) -> None:
 
 
 @spaces
-def test_what_srgb_has_stays_what_it_is(space: str) -> None:
+def test_colors_in_the_gamut_are_kept(space: str) -> None:
     rgb = all_colors().float()
     torch.testing.assert_close(
         fit_into_gamut(CONVERSIONS[space].from_rgb(rgb), CONVERSIONS[space]), rgb, atol=1e-4, rtol=0
@@ -90,9 +90,7 @@ def test_what_srgb_has_stays_what_it_is(space: str) -> None:
 
 @spaces
 @given(first=st.tuples(lightness, lightness, lightness), second=st.tuples(lightness, lightness, lightness))
-def test_any_luminance_with_any_chroma_is_shown(
-    space: str, first: tuple[float, ...], second: tuple[float, ...]
-) -> None:
+def test_any_color_fits_into_the_gamut(space: str, first: tuple[float, ...], second: tuple[float, ...]) -> None:
     luminance_of, chroma_of = (
         CONVERSIONS[space].from_rgb(torch.tensor(it).double().view(1, 3, 1, 1)) for it in (first, second)
     )
@@ -106,7 +104,7 @@ def test_any_luminance_with_any_chroma_is_shown(
 
 
 @spaces
-def test_less_chroma_but_not_less_than_needed_and_in_the_same_hue(space: str) -> None:
+def test_chroma_is_reduced_no_more_than_needed(space: str) -> None:
     way = CONVERSIONS[space]
     red = way.from_rgb(torch.tensor([0.8, 0.1, 0.2]).double().view(1, 3, 1, 1))
     wanted = red.repeat(1, 1, 1, 9)
@@ -122,7 +120,7 @@ def test_less_chroma_but_not_less_than_needed_and_in_the_same_hue(space: str) ->
 
 
 @spaces
-def test_black_and_white_take_no_chroma(space: str) -> None:
+def test_black_and_white_have_no_chroma(space: str) -> None:
     colors = CONVERSIONS[space].from_rgb(torch.tensor([[0.9, 0.9], [0.1, 0.1], [0.5, 0.5]]).view(1, 3, 1, 2))
     colors[0, 0, 0] = torch.tensor([0.0, WHITE_AT[space]])
     expected = torch.tensor([0.0, 1.0]).expand(1, 3, 1, 2)

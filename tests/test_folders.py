@@ -21,29 +21,29 @@ def folder(tmp_path: Path) -> Path:
     return place
 
 
-def test_pictures_are_listed_by_name_and_all_else_is_passed_over(folder: Path) -> None:
+def test_pictures_are_listed_and_other_files_skipped(folder: Path) -> None:
     assert [path.name for path in list_pictures(folder)] == ["a.jpg", "b.tiff", "c.PNG"]
 
 
-def test_a_picture_that_leads_nowhere_is_not_passed_over(folder: Path) -> None:
+def test_broken_symbolic_link_is_listed(folder: Path) -> None:
     (folder / "gone.jpg").symlink_to(folder / "nowhere.jpg")
     assert folder / "gone.jpg" in list_pictures(folder)
 
 
-def test_a_folder_without_pictures_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(PictureError, match=rf"{tmp_path} is a folder without pictures: put some in it"):
         list_pictures(tmp_path)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="nothing is forbidden to root")
-def test_a_folder_that_is_closed_is_an_error_that_names_it(folder: Path) -> None:
+def test_unreadable_folder_is_refused(folder: Path) -> None:
     folder.chmod(0)
     with pytest.raises(PictureError, match=r"monets can't be looked into: Permission denied"):
         list_pictures(folder)
 
 
-def test_what_is_no_folder_stays_as_it_is() -> None:
+def test_paintings_that_are_files_are_kept() -> None:
     paintings, settings = ["a.jpg", object()], Settings(style_blend=(2, 1), style_size=(1, "400px"))
     assert expand_folders(paintings, settings) == (paintings, settings)
 
@@ -56,13 +56,13 @@ def test_a_folder_counts_as_one_painting(folder: Path) -> None:
     assert "style_blend" in settings.model_fields_set
 
 
-def test_its_pictures_share_its_weight_and_have_its_size(folder: Path) -> None:
+def test_pictures_share_their_folder_weight(folder: Path) -> None:
     _, settings = expand_folders([str(folder), "one.jpg"], Settings(style_blend=(6, 1), style_size="0.5,400px"))
     assert settings.style_blend == pytest.approx((2, 2, 2, 1))
     assert settings == Settings(style_blend=(2, 2, 2, 1), style_size="0.5,0.5,0.5,400px")
 
 
-def test_a_folder_alone_changes_no_setting(folder: Path) -> None:
+def test_single_folder_changes_no_setting(folder: Path) -> None:
     assert expand_folders([folder], Settings(style_size=0.5))[1] == Settings(style_size=0.5)
 
 
@@ -75,7 +75,7 @@ def test_a_folder_alone_changes_no_setting(folder: Path) -> None:
         ({"style_size": "1,2,400px"}, "`style_size` has 3 sizes for 2 paintings: give one for each, or one for all."),
     ],
 )
-def test_wrong_counts_are_errors_by_what_was_given(folder: Path, settings: dict[str, object], message: str) -> None:
+def test_wrong_counts_are_refused(folder: Path, settings: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError) as refused:
         expand_folders([folder, "one.jpg"], Settings(**settings))
     assert str(refused.value) == message

@@ -32,7 +32,7 @@ def noise(width=7, height=5, channels=3, seed=0):
     return torch.rand((1, channels, height, width), generator=torch.Generator().manual_seed(seed))
 
 
-def colours(picture):
+def colors(picture):
     """Rows of (red, green, blue) from 0 to 255."""
     return (picture.rgb[0].permute(1, 2, 0) * 255).round().int().tolist()
 
@@ -96,7 +96,7 @@ class TestRoundTrip:
         st.booleans(),
         st.sampled_from([(".png", 8), (".tif", 8), (".webp", 8), (".png", 16), (".TIFF", 16)]),
     )
-    def test_lossless_formats_give_back_what_was_written(self, tmp_path_factory, width, height, transparent, form):
+    def test_lossless_formats_round_trip(self, tmp_path_factory, width, height, transparent, form):
         suffix, bits = form
         rgb = noise(width, height)
         alpha = noise(width, height, channels=1, seed=1).clamp(max=0.9) if transparent else None
@@ -112,25 +112,25 @@ class TestRoundTrip:
             assert back.alpha is None
 
     @pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".webp"])
-    def test_lossy_formats_come_close(self, tmp_path, suffix):
+    def test_lossy_formats_round_trip_nearly(self, tmp_path, suffix):
         smooth = torch.linspace(0, 1, 32).expand(1, 3, 24, 32).clone()
         back = read_image(write_image(smooth, tmp_path / f"smooth{suffix}"))
         assert (back.rgb - smooth).abs().max() < 6 / 255
 
     @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
-    def test_what_is_written_carries_the_srgb_profile(self, tmp_path, suffix):
+    def test_written_files_carry_the_srgb_profile(self, tmp_path, suffix):
         for bits in (8, 16) if suffix in (".png", ".tif") else (8,):
             path = write_image(noise(), tmp_path / f"{bits}{suffix}", bits=bits)
             with Image.open(path) as image:
                 profile = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
             assert "sRGB" in profile.profile.profile_description
 
-    def test_the_same_picture_makes_the_same_bytes(self, tmp_path):
+    def test_equal_pictures_make_equal_files(self, tmp_path):
         for name in ("a.png", "a.jpg", "a.tif", "a.webp"):
             first = write_image(noise(), tmp_path / name).read_bytes()
             assert write_image(noise(), tmp_path / name, overwrite=True).read_bytes() == first
 
-    def test_sixteen_bit_tiff_is_what_other_programs_read(self, tmp_path):
+    def test_other_programs_read_16_bit_tiff(self, tmp_path):
         rgb, alpha = noise(33, 150), noise(33, 150, channels=1, seed=1)
         wanted = (torch.cat([rgb, alpha], dim=1)[0].permute(1, 2, 0) * 65535).round().int().numpy()
         np.testing.assert_array_equal(tifffile.imread(write_image(rgb, tmp_path / "a.tif", bits=16)), wanted[..., :3])
@@ -138,14 +138,14 @@ class TestRoundTrip:
             tifffile.imread(write_image(rgb, tmp_path / "b.tif", alpha=alpha, bits=16)), wanted
         )
 
-    def test_sixteen_bit_png_is_what_other_programs_read(self, tmp_path):
+    def test_other_programs_read_16_bit_png(self, tmp_path):
         rgb = noise(33, 150)
         with Image.open(write_image(rgb, tmp_path / "a.png", bits=16)) as image:
             high_bytes = np.asarray(image)
         wanted = (rgb[0].permute(1, 2, 0) * 65535).round().int().numpy()
         np.testing.assert_array_equal(high_bytes, wanted >> 8)
 
-    def test_colour_under_full_transparency_is_kept(self, tmp_path):
+    def test_color_under_full_transparency_is_kept(self, tmp_path):
         rgb, alpha = noise(), torch.ones(1, 1, 5, 7)
         alpha[..., :3] = 0
         for name in ("a.png", "a.tif", "a.webp"):
@@ -153,11 +153,11 @@ class TestRoundTrip:
             torch.testing.assert_close(back.rgb, rgb, atol=0.5001 / 255, rtol=0)
             assert torch.equal(back.alpha, alpha)
 
-    def test_values_out_of_range_are_clamped_and_other_floats_taken(self, tmp_path):
+    def test_float64_values_out_of_range_are_clamped(self, tmp_path):
         rgb = torch.tensor([-1.0, 0.5, 3.0], dtype=torch.float64).view(1, 3, 1, 1).requires_grad_()
-        assert colours(read_image(write_image(rgb, tmp_path / "a.png"))) == [[[0, 128, 255]]]
+        assert colors(read_image(write_image(rgb, tmp_path / "a.png"))) == [[[0, 128, 255]]]
 
-    def test_to_image_is_tagged_and_rounded(self):
+    def test_to_pil_rounds_and_tags(self):
         image = to_pil(torch.full((1, 3, 2, 3), 0.999), torch.full((1, 1, 2, 3), 0.5))
         assert (image.mode, image.size, image.getpixel((0, 0))) == ("RGBA", (3, 2), (255, 255, 255, 128))
         assert read_image(image).path is None
@@ -166,10 +166,10 @@ class TestRoundTrip:
 
 class TestModes:
     def check(self, image, wanted, tolerance=0):
-        found = torch.tensor(colours(read_image(image)))
+        found = torch.tensor(colors(read_image(image)))
         assert (found - torch.tensor(wanted)).abs().max() <= tolerance, found
 
-    def test_grey_black_and_white_and_palette(self):
+    def test_gray_black_and_white_and_palette(self):
         self.check(Image.new("L", (1, 1), 77), [[[77] * 3]])
         self.check(Image.new("1", (1, 1), 1), [[[255] * 3]])
         self.check(Image.new("LA", (1, 1), (77, 9)), [[[77] * 3]])
@@ -205,7 +205,7 @@ class TestModes:
             ([0, 5e9, 1e10], np.float32, [0, 0.5, 1]),
         ],
     )
-    def test_numbers_of_more_than_eight_bits(self, tmp_path, numbers, kind, wanted):
+    def test_more_than_8_bits_are_scaled_by_the_usual_white(self, tmp_path, numbers, kind, wanted):
         image = Image.fromarray(np.array([numbers], kind))
         image.save(tmp_path / "a.tif")
         for source in (image, tmp_path / "a.tif"):
@@ -213,14 +213,14 @@ class TestModes:
             assert rgb.dtype == torch.float32
             torch.testing.assert_close(rgb, torch.tensor(wanted).expand(1, 3, 1, 3), atol=1e-6, rtol=0)
 
-    def test_sixteen_bit_grey_png(self, tmp_path):
+    def test_16_bit_gray_png_is_read(self, tmp_path):
         Image.fromarray(np.array([[1, 1000, 65535]], np.uint16)).save(tmp_path / "a.png")
         torch.testing.assert_close(read_image(tmp_path / "a.png").rgb[0, 0, 0], torch.tensor([1, 1000, 65535]) / 65535)
 
     @pytest.mark.parametrize("byteorder", ["<", ">"])
     @pytest.mark.parametrize("compression", [None, "zlib"])
     @pytest.mark.parametrize("channels", [3, 4])
-    def test_sixteen_bit_colour_of_other_programs(self, tmp_path, byteorder, compression, channels):
+    def test_16_bit_tiff_of_other_programs_is_read(self, tmp_path, byteorder, compression, channels):
         numbers = np.random.default_rng(0).integers(0, 65536, (9, 6, channels), dtype=np.uint16)
         extra = {"extrasamples": ["unassalpha"]} if channels == 4 else {}
         path = tmp_path / "a.tif"
@@ -231,36 +231,36 @@ class TestModes:
         if channels == 4:
             assert torch.equal(picture.alpha, wanted[:, 3:])
 
-    def test_sixteen_bit_grey_whose_white_is_zero(self, tmp_path):
+    def test_16_bit_gray_whose_white_is_zero(self, tmp_path):
         tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 65535]], np.uint16), photometric="miniswhite")
         assert read_image(tmp_path / "a.tif").rgb[0, 0].tolist() == [[1, 0]]
 
-    def test_sixteen_bit_planes_are_read(self, tmp_path):
+    def test_16_bit_planes_are_read(self, tmp_path):
         planes = np.random.default_rng(0).integers(0, 65536, (3, 5, 7), dtype=np.uint16)
         tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate")
         assert torch.equal(read_image(tmp_path / "a.tif").rgb[0], torch.from_numpy(planes.astype(np.float32) / 65535))
 
-    def test_numbers_that_are_none_are_refused(self, tmp_path):
+    def test_reading_nan_is_refused(self, tmp_path):
         Image.fromarray(np.array([[0, np.nan]], np.float32)).save(tmp_path / "a.tif")
         with pytest.raises(PictureError, match=r"a\.tif holds values that are no numbers"):
             read_image(tmp_path / "a.tif")
 
     def test_animation_gives_its_first_frame(self, tmp_path):
-        frames = [Image.new("RGB", (4, 3), colour) for colour in (RED, BLUE)]
+        frames = [Image.new("RGB", (4, 3), color) for color in (RED, BLUE)]
         for name in ("a.gif", "a.webp", "a.png", "a.tif"):
             frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:], lossless=True)
-            assert colours(read_image(tmp_path / name))[0][0] == list(RED)
+            assert colors(read_image(tmp_path / name))[0][0] == list(RED)
 
-    def test_one_pixel_and_one_line(self, tmp_path):
+    def test_one_pixel_and_one_line_are_read(self, tmp_path):
         for width, height in ((1, 1), (300, 1), (1, 300)):
             path = write_image(noise(width, height), tmp_path / f"{width}x{height}.png")
             assert read_image(path).rgb.shape == (1, 3, height, width)
 
-    def test_no_pixels(self):
+    def test_no_pixels_are_refused(self):
         with pytest.raises(PictureError, match=r"the picture given has no pixels \(0 x 5\)"):
             read_image(Image.new("RGB", (0, 5)))
 
-    def test_the_image_given_is_left_as_it_was(self):
+    def test_reading_leaves_the_image_given_unchanged(self):
         image = Image.new("RGB", (2, 1), RED)
         picture = read_image(image)
         picture.rgb.zero_()
@@ -278,10 +278,10 @@ class TestTransparency:
         image.save(tmp_path / "many.png", transparency=bytes([255, 0, 51]))
         assert read_image(tmp_path / "one.gif").alpha.tolist() == [[[[1, 0, 1]]]]
         many = read_image(tmp_path / "many.png")
-        assert colours(many) == [[list(RED), list(GREEN), list(BLUE)]]
+        assert colors(many) == [[list(RED), list(GREEN), list(BLUE)]]
         torch.testing.assert_close(many.alpha, torch.tensor([[[[1, 0, 0.2]]]]))
 
-    def test_one_transparent_colour(self, tmp_path):
+    def test_one_transparent_color(self, tmp_path):
         for mode, values, key in (("L", (7, 9), 9), ("RGB", (RED, GREEN), GREEN), ("I;16", (7, 999), 999)):
             image = Image.new(mode, (2, 1))
             image.putpixel((0, 0), values[0])
@@ -289,7 +289,7 @@ class TestTransparency:
             image.save(tmp_path / "a.png", transparency=key)
             assert read_image(tmp_path / "a.png").alpha.tolist() == [[[[1, 0]]]]
 
-    def test_one_transparent_colour_of_sixteen_bits(self, tmp_path):
+    def test_one_transparent_color_of_16_bits(self, tmp_path):
         path = write_image(torch.tensor([[0.5, 0.5], [0, 1], [1, 0]]).view(1, 3, 1, 2), tmp_path / "a.png", bits=16)
         head, data = path.read_bytes().split(b"IDAT", 1)
         key = b"tRNS" + struct.pack(">3H", 32768, 65535, 0)
@@ -297,7 +297,7 @@ class TestTransparency:
         path.write_bytes(head[:-4] + chunk + head[-4:] + b"IDAT" + data)
         assert read_image(path).alpha.tolist() == [[[[1, 0]]]]
 
-    def test_alpha_that_is_opaque_everywhere_is_none(self):
+    def test_opaque_alpha_is_none(self):
         assert read_image(Image.new("RGBA", (3, 3), (1, 2, 3, 255))).alpha is None
         assert read_image(Image.new("RGBA", (3, 3), (1, 2, 3, 254))).alpha is not None
 
@@ -317,21 +317,21 @@ class TestTransparency:
         (77, "ab/cd/ef"),
     ],
 )
-def test_exif_orientation_is_honoured(tmp_path, suffix, orientation, wanted):
-    greys = {letter: 40 * number for number, letter in enumerate("abcdef")}
-    stored = np.array([[greys["a"], greys["b"]], [greys["c"], greys["d"]], [greys["e"], greys["f"]]], np.uint8)
+def test_exif_orientation_is_applied(tmp_path, suffix, orientation, wanted):
+    grays = {letter: 40 * number for number, letter in enumerate("abcdef")}
+    stored = np.array([[grays["a"], grays["b"]], [grays["c"], grays["d"]], [grays["e"], grays["f"]]], np.uint8)
     image = Image.fromarray(stored.repeat(16, axis=0).repeat(16, axis=1)).convert("RGB")
     exif = Image.Exif()
     exif[0x0112] = orientation
     options = {"lossless": True} if suffix == ".webp" else {}
     image.save(tmp_path / f"a{suffix}", exif=exif, **options)
     found = read_image(tmp_path / f"a{suffix}").rgb[0, 0, 8::16, 8::16] * 255
-    upright = torch.tensor([[greys[letter] for letter in row] for row in wanted.split("/")])
+    upright = torch.tensor([[grays[letter] for letter in row] for row in wanted.split("/")])
     assert found.shape == upright.shape
     assert (found - upright).abs().max() < 4
 
 
-def test_exif_turns_sixteen_bits_and_alpha_too(tmp_path):
+def test_exif_orientation_is_applied_to_16_bits_and_alpha(tmp_path):
     numbers = np.random.default_rng(0).integers(0, 65536, (4, 6, 4), dtype=np.uint16)
     tifffile.imwrite(
         tmp_path / "a.tif", numbers, photometric="rgb", extrasamples=["unassalpha"], extratags=[(274, 3, 1, 6, True)]
@@ -342,7 +342,7 @@ def test_exif_turns_sixteen_bits_and_alpha_too(tmp_path):
     assert torch.equal(picture.alpha[0], upright[3:])
 
 
-def test_damaged_exif_is_no_reason_to_refuse(tmp_path):
+def test_damaged_exif_is_ignored(tmp_path):
     Image.new("RGB", (4, 3), RED).save(tmp_path / "a.jpg", exif=b"Exif\0\0MM\0*\0\0\xff\xffnonsense")
     assert read_image(tmp_path / "a.jpg").rgb.shape == (1, 3, 3, 4)
 
@@ -355,7 +355,7 @@ class TestProfiles:
             found = read_image(tmp_path / name).rgb[0, :, 0, 0]
             torch.testing.assert_close(found, torch.tensor([0.0, 1, 0]), atol=0.02, rtol=0)
 
-    def test_linear_profile_brightens_to_srgb(self):
+    def test_linear_profile_is_converted_to_srgb(self):
         linear = gamma_profile(b"RGB ", 1.0)
         image = Image.new("RGB", (2, 2), (51, 51, 51))
         image.info["icc_profile"] = linear
@@ -363,7 +363,7 @@ class TestProfiles:
 
     @pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
     @pytest.mark.parametrize("space", [b"GRAY", b"RGB "])
-    def test_grey_through_grey_and_rgb_profiles(self, mode, space):
+    def test_gray_is_converted_through_gray_and_rgb_profiles(self, mode, space):
         value = {"L": 51, "LA": (51, 128), "I;16": 13107}[mode]
         image = Image.new(mode, (2, 2), value)
         image.info["icc_profile"] = gamma_profile(space, 1.0)
@@ -371,19 +371,19 @@ class TestProfiles:
         torch.testing.assert_close(picture.rgb, torch.full((1, 3, 2, 2), srgb_of(0.2)), atol=0.01, rtol=0)
         assert (picture.alpha is not None) == (mode == "LA")
 
-    def test_palette_goes_through_the_profile(self):
+    def test_palette_is_converted_through_the_profile(self):
         image = Image.new("RGB", (2, 2), (51, 51, 51)).quantize(2)
         image.info["icc_profile"] = gamma_profile(b"RGB ", 1.0)
         torch.testing.assert_close(read_image(image).rgb, torch.full((1, 3, 2, 2), srgb_of(0.2)), atol=0.01, rtol=0)
 
-    def test_srgb_profile_changes_nothing_and_keeps_sixteen_bits(self, tmp_path):
+    def test_srgb_profile_keeps_16_bits_exactly(self, tmp_path):
         ramp = torch.linspace(0, 1, 3 * 4000).view(1, 3, 40, 100)
         back = read_image(write_image(ramp, tmp_path / "a.png", bits=16)).rgb
         torch.testing.assert_close(back, ramp, atol=0.5001 / 65535, rtol=0)
 
     @pytest.mark.parametrize("primaries", [DISPLAY_P3, ADOBE_RGB], ids=["Display P3", "Adobe RGB"])
     @pytest.mark.parametrize("name", ["a.png", "a.tif"])
-    def test_a_wide_profile_keeps_sixteen_bits(self, tmp_path, primaries, name):
+    def test_wide_profile_keeps_16_bits(self, tmp_path, primaries, name):
         """1,024 neighboring levels stay at least 1,000, and are littleCMS's colors to 8 bits."""
         ramp = (20000 + np.arange(1024)).astype(np.uint16)
         numbers = np.stack([ramp, np.full_like(ramp, 15000), np.full_like(ramp, 12000)], axis=-1)[None].repeat(3, 0)
@@ -396,7 +396,7 @@ class TestProfiles:
         torch.testing.assert_close(rgb[:, :, :1], read_image(rough).rgb, atol=1.6 / 255, rtol=0)
 
     @pytest.mark.parametrize("space", [b"GRAY", b"RGB "])
-    def test_sixteen_bit_gray_goes_through_the_profile(self, tmp_path, space):
+    def test_16_bit_gray_is_converted_through_the_profile(self, tmp_path, space):
         tifffile.imwrite(tmp_path / "a.tif", np.full((3, 3), 13107, np.uint16), iccprofile=gamma_profile(space, 1.0))
         back = read_image(tmp_path / "a.tif").rgb
         torch.testing.assert_close(back, torch.full((1, 3, 3, 3), srgb_of(0.2)), atol=0.001, rtol=0)
@@ -413,13 +413,13 @@ class TestProfiles:
         ],
         ids=["nonsense", "cut short", "zeros", "LAB", "XYZ"],
     )
-    def test_broken_or_foreign_profile_counts_as_none(self, mode, profile):
+    def test_broken_profile_is_ignored(self, mode, profile):
         plain = Image.new(mode, (2, 2), {"L": 51, "RGB": (51, 60, 70), "CMYK": (1, 60, 70, 80)}[mode])
         tagged = plain.copy()
         tagged.info["icc_profile"] = profile
         assert torch.equal(read_image(tagged).rgb, read_image(plain).rgb)
 
-    def test_profile_of_other_channels_counts_as_none(self):
+    def test_profile_of_other_channels_is_ignored(self):
         plain = Image.new("RGB", (2, 2), (51, 60, 70))
         tagged = plain.copy()
         tagged.info["icc_profile"] = gamma_profile(b"GRAY", 1.0)
@@ -468,7 +468,7 @@ class TestUnreadable:
             tmp_path / name, "(is damaged or cut short .*|damaged at its start): (get the picture again|give one)"
         )
 
-    def test_cut_anywhere_it_is_refused_or_read_but_never_a_crash(self, tmp_path):
+    def test_files_cut_anywhere_are_read_or_refused(self, tmp_path):
         for form, bits in ((".png", 8), (".png", 16), (".tif", 16), (".jpg", 8)):
             whole = write_image(noise(9, 9), tmp_path / f"whole{bits}{form}", bits=bits).read_bytes()
             for length in range(1, len(whole), 37):
@@ -494,7 +494,7 @@ class TestUnreadable:
         )
         self.refused(tmp_path / "bomb.png", r"more than 180,000,000 pixels")
 
-    def test_pillows_limit_is_given_back(self, tmp_path):
+    def test_pillow_limit_is_restored(self, tmp_path):
         usual = Image.MAX_IMAGE_PIXELS
         read_image(write_image(noise(), tmp_path / "a.png"), max_pixels=1000)
         self.refused(tmp_path / "a.png", "more than 3 pixels", max_pixels=3)
@@ -521,7 +521,7 @@ class TestTarget:
             check_output(path, **options)
         assert str(path) in str(caught.value)
 
-    def test_good_ones_pass_and_leave_nothing(self, tmp_path):
+    def test_valid_outputs_pass_and_leave_no_file(self, tmp_path):
         for name in ("a.png", "a.JPG", "a.jpeg", "a.webp", "a.tif", "a.tiff"):
             check_output(tmp_path / name)
         check_output(tmp_path / "a.tif", alpha=True, bits=16, size=32768, inputs=[tmp_path / "photo.jpg"])
@@ -531,7 +531,7 @@ class TestTarget:
         self.refused(UsageError, r"has the suffix \.xyz, which is no format .* \.png, \.jpg", tmp_path / "a.xyz")
         self.refused(UsageError, r"has no suffix .*: end the name in \.png", tmp_path / "a")
 
-    def test_what_a_format_cannot_hold(self, tmp_path):
+    def test_what_a_format_cannot_hold_is_refused(self, tmp_path):
         self.refused(UsageError, r"can't hold transparency.* \.png, \.webp or \.tif", tmp_path / "a.jpg", alpha=True)
         for name in ("a.jpg", "a.webp"):
             self.refused(UsageError, r"can't hold 16 bits.*: end the name in \.png or \.tif", tmp_path / name, bits=16)
@@ -560,7 +560,7 @@ class TestTarget:
         check_output(tmp_path / "a.png", overwrite=True)
         assert (tmp_path / "a.png").read_text() == "old"
 
-    def test_one_of_the_inputs_by_any_name(self, tmp_path):
+    def test_an_input_is_refused_under_any_name(self, tmp_path):
         photo = tmp_path / "photo.png"
         photo.touch()
         (tmp_path / "soft.png").symlink_to(photo)
@@ -587,7 +587,7 @@ class TestWriting:
 
     @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
     @pytest.mark.parametrize("name", ["a.png", "a.tif"])
-    def test_failing_midway_leaves_the_old_file_and_nothing_else(self, tmp_path, monkeypatch, error, name):
+    def test_failing_write_leaves_the_old_file_alone(self, tmp_path, monkeypatch, error, name):
         path = write_image(torch.zeros(1, 3, 2, 2), tmp_path / name)
         old = path.read_bytes()
 
@@ -604,7 +604,7 @@ class TestWriting:
         if expected is PictureError:
             assert f"{path} can't be written, No space left on device: make room" in str(caught.value)
 
-    def test_file_that_appears_meanwhile_is_kept(self, tmp_path, monkeypatch):
+    def test_file_that_appears_during_writing_is_kept(self, tmp_path, monkeypatch):
         def lose_the_race(_image, file, *_args, **_options):
             file.write(b"mine")
             (tmp_path / "a.png").write_text("theirs")
@@ -615,7 +615,7 @@ class TestWriting:
         assert (tmp_path / "a.png").read_text() == "theirs"
         assert list(tmp_path.iterdir()) == [tmp_path / "a.png"]
 
-    def test_link_goes_on_pointing_to_the_picture(self, tmp_path):
+    def test_symbolic_link_still_points_to_the_picture(self, tmp_path):
         (tmp_path / "far").mkdir()
         real = write_image(torch.zeros(1, 3, 2, 2), tmp_path / "far" / "real.png")
         (tmp_path / "link.png").symlink_to(real)
@@ -623,13 +623,13 @@ class TestWriting:
         assert (tmp_path / "link.png").is_symlink()
         assert read_image(real).rgb.min() == 1
 
-    def test_permissions_are_those_of_any_new_file(self, tmp_path):
+    def test_permissions_are_those_of_new_files(self, tmp_path):
         (tmp_path / "plain").touch()
         path = write_image(noise(), tmp_path / "a.png")
         assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-    def test_numbers_that_are_none_are_not_written(self, tmp_path, value):
+    def test_writing_nan_is_refused(self, tmp_path, value):
         rgb, alpha = noise(), torch.full((1, 1, 5, 7), value)
         with pytest.raises(PictureError, match=r"a\.png is not written, its pixels are NaN or infinite"):
             write_image(rgb, tmp_path / "a.png", alpha=alpha)
@@ -638,7 +638,7 @@ class TestWriting:
             write_image(rgb, tmp_path / "a.png")
         assert list(tmp_path.iterdir()) == []
 
-    def test_wrong_asks(self, tmp_path):
+    def test_wrong_arguments_are_refused(self, tmp_path):
         with pytest.raises(UsageError, match=r"a\.jpg can't hold transparency"):
             write_image(noise(), tmp_path / "a.jpg", alpha=noise(channels=1))
         with pytest.raises(UsageError, match=r"a\.jpg can't be written with quality 101: give 1 to 100"):
@@ -647,7 +647,7 @@ class TestWriting:
             with pytest.raises(UsageError, match=r"a picture is \(1, 3, H, W\)"):
                 write_image(rgb, tmp_path / "a.png", alpha=alpha)
 
-    def test_a_large_tiff_is_a_big_tiff(self, tmp_path, monkeypatch):
+    def test_large_tiff_is_written_as_bigtiff(self, tmp_path, monkeypatch):
         monkeypatch.setattr("impasto.images.sixteen_bit.MAX_CLASSIC_TIFF_BYTES", 1000)
         path, rgb = tmp_path / "a.tif", noise(40, 40)
         write_image(rgb, path, bits=16, embedded_text="inside")
@@ -656,7 +656,7 @@ class TestWriting:
         assert read_embedded_text(path) == "inside"
 
     @pytest.mark.parametrize("name", ["a.png", "a.tif"])
-    def test_a_full_disk_is_reported_at_sixteen_bits(self, tmp_path, name):
+    def test_full_disk_is_reported_for_16_bits(self, tmp_path, name):
         if sys.platform == "win32":
             pytest.skip("there are no limits to a file's size")
         limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
@@ -669,7 +669,7 @@ class TestWriting:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
-def test_a_pipe_or_a_device_is_refused_and_not_waited_for(tmp_path):
+def test_pipes_and_devices_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     for path in (tmp_path / "pipe.png", Path(os.devnull)):
         for look in (read_image, read_embedded_text):

@@ -1,4 +1,4 @@
-"""Label pictures: colours read in spite of edges and noise, matched between a photo and paintings."""
+"""Label pictures: colors read in spite of edges and noise, matched between a photo and paintings."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def read(picture: Tensor, name: str = "labels.png", **options: int) -> LabelMap:
     return read_labels(name, "labels", Image(make_picture(80, 60)), "photo")
 
 
-def test_each_plain_colour_is_a_region() -> None:
+def test_each_plain_color_is_a_label() -> None:
     labels = read(stripes(RED, GREEN, BLUE, GREEN))
     assert {format_color(color) for color in labels.colors} == {"#ff0000", "#00ff00", "#0000ff"}
     green = labels.find_label(torch.tensor([0, 255, 0]))
@@ -49,18 +49,18 @@ def test_each_plain_colour_is_a_region() -> None:
     torch.testing.assert_close(mask[0, 0, 0, [10, 30, 50, 70]], torch.tensor([0.0, 1.0, 0.0, 1.0]))
 
 
-def test_smooth_edges_and_jpeg_make_no_labels() -> None:
+def test_smooth_edges_and_jpeg_noise_are_no_labels() -> None:
     smooth = resize(resize(stripes(RED, GREEN, BLUE, RED), 320, 240), 80, 60).clamp(0, 1)
     assert len(read(smooth).colors) == 3
     assert len(read(stripes(RED, GREEN, BLUE, RED), "labels.jpg", quality=80).colors) == 3
 
 
-def test_a_photograph_is_no_label_picture() -> None:
+def test_photograph_is_refused_as_label_picture() -> None:
     with pytest.raises(UsageError, match=r"`labels` labels\.png has too many colors: it takes a label picture"):
         read(torch.rand(1, 3, 60, 80, generator=torch.Generator().manual_seed(1)))
 
 
-def test_colours_find_their_likes() -> None:
+def test_label_colors_are_matched() -> None:
     photo, one, other = read(stripes(RED, GREEN)), read(stripes(GREEN, BLUE)), read(stripes((0.9, 0.05, 0.0), BLUE))
     found = {
         format_color(color): match
@@ -72,7 +72,7 @@ def test_colours_find_their_likes() -> None:
     assert list_unused_colors(photo, photo) == []
 
 
-def test_a_colour_that_no_painting_has_is_named() -> None:
+def test_unmatched_color_is_refused() -> None:
     photo, painting = read(stripes(RED, GREEN), "photo.png"), read(stripes(GREEN, BLUE), "painting.png")
     with pytest.raises(UsageError) as refused:
         match_label_colors(photo, [painting])
@@ -82,13 +82,13 @@ def test_a_colour_that_no_painting_has_is_named() -> None:
     assert "#0000ff" in str(refused.value)
 
 
-def test_our_own_colours_are_told_apart() -> None:
+def test_drawn_colors_are_told_apart() -> None:
     rows = torch.tensor([list(bytes.fromhex(color)) for color in LABEL_COLORS])
     distances = (rows[:, None] - rows[None]).abs().amax(2) + 1000 * torch.eye(len(rows))
     assert int(distances.min()) > MAX_SAME_COLOR_DISTANCE
 
 
-def test_drawn_labels_are_read_as_the_regions_that_they_were() -> None:
+def test_drawn_labels_round_trip() -> None:
     masks = torch.zeros(3, 1, 60, 80)
     for number in range(3):
         masks[number, ..., 20 * number :] = number + 1

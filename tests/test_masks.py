@@ -20,8 +20,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def write_grey(name: str, grey: Tensor, alpha: Tensor | None = None) -> None:
-    write_image(grey.expand(1, 3, *grey.shape[-2:]), name, alpha=alpha)
+def write_gray(name: str, gray: Tensor, alpha: Tensor | None = None) -> None:
+    write_image(gray.expand(1, 3, *gray.shape[-2:]), name, alpha=alpha)
 
 
 def columns(*values: float, height: int = 4) -> Tensor:
@@ -31,16 +31,16 @@ def columns(*values: float, height: int = 4) -> Tensor:
 # Reading
 
 
-def test_white_is_here_and_what_is_transparent_is_not() -> None:
-    grey, alpha = columns(0.0, 0.2, 1.0, 1.0, height=3), columns(1.0, 1.0, 1.0, 0.0, height=3)
-    write_grey("mask.png", grey, alpha)
+def test_white_is_one_and_transparent_is_zero() -> None:
+    gray, alpha = columns(0.0, 0.2, 1.0, 1.0, height=3), columns(1.0, 1.0, 1.0, 0.0, height=3)
+    write_gray("mask.png", gray, alpha)
     mask = read_mask("mask.png", "mask", PHOTO, "photo")
     torch.testing.assert_close(mask, columns(0.0, 0.2, 1.0, 0.0, height=3))
 
 
 @pytest.mark.parametrize(("width", "height"), [(40, 30), (80, 60), (20, 15), (21, 16), (39, 30)])
-def test_a_mask_of_the_same_aspect_fits(width: int, height: int) -> None:
-    write_grey("mask.png", torch.ones(1, 1, height, width))
+def test_mask_of_the_same_aspect_is_read(width: int, height: int) -> None:
+    write_gray("mask.png", torch.ones(1, 1, height, width))
     assert read_mask("mask.png", "mask", PHOTO, "photo").shape == (1, 1, height, width)
 
 
@@ -53,15 +53,15 @@ def test_a_mask_of_the_same_aspect_fits(width: int, height: int) -> None:
         (torch.tensor([1.0, 0.5, 0.5]).view(1, 3, 1, 1).expand(1, 3, 30, 40), "`mask` m.png has colors"),
     ],
 )
-def test_what_is_no_mask_for_the_photo_is_refused(picture: Tensor, said: str) -> None:
-    write_grey("m.png", picture)
+def test_unsuitable_mask_is_refused(picture: Tensor, said: str) -> None:
+    write_gray("m.png", picture)
     with pytest.raises(UsageError) as refused:
         read_mask("m.png", "mask", PHOTO, "photo")
     assert said in str(refused.value)
     assert refused.value.setting == "mask"
 
 
-def test_a_missing_file_is_named_with_its_option() -> None:
+def test_missing_mask_error_names_the_setting() -> None:
     with pytest.raises(PictureError, match=r"`preserve_mask` gone\.png does not exist"):
         read_mask("gone.png", "preserve_mask", PHOTO, "photo")
 
@@ -69,7 +69,7 @@ def test_a_missing_file_is_named_with_its_option() -> None:
 # Dividing and softening
 
 
-def test_masks_share_where_they_meet_and_the_rest_is_what_they_leave() -> None:
+def test_overlapping_masks_are_divided() -> None:
     one, other = columns(1.0, 1.0, 0.4, 0.0), columns(0.0, 1.0, 0.2, 0.0)
     first, rest, second = divide_canvas([one, None, other])
     torch.testing.assert_close(first, columns(1.0, 0.5, 0.4, 0.0))
@@ -77,7 +77,7 @@ def test_masks_share_where_they_meet_and_the_rest_is_what_they_leave() -> None:
     torch.testing.assert_close(rest, columns(0.0, 0.0, 0.4, 1.0))
 
 
-def test_soft_edges_sum_to_what_hard_ones_did() -> None:
+def test_softened_masks_keep_their_sum() -> None:
     hard = torch.zeros(2, 1, 30, 400)
     hard[0, ..., :150], hard[1, ..., 150:] = 1, 1
     soft = soften_masks(hard)
@@ -99,21 +99,21 @@ def test_soft_edges_sum_to_what_hard_ones_did() -> None:
         ("all", (1.0, 1.0, 1.0, 1.0, 1.0, 0.3, 0.0, 0.0)),
     ],
 )
-def test_the_cells_of_a_region_counted_by_hand(how: str, expected: tuple[float, ...]) -> None:
+def test_propagated_cells_equal_hand_counted_ones(how: str, expected: tuple[float, ...]) -> None:
     mask = columns(*[1.0] * 8, 0.3, 0.3, *[0.0] * 6, height=8)
     torch.testing.assert_close(propagate_mask(mask, None, how, 2, 2), columns(*expected))
     rows = propagate_mask(mask.mT.contiguous(), None, how, 2, 2)
     torch.testing.assert_close(rows.mT.contiguous(), columns(*expected))
 
 
-def test_where_no_cell_is_inside_they_count_by_their_own_pixels() -> None:
+def test_narrow_region_falls_back_to_simple() -> None:
     narrow = columns(*[0.0] * 6, 1.0, 1.0, 1.0, *[0.0] * 7)
     torch.testing.assert_close(
         propagate_mask(narrow, None, "inside", 2, 2), propagate_mask(narrow, None, "simple", 2, 2)
     )
 
 
-def test_what_is_not_visible_counts_nowhere() -> None:
+def test_invisible_pixels_count_nowhere() -> None:
     mask, visible = columns(*[1.0] * 8, *[0.0] * 8), columns(*[0.0] * 4, *[1.0] * 12)
     for how in ("simple", "inside", "all"):
         cells = propagate_mask(mask, visible, how, 2, 2)
@@ -123,7 +123,7 @@ def test_what_is_not_visible_counts_nowhere() -> None:
 
 
 @pytest.mark.parametrize("tap", ["relu1_1", "relu2_2", "relu3_1"])
-def test_cells_inside_see_nothing_else_and_all_who_see_it_are_counted(tap: str) -> None:
+def test_inside_and_all_equal_what_cells_see(tap: str) -> None:
     network, picture = make_network(padding="zero", pooling="average"), make_picture(61, 43, 3)
     mask = torch.zeros(1, 1, 43, 61)
     mask[..., 5:30, 8:40] = 1

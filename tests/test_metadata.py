@@ -51,7 +51,7 @@ def refusal(path: Path) -> str:
 
 
 @pytest.mark.parametrize(("name", "bits"), FORMS)
-def test_a_text_survives_in_every_format_and_changes_no_pixel(tmp_path, name, bits):
+def test_text_round_trips_in_every_format(tmp_path, name, bits):
     plain = read_image(write_image(RGB, tmp_path / f"plain_{name}", bits=bits, quality=100))
     path = write_image(RGB, tmp_path / name, bits=bits, quality=100, embedded_text=TEXT)
     assert read_embedded_text(path) == TEXT
@@ -62,13 +62,13 @@ def test_a_text_survives_in_every_format_and_changes_no_pixel(tmp_path, name, bi
 
 @settings(max_examples=30)
 @given(st.text(st.characters(exclude_categories=["C"])), st.sampled_from(FORMS))
-def test_any_text_survives(tmp_path_factory, text, form):
+def test_any_text_round_trips(tmp_path_factory, text, form):
     name, bits = form
     path = write_image(RGB, tmp_path_factory.mktemp("any") / name, bits=bits, embedded_text=text)
     assert (read_embedded_text(path) or "") == text
 
 
-def test_other_programs_find_the_packet(tmp_path):
+def test_other_programs_find_the_text(tmp_path):
     for number, (name, bits) in enumerate(FORMS):
         with Image.open(write_image(RGB, tmp_path / f"{number}{name}", bits=bits, embedded_text=TEXT)) as image:
             packet = image.info.get("xmp") or image.info["XML:com.adobe.xmp"].encode()
@@ -77,7 +77,7 @@ def test_other_programs_find_the_packet(tmp_path):
         assert unpack_xmp(bytes(file.pages[0].tags["XMP"].value)) == TEXT
 
 
-def test_a_packet_that_another_program_wrote_anew_is_read(tmp_path):
+def test_packet_rewritten_by_another_program_is_read(tmp_path):
     beside = (
         b'<?xpacket begin=""?><x:xmpmeta xmlns:x="adobe:ns:meta/"><r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-'
     )
@@ -94,7 +94,7 @@ def test_a_packet_that_another_program_wrote_anew_is_read(tmp_path):
 # What a format can't hold
 
 
-def test_a_text_that_is_too_long_is_refused_and_nothing_is_written(tmp_path):
+def test_too_long_text_is_refused_before_writing(tmp_path):
     with pytest.raises(UsageError, match=r"a\.jpg can't hold a recipe of 64,001 bytes.*end the name in \.png"):
         write_image(RGB, tmp_path / "a.jpg", embedded_text="x" * (MAX_JPEG_TEXT_BYTES + 1))
     with pytest.raises(UsageError, match=r"a\.png can't hold a recipe of .* bytes, more than 1,048,576: leave it out"):
@@ -111,7 +111,7 @@ def test_a_text_that_is_too_long_is_refused_and_nothing_is_written(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "bits"), FORMS)
-def test_a_file_that_ends_anywhere_is_refused_or_has_no_text(tmp_path, name, bits):
+def test_files_cut_anywhere_are_refused_or_textless(tmp_path, name, bits):
     whole = write_image(RGB, tmp_path / name, bits=bits, embedded_text=TEXT).read_bytes()
     cut = tmp_path / f"cut_{name}"
     for length in range(1, len(whole), 7):
@@ -125,7 +125,7 @@ def test_a_file_that_ends_anywhere_is_refused_or_has_no_text(tmp_path, name, bit
     st.binary(max_size=60),
     st.sampled_from([b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"RIFF1234WEBP", b"II*\0", b"MM\0*", b""]),
 )
-def test_noise_is_refused_or_has_no_text(tmp_path_factory, noise, start):
+def test_noise_is_refused_or_textless(tmp_path_factory, noise, start):
     path = tmp_path_factory.mktemp("noise") / "a.png"
     path.write_bytes(start + noise)
     with suppress(PictureError):
@@ -146,7 +146,7 @@ def test_noise_is_refused_or_has_no_text(tmp_path_factory, noise, start):
         ("a.tif", b"II*\0\x08\0\0\0\1\0" + struct.pack("<HHIII", 700, 1, 2**31, 0, 0), "can't be read"),
     ],
 )
-def test_odd_files_are_refused(tmp_path, name, data, said):
+def test_damaged_files_are_refused(tmp_path, name, data, said):
     (tmp_path / name).write_bytes(data)
     assert said in refusal(tmp_path / name)
 
@@ -159,28 +159,28 @@ def test_odd_files_are_refused(tmp_path, name, data, said):
         '<x xmlns:i="urn:impasto:" i:recipe="&b;"/>',
     ],
 )
-def test_packets_with_entities_or_damage_are_refused(tmp_path, inside):
+def test_packets_with_entities_are_refused(tmp_path, inside):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.jpg", xmp=inside.encode())
     assert "XMP packet" in refusal(tmp_path / "a.jpg")
 
 
-def test_a_packet_of_deep_elements_is_read_like_any_other():
+def test_deeply_nested_packet_is_read():
     packet = b'<x xmlns:i="urn:impasto:">' + b"<y>" * 100_000 + b"</y>" * 100_000 + b"</x>"
     assert unpack_xmp(packet) is None
 
 
-def test_other_packets_are_nobodys_business():
+def test_packets_of_other_programs_are_ignored():
     assert unpack_xmp(b"<!DOCTYPE whatever> not even XML \xff") is None
 
 
-def test_no_pixel_is_decoded(tmp_path):
+def test_text_is_read_without_pixels(tmp_path):
     """A text is read from a file whose pixels are missing."""
     head = png_of((b"iTXt", PNG_XMP + pack_xmp("text"))).partition(b"IDAT")[0]
     (tmp_path / "a.png").write_bytes(head[:-4] + struct.pack(">I4s", 2**31, b"IDAT"))
     assert read_embedded_text(tmp_path / "a.png") == "text"
 
 
-def test_a_picture_of_any_size_is_read(tmp_path):
+def test_text_is_read_from_pictures_of_any_size(tmp_path):
     huge = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
     data = png_of((b"iTXt", PNG_XMP + pack_xmp("text")))
     small = data[16:29]

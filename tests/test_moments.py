@@ -20,7 +20,7 @@ def assert_same(found: Moments, expected: Moments) -> None:
     torch.testing.assert_close(found.outer, expected.outer)
 
 
-def test_the_sums_of_a_planted_map() -> None:
+def test_sums_of_a_known_map() -> None:
     moments = measure_moments(torch.tensor([[[[1.0, 2.0]], [[3.0, 1.0]]]]))
     assert moments.count.item() == 2
     assert moments.total.tolist() == [3, 4]
@@ -30,7 +30,7 @@ def test_the_sums_of_a_planted_map() -> None:
     assert moments.covariance.tolist() == [[0.25, -0.5], [-0.5, 1]]
 
 
-def test_the_covariance_is_numpys() -> None:
+def test_covariance_equals_numpy() -> None:
     features = draw(1, 4, 5, 6)
     expected = np.cov(features.flatten(2)[0].numpy(), bias=True)
     np.testing.assert_allclose(measure_moments(features).covariance.numpy(), expected, rtol=1e-12)
@@ -42,14 +42,14 @@ def test_the_covariance_is_numpys() -> None:
     widths=st.lists(st.integers(1, 4), min_size=1, max_size=4),
     seed=st.integers(0, 99),
 )
-def test_parts_sum_to_the_whole(channels: int, height: int, widths: list[int], seed: int) -> None:
+def test_moments_of_parts_add_up(channels: int, height: int, widths: list[int], seed: int) -> None:
     whole = draw(1, channels, height, sum(widths), seed=seed)
     first, *others = (measure_moments(part) for part in whole.split(widths, dim=3))
     assert_same(sum(others, start=first), measure_moments(whole))
 
 
 @given(chosen=st.lists(st.booleans(), min_size=12, max_size=12), seed=st.integers(0, 99))
-def test_a_mask_chooses_positions(chosen: list[bool], seed: int) -> None:
+def test_mask_selects_positions(chosen: list[bool], seed: int) -> None:
     features, choice = draw(1, 3, 3, 4, seed=seed), torch.tensor(chosen).view(3, 4)
     assert_same(
         measure_moments(features, choice[None, None].float()), measure_moments(features[..., choice].unsqueeze(2))
@@ -57,7 +57,7 @@ def test_a_mask_chooses_positions(chosen: list[bool], seed: int) -> None:
 
 
 @given(weight=st.floats(0.125, 8))
-def test_a_soft_mask_is_a_scaled_part(weight: float) -> None:
+def test_soft_mask_scales_a_part(weight: float) -> None:
     features = draw(1, 3, 2, 4)
     mask = torch.full((1, 1, 2, 4), weight, dtype=torch.float64)
     assert_same(measure_moments(features, mask), measure_moments(features).scaled(weight))
@@ -66,7 +66,7 @@ def test_a_soft_mask_is_a_scaled_part(weight: float) -> None:
     )
 
 
-def test_sums_are_float32_at_least() -> None:
+def test_sums_are_float32_or_better() -> None:
     features = torch.ones(1, 1, 65, 65, dtype=torch.bfloat16)  # bfloat16 itself rounds 4225 to 4224
     for moments in (measure_moments(features), measure_moments(features, torch.ones(1, 1, 65, 65))):
         for value in (moments.count, moments.total, moments.outer):
@@ -76,14 +76,14 @@ def test_sums_are_float32_at_least() -> None:
 
 
 @pytest.mark.parametrize("mask", [None, torch.ones(1, 1, 2, 2)], ids=["whole", "masked"])
-def test_the_sums_carry_a_gradient(mask: Tensor | None) -> None:
+def test_sums_are_differentiable(mask: Tensor | None) -> None:
     features = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]], requires_grad=True)
     measure_moments(features, mask).outer.sum().backward()
     assert features.grad is not None
     assert features.grad.flatten().tolist() == [2, 4, 6, 8]
 
 
-def test_a_mask_of_some_rows_and_one_of_none() -> None:
+def test_masks_of_few_rows_and_none() -> None:
     features = draw(1, 3, 8, 6)
     mask = torch.zeros(1, 1, 8, 6, dtype=torch.float64)
     mask[..., 2:5, 1:4] = torch.rand(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))

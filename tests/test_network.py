@@ -53,7 +53,7 @@ LEFT = [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]  # the pixel to the l
 RIGHT = [[0.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]
 
 
-def grey(rows: list[list[float]]) -> Tensor:
+def gray(rows: list[list[float]]) -> Tensor:
     """Make a picture whose red channel is `rows`, the others 9."""
     picture = torch.full((1, 3, len(rows), len(rows[0])), 9.0, dtype=torch.float64)
     picture[0, 0] = torch.tensor(rows)
@@ -86,7 +86,7 @@ def check_gradients(see: Callable[[Tensor], tuple[Tensor, ...]], canvas: Tensor)
 # The plan
 
 
-def test_the_plans_have_the_fields_names() -> None:
+def test_layers_have_the_usual_names() -> None:
     assert plan_layers((2, 1)) == ["conv1_1", "relu1_1", "conv1_2", "relu1_2", "pool1", "conv2_1", "relu2_1", "pool2"]
     assert sum(layer.startswith("conv") for layer in plan_layers(VGG19_DEPTHS)) == 16
     assert sum(layer.startswith("conv") for layer in plan_layers(VGG16_DEPTHS)) == 13
@@ -125,7 +125,7 @@ def test_taps_have_the_widths_and_sizes_of_their_layers() -> None:
         assert shapes[tap][2] == 64 // network.stride[tap]
 
 
-def test_a_cut_network_ends_there_and_sees_the_same() -> None:
+def test_cut_network_equals_the_whole_one() -> None:
     whole, cut = make_network(), make_network(cut="conv3_2")
     assert cut.layers[-1] == "conv3_2"
     assert list(cut.convs)[-1] == "conv3_2"
@@ -134,12 +134,12 @@ def test_a_cut_network_ends_there_and_sees_the_same() -> None:
         assert torch.equal(cut(picture(16, 16), taps)[tap], whole(picture(16, 16), taps)[tap])
 
 
-def test_an_unknown_tap_is_named_with_those_there_are() -> None:
+def test_unknown_tap_is_refused() -> None:
     with pytest.raises(UsageError, match=r"no tap 'relu4_4'; it has conv1_1, relu1_1, .*relu3_1\."):
         make_network(cut="relu3_1")(picture(16, 16), ["relu1_1", "relu4_4"])
 
 
-def test_from_weights_gives_back_the_network_frozen() -> None:
+def test_from_weights_returns_a_frozen_network() -> None:
     made = make_network((2, 3, 4, 5, 6), VGG16_DEPTHS).float()
     weights = {name.removeprefix("convs."): tensor for name, tensor in made.state_dict().items()}
     network = Network.from_weights(weights, cut="relu4_3", pooling="l2")
@@ -154,7 +154,7 @@ def test_from_weights_gives_back_the_network_frozen() -> None:
 
 @pytest.mark.parametrize("tap", ["conv1_1", "relu1_2", "pool1", "conv2_1", "relu3_1", "conv3_4", "relu4_1"])
 @pytest.mark.parametrize("pooling", ["max", "average"])
-def test_reach_is_what_the_gradient_of_one_cell_touches(tap: str, pooling: Pooling) -> None:
+def test_reach_equals_the_gradient_of_one_cell(tap: str, pooling: Pooling) -> None:
     network = make_network(cut=tap, pooling=pooling)
     stride, reach = network.stride[tap], network.reach[tap]
     cell = -(-reach // stride) + 1  # far enough from the border
@@ -179,13 +179,13 @@ def touch(network: Network, tap: str, cell: int, size: int) -> tuple[int, int]:
     return int(touched.min()), int(touched.max())
 
 
-def test_relu5_1_sees_70_pixels_beyond_its_16() -> None:
+def test_relu5_1_reaches_70_pixels_beyond_its_16() -> None:
     network = make_network(cut="relu5_1", pooling="average")
     assert (network.stride["relu5_1"], network.reach["relu5_1"]) == (16, 70)
     assert touch(network, "relu5_1", cell=5, size=11 * 16) == (5 * 16 - 70, 6 * 16 - 1 + 70)
 
 
-def test_a_window_with_a_halo_of_reach_sees_what_the_whole_picture_shows() -> None:
+def test_window_with_halo_equals_the_whole_picture() -> None:
     network = make_network(cut="relu3_1")
     whole = network(picture(128, 64), ["relu3_1"])["relu3_1"]
     halo = -(-network.reach["relu3_1"] // 4) * 4  # reach, rounded up to the stride
@@ -208,15 +208,15 @@ def test_a_window_with_a_halo_of_reach_sees_what_the_whole_picture_shows() -> No
         ("l2", False, [[30**0.5, 155**0.5]]),  # the root of 1 + 4 + 9 + 16
     ],
 )
-def test_pooling_by_hand(pooling: Pooling, keep: bool, expected: list[list[float]]) -> None:
+def test_pooling_equals_hand_computed_values(pooling: Pooling, keep: bool, expected: list[list[float]]) -> None:
     network = plant(SEE_ONE, pooling=pooling, keep_activation_size=keep)
-    odd = grey([[1, 2, 1, 3, 7], [3, 4, 8, 9, 7], [7, 7, 7, 7, 7]])  # the odd row and column fall away
+    odd = gray([[1, 2, 1, 3, 7], [3, 4, 8, 9, 7], [7, 7, 7, 7, 7]])  # the odd row and column fall away
     found = network(odd, ["pool1"])["pool1"][0, 0]
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("pooling", get_args(Pooling))
-def test_a_dark_picture_has_a_finite_gradient(pooling: Pooling) -> None:
+def test_black_picture_has_a_finite_gradient(pooling: Pooling) -> None:
     dark = torch.zeros(1, 3, 4, 4, dtype=torch.float64, requires_grad=True)
     plant(SEE_ONE, pooling=pooling)(dark, ["pool1"])["pool1"].sum().backward()
     assert dark.grad is not None
@@ -236,8 +236,8 @@ def test_a_dark_picture_has_a_finite_gradient(pooling: Pooling) -> None:
         ("circular", [2, 3, 1], [3, 1, 2]),
     ],
 )
-def test_padding_by_hand(padding: Padding, left: list[float], right: list[float]) -> None:
-    row = grey([[1, 2, 3]] * 3)
+def test_padding_equals_hand_computed_values(padding: Padding, left: list[float], right: list[float]) -> None:
+    row = gray([[1, 2, 3]] * 3)
     # Through two convolutions, each answering with its neighbour: `1 2 3` moves two places in from the border.
     for kernel, expected in ((LEFT, left), (RIGHT, right)):
         found = plant(kernel, padding=padding)(row, ["conv1_2"])["conv1_2"][0, 0]
@@ -248,27 +248,27 @@ def test_padding_by_hand(padding: Padding, left: list[float], right: list[float]
 
 
 @pytest.mark.parametrize(("padding", "corner"), [("zero", 12), ("replicate", 21), ("reflect", 33), ("circular", 45)])
-def test_corners_by_hand(padding: Padding, corner: float) -> None:
+def test_corners_equal_hand_computed_values(padding: Padding, corner: float) -> None:
     # Around the corner pixel 1 of 1 2 / 4 5: zero 1+2+4+5; replicate 1+1+2+1+1+2+4+4+5; reflect 5+4+5+2+1+2+5+4+5.
-    found = plant(SUM_ALL, padding=padding)(grey([[1, 2, 3], [4, 5, 6], [7, 8, 9]]), ["conv1_1"])["conv1_1"]
+    found = plant(SUM_ALL, padding=padding)(gray([[1, 2, 3], [4, 5, 6], [7, 8, 9]]), ["conv1_1"])["conv1_1"]
     assert found[0, 0, 0, 0] == corner
 
 
-def test_with_circular_padding_no_border_is_seen() -> None:
+def test_circular_padding_hides_the_border() -> None:
     network, seen = make_network(padding="circular"), picture(16, 24)
     moved = network(seen.roll((8, 4), (2, 3)), ["relu3_1"])["relu3_1"]  # by two cells, and by one
     torch.testing.assert_close(moved, network(seen, ["relu3_1"])["relu3_1"].roll((2, 1), (2, 3)), rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("padding", get_args(Padding))
-def test_a_map_of_a_single_cell_is_padded(padding: Padding) -> None:
+def test_single_cell_is_padded(padding: Padding) -> None:
     canvas = picture(4, 4).requires_grad_()
     make_network(padding=padding)(canvas, ["relu3_1"])["relu3_1"].sum().backward()
     assert canvas.grad is not None
     assert bool(canvas.grad.isfinite().all())
 
 
-def test_a_network_lends_its_weights_to_one_of_another_padding() -> None:
+def test_with_padding_shares_the_weights() -> None:
     network = make_network(padding="circular")
     other = network.with_padding("replicate")
     assert other is network.with_padding("replicate")
@@ -284,7 +284,7 @@ def test_a_network_lends_its_weights_to_one_of_another_padding() -> None:
 # Input
 
 
-def test_the_network_owns_its_normalisation() -> None:
+def test_network_owns_its_normalization() -> None:
     network = Network((3,), (1,)).double()
     with torch.no_grad():
         network.convs["conv1_1"].weight.zero_()
@@ -296,7 +296,7 @@ def test_the_network_owns_its_normalisation() -> None:
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=0)
 
 
-def test_caffe_input_is_blue_first_in_255_steps_from_the_mean() -> None:
+def test_caffe_input_is_bgr_minus_mean() -> None:
     network = Network((3,), (1,), normalization=CAFFE)
     with torch.no_grad():
         network.convs["conv1_1"].weight.zero_()
@@ -307,7 +307,7 @@ def test_caffe_input_is_blue_first_in_255_steps_from_the_mean() -> None:
     torch.testing.assert_close(found, torch.tensor([-103.939, -116.779, 255 - 123.68]), rtol=0, atol=2e-3)
 
 
-def test_normalisation_is_no_weight() -> None:
+def test_normalization_is_not_in_the_state() -> None:
     assert {name.split(".")[0] for name in Network(WIDTHS).state_dict()} == {"convs"}
 
 
@@ -321,7 +321,7 @@ def mixing() -> tuple[dict[str, Tensor], Tensor, Tensor]:
     return {name.removeprefix("convs."): tensor for name, tensor in make_network().state_dict().items()}, mix, bias
 
 
-def test_a_mix_is_an_affine_map_of_the_channels_at_its_tap_alone() -> None:
+def test_mix_changes_its_tap_only() -> None:
     held, mix, bias = mixing()
     plain = Network.from_weights(held)
     mixed = Network.from_weights({**held, "relu2_1_mix.weight": mix, "relu2_1_mix.bias": bias})
@@ -334,7 +334,7 @@ def test_a_mix_is_an_affine_map_of_the_channels_at_its_tap_alone() -> None:
     assert torch.equal(mixed(picture(32, 32), ["relu2_2"])["relu2_2"], expected["relu2_2"])
 
 
-def test_a_mix_follows_the_networks_type_and_is_as_frozen_and_as_cut() -> None:
+def test_mix_is_converted_frozen_and_cut() -> None:
     held, mix, bias = mixing()
     held |= {"relu2_1_mix.weight": mix, "relu2_1_mix.bias": bias}
     network = Network.from_weights(held, cut="relu2_1").to(torch.float32)
@@ -352,7 +352,7 @@ def test_gradients_go_through_a_mix() -> None:
 # Taps hold what they name
 
 
-def test_a_conv_tap_keeps_its_negatives_whatever_else_is_tapped() -> None:
+def test_conv_tap_keeps_negative_values() -> None:
     network = make_network((8,) * 5)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -366,7 +366,7 @@ def test_a_conv_tap_keeps_its_negatives_whatever_else_is_tapped() -> None:
         assert torch.equal(together[conv.replace("conv", "relu")], together[conv].relu())
 
 
-def test_a_rectifier_of_its_own_changes_neither_answers_nor_gradients() -> None:
+def test_unfused_relu_changes_nothing() -> None:
     network = make_network()
     gradients = []
     for taps in (["relu3_1"], ["conv1_1", "conv1_2", "conv2_1", "conv2_2", "conv3_1", "relu3_1"]):
@@ -376,7 +376,7 @@ def test_a_rectifier_of_its_own_changes_neither_answers_nor_gradients() -> None:
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-12, atol=0)
 
 
-def test_the_picture_is_not_altered() -> None:
+def test_input_is_not_modified() -> None:
     seen = picture(16, 16)
     before = seen.clone()
     make_network(normalization=PLAIN)(seen, ["relu2_1"])
@@ -385,7 +385,7 @@ def test_the_picture_is_not_altered() -> None:
 
 @pytest.mark.parametrize("pooling", get_args(Pooling))
 @pytest.mark.parametrize("padding", get_args(Padding))
-def test_gradients_are_those_of_the_numbers(pooling: Pooling, padding: Padding) -> None:
+def test_gradients_equal_numerical_ones(pooling: Pooling, padding: Padding) -> None:
     network = make_network((2, 2), (1, 1), pooling=pooling, padding=padding).requires_grad_(False)
 
     def see(canvas: Tensor) -> tuple[Tensor, ...]:
@@ -395,7 +395,7 @@ def test_gradients_are_those_of_the_numbers(pooling: Pooling, padding: Padding) 
 
 
 @pytest.mark.parametrize("padding", get_args(Padding))
-def test_channels_last_sees_the_same(padding: Padding) -> None:
+def test_channels_last_changes_nothing(padding: Padding) -> None:
     network = make_network(padding=padding)
     planar = network(picture(16, 16), ["relu3_1"])["relu3_1"]
     last = network.to(memory_format=torch.channels_last)(
@@ -404,7 +404,7 @@ def test_channels_last_sees_the_same(padding: Padding) -> None:
     torch.testing.assert_close(last, planar)
 
 
-def test_a_second_gradient_of_the_same_look_is_refused() -> None:
+def test_second_backward_is_refused() -> None:
     canvas = picture(8, 8).requires_grad_()
     seen = make_network(cut="relu1_2")(canvas, ["relu1_2"])["relu1_2"].sum()
     seen.backward(retain_graph=True)
@@ -412,7 +412,7 @@ def test_a_second_gradient_of_the_same_look_is_refused() -> None:
         seen.backward()
 
 
-def test_features_stay_as_they_were_when_the_gradient_has_come_back() -> None:
+def test_backward_leaves_features_unchanged() -> None:
     canvas = picture(8, 8).requires_grad_()
     found = make_network(cut="pool2")(canvas, ["relu1_1", "pool1", "relu2_2", "pool2"])
     before = {tap: features.detach().clone() for tap, features in found.items()}
@@ -421,7 +421,7 @@ def test_features_stay_as_they_were_when_the_gradient_has_come_back() -> None:
         assert torch.equal(features, before[tap])
 
 
-def test_several_masks_at_a_tap_are_read_in_one_look() -> None:
+def test_several_masks_are_read_in_one_pass() -> None:
     network = make_network()
     left = torch.zeros(1, 1, 8, 8)
     left[..., :5] = torch.rand(5)
@@ -444,7 +444,7 @@ def test_several_masks_at_a_tap_are_read_in_one_look() -> None:
     torch.testing.assert_close(*(torch.autograd.grad(loss, canvas, retain_graph=True)[0] for loss in losses))
 
 
-def test_the_private_onednn_operators_have_the_signatures_used_here() -> None:
+def test_private_onednn_operators_keep_their_signatures() -> None:
     """They are pinned by torch's version: another one must not call them with other arguments in silence."""
     names = {
         "_is_mkldnn_bf16_supported": [],

@@ -168,7 +168,7 @@ def visible(folder: Path) -> list[str]:
 # Fetching
 
 
-def test_fetching_shows_progress_and_keeps_the_convolutions_alone(
+def test_fetch_reports_progress_and_keeps_convolutions(
     row: registry.RegistryEntry, server: Server, cache: Path
 ) -> None:
     shown: list[tuple[int, int]] = []
@@ -189,41 +189,39 @@ def test_fetching_shows_progress_and_keeps_the_convolutions_alone(
 
 
 @pytest.mark.usefixtures("row")
-def test_nothing_is_written_before_it_is_asked_for(cache: Path) -> None:
+def test_status_writes_nothing(cache: Path) -> None:
     assert registry.get_cache_folder() == cache
     assert [state.entry.name for state in registry.list_statuses()] == ["slim", "vgg19", "tiny"]
     assert registry.check_network("tiny").state == "not fetched"
     assert not cache.exists()
 
 
-def test_the_cache_is_the_platforms_own_unless_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_cache_is_the_platform_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("IMPASTO_CACHE")
     assert registry.get_cache_folder().name.lower() == "impasto"
 
 
-def test_a_broken_connection_is_resumed(row: registry.RegistryEntry, server: Server) -> None:
+def test_broken_connection_is_resumed(row: registry.RegistryEntry, server: Server) -> None:
     server.drops = [row.download_bytes // 2, 1000]
     registry.fetch_network("tiny")
     assert server.asked == [None, f"bytes={row.download_bytes // 2}-", f"bytes={row.download_bytes // 2 + 1000}-"]
     assert registry.check_network("tiny").state == "cached"
 
 
-def test_a_server_without_ranges_is_asked_from_the_start(row: registry.RegistryEntry, server: Server) -> None:
+def test_server_without_ranges_restarts(row: registry.RegistryEntry, server: Server) -> None:
     server.drops, server.ranges = [row.download_bytes // 2], False
     registry.fetch_network("tiny")
     assert registry.check_network("tiny").state == "cached"
 
 
-def test_a_server_that_refuses_the_range_is_asked_from_the_start(row: registry.RegistryEntry, server: Server) -> None:
+def test_refused_range_restarts(row: registry.RegistryEntry, server: Server) -> None:
     server.drops, server.refuse_ranges = [row.download_bytes // 2], True
     registry.fetch_network("tiny")
     assert server.asked == [None, f"bytes={row.download_bytes // 2}-", None]
     assert registry.check_network("tiny").state == "cached"
 
 
-def test_a_part_is_never_taken_for_the_whole_and_is_kept(
-    row: registry.RegistryEntry, server: Server, cache: Path
-) -> None:
+def test_partial_file_is_kept_and_resumed(row: registry.RegistryEntry, server: Server, cache: Path) -> None:
     server.drops = [1000, 0]
     with pytest.raises(NetworkError, match=rf"Can't fetch {server.url}.*1000 of {row.download_bytes} bytes"):
         registry.fetch_network("tiny")
@@ -235,7 +233,7 @@ def test_a_part_is_never_taken_for_the_whole_and_is_kept(
 
 
 @pytest.mark.usefixtures("row")
-def test_a_server_that_never_gets_further_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endlessly_breaking_server_is_given_up(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "MAX_RESUMPTIONS", 3)
     server.drops = [10] * 9
     with pytest.raises(NetworkError, match="the connection broke 3 times"):
@@ -243,7 +241,7 @@ def test_a_server_that_never_gets_further_is_given_up(server: Server, monkeypatc
 
 
 @pytest.mark.usefixtures("row")
-def test_ctrl_c_keeps_the_part_for_the_next_time(cache: Path) -> None:
+def test_ctrl_c_keeps_the_partial_file(cache: Path) -> None:
     def interrupt(done: int, _total: int) -> None:
         if done:
             raise KeyboardInterrupt
@@ -256,9 +254,7 @@ def test_ctrl_c_keeps_the_part_for_the_next_time(cache: Path) -> None:
 
 
 @pytest.mark.parametrize("resumed", [False, True])
-def test_a_wrong_byte_names_both_digests_and_leaves_nothing(
-    row: registry.RegistryEntry, server: Server, cache: Path, resumed: bool
-) -> None:
+def test_wrong_byte_names_both_digests(row: registry.RegistryEntry, server: Server, cache: Path, resumed: bool) -> None:
     wrong = bytearray(server.content)
     wrong[len(wrong) // 2] ^= 1
     server.content = bytes(wrong)
@@ -270,7 +266,7 @@ def test_a_wrong_byte_names_both_digests_and_leaves_nothing(
     assert visible(cache) == []
 
 
-def test_a_file_of_another_length_is_not_downloaded(row: registry.RegistryEntry, server: Server, cache: Path) -> None:
+def test_file_of_another_length_is_refused(row: registry.RegistryEntry, server: Server, cache: Path) -> None:
     server.content += b"!"
     with pytest.raises(
         NetworkError, match=rf"offers a file of {row.download_bytes + 1} bytes where {row.download_bytes} are expected"
@@ -279,7 +275,7 @@ def test_a_file_of_another_length_is_not_downloaded(row: registry.RegistryEntry,
     assert visible(cache) == []
 
 
-def test_no_connection_says_the_address_the_place_and_the_way_without(
+def test_no_connection_names_address_and_remedies(
     row: registry.RegistryEntry, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.socket() as closed:
@@ -293,13 +289,13 @@ def test_no_connection_says_the_address_the_place_and_the_way_without(
 
 
 @pytest.mark.usefixtures("row")
-def test_an_http_error_is_named(server: Server) -> None:
+def test_http_error_is_named(server: Server) -> None:
     server.status = 404
     with pytest.raises(NetworkError, match=r"HTTP 404 Not Found.*set `network` to slim"):
         registry.fetch_network("tiny")
 
 
-def test_a_silent_server_is_given_up(row: registry.RegistryEntry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_server_times_out(row: registry.RegistryEntry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetching, "TIMEOUT_SECONDS", 0.1)
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -311,7 +307,7 @@ def test_a_silent_server_is_given_up(row: registry.RegistryEntry, monkeypatch: p
 
 
 @pytest.mark.usefixtures("row")
-def test_a_file_put_there_by_hand_is_taken_without_network(server: Server, cache: Path) -> None:
+def test_file_put_there_by_hand_is_used(server: Server, cache: Path) -> None:
     cache.mkdir()
     (cache / "tiny-vgg19.pth").write_bytes(server.content)
     registry.load_network("tiny", **SEEING)
@@ -319,7 +315,7 @@ def test_a_file_put_there_by_hand_is_taken_without_network(server: Server, cache
     assert (cache / "tiny-vgg19.pth").exists()  # it is the user's own
 
 
-def test_a_wrong_file_put_there_by_hand_is_refused(row: registry.RegistryEntry, server: Server, cache: Path) -> None:
+def test_wrong_file_put_there_by_hand_is_refused(row: registry.RegistryEntry, server: Server, cache: Path) -> None:
     cache.mkdir()
     (cache / "tiny-vgg19.pth").write_bytes(server.content[:-1] + b"?")
     with pytest.raises(NetworkError, match=rf"(?s)tiny-vgg19.pth.*[0-9a-f]{{64}}.*{row.sha256}"):
@@ -328,7 +324,7 @@ def test_a_wrong_file_put_there_by_hand_is_refused(row: registry.RegistryEntry, 
 
 @pytest.mark.usefixtures("row")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
-def test_a_full_disk_is_named(cache: Path) -> None:
+def test_full_disk_is_reported(cache: Path) -> None:
     cache.mkdir()
     (cache / "tiny-vgg19.pth.part").symlink_to("/dev/full")
     with pytest.raises(NetworkError, match=r"Can't write .*No space left.*IMPASTO_CACHE"):
@@ -336,7 +332,7 @@ def test_a_full_disk_is_named(cache: Path) -> None:
 
 
 @pytest.mark.usefixtures("row")
-def test_a_cache_that_cannot_be_made_is_named(cache: Path) -> None:
+def test_unwritable_cache_is_reported(cache: Path) -> None:
     cache.write_text("in the way")
     with pytest.raises(NetworkError, match=r"Can't write to .*cache.*IMPASTO_CACHE"):
         registry.fetch_network("tiny")
@@ -348,7 +344,7 @@ def fetch_elsewhere(row: registry.RegistryEntry, answers: Any) -> None:
     answers.put(registry.fetch_network(row.name).read_bytes())
 
 
-def test_two_processes_fetch_at_once_and_both_succeed(row: registry.RegistryEntry, server: Server) -> None:
+def test_two_processes_fetch_at_once(row: registry.RegistryEntry, server: Server) -> None:
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
     process = context.Process(target=fetch_elsewhere, args=(row, answers))
@@ -367,7 +363,7 @@ def test_two_processes_fetch_at_once_and_both_succeed(row: registry.RegistryEntr
 
 
 @pytest.mark.usefixtures("row")
-def test_a_flipped_bit_in_the_cache_is_found_at_load_and_fetched_anew() -> None:
+def test_flipped_bit_in_the_cache_is_found() -> None:
     path = registry.fetch_network("tiny")
     good = path.read_bytes()
     path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
@@ -383,7 +379,7 @@ def test_a_flipped_bit_in_the_cache_is_found_at_load_and_fetched_anew() -> None:
 
 
 @pytest.mark.usefixtures("row")
-def test_a_network_without_its_digest_is_damaged() -> None:
+def test_network_without_digest_is_damaged() -> None:
     path = registry.fetch_network("tiny")
     Path(f"{path}.sha256").unlink()
     assert registry.check_network("tiny").state == "damaged"
@@ -401,7 +397,7 @@ def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_the_embedded_network_needs_no_cache(embedded: Path, cache: Path) -> None:
+def test_embedded_network_needs_no_cache(embedded: Path, cache: Path) -> None:
     network = registry.load_network("slim", **SEEING)
     assert network.layers[-2:] == ["relu5_1", "pool5"]
     assert registry.check_network("slim").state == "embedded"
@@ -411,7 +407,7 @@ def test_the_embedded_network_needs_no_cache(embedded: Path, cache: Path) -> Non
 
 
 @pytest.mark.parametrize("missing", [False, True])
-def test_a_damaged_embedded_network_is_found(embedded: Path, missing: bool) -> None:
+def test_damaged_embedded_network_is_found(embedded: Path, missing: bool) -> None:
     if missing:
         embedded.unlink()
     else:
@@ -423,12 +419,12 @@ def test_a_damaged_embedded_network_is_found(embedded: Path, missing: bool) -> N
 
 
 @pytest.mark.skipif(set(registry.SLIM_SHA256) == {"0"}, reason="slim is still being trained")
-def test_the_real_embedded_network_is_whole_and_sees_to_relu5_1() -> None:
+def test_embedded_network_reaches_relu5_1() -> None:
     assert registry.check_network("slim").state == "embedded"
     assert "relu5_1" in registry.load_network("slim", **SEEING).layers
 
 
-def test_the_registry_names_what_torchvision_publishes() -> None:
+def test_registry_names_torchvision_weights() -> None:
     row = registry.REGISTRY["vgg19"]
     assert row.url == "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
     assert (row.download_bytes, row.sha256[:8]) == (574_673_361, "dcbb9e9d")
@@ -462,11 +458,11 @@ def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | Non
         ("any.safetensors", "caffe", lambda made: number(as_caffe(made)), None),
     ],
 )
-def test_one_network_sees_the_same_in_every_layout(
+def test_layouts_give_equal_features(
     tmp_path: Path, file: str, layout: Any, express: Any, metadata: dict[str, str] | None
 ) -> None:
     path = write(tmp_path / file, express(make_weights()), metadata)
-    # A border of zeros would be another grey in each normalization.
+    # A border of zeros would be another gray in each normalization.
     seeing = {**SEEING, "padding": "replicate-first"}
     expected = registry.load_network("slim", **seeing)(picture(), TAPS)
     found = registry.load_network(path, layout=layout, **seeing)(picture(), TAPS)
@@ -474,7 +470,7 @@ def test_one_network_sees_the_same_in_every_layout(
         torch.testing.assert_close(found[tap], expected[tap], rtol=1e-4, atol=1e-5)
 
 
-def test_caffe_networks_see_blue_first(tmp_path: Path) -> None:
+def test_caffe_layouts_are_bgr(tmp_path: Path) -> None:
     made = {name: torch.zeros_like(tensor) for name, tensor in make_weights().items()}
     made["conv1_1.weight"][0, 0, 1, 1] = 1.0  # the first channel that comes in, nothing else
     red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 16, 16)
@@ -486,13 +482,13 @@ def test_caffe_networks_see_blue_first(tmp_path: Path) -> None:
     torch.testing.assert_close(bgr, torch.full((16, 16), -103.939), rtol=0, atol=1e-3)
 
 
-def test_look_alikes_must_be_said(tmp_path: Path) -> None:
+def test_ambiguous_layout_must_be_given(tmp_path: Path) -> None:
     path = write(tmp_path / "mine.pth", number(make_weights()))
     with pytest.raises(NetworkError, match=r"mine.pth.*set `layout` to torchvision .* or to caffe"):
         registry.load_network(path, **SEEING)
 
 
-def test_a_files_own_digest_goes_before_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_digest_wins_over_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "vgg16-00b39a1b.pth", number(make_weights(VGG16_DEPTHS), VGG16_DEPTHS))
     assert registry.load_network(path, **SEEING).normalization.bgr
     monkeypatch.setitem(LAYOUTS_BY_DIGEST, registry.get_digest(path)[:8], "torchvision")
@@ -500,7 +496,7 @@ def test_a_files_own_digest_goes_before_its_name(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("renamed", [False, True])
-def test_vgg16_is_told_from_vgg19(tmp_path: Path, renamed: bool) -> None:
+def test_vgg16_is_recognized(tmp_path: Path, renamed: bool) -> None:
     made = make_weights(VGG16_DEPTHS)
     path = write(tmp_path / "vgg16.pth", number(made, VGG16_DEPTHS) if renamed else made)
     network = registry.load_network(path, layout="torchvision" if renamed else "impasto", **SEEING)
@@ -511,7 +507,7 @@ def test_vgg16_is_told_from_vgg19(tmp_path: Path, renamed: bool) -> None:
 
 
 @pytest.mark.usefixtures("embedded")
-def test_the_network_is_cut_frozen_and_set_up_as_asked() -> None:
+def test_loaded_network_is_cut_and_frozen() -> None:
     network = registry.load_network("slim", cut="relu2_1", pooling="l2", padding="reflect", keep_activation_size=False)
     assert network.layers[-1] == "relu2_1"
     assert (network.pooling, network.padding, network.pool_gain) == ("l2", "reflect", 1.0)
@@ -565,7 +561,7 @@ def change(name: str, tensor: Tensor | None) -> dict[str, Tensor]:
         ({}, r"no VGG weights: no tensors"),
     ],
 )
-def test_names_counts_shapes_and_numbers_are_compared(tmp_path: Path, changed: dict[str, Tensor], message: str) -> None:
+def test_wrong_tensors_are_refused(tmp_path: Path, changed: dict[str, Tensor], message: str) -> None:
     layout: Any = "impasto" if any("_mix." in name for name in changed) else "auto"
     with pytest.raises(NetworkError, match=message):
         registry.load_network(write(tmp_path / "f.pth", changed), layout=layout, **SEEING)
@@ -576,7 +572,7 @@ def add_mix(named: dict[str, Tensor], bias: Tensor | None = None) -> dict[str, T
     return {**named, **mix}
 
 
-def test_mixes_are_read_in_the_layout_impasto_alone(tmp_path: Path) -> None:
+def test_mixes_are_read_in_the_impasto_layout_only(tmp_path: Path) -> None:
     made = add_mix(make_weights())
     path = write(tmp_path / "f.safetensors", made, {"layout": "impasto"})
     plain = registry.load_network(write(tmp_path / "plain.pth", make_weights()), layout="impasto", **SEEING)
@@ -590,21 +586,21 @@ def test_mixes_are_read_in_the_layout_impasto_alone(tmp_path: Path) -> None:
             arrange_weights(named, layout, "f")
 
 
-def test_the_second_part_of_a_mix_is_compared_too() -> None:
+def test_wrong_mix_bias_is_refused() -> None:
     with pytest.raises(NetworkError, match=r"f: relu2_1_mix.bias has shape \(5,\), expected is \(3,\)"):
         arrange_weights(add_mix(make_weights(), torch.ones(5)), "impasto", "f")
     with pytest.raises(NetworkError, match=r"f: relu2_1_mix.bias holds numbers that are not finite"):
         arrange_weights(add_mix(make_weights(), torch.full((3,), torch.nan)), "impasto", "f")
 
 
-def test_a_mix_is_no_layer_to_cut_after(tmp_path: Path) -> None:
+def test_mix_is_no_layer_to_cut_after(tmp_path: Path) -> None:
     path = write(tmp_path / "f.safetensors", add_mix(make_weights()), {"layout": "impasto"})
     with pytest.raises(UsageError, match=r"has no layer 'relu2_1_mix'; it has conv1_1, .*, pool5\.$") as refused:
         registry.load_network(path, **{**SEEING, "cut": "relu2_1_mix"})
     assert "mix" not in str(refused.value).partition("it has")[2]
 
 
-def test_a_missing_convolution_does_not_turn_vgg19_into_vgg16() -> None:
+def test_missing_convolution_is_no_vgg16() -> None:
     numbered = number(make_weights())
     del numbered["features.16.weight"]
     with pytest.raises(NetworkError, match=r"f: features.16.weight \(6, 6, 3, 3\) is missing"):
@@ -612,7 +608,7 @@ def test_a_missing_convolution_does_not_turn_vgg19_into_vgg16() -> None:
 
 
 @pytest.mark.usefixtures("embedded")
-def test_a_layout_that_the_file_does_not_have_is_refused(tmp_path: Path) -> None:
+def test_wrong_layout_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "f.pth", make_weights())
     with pytest.raises(NetworkError, match=r"not in the layout caffe: it has conv1_1.weight"):
         registry.load_network(path, layout="caffe", **SEEING)
@@ -634,7 +630,7 @@ class Bomb:
     ],
 )
 @pytest.mark.skipif(os.name != "posix", reason="another name for os.system")
-def test_a_pickle_that_is_more_than_weights_is_not_run(
+def test_malicious_pickle_is_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: Any, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -645,7 +641,7 @@ def test_a_pickle_that_is_more_than_weights_is_not_run(
 
 @pytest.mark.parametrize("file", ["f.pth", "f.safetensors"])
 @pytest.mark.parametrize("content", [b"", b"<html>Not found</html>", None])
-def test_a_truncated_or_foreign_file_is_named(tmp_path: Path, file: str, content: bytes | None) -> None:
+def test_truncated_file_is_refused(tmp_path: Path, file: str, content: bytes | None) -> None:
     path = write(tmp_path / file, make_weights())
     whole = Path(path).read_bytes()
     Path(path).write_bytes(whole[: len(whole) // 2] if content is None else content)
@@ -653,7 +649,7 @@ def test_a_truncated_or_foreign_file_is_named(tmp_path: Path, file: str, content
         registry.load_network(path, **SEEING)
 
 
-def test_other_kinds_of_files_and_unknown_names_are_refused(tmp_path: Path) -> None:
+def test_unknown_files_and_names_are_refused(tmp_path: Path) -> None:
     (tmp_path / "vgg.caffemodel").write_bytes(b"x")
     with pytest.raises(
         NetworkError, match=r"vgg.caffemodel is not a known kind of weights file.*\.pth, \.pt, \.pkl, \.safetensors"

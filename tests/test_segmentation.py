@@ -1,4 +1,4 @@
-"""Regions found by colour and place: planted ones come back, and a photo's find their likes in a painting."""
+"""Regions found by color and place: planted ones come back, and a photo's find their likes in a painting."""
 
 import shlex
 import sys
@@ -62,7 +62,7 @@ def test_planted_regions_are_found() -> None:
     assert torch.equal(again.masks, found.masks)
 
 
-def test_regions_of_a_painting_stand_in_the_photos_order() -> None:
+def test_regions_are_reordered_like_the_photo() -> None:
     photo = find_regions(picture(scene()), 3, "the photo")
     dusk = scene((0.3, 0.2, 0.5), (0.1, 0.05, 0.1), horizon=60, seed=2)
     painting = find_regions(picture(dusk), 3, "the painting").reordered_like(photo)
@@ -72,7 +72,7 @@ def test_regions_of_a_painting_stand_in_the_photos_order() -> None:
         assert overlap(painting.masks[number], theirs) > 0.85
 
 
-def test_what_is_transparent_is_in_no_region() -> None:
+def test_transparent_pixels_are_in_no_region() -> None:
     alpha = torch.ones(1, 1, 90, 120)
     alpha[..., :60] = 0
     found = find_regions(picture(scene(), alpha), 2, "the photo")
@@ -80,12 +80,12 @@ def test_what_is_transparent_is_in_no_region() -> None:
     assert float(found.masks[..., 70:].sum(0).min()) > 0.99
 
 
-def test_a_picture_of_too_few_parts_is_refused() -> None:
+def test_too_few_different_parts_are_refused() -> None:
     with pytest.raises(UsageError, match=r"the photo does not have that many different parts; ask for fewer"):
         find_regions(picture(torch.full((1, 3, 1, 2), 0.5)), 3, "the photo")
 
 
-def test_a_missing_scikit_image_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_scikit_image_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
     with pytest.raises(UsageError, match=r"scikit-image.* is not installed: pip install 'impasto\[regions\]'"):
         find_regions(picture(scene()), 2, "the photo")
@@ -104,7 +104,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_regions_are_written_and_can_be_given_back(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_written_regions_are_read_back(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["regions", "view.png", "dusk.png", "other/view.png", "-o", "found", "-n", "3"]) == 0
     said = capsys.readouterr().out.splitlines()
     written = sorted(path.name for path in (folder / "found").iterdir())
@@ -120,7 +120,7 @@ def test_regions_are_written_and_can_be_given_back(folder: Path, capsys: pytest.
     assert len(labels.colors) == 3
 
 
-def test_nothing_that_is_there_is_replaced(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_region_files_are_kept(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "found").mkdir()
     kept = folder / "found" / "dusk_region_2.png"
     kept.write_bytes(b"mine")
@@ -141,7 +141,7 @@ def test_nothing_that_is_there_is_replaced(folder: Path, capsys: pytest.CaptureF
         (["view.png", "dusk.png"], 2, "--output"),
     ],
 )
-def test_what_can_not_be_done_is_said(
+def test_wrong_arguments_are_reported(
     folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, said: str
 ) -> None:
     assert main(["regions", *words]) == code
@@ -149,6 +149,6 @@ def test_what_can_not_be_done_is_said(
     assert not (folder / "found").exists()
 
 
-def test_a_picture_of_any_aspect_is_looked_at() -> None:
+def test_any_aspect_is_segmented() -> None:
     for size in ((400, 20), (20, 400), (500, 300)):
         assert find_regions(picture(make_picture(*size)), 2, "it").masks.shape[0] == 2

@@ -13,7 +13,7 @@ side = st.integers(1, 10_000)
 
 
 @given(side, side, side)
-def test_fit_keeps_the_aspect_and_the_longer_side(width, height, longer):
+def test_fit_size_keeps_the_aspect(width, height, longer):
     fitted_width, fitted_height = fit_size(width, height, longer)
     assert max(fitted_width, fitted_height) == longer
     scale = longer / max(width, height)
@@ -21,7 +21,7 @@ def test_fit_keeps_the_aspect_and_the_longer_side(width, height, longer):
     assert abs(fitted_height - max(1, height * scale)) <= 0.5
 
 
-def test_fit_of_a_planted_photo_and_of_a_thread():
+def test_fit_size_of_extreme_aspects():
     assert fit_size(4000, 3000, 512) == (512, 384)
     assert fit_size(3000, 4000, 512) == (384, 512)
     assert fit_size(10_000, 1, 100) == (100, 1)
@@ -38,7 +38,7 @@ def test_fit_of_a_planted_photo_and_of_a_thread():
         ("shrink", (500, 300), (300, 500)),
     ],
 )
-def test_fit_by_each_rule(rule, landscape, portrait):
+def test_fit_size_by_each_rule(rule, landscape, portrait):
     assert fit_size(2000, 1200, 500, rule) == landscape
     assert fit_size(1200, 2000, 500, rule) == portrait
     small = (200, 120)
@@ -46,7 +46,7 @@ def test_fit_by_each_rule(rule, landscape, portrait):
 
 
 @given(side, side, side, st.sampled_from(["longest", "shortest", "width", "height", "area"]))
-def test_fit_gives_the_side_that_the_rule_goes_by_and_keeps_the_aspect(width, height, side, rule):
+def test_fit_size_gives_the_measured_side(width, height, side, rule):
     fitted = fit_size(width, height, side, rule)
     assert min(fitted) >= 1
     if min(fitted) > 100:
@@ -54,12 +54,12 @@ def test_fit_gives_the_side_that_the_rule_goes_by_and_keeps_the_aspect(width, he
         assert fitted[0] / fitted[1] == pytest.approx(width / height, rel=0.02)
 
 
-def test_ladder_of_the_default_settings():
+def test_scale_sizes_of_the_default_settings():
     assert list_scale_sizes(512, 128, 2**0.5) == [128, 181, 256, 362, 512]
 
 
 @given(side, side, st.floats(1.05, 4))
-def test_ladder_grows_evenly_to_the_size_from_near_the_start(size, start, step):
+def test_scale_sizes_grow_evenly(size, start, step):
     sides = list_scale_sizes(size, start, step)
     assert sides[-1] == size
     assert all(below < above for below, above in itertools.pairwise(sides))
@@ -74,7 +74,7 @@ def test_ladder_grows_evenly_to_the_size_from_near_the_start(size, start, step):
 
 
 @pytest.mark.parametrize("step", [1, 0.5, math.inf, math.nan])
-def test_ladder_refuses_a_step_that_does_not_grow(step):
+def test_scale_step_of_one_or_less_is_refused(step):
     with pytest.raises(UsageError, match=r"can't grow by .*: give a number above 1"):
         list_scale_sizes(512, 128, step)
 
@@ -82,12 +82,12 @@ def test_ladder_refuses_a_step_that_does_not_grow(step):
 @pytest.mark.parametrize(
     "call", [lambda: fit_size(0, 5, 9), lambda: list_scale_sizes(0, 1, 2), lambda: resize(torch.ones(1, 1, 2, 2), 0, 1)]
 )
-def test_a_side_below_one_is_refused(call):
+def test_side_below_one_is_refused(call):
     with pytest.raises(UsageError, match="a side of 0 pixels is no size"):
         call()
 
 
-def test_resize_gives_the_size_and_keeps_a_flat_picture_flat():
+def test_resize_keeps_a_flat_picture_flat():
     flat = torch.full((2, 3, 37, 53), 0.25)
     for width, height in ((17, 11), (101, 80), (1, 1), (53, 1)):
         resized = resize(flat, width, height)
@@ -95,18 +95,18 @@ def test_resize_gives_the_size_and_keeps_a_flat_picture_flat():
         torch.testing.assert_close(resized, torch.full_like(resized, 0.25))
 
 
-def test_resize_to_the_same_size_is_the_same_tensor():
+def test_resize_to_the_same_size_returns_the_tensor():
     x = torch.rand(1, 3, 5, 7)
     assert resize(x, 7, 5) is x
 
 
 def test_resize_is_antialiased():
     stripes = torch.zeros(1, 1, 64, 64)
-    stripes[..., ::2] = 1  # finer than the small picture can show: it must turn grey, not black or white
+    stripes[..., ::2] = 1  # finer than the small picture can show: it must turn gray, not black or white
     torch.testing.assert_close(resize(stripes, 16, 16)[..., 2:-2], torch.full((1, 1, 16, 12), 0.5), atol=0.01, rtol=0)
 
 
-def test_resize_lets_bicubic_overshoot_and_gradients_through():
+def test_resize_overshoots_and_is_differentiable():
     edge = torch.zeros(1, 1, 8, 8)
     edge[..., 4:] = 1
     edge.requires_grad_()
@@ -118,7 +118,7 @@ def test_resize_lets_bicubic_overshoot_and_gradients_through():
 
 
 @pytest.mark.parametrize(("width", "height"), [(48, 32), (30, 20), (7, 5), (24, 16), (90, 10)])
-def test_what_tiles_still_does_when_it_is_resized(width, height):
+def test_resized_seamless_tile_stays_seamless(width, height):
     """As in the middle of nine of them, wherever they are cut apart."""
     x = torch.rand(1, 2, 16, 24, generator=torch.Generator().manual_seed(1))
     nine = resize(x.repeat(1, 1, 3, 3), 3 * width, 3 * height)
