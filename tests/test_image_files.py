@@ -89,6 +89,7 @@ def srgb_of(linear):
 
 
 class TestRoundTrip:
+    @pytest.mark.slow
     @settings(deadline=None, max_examples=40)
     @given(
         st.integers(1, 40),
@@ -655,6 +656,7 @@ class TestWriting:
         torch.testing.assert_close(read_image(path).rgb, rgb, atol=0.5001 / 65535, rtol=0)
         assert read_embedded_text(path) == "inside"
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["a.png", "a.tif"])
     def test_full_disk_is_reported_for_16_bits(self, tmp_path, name):
         if sys.platform == "win32":

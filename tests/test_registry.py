@@ -344,6 +344,7 @@ def fetch_elsewhere(row: registry.RegistryEntry, answers: Any) -> None:
     answers.put(registry.fetch_network(row.name).read_bytes())
 
 
+@pytest.mark.slow
 def test_two_processes_fetch_at_once(row: registry.RegistryEntry, server: Server) -> None:
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
