@@ -305,8 +305,8 @@ def test_the_last_line_says_where_the_picture_is(studio: Studio, capsys: pytest.
         "fetching slim, 0 MB",
         "128 x 96, whole: about 1 GiB and 4 s",
         "step 2: the loss exploded",
-        "scale 1/2, 64 x 48, step 2/4, content 0.5, style 0.25, total 0.75, 2.0 s",
-        "scale 2/2, 128 x 96, step 4/4, content 0.5, style 0.25, total 0.75, 4.0 s",
+        "scale 1/2, 64 x 48, 50%, step 2, content 0.5, style 0.25, total 0.75, 2.0 s",
+        "scale 2/2, 128 x 96, 100%, step 4, content 0.5, style 0.25, total 0.75, 4.0 s",
     ]
 
 
@@ -331,7 +331,9 @@ def test_a_terminal_gets_a_bar(studio: Studio, monkeypatch: pytest.MonkeyPatch) 
     assert main(["a.jpg", "b.jpg"]) == 0
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
     assert "see [red]x.png[/red]" in shown
-    assert re.search(r"scale 2/2, 128 x 96 .* step 4/4 content 0.5, style 0.25, total 0.75, 4.0 s 00:00 left", shown)
+    assert re.search(
+        r"scale 2/2, 128 x 96 .* 100% step 4, content 0.5, style 0.25, total 0.75, 4.0 s 00:00 left", shown
+    )
 
 
 def test_time_left_is_right_across_scales(monkeypatch: pytest.MonkeyPatch) -> None:

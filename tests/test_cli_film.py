@@ -114,9 +114,9 @@ def test_an_interrupted_film_is_written_and_continued(words: list[str], capsys: 
         "import os, signal, sys\nfrom impasto.cli.app import main\n"
         "from impasto.terminal.progress import ProgressDisplay\n"
         "update = ProgressDisplay.update\n"
-        "def stop(self, progress, stage, count='', detail=''):\n"
+        "def stop(self, progress, stage, detail=''):\n"
         "    if stage.startswith('frame 3/'): os.kill(os.getpid(), signal.SIGINT)\n"
-        "    return update(self, progress, stage, count, detail)\n"
+        "    return update(self, progress, stage, detail)\n"
         "ProgressDisplay.update = stop\nsys.exit(main(sys.argv[1:]))\n"
     )
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True)

@@ -88,12 +88,11 @@ def make_output_option(default: str) -> Parameter:
     )
 
 
-def get_stem(path: Path) -> str:
-    """Return the name of a picture without its suffix, or of a folder."""
-    return path.stem or path.resolve().stem
+def find_free_name(*parts: Path | str, suffix: str = ".png") -> Path:
+    """Return a name in the current folder that is not taken: photo_painting.png, photo_painting_2.png, ...
 
-
-def find_free_name(stem: str, suffix: str = ".png") -> Path:
-    """Return the first name in the current folder that is not taken: stem.png, stem_2.png, ..."""
+    `parts` are words, or files and folders whose names are taken without their suffix.
+    """
+    stem = "_".join(part if isinstance(part, str) else part.stem or part.resolve().stem for part in parts)
     numbers = itertools.chain([""], (f"_{number}" for number in itertools.count(2)))
     return next(name for name in (Path(f"{stem}{number}{suffix}") for number in numbers) if not os.path.lexists(name))

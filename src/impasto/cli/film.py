@@ -159,10 +159,10 @@ class FilmView:
         """Yield nothing: a film has no plan."""
         yield from ()
 
-    def describe_step(self, step: "FrameStep", run: "FilmRun") -> tuple[str, str]:  # noqa: ARG002
+    def describe_step(self, step: "FrameStep") -> str:
         """Return the frame and the pass."""
         pass_number = f", pass {step.pass_number}/{step.passes}" if step.passes > 1 else ""
-        return f"frame {step.frame}/{step.frames}{pass_number}, {step.width} x {step.height}", ""
+        return f"frame {step.frame}/{step.frames}{pass_number}, {step.width} x {step.height}"
 
     def describe_result(self, run: "FilmRun", seconds: float) -> str:
         """Describe the film as far as it is painted."""
@@ -178,7 +178,7 @@ def _name_output(source: Path, painting: Path) -> Path:
     several = source.is_dir() or not source.exists()
     kept = suffix if suffix in (*FILM_FORMATS, ".gif", ".webp", ".png") else ".mp4"
     stem = source.name if source.is_dir() else "frames" if several else source.stem
-    return find_free_name(f"{stem}_{painting.stem}", "" if several else kept)
+    return find_free_name(stem, painting, suffix="" if several else kept)
 
 
 def _import_films() -> Any:

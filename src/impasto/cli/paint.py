@@ -12,7 +12,6 @@ from impasto.cli.arguments import (
     PaintingArguments,
     PhotoArgument,
     find_free_name,
-    get_stem,
     make_output_option,
 )
 from impasto.cli.options import parse_settings, with_settings
@@ -39,7 +38,7 @@ def paint(
     **given: Any,
 ) -> int:
     """Repaint PHOTO in the style of one or more PAINTINGs."""
-    output = output or find_free_name(f"{photo.stem}_{get_stem(paintings[0])}")
+    output = output or find_free_name(photo, paintings[0])
     job = make_job(photo, paintings, output, parse_settings(given), options)
     return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, PictureView(), options.quiet)
 
@@ -85,9 +84,9 @@ class PictureView:
         if run.checkpoint_writer:
             yield f"saved to {shorten_path(run.checkpoint_writer.path)} every few minutes until it is finished"
 
-    def describe_step(self, step: "Step", run: "Run") -> tuple[str, str]:
-        """Return the scale and the step's number."""
-        return f"scale {step.scale}/{step.scales}, {step.width} x {step.height}", f"step {step.step}/{run.total_steps}"
+    def describe_step(self, step: "Step") -> str:
+        """Return the scale and its size."""
+        return f"scale {step.scale}/{step.scales}, {step.width} x {step.height}"
 
     def describe_result(self, run: "Run", seconds: float) -> str:  # noqa: ARG002 - a resumed run's time counts in all
         """Describe the picture as far as it is painted."""

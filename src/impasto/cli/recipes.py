@@ -86,7 +86,7 @@ def rerun(
     replaced = {name for name, value in given.items() if value is not None}
     if output is None:
         suffix = source.suffix.lower()
-        output = find_free_name(f"{source.stem}_rerun", suffix if suffix in FORMATS else ".png")
+        output = find_free_name(source, "rerun", suffix=suffix if suffix in FORMATS else ".png")
     written = first.get_output_quality(output)
     outputs = OutputOptions(**vars(options), bits=bits or written[0], quality=quality or written[1])
     found = locate_files(first, folders=[source.parent, Path()], search=search or (), replaced=replaced)

@@ -44,8 +44,8 @@ class RunView(Protocol):
     def announce(self, run: Any) -> Iterator[str]:
         """Yield what is to be said before the first step."""
 
-    def describe_step(self, step: Any, run: Any) -> tuple[str, str]:
-        """Return the stage that a step belongs to, and which step of how many it is."""
+    def describe_step(self, step: Any) -> str:
+        """Return the stage that a step belongs to."""
 
     def describe_result(self, run: Any, seconds: float) -> str:
         """Describe what was written, after so many seconds."""
@@ -67,7 +67,7 @@ def paint_run(
                     display.note(line)
                 for step in run if not interrupts.count else ():
                     interrupts.mode = "ask"
-                    display.update(step.progress, *view.describe_step(step, run), describe_losses(step))
+                    display.update(step.progress, view.describe_step(step), describe_losses(step))
                     display.show_new_notes(run.notes)
                     if interrupts.count and not run.is_finished:
                         break
@@ -118,6 +118,6 @@ def shorten_path(path: Path) -> str:
 
 
 def describe_losses(step: Any) -> str:
-    """List the main losses of a step, and the time since the start."""
+    """List a step's number, its main losses, and the time since the start."""
     losses = [f"{name} {step.losses[name]:.3g}" for name in ("content", "style", "total") if name in step.losses]
-    return ", ".join([*losses, f"{step.seconds:.1f} s"])
+    return ", ".join([f"step {step.step}", *losses, f"{step.seconds:.1f} s"])

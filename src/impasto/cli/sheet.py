@@ -19,7 +19,6 @@ from impasto.cli.arguments import (
     PhotoArgument,
     QuietOutputOption,
     find_free_name,
-    get_stem,
     make_output_option,
 )
 from impasto.cli.batch_options import Memory, Threads, Workers, parse_memory
@@ -74,7 +73,7 @@ def sheet(
     variations = parse_variations(vary, chosen)
     settings = [parse_settings({**chosen, **variation}, SHEET_DEFAULTS) for variation in variations]
     expanded = [expand_folders(paintings, each)[0] for each in settings]
-    output = output or find_free_name(f"{photo.stem}_{get_stem(paintings[0])}_sheet")
+    output = output or find_free_name(photo, paintings[0], "sheet")
     named = [file for each in settings for file in each.list_files()]
     check_output(output, inputs=[photo, *expanded[0], *named], overwrite=overwrite)
     memory_bytes = parse_memory(memory)

@@ -8,7 +8,6 @@ from impasto.cli.arguments import (
     FlatOutputOptions,
     PaintingArguments,
     find_free_name,
-    get_stem,
     make_output_option,
 )
 from impasto.cli.options import parse_settings, with_settings
@@ -33,6 +32,6 @@ def texture(
     chosen = merge_texture_size({name: value for name, value in given.items() if value is not None})
     settings = unmark_defaults(parse_settings(chosen, TEXTURE_DEFAULTS), chosen)
     check_texture(settings, chosen)
-    output = output or find_free_name(f"{get_stem(paintings[0])}_texture")
+    output = output or find_free_name(paintings[0], "texture")
     job = make_job(None, paintings, output, settings, options)
     return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, PictureView(), options.quiet)

@@ -42,7 +42,7 @@ class ProgressDisplay:
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
-            TextColumn("{task.fields[count]}", markup=False),
+            TextColumn("{task.percentage:.0f}%"),
             TextColumn("{task.fields[detail]}", markup=False, style="dim"),
             TimeRemainingColumn(compact=True),
             TextColumn("left", style="progress.remaining"),
@@ -51,19 +51,19 @@ class ProgressDisplay:
             disable=not self.has_bar,
             speed_estimate_period=SPEED_WINDOW_SECONDS,
         )
-        self._progress.add_task("", total=1.0, visible=False, count="", detail="")
+        self._progress.add_task("", total=1.0, visible=False, detail="")
         self._stage = self._line = ""
         self._notes_shown = 0
         self._last_line_at = time.monotonic()
 
-    def update(self, progress: float, stage: str, count: str = "", detail: str = "") -> None:
+    def update(self, progress: float, stage: str, detail: str = "") -> None:
         """Show that a share of the work is done, from 0 to 1, and the stage that it is in."""
         if stage != self._stage:
             self._print_line()
         self._progress.update(
-            self._progress.task_ids[0], completed=progress, description=stage, visible=True, count=count, detail=detail
+            self._progress.task_ids[0], completed=progress, description=stage, visible=True, detail=detail
         )
-        self._stage, self._line = stage, ", ".join(filter(None, (stage, count, detail)))
+        self._stage, self._line = stage, ", ".join(filter(None, (stage, f"{progress:.0%}", detail)))
 
     @property
     def seconds_left(self) -> float | None:
@@ -90,11 +90,11 @@ class ProgressDisplay:
 
     def _print_line(self) -> None:
         interval = self._seconds_between_lines
-        if self.has_bar or self._quiet or interval is None or not self._line:
+        if self.has_bar or interval is None or not self._line:
             return
         if time.monotonic() - self._last_line_at >= interval:
             self._last_line_at = time.monotonic()
-            print_message(self._line)
+            self.note(self._line)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -145,6 +145,6 @@ def show_download(name: str, quiet: bool) -> Iterator[Callable[[int, int], None]
             if not (display.has_bar or is_announced):
                 display.note(f"fetching {name}, {total / 1e6:.0f} MB")
             is_announced = True
-            display.update(done / max(total, done, 1), f"fetching {name}", f"{done / 1e6:.0f}/{total / 1e6:.0f} MB")
+            display.update(done / max(total, done, 1), f"fetching {name}", f"{done / 1e6:.0f} of {total / 1e6:.0f} MB")
 
         yield show_bytes

@@ -1,0 +1,140 @@
+"""How far a command's calls reach through the package: frames to a convolution, call edges between files, validations.
+
+python benchmarks/call_paths.py [--edges] [--json FILE]
+
+It runs `impasto photo.jpg painting.jpg` at 128 px, in two scales, under Python's call profiler.
+
+frames_to_convolution  package frames on the stack at the first convolution of a step, `main` included
+call_edges             distinct pairs of caller and callee in different files of the package
+file_pairs             distinct pairs of such files
+validations            how often Settings are validated, imports included
+
+A call counts if the callee is in another file than the nearest caller inside the package, so that calls through torch
+or pydantic count too. What modules run while they are imported, and the hook that counts memory, do not count.
+"""
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+SOURCE = Path(__file__).parent.parent.resolve() / "src" / "impasto"
+COMMAND = ("photo.jpg", "painting.jpg", "--size=128", "--start-size=64", "--steps=3", "--later-steps=3")
+NOT_COUNTED = ("<module>", "__torch_dispatch__")
+STEP = ("painting/painter.py", "painting/objective.py")  # the files on the stack when a step is painted
+CONVOLUTION, VALIDATOR = "_convolve", "_fill_from_preset"
+COMPREHENSION = re.compile(r"(\.<locals>)?\.<(list|dict|set)comp>|(\.<locals>)?\.<genexpr>")
+
+
+class CallCounter:
+    """A profiler hook that collects calls between files of the package."""
+
+    def __init__(self) -> None:
+        self.edges: set[tuple[str, str]] = set()
+        self.frames: list[str] = []  # at the first convolution of a step, outermost first
+        self.validations = 0
+        self._files: dict[str, str] = {}
+
+    def __call__(self, frame: FrameType, event: str, argument: object) -> None:  # noqa: ARG002
+        """Count one event of the profiler."""
+        name = frame.f_code.co_name
+        if event != "call" or not (file := self._get_file(frame)):
+            return
+        self.validations += name == VALIDATOR
+        stack = self._list_package_frames(frame)
+        if any(each.f_code.co_name in NOT_COUNTED for each in stack):
+            return
+        if len(stack) > 1 and (caller_file := self._get_file(stack[1])) != file:
+            self.edges.add((describe(caller_file, stack[1]), describe(file, frame)))
+        if name == CONVOLUTION and not self.frames:
+            files = [self._get_file(each) for each in stack]
+            backward = any(each.f_code.co_name == "backward" for each in stack)
+            if backward and all(file in files for file in STEP):
+                self.frames = [describe(file, each) for file, each in zip(files, stack, strict=True)][::-1]
+
+    def _get_file(self, frame: FrameType) -> str:
+        """Return a frame's file, relative to the package; "" if it is outside."""
+        path = frame.f_code.co_filename
+        if path not in self._files:
+            inside = path.startswith(str(SOURCE))
+            self._files[path] = Path(path).relative_to(SOURCE).as_posix() if inside else ""
+        return self._files[path]
+
+    def _list_package_frames(self, frame: FrameType) -> list[FrameType]:
+        """List the frames of the package on the stack, innermost first."""
+        found, each = [], frame
+        while each:
+            if self._get_file(each):
+                found.append(each)
+            each = each.f_back  # type: ignore[assignment]
+        return found
+
+
+def describe(file: str, frame: FrameType) -> str:
+    """Name a function: `painting/painter.py Painter.__next__`."""
+    return f"{file} {COMPREHENSION.sub('', frame.f_code.co_qualname)}"
+
+
+def count_calls() -> dict[str, Any]:
+    """Run the command in a process of its own, and return what is counted there."""
+    with tempfile.TemporaryDirectory() as folder:
+        from PIL import Image
+
+        for name, color in (("photo.jpg", "teal"), ("painting.jpg", "orange")):
+            Image.linear_gradient("L").convert("RGB").resize((320, 240)).save(Path(folder) / name, comment=color)
+        words = [sys.executable, __file__, "--count", str(Path(folder) / "counts.json")]
+        subprocess.run(words, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return dict(json.loads((Path(folder) / "counts.json").read_text()))
+
+
+def run_counted(target: Path) -> None:
+    """Run the command in this process, and write what is counted."""
+    counter = CallCounter()
+    threading.setprofile(counter)
+    sys.setprofile(counter)
+    from impasto.__main__ import main
+
+    sys.argv = ["impasto", *COMMAND]
+    code = main()
+    sys.setprofile(None)
+    files = {(caller.split()[0], callee.split()[0]) for caller, callee in counter.edges}
+    counts = {
+        "exit_code": code,
+        "frames_to_convolution": len(counter.frames),
+        "call_edges": len(counter.edges),
+        "file_pairs": len(files),
+        "validations": counter.validations,
+        "frames": counter.frames,
+        "edges": sorted(counter.edges),
+    }
+    target.write_text(json.dumps(counts, indent=1))
+
+
+def main() -> None:
+    """Count, and print the numbers, the frames, and with --edges every edge."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--edges", action="store_true", help="print every edge")
+    parser.add_argument("--json", type=Path, help="write all counts to this file")
+    parser.add_argument("--count", type=Path, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.count:
+        run_counted(chosen.count)
+        return
+    counts = count_calls()
+    if chosen.json:
+        chosen.json.write_text(json.dumps(counts, indent=1))
+    for name in ("frames_to_convolution", "call_edges", "file_pairs", "validations"):
+        print(f"{name:<22} {counts[name]}")
+    print("", *counts["frames"], sep="\n  ")
+    for caller, callee in counts["edges"] if chosen.edges else ():
+        print(f"{caller} -> {callee}")
+
+
+if __name__ == "__main__":
+    main()
