@@ -47,8 +47,8 @@ def step(number: int, *, scale: int = 1, scales: int = 2, width: int = 64, secon
 
 
 @dataclass
-class Studio:
-    """Stands in for impasto.api: what happens at each step and write is the test's to say."""
+class FakeApi:
+    """Replaces impasto.api, and is its run too: tests decide what happens at each step."""
 
     jobs: list[Any] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Studio:
     resume_path: Path | None = None
     plan: Any = field(default_factory=lambda: SimpleNamespace(describe=lambda: "128 x 96, whole: about 1 GiB and 4 s"))
 
-    def start_job(self, job: Any, fetch_progress: Callable[[int, int], None]) -> "Studio":
+    def start_job(self, job: Any, fetch_progress: Callable[[int, int], None]) -> "FakeApi":
         self.jobs.append(job)
         self.done = 0
         fetch_progress(1, 2)
@@ -111,16 +111,16 @@ class Studio:
 
 
 @pytest.fixture
-def studio(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Studio]:
-    studio = Studio()
+def fake_api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeApi]:
+    fake_api = FakeApi()
     module = ModuleType("impasto.api")
-    module.Job, module.start_job = SimpleNamespace, studio.start_job  # type: ignore[attr-defined]
+    module.Job, module.start_job = SimpleNamespace, fake_api.start_job  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "impasto.api", module)
     monkeypatch.chdir(tmp_path)
     handlers = [
         (number, signal.signal(number, signal.default_int_handler)) for number in (signal.SIGINT, signal.SIGTERM)
     ]
-    yield studio
+    yield fake_api
     for number, handler in handlers:
         signal.signal(number, handler)
 
@@ -136,7 +136,7 @@ def fail(error: BaseException) -> None:
 # Help
 
 
-def test_help_brings_in_nothing_heavy() -> None:
+def test_help_imports_no_large_package() -> None:
     look = "[n for n in ('torch', 'numpy', 'pyvips', 'safetensors') if n in sys.modules]"
     code = (
         f"import sys; from impasto.cli.app import main; main(['--help']); main(['paint', '-h']); sys.exit(str({look}))"
@@ -147,7 +147,7 @@ def test_help_brings_in_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize("page", [[], ["paint"]], ids=["impasto", "paint"])
-def test_help_says_every_knob_with_its_range_and_default(page: list[str]) -> None:
+def test_help_shows_every_setting_with_range_and_default(page: list[str]) -> None:
     words = re.sub(r"[\s│]+", "", render_help(page))
     for name, knob in Settings.model_fields.items():
         assert format_flag(name) in words
@@ -165,7 +165,7 @@ def test_manual_is_up_to_date() -> None:
     assert written == write_manual(), "run: python -m impasto.cli.manual > docs/cli.md"
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--version"]) == 0
     assert re.fullmatch(r"impasto \d+\.\d+\.\d+\n", capsys.readouterr().out)
 
@@ -188,7 +188,7 @@ BESIDE: dict[str, dict[str, Any]] = {**IDLE, "style_labels": {"labels": "photo.p
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_every_setting_is_an_option(studio: Studio, name: str) -> None:
+def test_every_setting_is_an_option(fake_api: FakeApi, name: str) -> None:
     default = {**Settings().model_dump(mode="json"), **LISTED}[name]
     if isinstance(default, bool):
         cases: dict[Any, list[str]] = {True: [format_flag(name)], False: ["--no-" + format_flag(name)[2:]]}
@@ -199,13 +199,13 @@ def test_every_setting_is_an_option(studio: Studio, name: str) -> None:
     for value, words in cases.items():
         also = [word for other, chosen in beside.items() for word in (format_flag(other), chosen)]
         assert main(["photo.jpg", *paintings, *words, *also]) == 0
-        assert studio.job.settings == Settings(**{name: value}, **beside)
-        assert studio.job.settings.model_fields_set >= {name}
+        assert fake_api.job.settings == Settings(**{name: value}, **beside)
+        assert fake_api.job.settings.model_fields_set >= {name}
 
 
 @pytest.mark.parametrize("name", IDLE)
-def test_an_option_that_does_nothing_is_refused_at_its_default_too(
-    studio: Studio, name: str, capsys: pytest.CaptureFixture[str]
+def test_an_ineffective_option_raises_even_at_its_default(
+    fake_api: FakeApi, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     contrary = {"init_noise": ["--init", "noise"], "init_blur": ["--init", "gray"]}.get(name, [])
     if name.startswith("lbfgs"):
@@ -220,58 +220,58 @@ def test_an_option_that_does_nothing_is_refused_at_its_default_too(
     assert re.search(
         rf"{format_flag(name)}.* does nothing with --\w+.*: leave it out, or choose ", capsys.readouterr().err
     )
-    assert not studio.jobs
+    assert not fake_api.jobs
 
 
-def test_a_preset_fills_only_what_is_not_given(studio: Studio) -> None:
+def test_given_options_override_the_preset(fake_api: FakeApi) -> None:
     assert main(["a.jpg", "b.jpg", "--preset", "gatys2015", "--pooling", "max", "--steps=7"]) == 0
-    assert studio.job.settings == Settings(preset="gatys2015", pooling="max", steps=7)
-    assert studio.job.settings.optimizer == "lbfgs"
+    assert fake_api.job.settings == Settings(preset="gatys2015", pooling="max", steps=7)
+    assert fake_api.job.settings.optimizer == "lbfgs"
 
 
-def test_lists_are_given_with_commas_or_repeated(studio: Studio) -> None:
+def test_lists_take_commas_or_repeated_options(fake_api: FakeApi) -> None:
     commas = ["--style-blend", "2,1", "--content-taps", "relu4_2:1,relu3_1:0.5"]
     repeated = ["--style-blend", "2", "--style-blend=1", "--content-taps", "relu4_2", "--content-taps", "relu3_1:0.5"]
     for words in (commas, repeated):
         assert main(["a.jpg", "b.jpg", "c.jpg", *words]) == 0
-        assert studio.job.settings.style_blend == (2, 1)
-        assert studio.job.settings.content_taps == {"relu4_2": 1, "relu3_1": 0.5}
+        assert fake_api.job.settings.style_blend == (2, 1)
+        assert fake_api.job.settings.content_taps == {"relu4_2": 1, "relu3_1": 0.5}
 
 
-def test_short_form_is_paint(studio: Studio) -> None:
+def test_without_a_command_it_paints(fake_api: FakeApi) -> None:
     words = ["a.jpg", "--seed", "3", "b.jpg", "c.jpg", "-o", "out.tif", "--bits", "16", "--save-every", "9"]
     assert main(words) == main(["paint", *words, "--overwrite"]) == 0
-    short, long = studio.jobs
+    short, long = fake_api.jobs
     assert vars(short) | {"overwrite": True} == vars(long)
     assert (long.photo, long.paintings, long.output) == (Path("a.jpg"), (Path("b.jpg"), Path("c.jpg")), Path("out.tif"))
     assert (long.bits, long.quality, long.save_every, long.settings.seed) == (16, 95, 9, 3)
 
 
-def test_a_photo_may_be_called_like_a_command(studio: Studio) -> None:
+def test_a_photo_may_be_named_like_a_command(fake_api: FakeApi) -> None:
     assert main(["./paint", "networks"]) == 0
-    assert studio.job.photo == Path("paint")
-    assert studio.job.paintings == (Path("networks"),)
+    assert fake_api.job.photo == Path("paint")
+    assert fake_api.job.paintings == (Path("networks"),)
 
 
 # Where the picture goes
 
 
-def test_the_output_names_itself_and_replaces_nothing(studio: Studio) -> None:
+def test_the_default_output_name_is_free(fake_api: FakeApi) -> None:
     for expected in ("photo_night.png", "photo_night_2.png", "photo_night_3.png"):
         assert main(["in/photo.jpg", "art/night.webp", "art/other.jpg"]) == 0
-        assert studio.job.output == Path(expected)
+        assert fake_api.job.output == Path(expected)
     assert find_free_name("photo_night") == Path("photo_night_4.png")
 
 
-def test_an_output_that_exists_is_replaced_only_when_told(
-    studio: Studio, capsys: pytest.CaptureFixture[str], tmp_path: Path
+def test_an_existing_output_is_replaced_only_with_overwrite(
+    fake_api: FakeApi, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     (tmp_path / "out.png").write_text("precious")
     assert main(["a.jpg", "b.jpg", "-o", "out.png"]) == 1
     assert "out.png already exists: choose another name, move it away, or allow it" in capsys.readouterr().err
     assert (tmp_path / "out.png").read_text() == "precious"
     assert main(["a.jpg", "b.jpg", "-o", "out.png", "--overwrite"]) == 0
-    assert studio.job.overwrite
+    assert fake_api.job.overwrite
 
 
 @pytest.mark.parametrize(
@@ -283,21 +283,21 @@ def test_an_output_that_exists_is_replaced_only_when_told(
         ("in.png", 2, "also the input"),
     ],
 )
-def test_a_wrong_output_is_refused_before_torch_is_there(
-    studio: Studio, capsys: pytest.CaptureFixture[str], output: str, code: int, said: str
+def test_a_wrong_output_raises_before_torch_is_imported(
+    fake_api: FakeApi, capsys: pytest.CaptureFixture[str], output: str, code: int, said: str
 ) -> None:
     Path("made.png").mkdir()
     Path("in.png").touch()
     assert main(["in.png", "b.jpg", "-o", output, "--overwrite"]) == code
     assert said in capsys.readouterr().err
-    assert not studio.jobs
+    assert not fake_api.jobs
 
 
 # What is printed
 
 
-def test_the_last_line_says_where_the_picture_is(studio: Studio, capsys: pytest.CaptureFixture[str]) -> None:
-    studio.notes.append("step 2: the loss exploded")
+def test_the_last_line_names_the_picture(fake_api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    fake_api.notes.append("step 2: the loss exploded")
     assert main(["a.jpg", "b.jpg", "-o", "[red].png"]) == 0
     shown = capsys.readouterr()
     assert shown.out == "[red].png: 128 x 96, 4.0 s\n"
@@ -310,8 +310,8 @@ def test_the_last_line_says_where_the_picture_is(studio: Studio, capsys: pytest.
     ]
 
 
-def test_quiet_prints_the_path_alone(studio: Studio, capsys: pytest.CaptureFixture[str]) -> None:
-    studio.notes.append("a note")
+def test_quiet_prints_the_path_alone(fake_api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    fake_api.notes.append("a note")
     assert main(["a.jpg", "b.jpg", "-q"]) == 0
     assert capsys.readouterr() == ("a_b.png\n", "")
 
@@ -321,13 +321,13 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_a_terminal_gets_a_bar(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_a_bar(fake_api: FakeApi, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    studio.notes.append("see [red]x.png[/red]")
+    fake_api.notes.append("see [red]x.png[/red]")
     assert main(["a.jpg", "b.jpg"]) == 0
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
     assert "see [red]x.png[/red]" in shown
@@ -349,7 +349,7 @@ def test_time_left_is_right_across_scales(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("quiet", [True, False])
-def test_nobody_listening_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closed_stderr_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     class Closed(io.StringIO):
         def write(self, _: str) -> int:
             raise BrokenPipeError
@@ -400,19 +400,19 @@ def test_nobody_listening_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyP
     ],
 )
 def test_wrong_usage_names_the_option(
-    studio: Studio, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+    fake_api: FakeApi, capsys: pytest.CaptureFixture[str], words: list[str], said: str
 ) -> None:
     assert main(words) == 2
     shown = capsys.readouterr()
     assert said in shown.err
     assert shown.err.startswith("impasto: ")
     assert shown.out == ""
-    assert not studio.jobs
+    assert not fake_api.jobs
 
 
-def test_a_name_in_brackets_is_a_file(studio: Studio, tmp_path: Path) -> None:
+def test_a_name_in_brackets_is_a_file(fake_api: FakeApi, tmp_path: Path) -> None:
     assert main(["[0].jpg", "[1].jpg", '["a"]', "-o", str(tmp_path / "out.png")]) == 0
-    (job,) = studio.jobs
+    (job,) = fake_api.jobs
     assert [path.name for path in (job.photo, *job.paintings)] == ["[0].jpg", "[1].jpg", '["a"]']
 
 
@@ -428,7 +428,7 @@ def test_a_file_whose_name_begins_with_a_dash(
 # What fails
 
 
-def test_a_mistyped_command_is_no_photo(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistyped_command_is_suggested(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plann", "a.jpg", "b.jpg"]) == 1
     shown = capsys.readouterr().err
     assert shown == "impasto: plann does not exist: check the name and the folder\ndid you mean the command plan?\n"
@@ -445,10 +445,10 @@ def test_a_mistyped_command_is_no_photo(capsys: pytest.CaptureFixture[str]) -> N
         (KeyboardInterrupt(), 130, "impasto: interrupted"),
     ],
 )
-def test_failures_before_the_first_step(
-    studio: Studio, capsys: pytest.CaptureFixture[str], tmp_path: Path, error: BaseException, code: int, said: str
+def test_failures_before_the_first_step_exit_with_their_code(
+    fake_api: FakeApi, capsys: pytest.CaptureFixture[str], tmp_path: Path, error: BaseException, code: int, said: str
 ) -> None:
-    studio.on_start = interrupt if isinstance(error, KeyboardInterrupt) else lambda: fail(error)
+    fake_api.on_start = interrupt if isinstance(error, KeyboardInterrupt) else lambda: fail(error)
     assert main(["a.jpg", "b.jpg", "-q"]) == code
     shown = capsys.readouterr()
     assert said in shown.err
@@ -457,17 +457,17 @@ def test_failures_before_the_first_step(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_traceback_on_request(
-    studio: Studio, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_a_traceback_is_printed_on_request(
+    fake_api: FakeApi, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMPASTO_TRACEBACK", "1")
-    studio.on_start = lambda: fail(KeyError("x"))
+    fake_api.on_start = lambda: fail(KeyError("x"))
     assert main(["a.jpg", "b.jpg"]) == 1
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_diverged_run_leaves_its_last_good_picture(studio: Studio, capsys: pytest.CaptureFixture[str]) -> None:
-    studio.on_step = lambda number: fail(DivergedError("the loss is infinite")) if number == 4 else None
+def test_a_diverged_run_writes_its_last_good_picture(fake_api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
+    fake_api.on_step = lambda number: fail(DivergedError("the loss is infinite")) if number == 4 else None
     assert main(["a.jpg", "b.jpg"]) == 1
     shown = capsys.readouterr()
     assert shown.out == "a_b.png: 128 x 96, 3.0 s, unfinished: scale 2 of 2, step 3 of 4\n"
@@ -480,9 +480,9 @@ def test_a_diverged_run_leaves_its_last_good_picture(studio: Studio, capsys: pyt
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_finishes_the_step_and_writes_the_picture(
-    studio: Studio, capsys: pytest.CaptureFixture[str], number: signal.Signals
+    fake_api: FakeApi, capsys: pytest.CaptureFixture[str], number: signal.Signals
 ) -> None:
-    studio.on_step = lambda at: signal.raise_signal(number) if at == 2 else None
+    fake_api.on_step = lambda at: signal.raise_signal(number) if at == 2 else None
     assert main(["a.jpg", "b.jpg"]) == 130
     shown = capsys.readouterr()
     assert shown.out == "a_b.png: 64 x 48, 2.0 s, unfinished: scale 1 of 2, step 2 of 4\n"
@@ -490,24 +490,22 @@ def test_an_interrupt_finishes_the_step_and_writes_the_picture(
     assert Path("a_b.png").exists()
 
 
-def test_a_second_interrupt_ends_the_step_and_a_third_not_the_writing(
-    studio: Studio, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_third_interrupt_does_not_stop_the_writing(fake_api: FakeApi, capsys: pytest.CaptureFixture[str]) -> None:
     def impatient(at: int) -> None:
         if at == 3:
             interrupt()
             interrupt()
             pytest.fail("the second interrupt was not heard")
 
-    studio.on_step, studio.on_write = impatient, interrupt
+    fake_api.on_step, fake_api.on_write = impatient, interrupt
     assert main(["a.jpg", "b.jpg", "-q"]) == 130
     assert capsys.readouterr() == ("a_b.png\n", "impasto: interrupted\n")
     assert Path("a_b.png").read_text() == "a picture"
 
 
-def test_an_interrupt_after_the_last_step_changes_nothing(studio: Studio) -> None:
-    studio.on_step = lambda at: interrupt() if at == 4 else None
-    studio.on_write = interrupt
+def test_an_interrupt_after_the_last_step_changes_nothing(fake_api: FakeApi) -> None:
+    fake_api.on_step = lambda at: interrupt() if at == 4 else None
+    fake_api.on_write = interrupt
     assert main(["a.jpg", "b.jpg"]) == 0
 
 
@@ -525,7 +523,7 @@ def test_networks_are_listed(
     assert str(tmp_path) in shown
 
 
-def test_a_named_network_that_is_not_there_fails_to_verify(
+def test_verifying_a_missing_named_network_fails(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
@@ -539,7 +537,9 @@ def test_an_unknown_network_is_wrong_usage(capsys: pytest.CaptureFixture[str], c
     assert "there are slim, vgg19" in capsys.readouterr().err
 
 
-def test_fetch_says_where(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_fetch_prints_a_path(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     def fetch(name: str, progress: Callable[[int, int], None]) -> Path:
         progress(1, 80_000_000)
         progress(2, 80_000_000)
@@ -556,8 +556,8 @@ def test_fetch_says_where(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
 
 
 @pytest.fixture(scope="module")
-def easel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("easel")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
     chance = torch.Generator().manual_seed(0)
     weights, channels = {}, 3
     for layer in plan_layers(VGG19_DEPTHS):
@@ -577,12 +577,12 @@ PAINT += "from impasto.cli.app import main; sys.exit(main())"
 SCALES = ("--size", "64", "--start-size", "32", "--scale-step", "1.414")
 
 
-def for_real(easel: Path, *words: str) -> "subprocess.Popen[str]":
+def start_program(folder: Path, *words: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", PAINT, "photo.png", "painting.png", "--network", "tiny.safetensors", *words]
-    return subprocess.Popen(command, cwd=easel, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_the_script_leads_to_where_an_interrupt_while_importing_is_caught() -> None:
+def test_the_script_catches_an_interrupt_while_importing() -> None:
     code = "import sys; from importlib.metadata import entry_points; "
     code += "(script,) = entry_points(group='console_scripts', name='impasto'); script.load(); "
     code += "sys.exit(str([script.value, 'impasto.cli.app' in sys.modules]))"
@@ -590,22 +590,22 @@ def test_the_script_leads_to_where_an_interrupt_while_importing_is_caught() -> N
     assert found.stderr.strip() == "['impasto.__main__:main', False]"
 
 
-def test_it_paints(easel: Path) -> None:
+def test_the_program_paints(folder: Path) -> None:
     words = [*SCALES, "--steps", "3", "--later-steps", "2", "-o", "[red].png"]
-    painting = for_real(easel, *words)
+    painting = start_program(folder, *words)
     out, err = painting.communicate(timeout=60)
     assert painting.returncode == 0, err
     assert re.fullmatch(r"\[red\]\.png: 64 x 48, \d+\.\d s\n", out)
-    assert re.search(r"^scale 1/3, 32 x 24, step 3/7, content \S+, style \S+, total \S+, ", err, re.MULTILINE)
-    with Image.open(easel / "[red].png") as picture:
+    assert re.search(r"^scale 1/3, 32 x 24, 20%, step 3, content \S+, style \S+, total \S+, ", err, re.MULTILINE)
+    with Image.open(folder / "[red].png") as picture:
         assert picture.size == (64, 48)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_is_interrupted(easel: Path, number: signal.Signals) -> None:
+def test_the_program_is_interrupted(folder: Path, number: signal.Signals) -> None:
     words = [*SCALES, "--steps", "999999", "--save-every", "1", "-o", f"{number}.png"]
-    painting = for_real(easel, *words)
-    preview = easel / f"{number}.preview.png"
+    painting = start_program(folder, *words)
+    preview = folder / f"{number}.preview.png"
     while not preview.exists() and painting.poll() is None:
         time.sleep(0.05)
     painting.send_signal(number)
@@ -615,6 +615,6 @@ def test_it_is_interrupted(easel: Path, number: signal.Signals) -> None:
     assert "Traceback" not in err
     kept = f"{number}.png.checkpoint"  # as it is planned to take so long
     assert f"impasto resume {kept} continues it" in err
-    assert {path.name for path in easel.glob(f"*{number}*")} == {f"{number}.png", preview.name, kept}
-    with Image.open(easel / f"{number}.png") as picture:
+    assert {path.name for path in folder.glob(f"*{number}*")} == {f"{number}.png", preview.name, kept}
+    with Image.open(folder / f"{number}.png") as picture:
         assert picture.size == (32, 24)

@@ -58,7 +58,7 @@ def test_every_option_of_the_program_has_one_row(heading: str) -> None:
 
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=f"{heading}: {row[0]}") for heading, row in ROWS])
-def test_what_a_row_names_is_here_or_it_says_why_not(row: list[str]) -> None:
+def test_rows_name_existing_options_or_a_reason(row: list[str]) -> None:
     theirs, ours, why = row
     assert theirs
     if ours == "no":
@@ -100,7 +100,7 @@ def check(words: list[str]) -> None:
             assert words[1] in render_help(page)
 
 
-def test_a_row_that_names_nothing_of_ours_is_found() -> None:
+def test_rows_with_unknown_options_are_found() -> None:
     for words in (["--style-scale"], ["--init", ""], ["impasto", "sheet", "--vari"]):
         with pytest.raises((AssertionError, ValueError)):
             check(words)

@@ -115,14 +115,14 @@ def test_python_snippets_run(snippet, pictures, monkeypatch):
         assert max(read_image(path).rgb.shape) == CHEAP["size"]
 
 
-def test_the_pages_show_something():
+def test_pages_have_snippets_and_commands():
     assert len(find_fences("python", "README.md")) >= 1
     assert len(find_fences("python", "docs/guide.md")) >= 4
     assert len(find_commands("impasto")) >= 10
 
 
 @pytest.mark.parametrize("words", named(find_commands("impasto")))
-def test_impasto_command_lines_are_understood(words):
+def test_impasto_commands_parse(words):
     command, bound, *_ = app.parse_args(words, exit_on_error=False, print_error=False)
     given = {name: value for name, value in bound.arguments.items() if name in Settings.model_fields}
     texture = command.__name__ == "texture"
@@ -135,7 +135,7 @@ def test_impasto_command_lines_are_understood(words):
 
 
 @pytest.mark.parametrize("words", named(find_commands("python")))
-def test_python_command_lines_name_scripts_and_their_options(words):
+def test_python_commands_name_existing_options(words):
     script = (ROOT / words[0]).read_text(encoding="utf-8")
     for word in words[1:]:
         if word.startswith("--"):
@@ -143,11 +143,11 @@ def test_python_command_lines_name_scripts_and_their_options(words):
 
 
 @pytest.mark.parametrize("command", re.findall(r"^\$ (scripts/\w+)", "\n".join(map(read_page, PAGES)), re.MULTILINE))
-def test_scripts_that_are_shown_can_be_run(command):
+def test_shown_scripts_are_executable(command):
     assert os.access(ROOT / command, os.X_OK)
 
 
-def test_options_named_in_running_text_exist():
+def test_options_in_prose_exist():
     known = set(re.findall(r"--[a-z][a-z-]+", write_manual()))
     for page in ("README.md", "docs/guide.md", "docs/presets.md"):
         mentioned = set(re.findall(r"`(--[a-z][a-z-]+)", FENCE.sub("", read_page(page))))
@@ -156,7 +156,7 @@ def test_options_named_in_running_text_exist():
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_relative_links_lead_somewhere(page):
+def test_relative_links_exist(page):
     for link in LINK.findall(FENCE.sub("", read_page(page))):
         if re.match(r"[a-z]+:", link):
             continue

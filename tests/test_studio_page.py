@@ -251,9 +251,7 @@ def test_errors_are_shown_on_the_page(page, tmp_path):
     page.locator("#setting-style_taps input, #setting-style_taps textarea").fill("")
     page.locator("#setting-size input").fill("0")
     page.click("#paint")
-    page.wait_for_function(
-        "document.querySelector('#message').textContent.match(/“Size”:? takes a whole number, 16/)"
-    )
+    page.wait_for_function("document.querySelector('#message').textContent.match(/“Size”:? takes a whole number, 16/)")
     page.locator("#setting-size input").fill("")  # an empty field counts as not given
     page.click("#paint")
     page.wait_for_function("document.querySelector('#message').textContent.includes('letter.png')")

@@ -25,7 +25,7 @@ TAPS = {"style_taps": "relu1_1:1,relu2_1:1,relu3_1:1"}
 
 
 @pytest.fixture
-def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder with two paintings in a folder, and a photo beside it."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "monets").mkdir()
@@ -65,13 +65,13 @@ def test_a_size_is_one_side_or_both(size: object, read: dict[str, object]) -> No
 
 
 @pytest.mark.parametrize("size", ["0x16", (0, 16), (16,), (1, 2, 3), ("a", "b"), (-16, 16)])
-def test_what_is_no_pair_of_sides_is_refused(size: object) -> None:
+def test_a_malformed_size_raises(size: object) -> None:
     with pytest.raises(UsageError, match=r"--size: takes one side in pixels, or both, such as 1024x512; not "):
         parse_texture_size(size)
 
 
 @pytest.mark.parametrize("name", ["aspect", "fit"])
-def test_both_sides_leave_nothing_else_to_say(name: str) -> None:
+def test_both_sides_exclude_aspect_and_fit(name: str) -> None:
     with pytest.raises(UsageError, match=f"--size 32x16 says both sides: leave --{name} out"):
         merge_texture_size({"size": "32x16", name: "longest"})
 
@@ -88,7 +88,7 @@ def test_both_sides_leave_nothing_else_to_say(name: str) -> None:
         ({"fit": "shrink"}, "--fit shrink: there is no photo"),
     ],
 )
-def test_what_needs_a_photo_is_refused(settings: dict[str, object], message: str) -> None:
+def test_settings_that_need_a_photo_raise(settings: dict[str, object], message: str) -> None:
     values = {**TEXTURE_DEFAULTS, **settings}
     if "init" in settings:
         del values["noise"]
@@ -97,30 +97,30 @@ def test_what_needs_a_photo_is_refused(settings: dict[str, object], message: str
 
 
 @pytest.mark.parametrize("name", ["balance", "content_taps", "content_loss", "color_match"])
-def test_what_is_asked_of_the_photo_is_refused_by_name(name: str) -> None:
+def test_photo_settings_raise_by_name(name: str) -> None:
     with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} does nothing without a photo"):
         check_texture(Settings(**TEXTURE_DEFAULTS), [name])
 
 
 @pytest.mark.parametrize("given", [{"balance": 70}, {"content_taps": "relu3_1"}, {"content_weight": 2}])
-def test_python_and_the_command_line_refuse_alike(
-    shelf: Path, given: dict[str, object], capsys: pytest.CaptureFixture[str]
+def test_python_and_the_command_line_raise_alike(
+    folder: Path, given: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(UsageError) as refused:
         impasto.texture("monets/a.png", **given)
     assert main(["texture", "monets/a.png", *as_options(given)]) == 2
     assert str(refused.value) in capsys.readouterr().err
-    assert not list(shelf.glob("*texture*"))
+    assert not list(folder.glob("*texture*"))
 
 
-def test_a_texture_begins_with_the_paintings_colours_and_tiles_whatever_the_preset() -> None:
+def test_texture_defaults_override_every_preset() -> None:
     settings = Settings(preset="gatys2015", **TEXTURE_DEFAULTS)
     assert (settings.content_weight, settings.noise, settings.padding) == (0, "painting", "circular")
     assert settings.style_loss == {"sum": 1.0}
 
 
-@pytest.mark.usefixtures("shelf")
-def test_an_aspect_beside_a_photo_is_refused() -> None:
+@pytest.mark.usefixtures("folder")
+def test_an_aspect_with_a_photo_raises() -> None:
     with pytest.raises(UsageError, match=r"--aspect 2:1 does nothing with a photo"):
         impasto.paint("photo.png", "monets/a.png", aspect="2:1")
 
@@ -140,12 +140,12 @@ def paint(**chosen: object) -> torch.Tensor:
     return painter.picture()
 
 
-def test_a_texture_has_the_aspect_that_was_asked_for_at_every_scale() -> None:
+def test_a_texture_has_its_aspect_at_every_scale() -> None:
     assert paint(aspect="2:1", start_size=16).shape == (1, 3, 16, 32)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_a_texture_that_begins_moved_around_ends_moved_around(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rolling_the_initial_canvas_rolls_the_texture(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that no place in it is a border: by whole cells of the deepest tap, and over two scales."""
     from impasto.painting import painter
 
@@ -157,7 +157,7 @@ def test_a_texture_that_begins_moved_around_ends_moved_around(optimizer: str, mo
     torch.testing.assert_close(paint(**chosen), here.roll((16, 24), (2, 3)), rtol=0, atol=2e-3)
 
 
-def test_sides_that_would_not_tile_are_refused_with_those_that_do() -> None:
+def test_sides_that_do_not_tile_raise_with_advice() -> None:
     with pytest.raises(UsageError, match=r"a side of 30 pixels would not tile, .* multiple of 4, such as 28 or 32"):
         paint(size=30)
     with pytest.raises(UsageError, match=r"a side of 15 pixels would not tile"):
@@ -165,7 +165,7 @@ def test_sides_that_would_not_tile_are_refused_with_those_that_do() -> None:
     assert paint(size=30, padding="zero").shape == (1, 3, 30, 30)
 
 
-def test_a_photo_that_shall_tile_gets_whole_cells_on_its_other_side() -> None:
+def test_a_tiling_photo_gets_whole_cells() -> None:
     settings = make_settings(size=40, start_size=40, padding="circular", steps=1)
     photo, painting = StyleInput(make_picture(80, 55)), StyleInput(make_picture(40, 40, 2))
     painter = Painter(make_network(padding="circular"), settings, photo, [painting])
@@ -177,10 +177,8 @@ def test_a_photo_that_shall_tile_gets_whole_cells_on_its_other_side() -> None:
 # Recipes
 
 
-@pytest.mark.usefixtures("shelf")
-def test_a_texture_carries_a_recipe_that_paints_it_again(
-    quick: dict[str, object], capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_texture_is_rerun_from_its_recipe(quick: dict[str, object], capsys: pytest.CaptureFixture[str]) -> None:
     words = ["texture", "monets/a.png", *as_options({**quick, "size": "32x16"}), "-o", "first.png", "-q"]
     assert main(words) == 0
     recipe = read_recipe("first.png")
@@ -204,8 +202,8 @@ def test_a_texture_carries_a_recipe_that_paints_it_again(
     assert "--content-weight 3: there is no photo to weigh" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("shelf")
-def test_a_folder_of_paintings_becomes_a_recipe_of_each(quick: dict[str, object]) -> None:
+@pytest.mark.usefixtures("folder")
+def test_a_folder_of_paintings_is_listed_in_the_recipe(quick: dict[str, object]) -> None:
     write_image(make_picture(40, 40, 9), "one.png")
     chosen = {**quick, "style_blend": (3, 1)}
     folded = impasto.texture(["monets", "one.png"], output="folded.png", **chosen)
@@ -218,11 +216,11 @@ def test_a_folder_of_paintings_becomes_a_recipe_of_each(quick: dict[str, object]
     assert again.tobytes() == folded.tobytes()
 
 
-def test_of_many_paintings_none_is_kept_larger_than_it_is_painted_with(
-    shelf: Path, quick: dict[str, object], monkeypatch: pytest.MonkeyPatch
+def test_many_paintings_are_stored_at_their_painted_size(
+    folder: Path, quick: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(7):
-        write_image(make_picture(200, 100, number), shelf / "monets" / f"{number}.png")
+        write_image(make_picture(200, 100, number), folder / "monets" / f"{number}.png")
     settings = Settings(**{**TEXTURE_DEFAULTS, **quick, "style_size": 0.5})
     kept = [picture.rgb.shape[2:] for picture in read_paintings(list_pictures("monets"), settings, None)]
     assert kept == [(8, 16)] * 7 + [(12, 16)] * 2  # in the order of their names
@@ -233,21 +231,21 @@ def test_of_many_paintings_none_is_kept_larger_than_it_is_painted_with(
     assert few.tobytes() == many.tobytes()  # at one scale, the same reduction at another time
 
 
-def test_a_picture_in_a_folder_that_can_not_be_read_is_named(shelf: Path, quick: dict[str, object]) -> None:
-    (shelf / "monets" / "c.jpg").write_text("no picture")
+def test_an_unreadable_picture_in_a_folder_is_named(folder: Path, quick: dict[str, object]) -> None:
+    (folder / "monets" / "c.jpg").write_text("no picture")
     with pytest.raises(impasto.PictureError, match=r"monets/c\.jpg is not a picture"):
         impasto.texture("monets", **quick)
 
 
-@pytest.mark.usefixtures("shelf")
+@pytest.mark.usefixtures("folder")
 def test_a_picture_in_a_folder_is_not_overwritten(quick: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=r"monets/a\.png is also the input monets/a\.png"):
         impasto.texture("monets", output="monets/a.png", overwrite=True, **quick)
 
 
-def test_a_recipe_without_a_photo_asks_for_its_paintings_alone(shelf: Path, quick: dict[str, object]) -> None:
+def test_a_texture_recipe_needs_only_its_paintings(folder: Path, quick: dict[str, object]) -> None:
     impasto.texture("monets/b.png", output="b.png", **quick)
-    (shelf / "monets" / "b.png").unlink()
+    (folder / "monets" / "b.png").unlink()
     with pytest.raises(RecipeError) as missing:
         impasto.rerun("b.png", search=[Path(str(quick["network"])).parent])
     assert "The painting b.png" in str(missing.value) or "b.png is not the painting" in str(missing.value)
