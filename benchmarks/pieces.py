@@ -254,7 +254,7 @@ def evaluate(judge: Reference, canvas: Tensor) -> dict[str, float]:
 
 def look_at(run: impasto.Run) -> Tensor:
     """Copy a run's canvas (1, 3, H, W) as it is; `run.picture()` is in [0, 1]."""
-    canvas = run.painter.accepted
+    canvas = run.painter.state.accepted
     assert canvas is not None
     return canvas.clone(memory_format=torch.contiguous_format)
 

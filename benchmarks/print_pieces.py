@@ -37,14 +37,14 @@ def paint(photo: str, painting: str, settings: Mapping[str, Any], manner: Mappin
         return {"refused": str(error), "limit": run.plan.limit, "needed": run.plan.chosen.bytes}
     plan = run.plan
     if manner:
-        run.painter.strategies = [ScaleStrategy(**manner)] * len(plan.sizes)
+        run.painter.state.strategies = [ScaleStrategy(**manner)] * len(plan.sizes)
     before = peak()
     forget_peak()
     started, times = time.perf_counter(), [0.0]
     for step in run:
         times.append(step.seconds)
     whole = time.perf_counter() - started
-    last = [after - before for before, after in pairwise(times)][-run.painter.steps[-1] :]
+    last = [after - before for before, after in pairwise(times)][-run.painter.schedule.steps[-1] :]
     width, height = plan.sizes[-1]
     return {
         "width": width,

@@ -17,8 +17,10 @@ from torch.nn.functional import interpolate
 
 from impasto.network.vgg import Network
 from impasto.painting.objective import Objective, list_taps
+from impasto.painting.painter import Painter
+from impasto.painting.prepare import Prepared
 from impasto.painting.style_regions import StyleRegion
-from impasto.painting.styles import StyleInput, blend_styles, capture_style
+from impasto.painting.styles import StyleCache, StyleInput, blend_styles, capture_style
 from impasto.settings.model import Settings
 
 WIDTHS = (4, 6, 8, 8, 8)
@@ -53,7 +55,7 @@ SPELT_OUT: dict[str, Any] = {
     "steps": 5,
     "later_steps": 3,
     "learning_rate": 0.02,
-    "average": 0.0,
+    "ema_decay": 0.0,
 }
 
 
@@ -77,6 +79,21 @@ def make_picture(width: int, height: int, seed: int = 1, dtype: torch.dtype = to
 def make_settings(**chosen: Any) -> Settings:
     """Spell out all settings, those `chosen` as they are given."""
     return Settings(**{**SPELT_OUT, **chosen})
+
+
+def build_painter(
+    network: Network,
+    settings: Settings,
+    photo: StyleInput | None,
+    paintings: Sequence[StyleInput],
+    initial_picture: Tensor | None = None,
+    styles: StyleCache | None = None,
+) -> Painter:
+    """Make a painter of what is there already, which can be steered with the same paintings."""
+    prepared = Prepared(
+        network, settings, paintings, initial_picture, styles or StyleCache(), build_paintings=lambda _: paintings
+    )
+    return Painter(prepared, photo)
 
 
 def make_objective(

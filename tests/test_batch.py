@@ -1,10 +1,13 @@
 """Batches on this machine: every picture is painted once, as if painted alone, whatever fails or is interrupted."""
 
 import csv
+import json
 import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -34,6 +37,7 @@ from impasto.batch.report import GENERATOR_TAG, check_report, write_report
 from impasto.batch.resolve import find_finished, resolve_items
 from impasto.cli.app import main
 from impasto.errors import PictureError
+from impasto.painting.planner import USABLE_SHARE
 from impasto.runs.job import Job
 from impasto.settings.model import Settings
 from impasto.workers.messages import Task, TaskFinished, TaskResult
@@ -148,11 +152,16 @@ def test_wrong_usage_is_reported_before_anything_is_made(batch, capsys, words, c
     assert set(batch.folder.iterdir()) == before
 
 
-def test_a_picture_that_does_not_fit_whole_is_painted_in_tiles(batch, capsys):
+@pytest.mark.slow
+def test_a_picture_too_large_for_the_memory_is_tiled(batch, capsys):
     batch.write_picture("a.jpg", 1)
     batch.write_picture("style.jpg", 2)
-    size = {"size": 1200, "start_size": 1200, "steps": 2}
-    words = ["batch", "a.jpg", "--style", "style.jpg", "-o", "out", "--memory", "700MB", *batch.options(**size)]
+    options = batch.options(size=1500, start_size=1500, steps=2)
+    plan = ["plan", "a.jpg", "style.jpg", "--json", *options]
+    planned = subprocess.run([sys.executable, "-m", "impasto", *plan], capture_output=True, text=True, check=True)
+    ways = json.loads(planned.stdout)["ways"]  # as a fresh process takes it on this machine, and so a worker
+    enough = (ways["whole"]["bytes"] + ways["tiled"]["bytes"]) / 2 / USABLE_SHARE
+    words = ["batch", "a.jpg", "--style", "style.jpg", "-o", "out", "--memory", f"{enough / 2**20:.0f}MiB", *options]
     assert main(words) == 0
     said = capsys.readouterr().err
     assert "in tiles of" in said

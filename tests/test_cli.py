@@ -59,7 +59,6 @@ class FakeApi:
     last_step: Any = None
     checkpoint_writer: Any = None
     resume_path: Path | None = None
-    plan: Any = field(default_factory=lambda: SimpleNamespace(describe=lambda: "128 x 96, whole: about 1 GiB and 4 s"))
 
     def start_job(self, job: Any, fetch_progress: Callable[[int, int], None]) -> "FakeApi":
         self.jobs.append(job)
@@ -85,8 +84,8 @@ class FakeApi:
         )
         return self.last_step
 
-    def quick_plan(self) -> Any:
-        return self.plan
+    def describe_plan(self) -> str:
+        return "128 x 96, painted whole"
 
     def apply_plan(self) -> None:
         """Nothing is planned here."""
@@ -303,7 +302,7 @@ def test_the_last_line_names_the_picture(fake_api: FakeApi, capsys: pytest.Captu
     assert shown.out == "[red].png: 128 x 96, 4.0 s\n"
     assert shown.err.splitlines() == [
         "fetching slim, 0 MB",
-        "128 x 96, whole: about 1 GiB and 4 s",
+        "128 x 96, painted whole",
         "step 2: the loss exploded",
         "scale 1/2, 64 x 48, 50%, step 2, content 0.5, style 0.25, total 0.75, 2.0 s",
         "scale 2/2, 128 x 96, 100%, step 4, content 0.5, style 0.25, total 0.75, 4.0 s",

@@ -8,8 +8,8 @@ import pytest
 
 from impasto.cli.app import app
 from impasto.cli.manual import render_help
-from impasto.cli.options import parse_settings
 from impasto.settings.model import Settings
+from impasto.settings.parsing import parse_settings
 
 PAGE = (Path(__file__).parent.parent / "docs" / "controls.md").read_text(encoding="utf-8")
 ARGUMENTS = {"PHOTO", "PAINTING"}

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,13 @@ from conftest import make_picture
 from impasto import api
 from impasto.cli.app import app
 from impasto.cli.manual import write_manual
-from impasto.cli.options import parse_settings
-from impasto.cli.sheet import parse_variations
 from impasto.images.read import read_image
 from impasto.images.write import write_image
 from impasto.painting.painter import Painter
 from impasto.settings.model import Settings
+from impasto.settings.parsing import parse_settings
 from impasto.settings.texture import TEXTURE_DEFAULTS, merge_texture_size
+from impasto.settings.variations import parse_variations
 
 ROOT = Path(__file__).parent.parent
 PAGES = (
@@ -99,8 +100,8 @@ SNIPPETS = find_fences("python", "README.md", "docs/controls.md", "docs/guide.md
 def test_python_snippets_run(snippet, pictures, monkeypatch):
     """Each runs as it stands, with the embedded network; only the painter's size and steps are made small."""
 
-    def paint_cheaply(network, settings, *sources):
-        return Painter(network, settings.model_copy(update=CHEAP), *sources)
+    def paint_cheaply(prepared, photo):
+        return Painter(replace(prepared, settings=prepared.settings.model_copy(update=CHEAP)), photo)
 
     pictures.joinpath("monets").mkdir()
     write_image(make_picture(60, 45, 6), "monets/monet.jpg")

@@ -112,5 +112,5 @@ def test_a_strong_blur_leaves_the_mean_where_it_tiles() -> None:
 
 
 def test_without_a_photo_there_is_none_to_begin_with() -> None:
-    with pytest.raises(UsageError, match=r"--init photo: there is no photo"):
+    with pytest.raises(UsageError, match="`init` photo: there is no photo"):
         start(None)

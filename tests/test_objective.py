@@ -105,7 +105,7 @@ def test_total_variation_is_no_term_without_a_weight() -> None:
     assert set(values) == {"content", "style", "total"}
 
 
-@pytest.mark.parametrize("style_loss", ["sum", "gram", "wasserstein"])
+@pytest.mark.parametrize("style_loss", ["gatys", "gram", "wasserstein"])
 @pytest.mark.parametrize("content_loss", ["sum", "relative"])
 def test_the_gradient_is_of_the_total_and_fills_anew(style_loss: str, content_loss: str) -> None:
     settings = make_settings(style_loss=style_loss, content_loss=content_loss, tv_weight=1.0)
@@ -154,7 +154,7 @@ def test_flat_pictures_weigh_with_bounds(style_loss: str) -> None:
 
 
 def test_a_blend_mixes_the_gram_matrices() -> None:
-    network, settings = make_network(DOUBLE), style_only(style_loss="sum", style_taps={"conv2_1": 1.0})
+    network, settings = make_network(DOUBLE), style_only(style_loss="gatys", style_taps={"conv2_1": 1.0})
     photo, canvas = make_picture(24, 20, 1, DOUBLE), make_picture(24, 20, 4, DOUBLE)
     first, second = make_picture(24, 20, 2, DOUBLE), make_picture(16, 32, 3, DOUBLE)
     objective = make_objective(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_network, make_picture, make_settings
+from conftest import build_painter, make_network, make_picture, make_settings
 from torch import Tensor
 
 from impasto.errors import CheckpointError, UsageError
@@ -13,7 +13,6 @@ from impasto.painting import painter as painter_module
 from impasto.painting.checkpoint import read_checkpoint, write_checkpoint
 from impasto.painting.lbfgs import LBFGS
 from impasto.painting.painter import Painter
-from impasto.painting.resuming import capture_state, restore_state
 from impasto.painting.strategy import ScaleStrategy
 from impasto.painting.styles import StyleInput
 
@@ -25,8 +24,8 @@ TILED = ScaleStrategy(tile_size=16, history=2, compact=True, on_disk=True)
 
 def make_painter(manner: ScaleStrategy = WHOLE, alpha: Tensor | None = None, **chosen: Any) -> Painter:
     settings = make_settings(**{"start_size": 20, "steps": 5, "later_steps": 6, **chosen})
-    painter = Painter(NETWORK, settings, StyleInput(PHOTO, alpha), [StyleInput(PAINTING)])
-    painter.strategies = [manner] * len(painter.sizes)
+    painter = build_painter(NETWORK, settings, StyleInput(PHOTO, alpha), [StyleInput(PAINTING)])
+    painter.state.strategies = [manner] * len(painter.schedule.sizes)
     return painter
 
 
@@ -42,9 +41,9 @@ def make_alpha() -> Tensor:
 
 WAYS: dict[str, dict[str, Any]] = {
     "adam": {"optimizer": "adam"},
-    "adam, averaged": {"optimizer": "adam", "average": 0.9},
+    "adam, averaged": {"optimizer": "adam", "ema_decay": 0.9},
     "lbfgs": {"optimizer": "lbfgs"},
-    "lbfgs, clamped": {"optimizer": "lbfgs", "limits": "clamp", "lbfgs_range": 255.0},
+    "lbfgs, clamped": {"optimizer": "lbfgs", "clamp": "always", "lbfgs_range": 255.0},
     "lbfgs, all as torch": {"optimizer": "lbfgs", "lbfgs_max_step": 0.0, "lbfgs_preconditioner": False},
     "compact": {"optimizer": "lbfgs", "lbfgs_preconditioner": False, "manner": TILED},
     "compact, steps taken back": {"optimizer": "lbfgs", "lbfgs_preconditioner": False, "manner": TILED, "rise": 0.9},
@@ -64,7 +63,7 @@ WAYS: dict[str, dict[str, Any]] = {
 def test_resumed_is_uninterrupted(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = dict(WAYS[way])
     if rise := chosen.pop("rise", None):
-        monkeypatch.setattr(painter_module, "RISE", rise)
+        monkeypatch.setattr(painter_module, "MAX_LOSS_RISE", rise)
     whole = make_painter(**chosen)
     wanted = told(whole)
     assert len(wanted) == whole.total_steps
@@ -72,10 +71,10 @@ def test_resumed_is_uninterrupted(way: str, tmp_path: Path, monkeypatch: pytest.
         begun = make_painter(**chosen)
         for _ in range(kept_at):
             step = next(begun)
-        write_checkpoint(tmp_path / "checkpoint", capture_state(begun, {}))
+        write_checkpoint(tmp_path / "checkpoint", begun.capture_state({}))
         del begun
         resumed = make_painter(**chosen)
-        restore_state(resumed, read_checkpoint(tmp_path / "checkpoint"))
+        resumed.restore_state(read_checkpoint(tmp_path / "checkpoint"))
         assert resumed.state.steps_done == step.step
         assert told(resumed) == wanted[kept_at:]
         assert torch.equal(resumed.picture(), whole.picture())
@@ -94,10 +93,10 @@ def test_a_recovery_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     begun = make_painter(optimizer="lbfgs", steps=12)
     for _ in range(9):  # some of them taken back
         next(begun)
-    assert begun.step_scale == 0.25
-    write_checkpoint(tmp_path / "checkpoint", capture_state(begun, {}))
+    assert begun.state.step_scale == 0.25
+    write_checkpoint(tmp_path / "checkpoint", begun.capture_state({}))
     resumed = make_painter(optimizer="lbfgs", steps=12)
-    restore_state(resumed, read_checkpoint(tmp_path / "checkpoint"))
+    resumed.restore_state(read_checkpoint(tmp_path / "checkpoint"))
     assert resumed.notes == begun.notes
     assert told(resumed) == told(begun)
     assert torch.equal(resumed.picture(), begun.picture())
@@ -106,12 +105,12 @@ def test_a_recovery_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_another_paintings_checkpoint_is_refused(tmp_path: Path) -> None:
     begun = make_painter()
     next(begun)
-    write_checkpoint(tmp_path / "checkpoint", capture_state(begun, {}))
+    write_checkpoint(tmp_path / "checkpoint", begun.capture_state({}))
     for chosen in ({"steps": 9}, {"start_size": 40}):
         with pytest.raises(CheckpointError, match="another painting"):
-            restore_state(make_painter(**chosen), read_checkpoint(tmp_path / "checkpoint"))
+            make_painter(**chosen).restore_state(read_checkpoint(tmp_path / "checkpoint"))
 
 
 def test_before_the_first_step_there_is_nothing_to_keep() -> None:
     with pytest.raises(UsageError, match="Nothing is painted yet"):
-        capture_state(make_painter(), {})
+        make_painter().capture_state({})

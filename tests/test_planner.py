@@ -4,16 +4,16 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import make_network, make_picture, make_settings
+from conftest import build_painter, make_network, make_picture, make_settings
 from torch import Tensor
 
 from impasto.errors import UsageError
-from impasto.painting import painter as painter_module
 from impasto.painting.compact_lbfgs import CompactLBFGS
 from impasto.painting.cost_model import PixelCosts
 from impasto.painting.memory_tracker import MemoryTracker, measure_peak_bytes
@@ -25,8 +25,7 @@ from impasto.painting.planner import (
     USABLE_SHARE,
     WHOLE,
     PaintingPlan,
-    estimate_small,
-    plan_painting,
+    Planner,
 )
 from impasto.painting.strategy import MIN_TILE_SIZE, ScaleStrategy
 from impasto.painting.styles import StyleInput
@@ -38,39 +37,40 @@ MIB = 2**20
 
 def make_painter(width: int = 96, height: int = 64, **chosen: Any) -> Painter:
     settings = make_settings(**{"size": max(width, height), "start_size": 48, "optimizer": "lbfgs", **chosen})
-    return Painter(NETWORK, settings, StyleInput(make_picture(width, height)), [StyleInput(make_picture(60, 60, 2))])
-
-
-@pytest.fixture
-def costs(monkeypatch: pytest.MonkeyPatch) -> PixelCosts:
-    """What a pixel of the embedded network costs, or so: plans are then made without measuring."""
-    found = PixelCosts(
-        base=300 * MIB,
-        whole=300.0,
-        tile=290.0,
-        look=150.0,
-        content=20.0,
-        beside=0.0,
-        step=30.0,
-        coarse_step=60.0,
-        state=264.0,
-        whole_seconds=1e-6,
-        look_seconds=4e-7,
-        step_seconds=1e-7,
-        coarse_step_seconds=2e-7,
-        compact_seconds=1e-7,
+    return build_painter(
+        NETWORK, settings, StyleInput(make_picture(width, height)), [StyleInput(make_picture(60, 60, 2))]
     )
-    monkeypatch.setattr("impasto.painting.planner.measure_costs", lambda _: found)
-    return found
 
 
-def plan_for(size: int, limit: int, **chosen: Any) -> PaintingPlan:
-    return plan_painting(make_painter(96, 72, size=size, start_size=256, **chosen), limit)
+# About what a pixel of the embedded network costs, so that plans are made without measuring.
+COSTS = PixelCosts(
+    base_bytes=300 * MIB,
+    backward=300.0,
+    tile_backward=290.0,
+    forward=150.0,
+    content=20.0,
+    pixel_terms=0.0,
+    step=30.0,
+    coarse_step=60.0,
+    optimizer=264.0,
+    backward_seconds=1e-6,
+    forward_seconds=4e-7,
+    step_seconds=1e-7,
+    coarse_step_seconds=2e-7,
+    compact_step_seconds=1e-7,
+)
 
 
-def test_what_fits_is_painted_whole_with_the_full_history(costs: PixelCosts) -> None:
+def make_plan(painter: Painter, limit: int | None = None, costs: PixelCosts | None = COSTS) -> PaintingPlan:
+    return Planner(painter.prepared, painter.photo, painter.schedule, costs).plan(limit)
+
+
+def plan_for(size: int, limit: int, costs: PixelCosts = COSTS, **chosen: Any) -> PaintingPlan:
+    return make_plan(make_painter(96, 72, size=size, start_size=256, **chosen), limit, costs)
+
+
+def test_what_fits_is_painted_whole_with_the_full_history() -> None:
     plan = plan_for(512, 2**31)
-    assert costs
     assert plan.is_feasible
     assert set(plan.chosen.strategies) == {ScaleStrategy()}
     assert plan.chosen == plan.alternatives[WHOLE]
@@ -78,9 +78,8 @@ def test_what_fits_is_painted_whole_with_the_full_history(costs: PixelCosts) -> 
     assert plan.describe().endswith("2.0 GiB may be used")
 
 
-def test_less_memory_takes_more_time_and_never_more_than_allowed(costs: PixelCosts) -> None:
+def test_less_memory_takes_more_time_and_never_more_than_allowed() -> None:
     plans = [plan_for(4000, limit * MIB) for limit in (20_000, 8000, 4000, 3000, 2500, 2200, 2000)]
-    assert costs
     assert all(plan.is_feasible and plan.chosen.bytes <= USABLE_SHARE * plan.limit for plan in plans)
     least = plans[0].alternatives[TILED].bytes
     assert least <= min(plan.chosen.bytes for plan in plans)
@@ -93,43 +92,39 @@ def test_less_memory_takes_more_time_and_never_more_than_allowed(costs: PixelCos
     assert plans[0].alternatives[RECOMPUTING].seconds > plans[0].alternatives[WHOLE].seconds
 
 
-def test_a_plan_does_not_depend_on_the_clock(costs: PixelCosts, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_does_not_depend_on_the_clock() -> None:
     wanted = [plan_for(3000, limit * MIB).chosen.strategies for limit in (8000, 2000, 1000)]
-    late = PixelCosts(**{**vars(costs), "whole_seconds": 1e-3, "compact_seconds": 0.0, "look_seconds": 1.0})
-    monkeypatch.setattr("impasto.painting.planner.measure_costs", lambda _: late)
-    assert [plan_for(3000, limit * MIB).chosen.strategies for limit in (8000, 2000, 1000)] == wanted
+    slow = replace(COSTS, backward_seconds=1e-3, compact_step_seconds=0.0, forward_seconds=1.0)
+    assert [plan_for(3000, limit * MIB, slow).chosen.strategies for limit in (8000, 2000, 1000)] == wanted
 
 
-def test_what_can_t_fit_is_refused_with_what_it_would_need(costs: PixelCosts) -> None:
+def test_what_can_t_fit_is_refused_with_what_it_would_need() -> None:
     painter = make_painter(96, 72, size=4000, start_size=256)
-    plan = plan_painting(painter, 500 * MIB)
-    assert costs
+    plan = make_plan(painter, 500 * MIB)
     assert not plan.is_feasible
     assert "nothing fits" in [*plan.format_table()][-1]
     with pytest.raises(UsageError, match=r"4000 x 3000 takes at least (\d\.\d GiB) of memory, and 500 MiB may be"):
         plan.apply_to(painter)
     needed = int(plan.chosen.bytes / USABLE_SHARE) + MIB
-    assert plan_painting(painter, needed).is_feasible
+    assert make_plan(painter, needed).is_feasible
 
 
 @pytest.mark.parametrize(
     ("chosen", "named"),
-    [({"style_loss": "histogram"}, "--style-loss histogram"), ({"normalize_gradients": True}, "--normalize-gradients")],
+    [({"style_loss": "histogram"}, "`style_loss` histogram"), ({"normalize_gradients": True}, "`normalize_gradients`")],
 )
-def test_what_can_t_be_tiled_says_so_at_the_start(costs: PixelCosts, chosen: dict[str, Any], named: str) -> None:
+def test_what_can_t_be_tiled_says_so_at_the_start(chosen: dict[str, Any], named: str) -> None:
     plan = plan_for(512, 2**31, **chosen)
-    assert costs
     assert set(plan.alternatives) == {WHOLE}
     assert f"it can't be tiled: {named}" in plan.describe()
     assert any(named in line for line in plan.format_table())
     painter = make_painter(96, 72, size=4000, start_size=256, **chosen)
     with pytest.raises(UsageError, match=named):
-        plan_painting(painter, 2**30).apply_to(painter)
+        make_plan(painter, 2**30).apply_to(painter)
 
 
-def test_the_table_has_a_row_for_each_way(costs: PixelCosts) -> None:
+def test_the_table_has_a_row_for_each_way() -> None:
     lines = [*plan_for(4000, 3000 * MIB).format_table()]
-    assert costs
     assert lines[0] == "4000 x 3000 pixels, 5 scales, 17 steps"
     assert [line.split()[0] for line in lines[2:6]] == [WHOLE, RECOMPUTING, TILED, "chosen"]
     assert "2.9 GiB may be used" in lines[-1]
@@ -153,20 +148,12 @@ def test_the_ledger_counts_what_lives_at_once() -> None:
     assert ledger.peak == sum(it.nbytes for it in kept)
 
 
-def test_of_a_small_picture_it_is_foreseen_sooner_what_it_takes() -> None:
-    painter = make_painter(96, 72, size=96, start_size=96)
-    sooner, later = estimate_small(painter), plan_painting(painter)
-    assert sooner.is_feasible
-    assert sooner.chosen.strategies == later.chosen.strategies
-    assert sooner.chosen.bytes == pytest.approx(later.chosen.bytes, rel=0.1)
-
-
 def test_measuring_changes_nothing() -> None:
-    wanted = make_painter(average=0.5)
+    wanted = make_painter(ema_decay=0.5)
     steps = [step.losses for step in wanted]
     chance = torch.get_rng_state()
-    planned = make_painter(average=0.5)
-    plan = plan_painting(planned)
+    planned = make_painter(ema_decay=0.5)
+    plan = make_plan(planned, costs=None)
     assert torch.equal(torch.get_rng_state(), chance)
     plan.apply_to(planned)
     assert [step.losses for step in planned] == steps
@@ -183,7 +170,7 @@ torch.manual_seed(0)
 for name in ("photo.png", "painting.png"):
     write_image(torch.rand(1, 3, 96, 128).repeat_interleave(3, 2).repeat_interleave(3, 3), name)
 run = start("photo.png", "painting.png", **json.loads(sys.argv[1]))
-run.prepare()
+run.apply_plan()
 peak = Path("/proc/self/clear_refs")
 peak.write_text("5")
 started = time.perf_counter()
@@ -245,7 +232,7 @@ def test_where_memory_runs_out_it_goes_on_in_tiles_from_where_it_was(
     begun = [next(painter) for _ in range(4)]
     reached = painter.picture()
     seen: list[Tensor] = []
-    shown = painter_module.Painter._start_scale
+    shown = Painter._start_scale
 
     def set_up(self: Painter) -> Any:
         found = shown(self)
@@ -257,7 +244,7 @@ def test_where_memory_runs_out_it_goes_on_in_tiles_from_where_it_was(
     rest = [*painter]
     assert [step.step for step in (*begun, *rest)] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert torch.equal(seen[0].clamp(0, 1), reached)
-    assert painter.strategy.tile_size == 1024
+    assert painter.state.strategy.tile_size == 1024
     assert painter.notes == ["Memory ran out at 96 x 64: going on from where it was, in tiles of 1024 pixels."]
     assert rest[-1].losses["total"] < begun[-1].losses["total"]
 
@@ -268,10 +255,10 @@ def test_each_time_memory_runs_out_it_takes_less_and_at_last_gives_up(monkeypatc
     step_down = painter._reduce_memory
 
     def watched() -> bool:
-        taken.append(painter.strategy)
+        taken.append(painter.state.strategy)
         return step_down()
 
-    monkeypatch.setattr(painter, "_step_down", watched)
+    monkeypatch.setattr(painter, "_reduce_memory", watched)
     fail_once_at(monkeypatch, iter(lambda: True, False), MemoryError())
     with pytest.raises(MemoryError):
         next(painter)
@@ -288,9 +275,9 @@ def test_a_history_in_bfloat16_is_really_used_after_stepping_down(monkeypatch: p
     steps = []
     for step in painter:
         steps.append(step.step)
-        optimizer = painter.optimizer
+        optimizer = painter.state.optimizer
     assert steps == [1, 2, 3, 4, 5, 6]
-    assert painter.strategy.tile_size == 512
+    assert painter.state.strategy.tile_size == 512
     assert isinstance(optimizer, CompactLBFGS)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_network, make_objective, make_picture
+from conftest import build_painter, make_network, make_objective, make_picture
 from programs import (
     CAFFE_CANVAS,
     LUA_CANVAS,
@@ -23,7 +23,6 @@ from torch import Tensor
 import impasto
 from impasto.images.write import to_pil
 from impasto.network.vgg import CAFFE, IMAGENET, Network, rescale_normalization
-from impasto.painting.painter import Painter
 from impasto.painting.styles import StyleInput
 from impasto.settings.model import Settings
 from impasto.settings.presets import PRESETS
@@ -112,15 +111,17 @@ def walk(preset: str, count: int, **chosen: Any) -> tuple[list[float], Tensor]:
     """Let the painter take steps from CANVAS; return the losses before each, and the canvas of the last."""
     side = {"shortest": HEIGHT, "height": HEIGHT, "area": round((WIDTH * HEIGHT) ** 0.5)}
     settings = Settings(preset=preset, network="its_own.pth", init="canvas.png", steps=count, **chosen)
-    settings = settings.model_copy(update={"size": side.get(settings.fit, WIDTH), "start_size": 32768, "average": 0.0})
-    painter = Painter(build(settings), settings, StyleInput(PHOTO), [StyleInput(SAME.painting)], CANVAS)
+    settings = settings.model_copy(
+        update={"size": side.get(settings.fit, WIDTH), "start_size": 32768, "ema_decay": 0.0}
+    )
+    painter = build_painter(build(settings), settings, StyleInput(PHOTO), [StyleInput(SAME.painting)], CANVAS)
     losses = []
     for step in painter:
         assert (step.width, step.height) == (WIDTH, HEIGHT)
         losses.append(step.losses["total"] - (step.losses["tv"] if preset == "neural-style" else 0))
     assert painter.notes == []
-    assert painter.accepted is not None
-    return losses, painter.accepted
+    assert painter.state.accepted is not None
+    return losses, painter.state.accepted
 
 
 def run_program(
@@ -211,13 +212,13 @@ def test_each_program_measures_size_in_its_own_way(
 ) -> None:
     settings = Settings(preset=preset, network="its_own.pth")
     picture = StyleInput(torch.zeros(1, 3, photo[1], photo[0]))
-    assert Painter(make_network(), settings, picture, [picture]).sizes == [expected]
+    assert build_painter(make_network(), settings, picture, [picture]).schedule.sizes == (expected,)
 
 
 def test_style_transfer_pytorch_climbs_from_128_pixels() -> None:
     picture = StyleInput(torch.zeros(1, 3, 90, 120))
-    painter = Painter(
+    painter = build_painter(
         make_network(), Settings(network="its_own.pth", preset="style-transfer-pytorch"), picture, [picture]
     )
-    assert [max(size) for size in painter.sizes] == [128, 181, 256, 362, 512]
+    assert [max(size) for size in painter.schedule.sizes] == [128, 181, 256, 362, 512]
     assert painter.total_steps == 1000 + 4 * 500

@@ -98,7 +98,7 @@ def test_recipe_files_are_replaced_only_when_told(tmp_path):
 
 def test_a_setting_that_a_recipe_does_not_know_has_its_default():
     data = planted()
-    del data["settings"]["average"]
+    del data["settings"]["ema_decay"]
     assert parse_recipe(data, "a.png") == make_recipe()
 
 

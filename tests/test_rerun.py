@@ -127,7 +127,7 @@ def test_a_recipe_is_embedded_or_not_and_nothing_else(easel):
         lambda: impasto.rerun("a.png", recipe="xmp"),
         lambda: run.write("a.png", recipe="xmp"),
     ):
-        with pytest.raises(UsageError, match="recipe: takes embed or none; not 'xmp'"):
+        with pytest.raises(UsageError, match="`recipe` takes embed or none; not 'xmp'"):
             attempt()
 
 
@@ -334,7 +334,7 @@ def test_diff_says_what_differs_and_exits_with_it(easel, capsys):
         (["recipe", "photo.png"], 1, "photo.png carries no recipe"),
         (["recipe", "tiny.safetensors"], 1, "it is no PNG, JPEG, WebP or TIFF"),
         (["rerun", "photo.png"], 1, "photo.png carries no recipe"),
-        (["rerun", "a.png", "--size", "5"], 2, "--size: takes a whole number, 16 to 32768; not '5'"),
+        (["rerun", "a.png", "--size", "5"], 2, "--size takes a whole number, 16 to 32768; not '5'"),
         (["rerun", "a.png", "--recipe", "x"], 2, 'Choose from: "embed", "none"'),
         (["rerun", "a.png", "-o", "b.gif"], 2, "b.gif has the suffix .gif"),
         (["rerun", "a.png", "-o", "no/b.png"], 1, "the folder no does not exist"),

@@ -19,7 +19,7 @@ from impasto.cli.app import main
 from impasto.images.read import read_image
 from impasto.images.write import to_pil, write_image
 from impasto.painting.checkpoint import read_checkpoint, write_checkpoint
-from impasto.recipes.identity import identify_recipe
+from impasto.recipes.recipe import identify_recipe
 from impasto.runs.checkpoints import (
     MIN_CHECKPOINT_INTERVAL_SECONDS,
     CheckpointWriter,
@@ -537,7 +537,7 @@ def test_the_plan_is_said_before_anything_is_painted(easel: Easel, capsys: pytes
     assert "\nsmallest " in shown
     assert "95 MiB may be used: nothing fits, it takes at least " in shown
     assert main([*words(easel, "--memory", "100MB", "-o", "out.png")]) == 2
-    assert "allow more with --memory" in capsys.readouterr().err
+    assert "allow more --memory" in capsys.readouterr().err
     assert main(["plan", *words(easel, "--memory", "much")]) == 2
     assert "--memory" in capsys.readouterr().err
 

@@ -1,7 +1,5 @@
 """Settings: presets fill, explicit values win, and everything can be written down and read back."""
 
-import itertools
-import re
 from pathlib import Path
 from typing import get_args
 
@@ -10,12 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from impasto.errors import UsageError
 from impasto.network.registry import REGISTRY
 from impasto.network.vgg import VGG19_DEPTHS, plan_layers
+from impasto.settings.changes import merge_settings
 from impasto.settings.model import Settings
+from impasto.settings.parsing import build_settings, parse_settings
 from impasto.settings.presets import ON_SLIM, PRESETS
-from impasto.settings.types import NETWORK_NAMES, Preset
-from impasto.settings.weights_text import format_weights, parse_weights
+from impasto.settings.types import NETWORK_NAMES, Preset, format_weights, parse_weights
 
 TAPS = [layer for layer in plan_layers(VGG19_DEPTHS) if not layer.startswith("pool")]
 tap_weights = st.dictionaries(st.sampled_from(TAPS), st.floats(0, allow_infinity=False), min_size=1).filter(
@@ -37,14 +37,14 @@ def test_gatys2015_is_the_papers() -> None:
     settings = Settings(preset="gatys2015")
     assert settings.content_taps == {"conv4_2": 1.0}
     assert settings.style_taps == {f"conv{block}_1": 0.2 for block in range(1, 6)}
-    assert (settings.content_loss, settings.style_loss, settings.tv_weight) == ("sum", {"sum": 1.0}, 0)
+    assert (settings.content_loss, settings.style_loss, settings.tv_weight) == ("sum", {"gatys": 1.0}, 0)
     assert settings.content_weight / settings.style_weight in (1e-3, 1e-4)  # the two ratios that the paper names
     assert (settings.pooling, settings.pooling_gain, settings.padding) == ("average", False, "zero")
-    assert (settings.init, settings.optimizer, settings.average) == ("noise", "lbfgs", 0)
+    assert (settings.init, settings.optimizer, settings.ema_decay) == ("noise", "lbfgs", 0)
     assert settings.start_size >= settings.size  # one scale
 
 
-def test_what_is_given_wins_over_the_preset_wherever_it_stands() -> None:
+def test_given_values_win_over_the_preset() -> None:
     preset = Settings(preset="gatys2015")
     changed = Settings(init="photo", preset="gatys2015", style_weight=5)
     assert (changed.init, changed.style_weight) == ("photo", 5)
@@ -55,7 +55,7 @@ def test_the_default_preset_changes_nothing() -> None:
     assert Settings(preset="default") == Settings()
 
 
-def test_what_only_the_preset_has_set_does_not_count_as_given() -> None:
+def test_preset_values_do_not_count_as_given() -> None:
     settings = Settings(preset="gatys2015", init="noise", size=99)
     assert settings.model_fields_set == {"preset", "init", "size"}
     again = Settings(**settings.model_dump(exclude_unset=True))
@@ -66,7 +66,7 @@ def test_what_only_the_preset_has_set_does_not_count_as_given() -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_names_only_settings_and_its_values_hold(preset: str) -> None:
+def test_preset_values_hold(preset: str) -> None:
     settings = Settings(preset=preset, network="vgg19")
     for name, value in PRESETS[preset].items():
         assert getattr(settings, name) == value
@@ -85,7 +85,7 @@ def test_taps_are_read_as_they_are_written(taps: dict[str, float]) -> None:
     assert parse_weights(format_weights(taps)) == taps
 
 
-def test_taps_as_a_person_writes_them() -> None:
+def test_taps_are_parsed_as_people_write_them() -> None:
     assert parse_weights("relu4_2:1, relu3_1:0.5 ,conv1_1") == {"relu4_2": 1, "relu3_1": 0.5, "conv1_1": 1}
     assert format_weights({"relu4_2": 1.0, "relu3_1": 0.5}) == "relu4_2:1,relu3_1:0.5"
     assert Settings(style_taps="relu1_1:2,relu2_1").style_taps == {"relu1_1": 2, "relu2_1": 1}
@@ -141,10 +141,10 @@ def test_settings_round_trip_as_json_and_as_a_dictionary(
         ("gatys2015", {"pooling": "max"}, ("pooling_gain",)),
     ],
 )
-def test_what_a_preset_says_of_something_that_was_chosen_otherwise_is_left_out(
+def test_preset_values_without_effect_are_dropped(
     preset: str, chosen: dict[str, object], dropped: tuple[str, ...]
 ) -> None:
-    settings = Settings(preset=preset, **chosen)
+    settings = parse_settings({"preset": preset, **chosen})
     for name in dropped:
         assert name in PRESETS[preset]
         assert getattr(settings, name) == Settings.model_fields[name].default
@@ -152,7 +152,7 @@ def test_what_a_preset_says_of_something_that_was_chosen_otherwise_is_left_out(
 
 
 @pytest.mark.parametrize("preset", ON_SLIM)
-def test_on_the_embedded_network_a_preset_has_weights_for_that(preset: str) -> None:
+def test_presets_have_weights_of_their_own_on_slim(preset: str) -> None:
     for settings in (Settings(preset=preset), Settings(preset=preset, network="slim")):
         for name, value in {**PRESETS[preset], **ON_SLIM[preset]}.items():
             assert getattr(settings, name) == value
@@ -197,7 +197,7 @@ def test_an_unknown_setting_is_refused() -> None:
         ("scale_step", 1),
         ("steps", 0),
         ("learning_rate", 0),
-        ("average", 1),
+        ("ema_decay", 1),
         ("style_blend", (1, -1)),
         ("optimizer", "sgd"),
         ("fit", "largest"),
@@ -208,7 +208,7 @@ def test_an_unknown_setting_is_refused() -> None:
         ("normalize_gradients", "maybe"),
         ("pooling_ceil_mode", "ceil"),
         ("input_scaling", "1"),
-        ("limits", "box"),
+        ("clamp", "box"),
         ("adam_beta1", 1),
         ("adam_beta2", -0.1),
         ("adam_epsilon", 0),
@@ -223,12 +223,12 @@ def test_an_unknown_setting_is_refused() -> None:
         ("color_strength", 1.5),
     ],
 )
-def test_what_makes_no_sense_is_refused_by_name(field: str, value: object) -> None:
+def test_wrong_values_are_refused_by_name(field: str, value: object) -> None:
     assert refusal(**{field: value}).startswith(f"{field}: Input should be")
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
-def test_every_setting_says_what_it_does_and_where_it_belongs(name: str) -> None:
+def test_every_setting_has_help_and_a_group(name: str) -> None:
     field = Settings.model_fields[name]
     assert field.description
     assert isinstance(field.json_schema_extra, dict)
@@ -244,7 +244,7 @@ def test_every_setting_says_what_it_does_and_where_it_belongs(name: str) -> None
     assert not field.is_required()
 
 
-def test_a_colon_wants_a_weight() -> None:
+def test_colon_without_weight_is_refused() -> None:
     with pytest.raises(ValueError, match="'' is not a weight"):
         parse_weights("relu4_1:,relu5_1:0.5")
 
@@ -253,35 +253,44 @@ def test_a_colon_wants_a_weight() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("values", "setting", "message"),
     [
-        ({"learning_rate": 0.1}, "--learning-rate 0.1 does nothing with --optimizer lbfgs: .* --optimizer adam"),
-        ({"optimizer": "adam", "lbfgs_history": 9}, "--lbfgs-history 9 does nothing with --optimizer adam: .* lbfgs"),
+        ({"learning_rate": 0.1}, "learning_rate", "no effect with `optimizer` lbfgs: .* choose `optimizer` adam"),
+        ({"optimizer": "adam", "lbfgs_history": 9}, "lbfgs_history", "with `optimizer` adam: .* `optimizer` lbfgs"),
+        ({"optimizer": "adam", "lbfgs_preconditioner": False}, "lbfgs_preconditioner", "has no effect"),
+        ({"pooling_gain": False}, "pooling_gain", "with `pooling` max: .* `pooling` average or l2"),
         (
-            {"optimizer": "adam", "lbfgs_preconditioner": False},
-            "--no-lbfgs-preconditioner does nothing with --optimizer adam",
+            {"tv_weight": 0, "tv_loss": "sum"},
+            "tv_loss",
+            "with `tv_weight` 0: .* choose `tv_weight` above 0",
         ),
-        ({"pooling_gain": False}, "--no-pooling-gain does nothing with --pooling max: .* --pooling average or l2"),
-        ({"tv_weight": 0, "tv_loss": "sum"}, "--tv-loss sum does nothing with --tv-weight 0: .* --tv-weight over 0"),
-        ({"tv_weight": "0", "tv_exponent": 1}, "--tv-exponent 1 does nothing with --tv-weight 0"),
+        ({"tv_weight": "0", "tv_exponent": 1}, "tv_exponent", "has no effect"),
         (
             {"style_loss": "wasserstein", "gram_shift": -1},
-            "--gram-shift -1 .* --style-loss wasserstein:1: .* gram or sum",
+            "gram_shift",
+            "with `style_loss` wasserstein:1: .* gram or gatys or gram_mean",
         ),
-        ({"style_loss": {"gram": 0, "histogram": 1}, "gram_shift": -1}, "--gram-shift -1 does nothing"),
-        ({"color_match": "pca"}, "--color-match pca does nothing with --color none: leave it out, or choose "),
-        ({"color": "keep", "color_match": "pca"}, "--color-match pca does nothing with --color keep: .* --color match"),
-        ({"color": "only", "color_match": "histogram"}, "histogram does nothing with --color only"),
-        (
-            {"color": "match", "color_space": "luv"},
-            "--color-space luv does nothing with --color match: .* keep or only",
-        ),
-        ({"color_space": "yuv"}, "--color-space yuv does nothing with --color none"),
-        ({"color_strength": 0.5}, "--color-strength 0.5 does nothing with --color none: .* keep or match or only"),
+        ({"style_loss": {"gram": 0, "histogram": 1}, "gram_shift": -1}, "gram_shift", "has no effect"),
+        ({"color_match": "pca"}, "color_match", "with `color` none"),
+        ({"color": "keep", "color_match": "pca"}, "color_match", "with `color` keep: .* `color` match"),
+        ({"color": "only", "color_match": "histogram"}, "color_match", "has no effect"),
+        ({"color": "match", "color_space": "luv"}, "color_space", "keep or only"),
+        ({"color_space": "yuv"}, "color_space", "has no effect"),
+        ({"color_strength": 0.5}, "color_strength", "keep or match or only"),
+        ({"noise": "normal"}, "noise", "with `init` photo: .* `init` noise, or `init_noise` above 0"),
+        ({"mask_propagation": "all"}, "mask_propagation", "`mask`, or `style_mask`, or `labels`, or `regions`"),
+        ({"labels": "a.png"}, "labels", "with `style_labels` empty: leave it out, or choose `style_labels`"),
+        ({"mask": "a.png", "regions": 2}, "regions", "`mask` and `regions` both say"),
+        ({"labels": "a", "style_labels": "b", "style_mask": "c"}, "labels", "`style_mask` and `labels` both say"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(values: dict[str, object], message: str) -> None:
-    assert re.search(message, refusal(**values))
+def test_settings_without_effect_are_refused(values: dict[str, object], setting: str, message: str) -> None:
+    for build in (lambda: parse_settings(values), lambda: merge_settings(None, values)):
+        with pytest.raises(UsageError, match=message) as refused:
+            build()
+        assert refused.value.setting == setting
+    with pytest.raises(UsageError):
+        merge_settings(Settings(**values), {})
 
 
 @pytest.mark.parametrize(
@@ -292,73 +301,53 @@ def test_settings_that_contradict_each_other_are_refused(values: dict[str, objec
         {"color": "only", "color_space": "luv"},
         {"preset": "gatys2015", "color": "match", "color_match": "cholesky"},
         {"preset": "style-transfer-pytorch", "learning_rate": 0.1, "adam_beta1": 0.5},
-        {"style_loss": "mean:0.5,histogram", "gram_shift": -1},
+        {"style_loss": "gram_mean:0.5,histogram", "gram_shift": -1},
+        {"mask": "a.png", "style_mask": "b.png", "mask_propagation": "all"},
     ],
 )
 def test_settings_that_go_together_round_trip(values: dict[str, object]) -> None:
-    settings = Settings(**values)
+    settings = parse_settings(values)
     assert settings.model_fields_set == set(values)
-    assert Settings(**settings.model_dump()) == settings
+    assert merge_settings(None, settings.model_dump()) == merge_settings(settings, {}) == settings
 
 
-# One above the other: what is asked for now, and what was before
-
-
-def over(before: dict[str, object], strict: bool = True, **asked: object) -> Settings:
-    return Settings.model_validate({**before, **asked}, context={"asked": asked, "strict": strict})
+# Settings given over earlier ones
 
 
 @pytest.mark.parametrize("name", ["color_match", "init_noise", "learning_rate"])
-def test_what_does_nothing_is_refused_where_it_is_asked_for_at_its_default(name: str) -> None:
+def test_text_without_effect_is_refused_even_at_its_default(name: str) -> None:
     default = Settings.model_fields[name].default
-    leader = {"init": "noise"} if name == "init_noise" else {}
-    assert Settings(**{name: default}, **leader)
-    assert over({}, strict=False, **{name: default}, **leader)
-    with pytest.raises(ValidationError, match="does nothing with"):
-        over({}, **{name: default}, **leader)
+    others = {"init": "noise"} if name == "init_noise" else {}
+    assert merge_settings(None, {name: default, **others})
+    with pytest.raises(UsageError, match="has no effect") as refused:
+        parse_settings({name: default, **others})
+    assert refused.value.setting == name
 
 
-def test_what_was_before_gives_way_where_it_would_do_nothing_any_more() -> None:
+def test_earlier_settings_without_effect_are_dropped() -> None:
     before = Settings(color="match", color_match="pca", init_noise=0.3, noise="normal").model_dump()
-    after = over(before, color="none", init="noise")
+    after = build_settings({"color": "none", "init": "noise"}, before)
     assert (after.color_match, after.init_noise, after.noise) == ("symmetric", 0, "normal")
-    assert over(before, color="match") == Settings(**before)
+    assert build_settings({"color": "match"}, before) == Settings(**before)
 
 
-def test_the_balance_and_the_weights_take_each_others_place() -> None:
-    before = Settings(style_weight=3, content_weight=2).model_dump()
-    turned = over(before, balance=70)
-    assert (turned.style_weight, turned.content_weight, turned.balance) == (1, 0.138, 70)
-    again = over(turned.model_dump(), style_weight=5)
-    assert (again.style_weight, again.content_weight, again.balance) == (5, 0.138, 50)
-    assert over({"preset": "gatys2015"}, balance=50).weights == Settings(preset="gatys2015").weights
+def test_earlier_regions_give_way_to_masks() -> None:
+    after = build_settings({"mask": "a.png"}, {"regions": 3, "size": 99})
+    assert (after.regions, after.mask, after.size) == (0, ("a.png",), 99)
 
 
-@pytest.mark.parametrize("weight", ["content_weight", "style_weight"])
-def test_the_balance_beside_a_weight_is_refused(weight: str) -> None:
-    said = f"--balance 70 and --{weight.replace('_', '-')} 7 contradict each other"
-    assert said in refusal(balance=70, **{weight: 7})
-    assert said in refusal(preset="gatys2015", balance=70, **{weight: 7})
-    with pytest.raises(ValidationError, match="--balance 50 and"):
-        over({}, balance=50, **{weight: 1})
-
-
-def test_the_balance_turns_the_presets_weights_evenly_and_leaves_them_in_the_middle() -> None:
-    assert Settings(balance=50).weights == (0.138, 1)
-    ratios = [style / content for content, style in (Settings(balance=at).weights for at in range(0, 101, 10))]
-    steps = [above / below for below, above in itertools.pairwise(ratios)]
-    assert min(steps) > 1.5
-    assert max(steps) == pytest.approx(min(steps))
+def test_one_region_is_refused() -> None:
+    assert "regions: Value error, 1 is the whole picture" in refusal(regions=1)
 
 
 @pytest.mark.parametrize("init", ["", "  "])
-def test_an_empty_beginning_is_refused(init: str) -> None:
+def test_empty_init_is_refused(init: str) -> None:
     assert f"takes noise, photo, painting, gray or the name of a picture file; not {init!r}" in refusal(init=init)
 
 
 @pytest.mark.parametrize("name", ["content_taps", "style_taps", "style_loss"])
-def test_weights_that_are_all_0_are_refused(name: str) -> None:
-    names = ("gram", "sum") if name == "style_loss" else ("relu1_1", "relu2_1")
+def test_weights_that_are_all_zero_are_refused(name: str) -> None:
+    names = ("gram", "gatys") if name == "style_loss" else ("relu1_1", "relu2_1")
     weights = dict.fromkeys(names, 0.0)
     assert f"{names[0]}:0,{names[1]}:0 leaves nothing: give at least one a weight above 0" in refusal(**{name: weights})
     assert Settings(**{name: {**weights, names[1]: 1e-9}})

@@ -19,10 +19,11 @@ from PIL import Image, ImageFont
 
 from impasto import read_recipe
 from impasto.cli.app import main
-from impasto.cli.sheet import count_columns, name_cell, parse_variations
+from impasto.cli.sheet import count_columns, name_cell
 from impasto.errors import UsageError
 from impasto.images.contact_sheet import MAX_CELL_PIXELS, SheetCell, _wrap_text, compose_sheet
 from impasto.images.write import write_image
+from impasto.settings.variations import parse_variations
 
 RED, GREEN = (255, 0, 0), (0, 128, 0)
 

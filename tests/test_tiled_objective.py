@@ -19,18 +19,18 @@ from impasto.settings.model import Settings
 
 DOUBLE = torch.float64
 STYLE_LOSSES = (
-    "sum",
+    "gatys",
     "gram",
     "wasserstein",
     "covariance",
     "mean_std",
-    "mean",
+    "gram_mean",
     "wasserstein_mean",
-    "gram:0.5,sum:2,wasserstein",
+    "gram:0.5,gatys:2,wasserstein",
 )
 # Odd ones, and those with less than a cell of the deepest tap more than tiles have.
 SIDES = st.one_of(st.integers(16, 120), st.sampled_from([16, 17, 31, 33, 47, 49, 63, 65, 95, 97]))
-SHIFTED = {"gram", "sum", "mean"}  # a shift does something to these alone
+SHIFTED = {"gram", "gatys", "gram_mean"}  # a shift does something to these alone
 TAPS = ("conv1_1", "relu1_1", "relu1_2", "conv2_1", "relu2_2", "relu3_1", "relu3_4", "relu4_1", "conv5_1", "relu5_1")
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from impasto.painting import losses
 from impasto.painting.objective import TemporalTarget
+from impasto.painting.prepare import Prepared
 from impasto.painting.styles import StyleInput
 from impasto.painting.warm_start import WarmStart, WarmStartPainter
 
@@ -16,7 +17,7 @@ PHOTO, PAINTING, OTHER = make_picture(40, 32, 1), make_picture(36, 36, 2), make_
 
 def follow(beginning: WarmStart, steps: int = 1, **chosen: object) -> WarmStartPainter:
     settings = make_settings(optimizer="lbfgs", start_size=20, **chosen)
-    return WarmStartPainter(NETWORK, settings, StyleInput(PHOTO), [StyleInput(PAINTING)], beginning, steps)
+    return WarmStartPainter(Prepared(NETWORK, settings, [StyleInput(PAINTING)]), StyleInput(PHOTO), beginning, steps)
 
 
 def paint(beginning: WarmStart, steps: int = 1, **chosen: object) -> Tensor:

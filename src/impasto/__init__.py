@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from impasto.api import paint, rerun, start, start_job, texture
+    from impasto.api import paint, rerun, start, texture
     from impasto.errors import (
         CheckpointError,
         DivergedError,
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from impasto.runs.job import Job
     from impasto.runs.resume import resume
     from impasto.runs.run import Run
+    from impasto.runs.start import start_job
     from impasto.settings.model import Settings
 
 __all__ = [
@@ -61,7 +62,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api": ("paint", "rerun", "start", "start_job", "texture"),
+    "api": ("paint", "rerun", "start", "texture"),
     "errors": (
         "CheckpointError",
         "DivergedError",
@@ -74,6 +75,7 @@ _HOMES = {
     "films.start": ("film", "resume_film", "start_film"),
     "runs.job": ("Job",),
     "runs.run": ("Run",),
+    "runs.start": ("start_job",),
     "painting.painter": ("Step",),
     "recipes.recipe": ("Recipe",),
     "recipes.files": ("read_recipe", "write_recipe"),

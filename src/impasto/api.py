@@ -1,49 +1,31 @@
 """impasto from Python: `paint` a picture, or `start` one and watch it grow."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from impasto.errors import UsageError
-from impasto.images.assignments import plan_assignments, read_preserve_mask
 from impasto.images.folders import expand_folders
-from impasto.images.image import Image
-from impasto.images.metadata import check_text_length
 from impasto.images.output import check_output
 from impasto.images.read import read_image
-from impasto.network.vgg import VGG19_DEPTHS, plan_layers
-from impasto.painting.device import choose_device, choose_dtype
-from impasto.painting.model_cache import ModelCache
-from impasto.painting.painter import Painter
-from impasto.painting.styles import StyleInput
-from impasto.recipes.build import build_recipe, compare_environments, fingerprint_picture
-from impasto.recipes.files import check_recipe_file, read_recipe
+from impasto.network.download import DownloadProgress
+from impasto.recipes.files import read_recipe
 from impasto.recipes.locate import locate_files
 from impasto.recipes.recipe import Recipe
-from impasto.runs.inputs import (
-    build_style_inputs,
-    check_visible,
-    measure_canvas,
-    read_initial_picture,
-    read_paintings,
-    to_style_input,
-)
+from impasto.runs.inputs import read_paintings
 from impasto.runs.job import Job, RecipeMode, check_recipe_mode
 from impasto.runs.run import Run
+from impasto.runs.start import check_photo_format, check_recipe_fits, start_job, start_run
 from impasto.settings.changes import merge_settings
 from impasto.settings.model import Settings
 from impasto.settings.texture import TEXTURE_DEFAULTS, check_texture, merge_texture_size, unmark_defaults
-from impasto.settings.types import INIT_CHOICES
 
 if TYPE_CHECKING:
     from PIL import Image as PilImage
 
     PictureLike: TypeAlias = str | os.PathLike[str] | PilImage.Image
-DownloadProgress: TypeAlias = Callable[[int, int], None]
-
-RESERVED_RESULT_BYTES = 2000  # bytes of a recipe's text, for what it does not say before painting
 
 
 def paint(
@@ -124,11 +106,11 @@ def _paint(
     picture = None if photo is None else read_image(photo, max_pixels=settings.max_pixels)
     if output is not None:
         inputs = _list_inputs(settings, photo, *every)
-        alpha, size = picture is not None and picture.alpha is not None, max(measure_canvas(settings, picture))
-        check_output(output, inputs=inputs, overwrite=overwrite, alpha=alpha, size=size)
-    run = _start_run(settings, picture, read_paintings(every, settings, picture))
+        check_output(output, inputs=inputs, overwrite=overwrite)
+        check_photo_format(output, settings, picture)
+    run = start_run(settings, picture, read_paintings(every, settings, picture))
     if output is not None and recipe == "embed":
-        _check_recipe_fits(run, output)
+        check_recipe_fits(run, output)
     for _ in run:
         pass
     if output is not None:
@@ -210,95 +192,7 @@ def start(
         chosen = _resolve_settings(settings, overrides)
         picture = read_image(photo, max_pixels=chosen.max_pixels)
     every, chosen = expand_folders(_as_list(paintings), chosen)
-    return _start_run(chosen, picture, read_paintings(every, chosen, picture), fetch_progress=fetch_progress)
-
-
-def start_job(
-    job: Job,
-    fetch_progress: DownloadProgress | None = None,
-    cache: ModelCache | None = None,
-    may_replace: Callable[[Path], bool] = lambda _: False,
-) -> Run:
-    """Check that the job's output can be written, read its pictures, load its network, and return its Run.
-
-    `fetch_progress` is told (bytes done, bytes in all) where a network has to be fetched. `shelf` keeps the network and
-    the paintings' styles for the next job. `may_replace` tells of a file that stands where the job writes whether it
-    may be replaced though the job does not say so. Errors as for `paint`.
-    """
-    cache = cache or ModelCache()
-    paintings, settings = expand_folders(job.paintings, job.settings)
-    photo = None if job.photo is None else read_image(job.photo, max_pixels=settings.max_pixels)
-    inputs = _list_inputs(settings, job.photo, *paintings)
-    for target in (job.output, job.preview_path) if job.save_every else (job.output,):
-        check_output(
-            target,
-            inputs=inputs,
-            overwrite=job.overwrite or may_replace(target),
-            alpha=photo is not None and photo.alpha is not None,
-            bits=job.bits,
-            size=max(measure_canvas(settings, photo)),
-        )
-    if job.recipe_file:
-        replaced = job.overwrite or may_replace(job.recipe_file)
-        check_recipe_file(job.recipe_file, inputs=inputs, overwrite=replaced)
-    read = read_paintings(paintings, settings, photo, cache.read_painting)
-    run = _start_run(settings, photo, read, job, fetch_progress, cache)
-    if job.recipe == "embed":
-        _check_recipe_fits(run, job.output)
-    return run
-
-
-def _start_run(
-    settings: Settings,
-    photo: Image | None,
-    paintings: Sequence[Image],
-    job: Job | None = None,
-    fetch_progress: DownloadProgress | None = None,
-    cache: ModelCache | None = None,
-) -> Run:
-    cache = cache or ModelCache()
-    _check_settings(settings, photo)
-    plan, taps = plan_layers(VGG19_DEPTHS), {**settings.active_content_taps, **settings.style_taps}
-    for tap in taps:
-        if tap not in plan:
-            raise UsageError(f"There is no tap {tap!r}: VGG-19 has two layers in blocks 1 and 2, four in 3 to 5.")
-    device = choose_device(settings.device)
-    precision = choose_dtype(settings.precision, device)
-    network = cache.load_network(settings, max(taps, key=plan.index), device, precision, fetch_progress)
-    begin = None if settings.init in INIT_CHOICES else read_initial_picture(settings.init, settings.max_pixels)
-    keep = read_preserve_mask(settings, photo) if photo else None
-    seen = photo.masked_out(keep) if photo else None
-    parts, notes = plan_assignments(settings, seen, paintings)
-
-    def mix(settings: Settings) -> list[StyleInput]:
-        return build_style_inputs(settings, seen, paintings, parts, device)
-
-    canvas = to_style_input(seen, device) if seen else None
-    painter = Painter(network, settings, canvas, mix(settings), begin, cache.styles)
-    painter.notes += notes
-    first = job.first if job else None
-    paths = [painting.path for painting in paintings]
-    recipe = build_recipe(settings, fingerprint_picture(photo.path) if photo else None, paths, device, precision, first)
-    if first and (difference := compare_environments(recipe, first)):
-        painter.notes.append(difference)
-    return Run(painter, photo, recipe, job, keep, mix)
-
-
-def _check_settings(settings: Settings, photo: Image | None) -> None:
-    """Raise UsageError where the settings do not fit what there is to paint."""
-    if photo is None:
-        check_texture(settings)
-    else:
-        check_visible(photo, f"The photo{f' {photo.path}' if photo.path else ''}")
-    if photo is not None and settings.aspect != Settings.model_fields["aspect"].default:
-        raise UsageError(f"--aspect {settings.aspect} does nothing with a photo, whose aspect the picture has.")
-    if not any(settings.weights):
-        raise UsageError("--content-weight and --style-weight are both 0: there is nothing to paint.")
-
-
-def _check_recipe_fits(run: Run, output: str | os.PathLike[str]) -> None:
-    """Raise now where the output's format will not hold the recipe."""
-    check_text_length(output, len(run.recipe().to_json().encode()) + RESERVED_RESULT_BYTES)
+    return start_run(chosen, picture, read_paintings(every, chosen, picture), fetch_progress=fetch_progress)
 
 
 def _list_inputs(settings: Settings, *pictures: "PictureLike | None") -> list[Path]:

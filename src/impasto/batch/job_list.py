@@ -12,9 +12,9 @@ from pydantic_core import from_json
 
 from impasto.batch.items import BatchItem, make_item
 from impasto.batch.naming import check_name
-from impasto.cli.options import parse_settings
 from impasto.errors import UsageError
 from impasto.settings.model import Settings
+from impasto.settings.parsing import parse_settings
 
 JOB_LIST_SUFFIXES = (".csv", ".toml", ".jsonl")
 JOB_FIELDS = ("photo", "painting", "paintings", "output", "bits", "quality")  # the columns that are not settings

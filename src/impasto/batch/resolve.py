@@ -14,9 +14,8 @@ from impasto.images.folders import expand_folders
 from impasto.images.output import FORMATS, check_output
 from impasto.recipes.build import build_recipe, fingerprint_picture
 from impasto.recipes.files import read_recipe
-from impasto.recipes.identity import identify_recipe
 from impasto.recipes.locate import fingerprint_file
-from impasto.recipes.recipe import Recipe
+from impasto.recipes.recipe import Recipe, identify_recipe
 from impasto.recipes.text import list_differences
 from impasto.runs.job import Job
 from impasto.workers.messages import TaskResult

@@ -12,13 +12,14 @@ from impasto.batch.report import HTML_NAME, BatchReport, check_report, count_sta
 from impasto.batch.resolve import expand_job, resolve_items
 from impasto.errors import PictureError
 from impasto.network.registry import fetch_network
+from impasto.painting.cost_model import estimate_bytes
 from impasto.settings.units import format_count
 from impasto.terminal.console import DONE, FAILED, INTERRUPTED, print_message, print_result
 from impasto.terminal.interrupts import Interrupts
 from impasto.terminal.progress import ItemsDisplay, show_download
 from impasto.workers.messages import Event, Task, TaskFailed, TaskFinished, TaskProgress, WorkerLost
 from impasto.workers.pool import WorkerOptions
-from impasto.workers.resources import IDLE_BYTES, Allocation, estimate_bytes
+from impasto.workers.resources import IDLE_BYTES, Allocation
 from impasto.workers.scheduler import run_tasks
 
 STATE_FOLDER = ".impasto"  # in the output folder: the lock and the checkpoints

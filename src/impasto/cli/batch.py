@@ -22,9 +22,10 @@ from impasto.cli.batch_options import (
     check_address,
     parse_memory,
 )
-from impasto.cli.options import parse_settings, with_settings
+from impasto.cli.options import with_settings
 from impasto.errors import UsageError
 from impasto.settings.model import Settings
+from impasto.settings.parsing import parse_settings
 from impasto.terminal.console import print_message
 from impasto.terminal.interrupts import INTERRUPT_NOTICE, Interrupts
 

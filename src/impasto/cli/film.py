@@ -17,11 +17,12 @@ from impasto.cli.arguments import (
     find_free_name,
 )
 from impasto.cli.batch_options import WORKERS_GROUP, Address, EngineName, Memory, Threads, check_address, parse_memory
-from impasto.cli.options import parse_options, parse_settings, with_settings
+from impasto.cli.options import with_settings
 from impasto.cli.run_loop import DownloadProgress, paint_run
 from impasto.errors import ImpastoError, UsageError
 from impasto.films.film_options import FilmOptions
 from impasto.settings.model import Settings
+from impasto.settings.parsing import parse_options, parse_settings
 from impasto.terminal.interrupts import Interrupts
 
 if TYPE_CHECKING:

@@ -14,13 +14,11 @@ from impasto.cli.arguments import (
     find_free_name,
     make_output_option,
 )
-from impasto.cli.options import parse_settings, with_settings
+from impasto.cli.options import with_settings
 from impasto.cli.run_loop import DownloadProgress, paint_run, shorten_path
-from impasto.images.folders import expand_folders
-from impasto.images.output import check_output
-from impasto.recipes.files import check_recipe_file
-from impasto.runs.job import Job
+from impasto.runs.job import Job, check_job
 from impasto.settings.model import Settings
+from impasto.settings.parsing import parse_settings
 
 if TYPE_CHECKING:
     from impasto.painting.painter import Step
@@ -52,20 +50,14 @@ def make_job(
     first: "Recipe | None" = None,
 ) -> Job:
     """Make a picture's job, and check its outputs before torch is imported, which takes seconds."""
-    every, settings = expand_folders(paintings, settings)
     fields = {name: value for name, value in asdict(options).items() if name != "quiet"}
-    job = Job(photo=photo, paintings=tuple(every), output=output, settings=settings, first=first, **fields)
-    inputs = job.list_inputs()
-    size = settings.size if settings.fit == "longest" else 1  # otherwise the photo decides
-    check_output(output, inputs=inputs, overwrite=job.overwrite, bits=job.bits, size=size)
-    if job.recipe_file:
-        check_recipe_file(job.recipe_file, inputs=inputs, overwrite=job.overwrite)
-    return job
+    job = Job(photo=photo, paintings=paintings, output=output, settings=settings, first=first, **fields)
+    return check_job(job)
 
 
 def start_picture(job: Job, download_progress: DownloadProgress) -> "Run":
     """Start a picture's run; this imports torch."""
-    from impasto.api import start_job
+    from impasto.runs.start import start_job
 
     return start_job(job, fetch_progress=download_progress)
 
@@ -78,9 +70,8 @@ class PictureView:
     def announce(self, run: "Run") -> Iterator[str]:
         """Yield how the picture is painted, and where it is saved."""
         if run.last_step is None:
-            words = run.quick_plan().describe()
             run.apply_plan()
-            yield words
+            yield run.describe_plan()
         if run.checkpoint_writer:
             yield f"saved to {shorten_path(run.checkpoint_writer.path)} every few minutes until it is finished"
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from impasto.cli.arguments import PaintingArguments, PhotoArgument
-from impasto.cli.options import parse_settings, with_settings
+from impasto.cli.options import with_settings
+from impasto.settings.parsing import parse_settings
 from impasto.terminal.console import DONE, FAILED, format_flags, print_result
 from impasto.terminal.progress import show_download
 

@@ -15,13 +15,14 @@ from impasto.cli.arguments import (
     find_free_name,
     make_output_option,
 )
-from impasto.cli.options import parse_settings, with_settings
+from impasto.cli.options import with_settings
 from impasto.cli.paint import PictureView, make_job, start_picture
 from impasto.cli.run_loop import paint_run
 from impasto.errors import ImpastoError, UsageError
 from impasto.images.output import FORMATS
 from impasto.recipes.files import read_recipe
 from impasto.recipes.text import describe_recipe, list_differences
+from impasto.settings.parsing import parse_settings
 from impasto.terminal.console import DONE, FAILED, print_message, print_result
 
 if TYPE_CHECKING:

@@ -3,37 +3,16 @@
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from impasto.terminal.console import DONE, INTERRUPTED, print_message, print_result
 from impasto.terminal.interrupts import INTERRUPT_NOTICE, Interrupts
 from impasto.terminal.progress import ProgressDisplay, show_download
 
+if TYPE_CHECKING:
+    from impasto.runs.run import PaintingRun
+
 DownloadProgress = Callable[[int, int], None]
-
-
-class PaintingRun(Protocol):
-    """What a picture's Run and a FilmRun have in common."""
-
-    @property
-    def is_finished(self) -> bool:
-        """Is everything painted?"""
-
-    @property
-    def notes(self) -> list[str]:
-        """What happened that a user should know, in order."""
-
-    @property
-    def resume_path(self) -> Path | None:
-        """The file or folder from which `impasto resume` goes on; None if nothing is saved."""
-
-    def __iter__(self) -> Iterator[Any]: ...
-
-    def save_checkpoint(self) -> object:
-        """Save the state between two steps, if the run is to be saved."""
-
-    def write_result(self) -> Path | None:
-        """Write what is painted so far; returns where, None if nothing is painted."""
 
 
 class RunView(Protocol):
@@ -52,7 +31,7 @@ class RunView(Protocol):
 
 
 def paint_run(
-    start: Callable[[DownloadProgress, Interrupts], PaintingRun], network: str, view: RunView, quiet: bool
+    start: Callable[[DownloadProgress, Interrupts], "PaintingRun"], network: str, view: RunView, quiet: bool
 ) -> int:
     """Start a run, paint it to its end or to an interrupt, and write what there is; returns the exit code."""
     run: PaintingRun | None = None
@@ -82,7 +61,7 @@ def paint_run(
 
 
 def write_result(
-    run: PaintingRun, failure: BaseException | None, view: RunView, display: ProgressDisplay, quiet: bool
+    run: "PaintingRun", failure: BaseException | None, view: RunView, display: ProgressDisplay, quiet: bool
 ) -> BaseException | None:
     """Write what is painted, and a checkpoint if it is unfinished or can't be written; returns the first failure."""
     if failure is None and not run.is_finished:
@@ -99,7 +78,7 @@ def write_result(
     return failure
 
 
-def explain_end(run: PaintingRun | None, failure: BaseException | None, interrupts: Interrupts) -> int:
+def explain_end(run: "PaintingRun | None", failure: BaseException | None, interrupts: Interrupts) -> int:
     """Say how to go on with a run that ended early; returns the exit code of an interrupt, or raises the failure."""
     path = run and run.resume_path
     hint = f"impasto resume {shlex.quote(shorten_path(path))} continues it" if path else ""

@@ -1,10 +1,8 @@
 """`impasto sheet`: one picture painted small in several ways, side by side, with the settings below each."""
 
-import difflib
-import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,12 +20,13 @@ from impasto.cli.arguments import (
     make_output_option,
 )
 from impasto.cli.batch_options import Memory, Threads, Workers, parse_memory
-from impasto.cli.options import parse_settings, with_settings
-from impasto.errors import ImpastoError, PictureError, UsageError
+from impasto.cli.options import with_settings
+from impasto.errors import ImpastoError, PictureError
 from impasto.images.folders import expand_folders
 from impasto.images.output import check_output
-from impasto.settings.model import Settings
+from impasto.settings.parsing import parse_settings
 from impasto.settings.units import format_count
+from impasto.settings.variations import Variation, parse_variations
 from impasto.terminal.console import DONE, FAILED, INTERRUPTED, print_message, print_result
 from impasto.terminal.interrupts import INTERRUPT_NOTICE, Interrupts
 
@@ -35,11 +34,8 @@ if TYPE_CHECKING:
     from impasto.images.contact_sheet import SheetCell
     from impasto.workers.pool import WorkerOptions
 
-MAX_CELLS = 100
 MAX_COLUMNS = 10
 SHEET_DEFAULTS = {"size": 256}
-
-Variation = dict[str, str]  # a cell's values of the settings that are varied, as the user wrote them
 
 
 @with_settings(SHEET_DEFAULTS)
@@ -83,34 +79,6 @@ def sheet(
         items = [make_item(photo, paintings, each) for each in settings]
         options = WorkerOptions(workers=workers, threads=threads, memory_bytes=memory_bytes, checkpoint_every=0)
         return paint_sheet(items, variations, output, options, interrupts, overwrite=overwrite, quiet=quiet)
-
-
-def parse_variations(texts: Sequence[str], given: Mapping[str, Any]) -> list[Variation]:
-    """Read `--vary NAME=VALUE,...`, and give the values of each cell, the last setting's varying first.
-
-    Raises UsageError for what is no setting, varied twice or given too, and for more than 100 cells.
-    """
-    varied: dict[str, list[str]] = {}
-    for text in texts:
-        name, equals, values = text.partition("=")
-        name = name.strip().lstrip("-").replace("-", "_")
-        if not equals or not values.strip(" ,;"):
-            raise UsageError(f"--vary {text}: takes a setting and its values, such as style_weight=0.3,1,3")
-        if name not in Settings.model_fields:
-            near = difflib.get_close_matches(name, Settings.model_fields, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(Settings.model_fields)}"
-            raise UsageError(f"--vary {text}: there is no setting {name!r}; {hint}")
-        if name in varied:
-            raise UsageError(f"--vary {text}: {name} is varied twice; give all its values at once")
-        if name in given:
-            raise UsageError(f"--vary {text}: `{name}` is given as well; leave one of them out")
-        pieces = values.split(";" if ";" in values else ",")
-        varied[name] = [piece.strip() for piece in pieces if piece.strip()]
-    count = math.prod(map(len, varied.values()))
-    if count > MAX_CELLS:
-        sizes = " x ".join(str(len(values)) for values in varied.values())
-        raise UsageError(f"--vary: {sizes} = {count} pictures are too many for a sheet: vary less, {MAX_CELLS} at most")
-    return [dict(zip(varied, values, strict=True)) for values in itertools.product(*varied.values())]
 
 
 def count_columns(choices: Sequence[Variation]) -> int:

@@ -10,9 +10,10 @@ from impasto.cli.arguments import (
     find_free_name,
     make_output_option,
 )
-from impasto.cli.options import parse_settings, with_settings
+from impasto.cli.options import with_settings
 from impasto.cli.paint import PictureView, make_job, start_picture
 from impasto.cli.run_loop import paint_run
+from impasto.settings.parsing import parse_settings
 from impasto.settings.texture import TEXTURE_DEFAULTS, check_texture, merge_texture_size, unmark_defaults
 
 

@@ -8,7 +8,6 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from torch import Tensor
 
-from impasto import api
 from impasto.errors import PictureError, UsageError
 from impasto.films.encoder import check_sound_fits, has_sound
 from impasto.films.film_job import FilmJob
@@ -25,10 +24,14 @@ from impasto.films.work_folder import WorkFolder, find_work_folder, name_work_fo
 from impasto.images.folders import expand_folders
 from impasto.images.image import Image
 from impasto.images.sizes import measure_side
-from impasto.images.write import to_pil
+from impasto.network.download import DownloadProgress
+from impasto.painting.prepare import Prepared, prepare
+from impasto.painting.schedule import plan_schedule
+from impasto.recipes.build import build_recipe
 from impasto.recipes.files import check_recipe_file
 from impasto.recipes.locate import fingerprint_file
-from impasto.runs.run import Run
+from impasto.recipes.recipe import Recipe
+from impasto.runs.inputs import read_paintings
 from impasto.settings.model import Settings
 from impasto.settings.types import REST_MASK
 
@@ -76,7 +79,7 @@ def film(
     return start_film(job)
 
 
-def start_film(job: FilmJob, fetch_progress: api.DownloadProgress | None = None) -> FilmRun:
+def start_film(job: FilmJob, fetch_progress: DownloadProgress | None = None) -> FilmRun:
     """Look through the film, check that the job can be done, and return its FilmRun. Errors as for `film`."""
     paintings, settings = expand_folders(job.paintings, job.settings)
     job = job.model_copy(update={"paintings": tuple(paintings), "settings": settings}).relocate(Path.absolute)
@@ -97,20 +100,20 @@ def start_film(job: FilmJob, fetch_progress: api.DownloadProgress | None = None)
     notes = _check_sound(job, reader)
     check_film_output(job.output, inputs, len(timeline.times), job.overwrite, timeline.has_transparency)
     storage = WorkFolder(name_work_folder(job.output))
-    gathered = _load_painter(job, timeline, fetch_progress)
+    prepared, recipe = _prepare_job(job, timeline, fetch_progress)
     if job.overwrite and storage.folder.is_dir():
         storage.delete_previous()
     plan = {
         "film": 1,
         "job": job.model_dump(mode="json"),
         "inputs": job.digest_inputs(),
-        "painted_with": gathered.recipe().painted_with.model_dump(),
+        "painted_with": recipe.painted_with.model_dump(),
     }
     storage.create(plan)
-    return _build_run(job, reader, timeline, storage, gathered, notes)
+    return _build_run(job, reader, timeline, storage, prepared, recipe, notes)
 
 
-def resume_film(path: PathLike, fetch_progress: api.DownloadProgress | None = None) -> FilmRun:
+def resume_film(path: PathLike, fetch_progress: DownloadProgress | None = None) -> FilmRun:
     """Go on with a film that was begun: `path` is where it goes, or the folder beside it in which it is kept.
 
     On the same machine it becomes the film that it would have been. Errors: UsageError where no film was begun;
@@ -133,17 +136,17 @@ def resume_film(path: PathLike, fetch_progress: api.DownloadProgress | None = No
             if plan["inputs"].get(name) != digest:
                 raise PictureError(f"{name} has changed since the film was begun: begin it again with --overwrite")
         reader, timeline = _scan_source(job)
-        gathered = _load_painter(job, timeline, fetch_progress)
-        here, before = gathered.recipe().painted_with.model_dump(), plan["painted_with"]
+        prepared, recipe = _prepare_job(job, timeline, fetch_progress)
+        here, before = recipe.painted_with.model_dump(), plan["painted_with"]
         changed = [f"{name} {before.get(name)}, here {here[name]}" for name in here if here[name] != before.get(name)]
         notes = [f"begun with {'; '.join(changed)}: the rest may come out a little different"] if changed else []
-        return _build_run(job, reader, timeline, storage, gathered, notes, plan.get("unfinished"))
+        return _build_run(job, reader, timeline, storage, prepared, recipe, notes, plan.get("unfinished"))
     except BaseException:
         storage.release()
         raise
 
 
-def start_shot(folder: Path, frames: range, fetch_progress: api.DownloadProgress | None = None) -> FilmSequence:
+def start_shot(folder: Path, frames: range, fetch_progress: DownloadProgress | None = None) -> FilmSequence:
     """Paint one shot of a film that `start_film` has begun and holds: an iterator of FrameSteps, kept in its folder.
 
     Errors: PictureError where the folder can't be read.
@@ -151,8 +154,8 @@ def start_shot(folder: Path, frames: range, fetch_progress: api.DownloadProgress
     storage = WorkFolder(folder, shot=frames.start)
     job = FilmJob.model_validate(storage.open()["job"])
     reader, timeline = _scan_source(job)
-    gathered = _load_painter(job, timeline, fetch_progress)
-    return _build_run(job, reader, timeline, storage, gathered, [], only=frames).sequence
+    prepared, recipe = _prepare_job(job, timeline, fetch_progress)
+    return _build_run(job, reader, timeline, storage, prepared, recipe, [], only=frames).sequence
 
 
 class NullSink:
@@ -174,11 +177,17 @@ def _make_selection(options: FilmOptions) -> FrameSelection:
     return FrameSelection(every=options.every, **places)
 
 
-def _load_painter(job: FilmJob, timeline: Timeline, fetch_progress: api.DownloadProgress | None) -> Run:
-    """Load the network and read the paintings, whose colours are matched, if at all, to all of the film's."""
-    colors = to_pil(timeline.colors)
-    settings = job.settings.model_copy(update={"mask": (), "preserve_mask": ""})  # those are the frames'
-    return api.start(colors, [*job.paintings], settings=settings, fetch_progress=fetch_progress)
+def _prepare_job(job: FilmJob, timeline: Timeline, fetch_progress: DownloadProgress | None) -> tuple[Prepared, Recipe]:
+    """Load the network and read the paintings, whose colors are matched, if at all, to all of the film's.
+
+    Errors: as for `film`, also where the frames are too small for the taps.
+    """
+    settings = job.settings.model_copy(update={"mask": (), "preserve_mask": ""})  # each frame has its own
+    colors = Image(timeline.colors)
+    prepared = prepare(settings, colors, read_paintings(job.paintings, settings, colors), None, fetch_progress)
+    plan_schedule(settings, (timeline.width, timeline.height), prepared.cell_size)
+    recipe = build_recipe(settings, job.fingerprint_source(), job.paintings, prepared.device, prepared.dtype)
+    return prepared, recipe
 
 
 def _build_run(
@@ -186,7 +195,8 @@ def _build_run(
     reader: FrameReader,
     timeline: Timeline,
     storage: WorkFolder,
-    gathered: Run,
+    prepared: Prepared,
+    recipe: Recipe,
     notes: list[str],
     unfinished: str | None = None,
     only: range | None = None,
@@ -206,7 +216,7 @@ def _build_run(
     delivery.overwrite = job.overwrite or _is_own_output(job.output, unfinished)
     places = {name: sources.open_mask("mask", name) for name in dict.fromkeys(settings.mask) if name != REST_MASK}
     sequence = FilmSequence(
-        FramePainter(gathered.painter, settings, places),
+        FramePainter(prepared, settings, places),
         photos if preserve is None else lambda frame: photos(frame).masked_out(preserve(frame)),
         len(timeline.times),
         (width, height),
@@ -217,8 +227,7 @@ def _build_run(
         repeating=not places,
         only=only,
     )
-    recipe = gathered.recipe().model_copy(update={"photo": job.fingerprint_source()})
-    return FilmRun(job, sequence, delivery, storage, recipe, [*reader.notes, *gathered.notes, *notes])
+    return FilmRun(job, sequence, delivery, storage, recipe, [*reader.notes, *prepared.notes, *notes])
 
 
 class _FilmInputs:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+import torch
 from torch import Tensor
 
 from impasto.images.sizes import resize_clamped
@@ -31,6 +32,15 @@ class Image:
     def height(self) -> int:
         """The height in pixels."""
         return self.rgb.shape[2]
+
+    def to(self, device: torch.device) -> Self:
+        """Move the pixels to a device."""
+        return replace(self, rgb=self.rgb.to(device), alpha=None if self.alpha is None else self.alpha.to(device))
+
+    def resized(self, width: int, height: int) -> Self:
+        """Resize to a size in pixels, clamped to [0, 1], in the memory layout that networks are fast with."""
+        rgb = resize_clamped(self.rgb, width, height).contiguous(memory_format=torch.channels_last)
+        return replace(self, rgb=rgb, alpha=None if self.alpha is None else resize_clamped(self.alpha, width, height))
 
     def masked_to(self, mask: Tensor | None) -> Self:
         """Make all transparent that a mask (1, 1, h, w) of any size leaves out; None leaves out nothing."""

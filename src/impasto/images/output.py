@@ -28,7 +28,7 @@ def check_output(
     Raises UsageError for an unknown suffix, for what the format can't hold, and where the output is one of `inputs`;
     PictureError for the state of the disk: no folder, not writable, a folder or file of that name.
     """
-    _check_format(Path(path), alpha, bits, size)
+    check_format(path, alpha=alpha, bits=bits, size=size)
     check_writable(path, inputs=inputs, overwrite=overwrite)
 
 
@@ -88,7 +88,9 @@ def atomic_write(path: Path, *, overwrite: bool, temporary: Path | None = None) 
         temporary.unlink(missing_ok=True)
 
 
-def _check_format(path: Path, alpha: bool, bits: int, size: int) -> None:
+def check_format(path: str | os.PathLike[str], *, alpha: bool = False, bits: int = 8, size: int = 1) -> None:
+    """Raise UsageError where a file's format is unknown, or can't hold such a picture."""
+    path = Path(path)
     form = FORMATS.get(path.suffix.lower())
     if form is None:
         wrong = f"has the suffix {path.suffix}, which is no format" if path.suffix else "has no suffix that says how"

@@ -49,12 +49,14 @@ def _choose_picture(
         return torch.full((1, 3, height, width), GRAY)
     if settings.init == "photo":
         if photo is None:
-            raise UsageError("--init photo: there is no photo. Choose noise, painting, gray or a picture file.")
+            raise UsageError(
+                "`init` photo: there is no photo. Choose noise, painting, gray or a picture file.", setting="init"
+            )
         return photo.clone()
     if settings.init == "painting":
         picture = next(painting for painting in paintings if painting.weight).flattened()
     if picture is None:
-        raise UsageError(f"--init {settings.init}: the picture to begin with was not given.")
+        raise UsageError(f"`init` {settings.init}: the picture to begin with was not given.", setting="init")
     return _resize_to_cover(picture, width, height)
 
 

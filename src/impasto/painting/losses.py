@@ -142,8 +142,8 @@ def out_of_range(rgb: Tensor) -> Tensor:
 
 # What is compared by its moments alone, which add up over windows of a canvas.
 STYLE_LOSSES: Mapping[StyleLoss, Callable[[Moments, Moments], Tensor]] = {
-    "sum": style_sum,
-    "mean": style_mean,
+    "gatys": style_sum,
+    "gram_mean": style_mean,
     "gram": style_gram,
     "covariance": style_covariance,
     "mean_std": style_mean_std,
@@ -152,7 +152,7 @@ STYLE_LOSSES: Mapping[StyleLoss, Callable[[Moments, Moments], Tensor]] = {
 }
 # What needs all features of the canvas at once, and so can't be had from windows: `painting/histograms.py`.
 NEED_FEATURES: frozenset[StyleLoss] = frozenset({"histogram"})
-GRAM_LOSSES: frozenset[StyleLoss] = frozenset({"sum", "mean", "gram"})  # what a shift of activations changes
+GRAM_LOSSES: frozenset[StyleLoss] = frozenset({"gatys", "gram_mean", "gram"})  # what a shift of activations changes
 
 
 def style(weights: Mapping[StyleLoss, float], canvas: Moments, painting: Moments, shift: float = 0.0) -> Tensor:

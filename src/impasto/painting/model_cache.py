@@ -52,7 +52,7 @@ class ModelCache:
                 layout=settings.layout,
                 cut=cut,
                 pooling=settings.pooling,
-                rounding=settings.pooling_ceil_mode,
+                rounding="up" if settings.pooling_ceil_mode else "down",
                 scaling=settings.input_scaling,
                 padding=settings.padding,
                 keep_activation_size=settings.pooling_gain,

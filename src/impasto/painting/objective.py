@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from impasto.images.image import Image
 from impasto.images.masks import shrink_mask
 from impasto.network.vgg import GradientNorms, Network
 from impasto.painting import losses
 from impasto.painting.histograms import style_histogram
 from impasto.painting.style_regions import StyleRegion
-from impasto.painting.styles import Style, StyleInput
+from impasto.painting.styles import Style
 from impasto.painting.tiles import Tile
 from impasto.painting.variation import measure_variation
 from impasto.settings.model import Settings
@@ -70,7 +71,7 @@ class Objective:
         self,
         network: Network,
         settings: Settings,
-        photo: StyleInput | None,
+        photo: Image | None,
         regions: Sequence[StyleRegion],
         temporal_targets: Sequence[TemporalTarget] = (),
     ) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
+from impasto.images.image import Image
 from impasto.images.masks import divide_canvas, propagate_mask
 from impasto.images.sizes import resize
 from impasto.network.vgg import Network
@@ -32,7 +33,7 @@ class StyleRegion:
 def make_regions(
     network: Network,
     settings: Settings,
-    photo: StyleInput | None,
+    photo: Image | None,
     paintings: Sequence[StyleInput],
     styles: Sequence[Style],
     values: Sequence[Mapping[str, Histogram]],

@@ -41,6 +41,20 @@ class StyleInput:
     mask: Tensor | None = None
     region: Tensor | None = None
 
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return self.rgb.shape[3]
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return self.rgb.shape[2]
+
+    def to(self, device: torch.device) -> "StyleInput":
+        """Move the pixels to a device."""
+        return replace(self, rgb=self.rgb.to(device), alpha=None if self.alpha is None else self.alpha.to(device))
+
     def flattened(self) -> Tensor:
         """Return `rgb` over the mean of the colours that are visible."""
         if self.alpha is None:

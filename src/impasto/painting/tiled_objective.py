@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import UsageError
+from impasto.images.image import Image
 from impasto.network.moments import Moments
 from impasto.network.vgg import Network
 from impasto.painting import losses
@@ -13,7 +14,7 @@ from impasto.painting.content_store import ContentStore
 from impasto.painting.objective import Objective, Sums, list_taps, needs_features
 from impasto.painting.pixel_terms import add_pixel_terms
 from impasto.painting.style_regions import StyleRegion
-from impasto.painting.styles import Style, StyleInput
+from impasto.painting.styles import Style
 from impasto.painting.tiles import Tile, cut_into_tiles
 from impasto.settings.model import Settings
 
@@ -32,7 +33,7 @@ class TiledObjective(Objective):
         self,
         network: Network,
         settings: Settings,
-        photo: StyleInput | None,
+        photo: Image | None,
         regions: Sequence[StyleRegion],
         tiles: Sequence[Tile],
         *,
@@ -117,9 +118,9 @@ class TiledObjective(Objective):
 def why_untileable(settings: Settings) -> str:
     """Say which of the settings can't be painted in tiles; nothing if all can."""
     if needs_features(settings):
-        return "--style-loss histogram sorts all values of the picture, which can't be done in tiles: leave it out."
+        return "`style_loss` histogram sorts all values of the picture, which can't be done in tiles: leave it out."
     if settings.normalize_gradients:
-        return "--normalize-gradients scales gradients by those of the whole picture, not of tiles: leave it out."
+        return "`normalize_gradients` scales gradients by those of the whole picture, not of tiles: leave it out."
     return ""
 
 

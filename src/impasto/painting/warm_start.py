@@ -1,28 +1,27 @@
-"""A frame of a film after the first: painted from where the picture before it was carried, in few steps."""
+"""A film's frame after the first: painted in few steps from where the frame before it came to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
+from typing_extensions import override
 
-from impasto.network.vgg import Network
-from impasto.painting.adam import Adam
-from impasto.painting.compact_lbfgs import CompactLBFGS
+from impasto.images.image import Image
 from impasto.painting.lbfgs import LBFGS
 from impasto.painting.objective import Objective, TemporalTarget
+from impasto.painting.optimizers import Optimizer
 from impasto.painting.painter import Painter
-from impasto.painting.strategy import ScaleStrategy
-from impasto.painting.style_regions import StyleRegion
-from impasto.painting.styles import StyleCache, StyleInput
-from impasto.settings.model import Settings
+from impasto.painting.prepare import Prepared
+from impasto.painting.schedule import plan_schedule
+from impasto.painting.state import PainterState
 
 
 @dataclass(frozen=True, eq=False)
 class WarmStart:
-    """What a frame begins with: its first canvas (1, 3, H, W), and what holds it to the pictures around it.
+    """What a frame begins with: its first canvas (1, 3, H, W), and the targets that hold it to other frames.
 
-    `scale` is that of L-BFGS's first step, as the frame before had it at last; `grey` the loss of a grey canvas: both
-    spare a look at the canvas, and are None where they are not known.
+    `lbfgs_scale` is the length of L-BFGS's first step relative to the gradient, as it was at the end of the frame
+    before; `gray_loss` is the loss of a gray canvas. Each saves one evaluation of the canvas; None if not known.
     """
 
     canvas: Tensor
@@ -32,63 +31,47 @@ class WarmStart:
 
 
 class WarmStartPainter(Painter):
-    """A Painter at the last scale alone, `steps` steps at most, that goes on from what other frames have come to."""
+    """A Painter of the last scale alone, for at most `steps` steps."""
 
-    def __init__(
-        self,
-        network: Network,
-        settings: Settings,
-        photo: StyleInput,
-        paintings: Sequence[StyleInput],
-        warm_start: WarmStart,
-        steps: int,
-        style_cache: StyleCache | None = None,
-    ) -> None:
+    def __init__(self, prepared: Prepared, photo: Image, warm_start: WarmStart, steps: int) -> None:
         self.warm_start = warm_start
-        self.gray_loss = warm_start.gray_loss  # for the next frame's beginning
-        super().__init__(
-            network, settings.model_copy(update={"steps": steps}), photo, paintings, style_cache=style_cache
-        )
+        self.gray_loss = warm_start.gray_loss
+        self._last_optimizer: Optimizer | None = None
+        schedule = plan_schedule(prepared.settings, (photo.width, photo.height), prepared.cell_size)
+        super().__init__(prepared, photo, schedule.keep_last_scale(steps))
 
     @property
     def lbfgs_scale(self) -> float | None:
-        """The scale of L-BFGS's last step, for the next frame's first one; None for other optimisers."""
-        return self.optimizer.scale if isinstance(self.optimizer, LBFGS) else None
-
-    def _plan_sizes(self) -> list[tuple[int, int]]:
-        return super()._plan_sizes()[-1:]
-
-    def _make_canvas(self, width: int, height: int, photo: StyleInput | None) -> Tensor:  # noqa: ARG002
-        return self.warm_start.canvas.to(self.paintings[0].rgb).clone()
+        """The `lbfgs_scale` for the next frame; None with another optimizer."""
+        return self._last_optimizer.scale if isinstance(self._last_optimizer, LBFGS) else None
 
     @property
+    @override
     def can_tile(self) -> bool:
-        """What holds a frame to its neighbours is no sum over tiles."""
-        return False
+        return False  # temporal targets are not sums over tiles
 
-    def _build_objective(
-        self,
-        photo: StyleInput | None,
-        regions: Sequence[StyleRegion],
-        width: int,  # noqa: ARG002
-        height: int,  # noqa: ARG002
-        manner: ScaleStrategy,  # noqa: ARG002
-    ) -> Objective:
-        return Objective(self.network, self.settings, photo, regions, self.warm_start.temporal_targets)
+    @override
+    def _make_canvas(self, photo: Image | None) -> Tensor:
+        return self.warm_start.canvas.to(self.prepared.paintings[0].rgb).clone()
 
-    def _make_optimizer(self) -> Adam | LBFGS | CompactLBFGS:
-        optimizer = super()._make_optimizer()
+    @override
+    def _make_objective(self, photo: Image | None) -> Objective:
+        targets = self.warm_start.temporal_targets
+        return self.prepared.make_objective(photo, self.schedule, self._size, self.state.strategy, targets)
+
+    @override
+    def _make_optimizer(self, state: PainterState) -> Optimizer:
+        self._last_optimizer = optimizer = super()._make_optimizer(state)
         if isinstance(optimizer, LBFGS):
             optimizer.scale = self.warm_start.lbfgs_scale
         return optimizer
 
+    @override
     def _measure_gray_loss(self, objective: Objective, canvas: Tensor) -> float:
         if self.gray_loss is None:
             self.gray_loss = super()._measure_gray_loss(objective, canvas)
         return self.gray_loss
 
+    @override
     def _return_freed_memory(self) -> None:
-        """The next frame needs it again."""
-
-    def _release_memory(self) -> None:
-        """The next frame asks for the optimiser's scale."""
+        pass  # the next frame needs it again

@@ -1,4 +1,4 @@
-"""A recipe written down as the painting begins: what went in, and what it is painted with."""
+"""Building a recipe when a painting begins: its files, its settings, and the software and machine."""
 
 import platform
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ def build_recipe(
     precision: torch.dtype,
     first: Recipe | None = None,
 ) -> Recipe:
-    """Write a recipe without its result; a painting that is None is an image in memory.
+    """Build a recipe without its result; a painting that is None is an image in memory.
 
-    `photo` is as `weigh_source` has it; a texture has none. `first` is what this is a rerun of.
+    `photo` is as `fingerprint_picture` returns it; a texture has none. `first` is the recipe that this is a rerun of.
 
-    Errors: as for reading the files.
+    Errors: OSError where a file can't be read.
     """
     files = _fingerprint_setting_files(settings)
     network = _fingerprint_network(settings.network)
@@ -53,7 +53,7 @@ def build_recipe(
 
 
 def compare_environments(recipe: Recipe, first: Recipe) -> str:
-    """Say where a rerun is painted with something else than the first picture; nothing if it is not."""
+    """Say what differs between the software and machines of a rerun and of its first picture; "" if nothing does."""
     here, before = recipe.painted_with.model_dump(), first.painted_with.model_dump()
     changed = [f"{name} {before[name]}, here {here[name]}" for name in here if here[name] != before[name]]
     if not changed:
@@ -62,12 +62,12 @@ def compare_environments(recipe: Recipe, first: Recipe) -> str:
 
 
 def fingerprint_picture(path: Path | None) -> FileRef:
-    """Write down a picture's file, or an Ingredient of nothing for an image in memory."""
+    """Return a picture's FileRef, an empty one for an image in memory."""
     return fingerprint_file(path) if path else FileRef()
 
 
 def _fingerprint_setting_files(settings: Settings) -> dict[str, tuple[FileRef, ...]]:
-    """Write down the files that settings name, with an Ingredient of nothing for each value that is no file."""
+    """Return a FileRef for each value of the settings that name files, an empty one where the value is no file."""
     files = {}
     for name, words in FILE_SETTINGS.items():
         value = getattr(settings, name)
@@ -84,14 +84,14 @@ def _fingerprint_network(network: str) -> FileRef:
 
 
 def _list_given(chosen: set[str], settings: Settings, first: Recipe | None) -> tuple[str, ...]:
-    """Name the settings that the user chose, for a rerun those of both times."""
+    """List the settings that the user chose, for a rerun those of both times."""
     if first and first.settings.preset == settings.preset:  # a rerun spells out all settings
         chosen = {*first.given, *_list_overridden(settings, first)}
     return tuple(name for name in Settings.model_fields if name in chosen)
 
 
 def _list_overridden(settings: Settings, first: Recipe | None) -> dict[str, JsonValue]:
-    """Give the first picture's value of each setting that has another one now."""
+    """Return the first picture's value of each setting that a rerun has changed."""
     if first is None:
         return {}
     before = {**first.settings.model_dump(mode="json"), **first.overridden}

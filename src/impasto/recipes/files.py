@@ -1,4 +1,4 @@
-"""Where recipes are kept: inside pictures, and in TOML or JSON files of their own."""
+"""Reading and writing recipes: inside pictures, and in TOML or JSON files."""
 
 import os
 import tomllib
@@ -21,7 +21,7 @@ RECIPE_SUFFIXES = (".toml", ".json")
 def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     """Read the recipe inside a picture, or in a .toml or .json file.
 
-    Nothing in it is run, and nothing that it names is opened.
+    Nothing in it is run, and no file that it names is opened.
 
     Errors: RecipeError where there is none, or one that is damaged, too long, too new or wrong; PictureError where
     there is no such picture.
@@ -34,7 +34,7 @@ def read_recipe(path: str | os.PathLike[str]) -> Recipe:
     text = read_embedded_text(path)
     if text is None:
         raise RecipeError(
-            f"{path} carries no recipe: it was not painted by impasto, or was written with --recipe none, or another "
+            f"{path} carries no recipe: it was not painted by impasto, or was written with `recipe` none, or another "
             "program has dropped the recipe"
         )
     return parse_recipe(_parse(text, ".json", str(path)), str(path))
@@ -65,7 +65,9 @@ def check_recipe_file(
 
 def _check_suffix(path: Path) -> None:
     if path.suffix.lower() not in RECIPE_SUFFIXES:
-        raise UsageError(f"{path} is no name for a recipe file: end it in {' or '.join(RECIPE_SUFFIXES)}")
+        raise UsageError(
+            f"{path} is no name for a recipe file: end it in {' or '.join(RECIPE_SUFFIXES)}", setting="recipe_file"
+        )
 
 
 def _read_file(path: Path) -> str:

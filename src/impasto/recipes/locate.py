@@ -1,8 +1,8 @@
-"""What a picture is painted from, known by its digest: written down, and found again where it has moved."""
+"""Files known by their digests: fingerprinted when a picture is painted, and found again for a rerun."""
 
 import functools
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from impasto.settings.texture import TEXTURE_DEFAULTS
 
 
 def fingerprint_file(path: Path) -> FileRef:
-    """Write down a file: its name, its length, its digest, which is remembered until the file changes."""
+    """Return a file's name, length and digest, which is cached until the file changes."""
     state = path.stat()
     return _fingerprint_file(path, state.st_size, state.st_mtime_ns)
 
@@ -26,7 +26,7 @@ def _fingerprint_file(path: Path, length: int, _: int) -> FileRef:
 
 @dataclass(frozen=True)
 class LocatedFiles:
-    """Where a recipe's ingredients are, and the values of its settings, with what is found in them."""
+    """Where a recipe's files are, and the values of its settings, which name those files."""
 
     photo: Path | None
     paintings: tuple[Path, ...]
@@ -42,40 +42,46 @@ def locate_files(
 ) -> LocatedFiles:
     """Find the files that a recipe was painted from, by their digests alone.
 
-    Looks into the folders `beside`, and into those in `search` with all that are in them; a file of the recipe's name
-    first, then any of its length. Settings named in `replaced` get other values anyway, and their files are not looked
-    for. With another `preset` only the settings that were given count, and the preset fills in the rest.
+    Searches `folders`, and the trees below `search`: first for a file of the recipe's name, then for any of its length.
+    Settings named in `replaced` will get other values, so their files are not searched for. If `preset` is among them,
+    only the settings that were given are kept, and the preset fills in the rest.
 
-    Errors: RecipeError that names each file that is missing or another one; UsageError where `search` names no folder.
+    Errors: RecipeError that names each file that is missing or different; UsageError where `search` names no folder.
     """
     for folder in map(Path, search):
         if not folder.is_dir():
-            raise UsageError(f"--search {folder}: there is no such folder")
+            raise UsageError(f"`search` {folder}: there is no such folder", setting="search")
     settings = {role: name for role, name, _, _ in recipe.iterate_setting_files()}
     needed = {
-        role: it
-        for role, it in recipe.iterate_files()
-        if settings.get(role, role) not in replaced and not (role == "network" and _is_registered(it))
+        role: file
+        for role, file in recipe.iterate_files()
+        if settings.get(role, role) not in replaced and not (role == "network" and _is_registered(file))
     }
-    places = FileSearch([Path(folder).absolute() for folder in folders], [Path(folder).absolute() for folder in search])
-    found = {role: places.find_file(it) for role, it in needed.items()}
-    faults = [places.explain_missing(role, needed[role]) for role, path in found.items() if path is None]
+    file_search = FileSearch([Path(folder).absolute() for folder in folders], [Path(it).absolute() for it in search])
+    found = {role: file_search.find_file(file) for role, file in needed.items()}
+    faults = [file_search.explain_missing(role, needed[role]) for role, path in found.items() if path is None]
     if "network" not in replaced and "network" not in needed:
         faults += _compare_registered(recipe.network)
     if faults:
         raise RecipeError("\n".join(faults))
     paths = {role: path for role, path in found.items() if path}
-    values = recipe.settings.model_dump(mode="json", include=set(recipe.given) if "preset" in replaced else None)
+    paintings = tuple(path for role, path in paths.items() if role.startswith("painting"))
+    return LocatedFiles(paths.get("photo"), paintings, _list_values(recipe, paths, given_only="preset" in replaced))
+
+
+def _list_values(recipe: Recipe, paths: Mapping[str, Path], *, given_only: bool) -> dict[str, Any]:
+    """List the values of a recipe's settings, with the files' paths by their roles."""
+    values = recipe.settings.model_dump(mode="json", include=set(recipe.given) if given_only else None)
     if recipe.photo is None:
         values = {**TEXTURE_DEFAULTS, **values}
-    values |= {"network": str(paths["network"])} if "network" in paths else {}
-    for role, name, place, _ in recipe.iterate_setting_files():
-        if role in paths and name in values:
-            value = values[name]
-            found_there = str(paths[role])
-            values[name] = found_there if isinstance(value, str) else [*value[:place], found_there, *value[place + 1 :]]
-    paintings = tuple(path for role, path in paths.items() if role.startswith("painting"))
-    return LocatedFiles(paths.get("photo"), paintings, values)
+    if "network" in paths:
+        values["network"] = str(paths["network"])
+    for role, name, index, _ in recipe.iterate_setting_files():
+        if role in paths and isinstance(values.get(name), list):
+            values[name][index] = str(paths[role])
+        elif role in paths and name in values:
+            values[name] = str(paths[role])
+    return values
 
 
 def _is_registered(network: FileRef) -> bool:
@@ -86,45 +92,41 @@ def _compare_registered(network: FileRef) -> list[str]:
     from impasto.network import registry  # brings torch
 
     if network.name not in registry.REGISTRY:
-        return [f"The network {network.name} is not known here: name a file with --network"]
+        return [f"The network {network.name} is not known here: name a file with `network`"]
     if (here := registry.get_digest(network.name)) == network.sha256:
         return []
     return [
         f"The network {network.name} is another one here: its sha256 is {here}, the recipe's is {network.sha256}. "
-        "Install the impasto that the recipe names, or choose a network with --network"
+        "Install the impasto that the recipe names, or choose another `network`"
     ]
 
 
 class FileSearch:
-    """The folders that the user named, and what was seen there."""
+    """Searches folders, and trees of folders, for files of given digests."""
 
-    def __init__(self, flat: Sequence[Path], deep: Sequence[Path]) -> None:
-        self.folders = list(dict.fromkeys(flat))
-        self.trees = list(dict.fromkeys(deep))
+    def __init__(self, folders: Sequence[Path], trees: Sequence[Path]) -> None:
+        self.folders, self.trees = list(dict.fromkeys(folders)), list(dict.fromkeys(trees))
         self._digests: dict[Path, str] = {}
         self._by_length: dict[int, list[Path]] | None = None
 
     def find_file(self, wanted: FileRef) -> Path | None:
-        """Return the absolute path of the file with the digest that is wanted, if it is here."""
+        """Return the absolute path of a file with the wanted digest, or None."""
         if wanted.sha256 is None:
             return None
         return next((path for path in self._candidates(wanted) if self._digest(path) == wanted.sha256), None)
 
     def explain_missing(self, role: str, missing: FileRef) -> str:
-        """Say why there is no such file here, and what to do."""
+        """Say why a file was not found, and what to do."""
         if missing.name is None:
             return f"The {role} was an image in memory, not a file: it can't be found again"
         if namesakes := self._namesakes(missing):
             return (
                 f"{namesakes[0]} is not the {role} of the recipe: its sha256 is {self._digest(namesakes[0])}, the "
-                f"recipe's is {missing.sha256}. Put the right file there, or name the folder that it is in with "
-                "--search"
+                f"recipe's is {missing.sha256}. Put the right file there, or name its folder with `search`"
             )
         folders = ", ".join(map(str, [*self.folders, *self.trees]))
-        return (
-            f"The {role} {missing.name} with the sha256 {missing.sha256} is not in {folders}: name the folder that it "
-            "is in with --search"
-        )
+        wanted = f"{missing.name} with the sha256 {missing.sha256}"
+        return f"The {role} {wanted} is not in {folders}: name its folder with `search`"
 
     def _candidates(self, wanted: FileRef) -> Iterator[Path]:
         yield from (path for path in self._namesakes(wanted) if path.stat().st_size == wanted.bytes)

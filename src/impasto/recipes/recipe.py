@@ -1,5 +1,7 @@
 """A recipe: all that made a picture, as plain data, and what came of it."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from importlib.metadata import version
 from os import PathLike
@@ -181,6 +183,19 @@ class Recipe(_RecipePart):
                 if file.name is not None:
                     role = name.replace("_", " ")
                     yield f"{role} {place + 1}" if len(files) > 1 else role, name, place, file
+
+
+def identify_recipe(recipe: Recipe) -> str:
+    """Return a digest of all that decides the picture: the contents of its files, and its settings.
+
+    Recipes with the same digest paint the same picture. The names of files, the result, the machine, and which settings
+    were given or left to the preset do not count.
+
+    Example: identify_recipe(read_recipe("picture.png")) == identify_recipe(read_recipe("copy.png"))
+    """
+    files = {role: file.sha256 for role, file in recipe.iterate_files()}
+    settings = recipe.settings.model_dump(mode="json", exclude={"network", *recipe.files})
+    return hashlib.sha256(json.dumps([files, settings], sort_keys=True).encode()).hexdigest()
 
 
 def parse_recipe(data: Any, source: str) -> Recipe:

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from impasto.errors import CheckpointError, ImpastoError, PictureError, UsageError
@@ -13,8 +13,7 @@ from impasto.images.output import check_writable, file_signature
 from impasto.painting.checkpoint import Checkpoint, is_checkpoint, write_checkpoint
 from impasto.painting.painter import Step
 from impasto.recipes.files import read_recipe
-from impasto.recipes.identity import identify_recipe
-from impasto.recipes.recipe import Recipe
+from impasto.recipes.recipe import Recipe, identify_recipe
 
 CHECKPOINT_SUFFIX = ".checkpoint"
 AUTO_CHECKPOINT_SECONDS = 600.0  # a run that is planned to take longer has a checkpoint without being asked
@@ -151,12 +150,13 @@ def is_own_output(path: Path, recipe: Recipe) -> bool:
 
 def dump_step(step: Step) -> dict[str, str]:
     """Return the text for a checkpoint that is written after a step."""
-    return {"step": json.dumps(asdict(step))}
+    return {"step": json.dumps(asdict(replace(step, notes=())))}
 
 
 def load_step(checkpoint: Checkpoint) -> Step:
     """Return the step that a checkpoint was written after. Raises CheckpointError where it does not say."""
     try:
-        return Step(**json.loads(checkpoint.texts["step"]))
+        step = Step(**json.loads(checkpoint.texts["step"]))
+        return replace(step, notes=tuple(step.notes))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"The checkpoint does not say after which step it was written ({error})") from error

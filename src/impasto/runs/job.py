@@ -1,12 +1,15 @@
-"""What is to be painted, as plain data: what jobs have in common, and Job, a picture's."""
+"""Job: one picture to paint, as plain data; checked before anything large is loaded."""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from impasto.errors import UsageError
+from impasto.images.folders import expand_folders
+from impasto.images.output import check_output
+from impasto.recipes.files import check_recipe_file
 from impasto.recipes.recipe import Recipe
 from impasto.settings.model import Settings
 
@@ -24,7 +27,7 @@ class BaseJob(BaseModel):
 
     paintings: Annotated[tuple[Path, ...], Field(min_length=1)]
     output: Path
-    settings: Settings = Settings()
+    settings: Settings = Field(default_factory=Settings)
     save_every: int = Field(default=0, ge=0)
     overwrite: bool = False
     recipe: RecipeMode = "embed"
@@ -60,6 +63,8 @@ class Job(BaseJob):
     checkpoint: str = "auto"
     first: Recipe | None = None
 
+    _checked_output: Path | None = PrivateAttr(default=None)  # by check_job
+
     def list_inputs(self) -> list[Path]:
         """List the files that are read, each once; a network that is known by its name is none of them."""
         files = [*([self.photo] if self.photo else []), *self.paintings, *self.settings.list_files()]
@@ -70,8 +75,38 @@ class Job(BaseJob):
         """Where the previews go."""
         return self.output.with_name(f"{self.output.stem}.preview{self.output.suffix}")
 
+    def list_pictures(self) -> list[Path]:
+        """List the pictures that are written."""
+        return [self.output, self.preview_path] if self.save_every else [self.output]
+
+
+def check_job(job: Job, may_replace: Callable[[Path], bool] = lambda _: False) -> Job:
+    """Check where a job writes, and return it with folders of paintings replaced by the paintings in them.
+
+    It needs no torch, and does nothing for a job that it has returned. `may_replace` tells whether an existing file may
+    be replaced although the job does not say `overwrite`.
+
+    Errors: UsageError, PictureError.
+
+    Example: start_job(check_job(job))
+    """
+    if job._checked_output == job.output:
+        return job
+    paintings, settings = expand_folders(job.paintings, job.settings)
+    job = job.model_copy(update={"paintings": tuple(paintings), "settings": settings})
+    inputs = job.list_inputs()
+    size = settings.size if settings.fit == "longest" else 1  # otherwise it takes the photo to know
+    for target in job.list_pictures():
+        overwrite = job.overwrite or may_replace(target)
+        check_output(target, inputs=inputs, overwrite=overwrite, bits=job.bits, size=size)
+    if job.recipe_file:
+        overwrite = job.overwrite or may_replace(job.recipe_file)
+        check_recipe_file(job.recipe_file, inputs=inputs, overwrite=overwrite)
+    job._checked_output = job.output
+    return job
+
 
 def check_recipe_mode(recipe: str) -> None:
-    """Raise UsageError where `recipe` is not one of its values."""
+    """Raise UsageError unless `recipe` is a RecipeMode."""
     if recipe not in get_args(RecipeMode):
-        raise UsageError(f"recipe: takes {' or '.join(get_args(RecipeMode))}; not {recipe!r}")
+        raise UsageError(f"`recipe` takes {' or '.join(get_args(RecipeMode))}; not {recipe!r}", setting="recipe")

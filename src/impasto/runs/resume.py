@@ -7,18 +7,18 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from impasto.api import DownloadProgress, start_job
 from impasto.errors import CheckpointError, RecipeError, UsageError
+from impasto.network.download import DownloadProgress
 from impasto.painting.checkpoint import Checkpoint, is_checkpoint, read_checkpoint
 from impasto.painting.painter import Step
 from impasto.recipes.build import compare_environments
-from impasto.recipes.identity import identify_recipe
 from impasto.recipes.locate import fingerprint_file
-from impasto.recipes.recipe import FileRef, Recipe, parse_recipe
+from impasto.recipes.recipe import FileRef, Recipe, identify_recipe, parse_recipe
 from impasto.recipes.text import list_differences
 from impasto.runs.checkpoints import CHECKPOINT_SUFFIX, get_checkpoint_path, is_own_output, load_step
 from impasto.runs.job import Job
 from impasto.runs.run import Run
+from impasto.runs.start import start_job
 
 
 def resume(

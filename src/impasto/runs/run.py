@@ -1,10 +1,9 @@
-"""A picture being painted: Run."""
+"""Run: a picture being painted; and PaintingRun, what it has in common with a film's run."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -16,29 +15,53 @@ from impasto.images.sizes import resize
 from impasto.images.write import to_pil, write_image
 from impasto.painting.checkpoint import Checkpoint
 from impasto.painting.painter import Painter, Step
-from impasto.painting.planner import PaintingPlan, estimate_small, is_small, plan_painting
-from impasto.painting.resuming import capture_state, restore_state
-from impasto.painting.styles import StyleInput
+from impasto.painting.planner import PaintingPlan, Planner, is_small
 from impasto.recipes.files import write_recipe
 from impasto.recipes.recipe import Recipe, RecipeResult
 from impasto.runs.checkpoints import CheckpointWriter, choose_checkpoint_path, dump_step, is_own_output, load_step
 from impasto.runs.job import Job, RecipeMode, check_recipe_mode
-from impasto.settings.changes import STEERABLE, change_settings, merge_settings
+from impasto.settings.changes import STEERABLE, change_settings
 from impasto.settings.model import Settings
 from impasto.settings.units import parse_bytes
 
 if TYPE_CHECKING:
     from PIL import Image as PilImage
 
-StyleBuilder: TypeAlias = Callable[
-    [Settings], Sequence[StyleInput]
-]  # the paintings, with the shares and colours of some settings
+
+class PaintingRun(Protocol):
+    """What a picture's Run and a FilmRun have in common: iterate to paint, and write what there is."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Is everything painted?"""
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know, in order."""
+
+    @property
+    def resume_path(self) -> Path | None:
+        """The file or folder from which `impasto resume` continues; None if nothing is saved."""
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def save_checkpoint(self) -> bool:
+        """Save the state between two steps, if the run is to be saved; returns whether it is."""
+
+    def write_result(self) -> Path | None:
+        """Write what is painted so far; returns where, None if nothing is painted."""
+
+    def picture(self) -> "PilImage.Image":
+        """Return what is painted so far, as a PIL image in sRGB."""
+
+    def recipe(self) -> Recipe:
+        """Return how it is painted, and what has come of it so far."""
 
 
 class Run:
     """A picture being painted: iterate over it for Steps, ask it for the picture at any time.
 
-    `keep`, a mask (1, 1, H, W), says what stays as it is in the photo; `mix` makes the paintings when it is steered.
+    `preserve_mask` (1, 1, H, W) is white where the photo stays as it is.
 
     Nothing is painted that is not asked for: to stop is not to ask for the next Step. `notes` holds what happened that
     a user should know. Errors while iterating: DivergedError.
@@ -51,167 +74,150 @@ class Run:
         recipe: Recipe,
         job: Job | None = None,
         preserve_mask: Tensor | None = None,
-        build_styles: StyleBuilder | None = None,
     ) -> None:
-        self._painter, self._photo, self._recipe, self._job = painter, photo, recipe, job
-        self._preserve_mask, self._build_styles = preserve_mask, build_styles
+        self.painter = painter
+        self._photo, self._first_recipe, self._first_job = photo, recipe, job
+        self._preserve_mask = preserve_mask
         self.last_step: Step | None = None
-        self._previewed = False
+        self.checkpoint_writer: CheckpointWriter | None = None
         self._plan: PaintingPlan | None = None
-        self._prepared = self._resumed = self._plan_deferred = False
-        self.checkpoint_writer: CheckpointWriter | None = None  # of checkpoints, where the run is kept
+        self._is_prepared = False
+        self._steered: set[str] = set()  # names of settings
+        self._own_files: set[Path] = set()  # which it may replace
+        self._resumed_recipe: Recipe | None = None  # with which files that stand at the output are its own
 
     def __iter__(self) -> Iterator[Step]:
         return self
 
     def __next__(self) -> Step:
-        if self.last_step is None and not (self._plan_deferred or self._painter.has_begun):
+        if not self.painter.has_begun:
             self.apply_plan()
-        self.last_step = step = next(self._painter)
-        job = self._job
-        if self.checkpoint_writer and step.step < self.total_steps and self.checkpoint_writer.is_due(step):
+        self.last_step = step = next(self.painter)
+        job = self._first_job
+        if not self.is_finished and self.checkpoint_writer and self.checkpoint_writer.is_due(step):
             self.save_checkpoint()
-        if job and job.save_every and step.step % job.save_every == 0 and step.step < self.total_steps:
-            # Not a file that has come there since the job was checked, but one of this run's own.
-            self.write_picture(job.preview_path, job.recipe, overwrite=job.overwrite or self._previewed)
-            self._previewed = True
+        if not self.is_finished and job and job.save_every and step.step % job.save_every == 0:
+            self.write_picture(job.preview_path, job.recipe, overwrite=self._may_replace(job.preview_path))
+            self._own_files.add(job.preview_path)
         return step
+
+    @property
+    def is_finished(self) -> bool:
+        """Is the last step done?"""
+        return self.last_step is not None and self.last_step.step >= self.total_steps
+
+    @property
+    def resume_path(self) -> Path | None:
+        """The checkpoint to go on from, if one is written."""
+        writer = self.checkpoint_writer
+        return writer.path if writer and writer.written_step else None
 
     @property
     def plan(self) -> PaintingPlan:
         """How it is painted, and what that will take: measured in about a second when it is first asked for."""
         if self._plan is None:
-            self._plan = plan_painting(self._painter, parse_bytes(self._painter.settings.memory))
+            self._plan = self._make_plan(parse_bytes(self.settings.memory))
         return self._plan
 
-    def quick_plan(self) -> PaintingPlan:
-        """Return `plan`, or of a small picture, which is painted whole in any case, that way alone: half a second."""
-        if self._plan is None and self._is_small:
-            return estimate_small(self._painter)
-        return self.plan
-
-    @property
-    def _is_small(self) -> bool:
-        return self._painter.settings.memory == "auto" and is_small(self._painter)
+    def _make_plan(self, limit: int | None) -> PaintingPlan:
+        painter = self.painter
+        return Planner(painter.prepared, painter.photo, painter.schedule).plan(limit)
 
     def apply_plan(self, limit: int | None = None) -> None:
-        """Settle how it is painted and where it is kept: the first step does so too, where nobody has before.
+        """Choose how to paint and where checkpoints go, once; the first step does it where nobody has.
 
-        `limit` is the memory in bytes that may be used, in place of what the settings say.
-        Errors: UsageError where that is too little, CheckpointError where it can't be kept.
+        `limit` is the memory in bytes that may be used, in place of what the settings say. A small picture is painted
+        whole without a plan.
+
+        Errors: UsageError where the memory is too little, CheckpointError where another checkpoint is in the way.
         """
-        if self._prepared:
+        if self._is_prepared:
             return
         if limit is not None:
-            self._plan = plan_painting(self._painter, limit)
-        if self._plan or not self._is_small:
-            self.plan.apply_to(self._painter)
-        self._prepared = True
-        if (job := self._job) is None:
+            self._plan = self._make_plan(limit)
+        small = self.settings.memory == "auto" and is_small(self.painter.prepared, self.painter.schedule)
+        if self._plan or not small:
+            self.plan.apply_to(self.painter)
+        self._is_prepared = True
+        if (job := self._first_job) is None:
             return
         seconds = self._plan.chosen.seconds if self._plan else 0.0
-        inputs = [*([job.photo] if job.photo else []), *job.paintings]
-        if path := choose_checkpoint_path(job.checkpoint, seconds, job.output, inputs=inputs, overwrite=job.overwrite):
-            self.checkpoint_writer = CheckpointWriter(path.absolute(), self._checkpoint_texts)
+        path = choose_checkpoint_path(
+            job.checkpoint, seconds, job.output, inputs=job.list_inputs(), overwrite=job.overwrite
+        )
+        if path:
+            self.checkpoint_writer = CheckpointWriter(path.absolute(), self._make_checkpoint_texts)
 
-    def defer_plan(self) -> None:
-        """Paint the first scale unprepared, for a picture to be seen at once; `prepare` is to be called on the way.
-
-        For whoever knows that the first scale is small.
-        """
-        self._plan_deferred = True
+    def describe_plan(self) -> str:
+        """Say how it is painted, once `apply_plan` was called."""
+        width, height = self.painter.schedule.last_size
+        return self._plan.describe() if self._plan else f"{width} x {height}, painted whole"
 
     def resume(self, checkpoint: Checkpoint, path: Path, recipe: Recipe) -> None:
         """Go on from a checkpoint of the same job, in place of the start; errors: CheckpointError.
 
-        `recipe` is what was written down as it began. An unfinished picture that was left at the output may now be
-        replaced.
+        `recipe` is the one with which it began: an unfinished picture that carries it may be replaced.
         """
-        self._recipe = recipe
+        self._first_recipe = self._resumed_recipe = recipe
         self.load_state(checkpoint)
-        self._resumed = self._prepared = True
-        self.checkpoint_writer = CheckpointWriter(path, self._checkpoint_texts)
+        self._is_prepared = True
+        self.checkpoint_writer = CheckpointWriter(path, self._make_checkpoint_texts)
         self.checkpoint_writer.written_step = self.last_step
 
     def load_state(self, checkpoint: Checkpoint) -> None:
-        """Be where an earlier run of the same job was, kept nowhere; errors: CheckpointError."""
-        last = load_step(checkpoint)
-        restore_state(self._painter, checkpoint)
-        self.last_step, self._previewed = last, True
+        """Continue where an earlier run of the same job was. Errors: CheckpointError."""
+        last_step = load_step(checkpoint)
+        self.painter.restore_state(checkpoint)
+        self.last_step = last_step
+        if self._first_job:
+            self._own_files.add(self._first_job.preview_path)
 
     def capture_state(self, *, memory: bool = True) -> Checkpoint:
-        """Return where it is, for `take_up`, to be written before the next step; `memory` is the optimiser's."""
+        """Return where it is, for `load_state`; write it before the next step. `memory` is the optimizer's."""
         if self.last_step is None:
             raise UsageError("Nothing is painted yet: ask for a step first.")
-        return capture_state(self._painter, dump_step(self.last_step), memory=memory)
+        return self.painter.capture_state(dump_step(self.last_step), with_optimizer=memory)
+
+    def save_checkpoint(self) -> bool:
+        """Write a checkpoint now, between two steps, if the run has one; returns whether it could."""
+        if self.checkpoint_writer is None or self.last_step is None:
+            return False
+        if fault := self.checkpoint_writer.write(self.painter.capture_state, self.last_step):
+            self.notes.append(fault)
+        return not fault
+
+    def _make_checkpoint_texts(self) -> dict[str, str]:
+        """Return what resuming takes besides the painter's state."""
+        assert self._first_job
+        job = self._first_job.model_copy(update={"settings": self.settings}).relocate(Path.absolute)
+        return {"job": job.model_dump_json(), "recipe": self._make_recipe().to_json()}
 
     def steer(self, **changes: Any) -> None:
-        """Go on with other weights, blend, stroke size or colours from the next step on.
+        """Go on with other weights, blend, stroke size or colors from the next step on.
 
         Errors: UsageError for a setting that can't change while painting, or a wrong value; nothing changes then.
 
         Example: run.steer(style_weight=3, style_size=0.5)
         """
-        settings = change_settings(self.settings, changes, len(self._recipe.paintings))
-        if settings == self.settings:
-            return
-        if self._build_styles is None:
-            raise UsageError("This run can't be steered.")
-        self._painter.steer(settings, self._build_styles(settings))
-        given = tuple(name for name in Settings.model_fields if name in {*self._recipe.given, *changes})
-        named = {name: getattr(settings, name) for name in STEERABLE}
-        update = {"settings": self._recipe.settings.model_copy(update=named), "given": given}
-        self._recipe = self._recipe.model_copy(update=update)
-        if self._job:
-            self._job = self._job.model_copy(update={"settings": merge_settings(self._job.settings, changes)})
-
-    def _checkpoint_texts(self) -> dict[str, str]:
-        """Return what a checkpoint needs besides the painter's state."""
-        assert self._job
-        return {"job": self._job.relocate(Path.absolute).model_dump_json(), "recipe": self._recipe.to_json()}
-
-    def save_checkpoint(self) -> bool:
-        """Write a checkpoint now, between two steps, where the run is kept; tells whether there is one."""
-        if self.checkpoint_writer is None or self.last_step is None:
-            return False
-        if fault := self.checkpoint_writer.write(partial(capture_state, self._painter), self.last_step):
-            self.notes.append(fault)
-        return not fault
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether every step is painted."""
-        return self.last_step is not None and self.last_step.step == self.total_steps
-
-    @property
-    def resume_path(self) -> Path | None:
-        """The checkpoint that was written, from which `resume` goes on; None if there is none."""
-        writer = self.checkpoint_writer
-        return writer.path if writer and writer.written_step else None
-
-    def write_result(self) -> Path | None:
-        """Write the picture so far, as `write` does; None if nothing is painted yet."""
-        return self.write() if self.last_step else None
-
-    @property
-    def painter(self) -> Painter:
-        """What paints it; a film takes its network and paintings from there."""
-        return self._painter
+        settings = change_settings(self.settings, changes, len(self._first_recipe.paintings))
+        if settings != self.settings:
+            self.painter.steer(settings)
+            self._steered |= changes.keys()
 
     @property
     def settings(self) -> Settings:
-        """What it is painted with now."""
-        return self._painter.settings
+        """The settings that it is painted with now."""
+        return self.painter.settings
 
     @property
     def total_steps(self) -> int:
-        """How many steps there are in all, over all scales."""
-        return self._painter.total_steps
+        """The number of steps over all scales."""
+        return self.painter.total_steps
 
     @property
     def notes(self) -> list[str]:
         """What happened that a user should know, in order."""
-        return self._painter.notes
+        return self.painter.notes
 
     def picture(self) -> "PilImage.Image":
         """Return the picture so far, at the size of the scale that it has come to, as a PIL image in sRGB."""
@@ -219,66 +225,89 @@ class Run:
 
     def recipe(self) -> Recipe:
         """Return how the picture is painted, and what has come of it so far."""
-        if self.last_step is None:
-            return self._recipe
-        bits, quality = self._written_as
-        step, losses, width, height = (
-            self.last_step.step,
-            self.last_step.losses,
-            self.last_step.width,
-            self.last_step.height,
-        )
+        if (step := self.last_step) is None:
+            return self._make_recipe()
         result = RecipeResult(
-            width=width, height=height, bits=bits, quality=quality, step=step, steps=self.total_steps, losses=losses
+            width=step.width,
+            height=step.height,
+            bits=self._bits,
+            quality=self._quality,
+            step=step.step,
+            steps=self.total_steps,
+            losses=step.losses,
         )
-        return self._recipe.model_copy(update={"result": result})
+        return self._make_recipe().model_copy(update={"result": result})
+
+    def _make_recipe(self) -> Recipe:
+        """Return the recipe with the settings to which the run was steered."""
+        recipe = self._first_recipe
+        if not self._steered:
+            return recipe
+        changed = {name: getattr(self.settings, name) for name in STEERABLE}
+        given = tuple(name for name in Settings.model_fields if name in {*recipe.given, *self._steered})
+        return recipe.model_copy(update={"settings": recipe.settings.model_copy(update=changed), "given": given})
 
     def write(self, path: str | os.PathLike[str] | None = None, *, recipe: RecipeMode | None = None) -> Path:
         """Write the picture so far, to the job's output where `path` is not given; returns where it is.
 
         It carries its recipe unless `recipe`, or where that is not given the job's, is "none".
-        Errors: PictureError when it can't be written, or exists and the job does not say `overwrite`.
+        Errors: PictureError where it can't be written, or exists and the job does not say `overwrite`.
         """
-        job = self._job
+        job = self._first_job
         if path is None and job is None:
-            raise UsageError("This run has no output of its own: say where the picture shall go.")
-        keeping = recipe or (job.recipe if job else "embed")
-        check_recipe_mode(keeping)
+            raise UsageError("This run has no output of its own: say where the picture must go.")
+        mode = recipe or (job.recipe if job else "embed")
+        check_recipe_mode(mode)
         target = Path(path) if path is not None else job.output  # type: ignore[union-attr]
-        self.write_picture(target, keeping, overwrite=self._may_replace(target))
+        self.write_picture(target, mode, overwrite=self._may_replace(target))
         if path is None and job and job.recipe_file:
             write_recipe(self.recipe(), job.recipe_file, overwrite=self._may_replace(job.recipe_file))
-        if path is None and self.checkpoint_writer and self.last_step and self.last_step.step == self.total_steps:
+        if path is None and self.checkpoint_writer and self.is_finished:
             self.checkpoint_writer.discard()
         return target
 
+    def write_result(self) -> Path | None:
+        """Write the picture so far, as `write` does; None if nothing is painted yet."""
+        return self.write() if self.last_step else None
+
     def _may_replace(self, path: Path) -> bool:
-        return bool(self._job and self._job.overwrite) or (self._resumed and is_own_output(path, self._recipe))
+        if (self._first_job and self._first_job.overwrite) or path in self._own_files:
+            return True
+        return self._resumed_recipe is not None and is_own_output(path, self._resumed_recipe)
 
     @property
-    def _written_as(self) -> tuple[Literal[8, 16], int]:
-        """Bits and quality of the files that are written."""
-        return (self._job.bits, self._job.quality) if self._job else (8, 95)
+    def _bits(self) -> Literal[8, 16]:
+        return self._first_job.bits if self._first_job else 8
 
-    def write_picture(self, path: Path, keeping: RecipeMode, *, overwrite: bool) -> Path:
+    @property
+    def _quality(self) -> int:
+        return self._first_job.quality if self._first_job else 95
+
+    def write_picture(self, path: Path, mode: RecipeMode, *, overwrite: bool) -> Path:
         """Write the picture so far to `path` alone, whatever the job says."""
         rgb, alpha = self._render()
-        bits, quality = self._written_as
-        text = self.recipe().to_json() if keeping == "embed" else ""
-        return write_image(rgb, path, alpha=alpha, bits=bits, quality=quality, embedded_text=text, overwrite=overwrite)
+        return write_image(
+            rgb,
+            path,
+            alpha=alpha,
+            bits=self._bits,
+            quality=self._quality,
+            embedded_text=self.recipe().to_json() if mode == "embed" else "",
+            overwrite=overwrite,
+        )
 
     def _render(self) -> tuple[Tensor, Tensor | None]:
-        """Return what is to be seen, perhaps the painter's own tensor, with values beyond [0, 1]."""
-        rgb, settings = self._painter.current, self._painter.settings
+        """Return the picture and its alpha: perhaps the painter's own tensor, with values beyond [0, 1]."""
+        rgb, settings = self.painter.current, self.painter.settings
         if self._photo is None:
             return rgb, None
         if settings.color in ("keep", "only") or self._preserve_mask is not None:
-            rgb = self._painter.picture()
+            rgb = self.painter.picture()
         rgb = recolor_result(rgb, self._photo, settings)
         width, height = rgb.shape[3], rgb.shape[2]
         if self._preserve_mask is not None:
-            photo, keep = (resize(it, width, height).clamp(0, 1) for it in (self._photo.rgb, self._preserve_mask))
-            rgb = torch.lerp(rgb, photo, keep)
+            photo, mask = (resize(x, width, height).clamp(0, 1) for x in (self._photo.rgb, self._preserve_mask))
+            rgb = torch.lerp(rgb, photo, mask)
         if self._photo.alpha is None:
             return rgb, None
         return rgb, resize(self._photo.alpha, width, height).clamp(0, 1)

@@ -1,17 +1,16 @@
-"""What may change while a picture is painted, and settings put together from what is asked and what was before."""
+"""Settings given from Python, over others; and what may change while a picture is painted."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import ValidationError
-
 from impasto.errors import UsageError
+from impasto.settings.dependencies import check_settings
 from impasto.settings.model import Settings
+from impasto.settings.parsing import build_settings, list_changed
 
-# All else decides the ladder, the network or the beginning.
+# All other settings decide the sizes, the network or the initial canvas.
 STEERABLE = (
-    "balance",
     "content_weight",
     "style_weight",
     "style_blend",
@@ -26,35 +25,36 @@ STEERABLE = (
 
 
 def merge_settings(
-    settings: Settings | None, asked: Mapping[str, Any], before: Mapping[str, Any] = MappingProxyType({})
+    settings: Settings | None, given: Mapping[str, Any], base: Mapping[str, Any] = MappingProxyType({})
 ) -> Settings:
-    """Build the settings of what is `asked`, over those of `settings`, over what was `before`.
+    """Build the settings `given` over `settings`, over `base`, such as a recipe's.
 
-    Errors: UsageError that names each fault.
+    Errors: UsageError that names each wrong setting, or one that is changed and has no effect.
     """
-    given = settings.model_dump(exclude_unset=True) if settings else {}
-    try:
-        return Settings.model_validate({**before, **given, **asked}, context={"asked": asked, "strict": False})
-    except ValidationError as error:
-        faults = [f"{'.'.join(map(str, fault['loc'])) or 'settings'}: {fault['msg']}" for fault in error.errors()]
-        raise UsageError("; ".join(faults)) from None
+    if settings is not None and not given and not base:
+        merged = settings
+    else:
+        merged = build_settings(given, {**base, **(settings.model_dump(exclude_unset=True) if settings else {})})
+    check_settings(merged, list_changed(merged))
+    return merged
 
 
 def change_settings(settings: Settings, changes: Mapping[str, Any], paintings: int) -> Settings:
-    """Return the settings that a picture of so many paintings goes on with.
+    """Return the settings with which a picture with so many paintings continues.
 
     Errors: UsageError for what can't change while painting, a wrong value, or weights that leave nothing to paint.
     """
     if fixed := sorted(set(changes) - set(STEERABLE)):
-        raise UsageError(f"{', '.join(fixed)} can't change while painting; {', '.join(STEERABLE)} can.")
-    turned = merge_settings(settings, changes)
-    check_painting_weights(turned, paintings)
-    return turned
+        names, steerable = (", ".join(f"`{name}`" for name in names) for names in (fixed, STEERABLE))
+        raise UsageError(f"{names} can't change while painting; {steerable} can.", setting=fixed[0])
+    changed = merge_settings(settings, changes)
+    check_painting_weights(changed, paintings)
+    return changed
 
 
 def check_painting_weights(settings: Settings, paintings: int) -> None:
     """Raise UsageError for a blend of another number of paintings, or weights that leave nothing to paint."""
     if settings.style_blend and len(settings.style_blend) != paintings:
-        raise UsageError(f"--style-blend needs a weight for each of {paintings} paintings.")
+        raise UsageError(f"`style_blend` needs a weight for each of {paintings} paintings.", setting="style_blend")
     if not any(settings.weights) or not any(settings.style_blend or (1,)):
-        raise UsageError("All the weights would be 0: there is nothing to paint.")
+        raise UsageError("All the weights would be 0: there is nothing to paint.", setting="style_weight")

@@ -1,37 +1,56 @@
-"""Settings that do something only beside certain values of another one; where they would not, they are refused."""
+"""Which settings have an effect only with certain values of others, and which contradict each other."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from impasto.settings.weights_text import format_weights, parse_weights
+from impasto.errors import UsageError
+from impasto.settings.model import Settings
+from impasto.settings.types import format_weights
 
 
-class Dependency(NamedTuple):
-    """What a setting needs: one of the `choices` of the setting `of`, or none of those `but`, or else a weight above 0.
-
-    Where `instead` is above 0 it needs nothing else.
-    """
+class Condition(NamedTuple):
+    """A setting that is one of `values`, or none of `excluded`; or, without both, above 0 or not empty."""
 
     setting: str
     values: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
-    unless: str = ""
+
+    def is_met(self, settings: Settings) -> bool:
+        """Is it met?"""
+        value = getattr(settings, self.setting)
+        if self.excluded:
+            return value not in self.excluded
+        if isinstance(value, Mapping):
+            return any(value.get(name) for name in self.values)
+        return value in self.values if self.values else bool(value)
+
+    def describe(self) -> str:
+        """Say how to meet it."""
+        if self.excluded:
+            return f"another `{self.setting}`"
+        default = Settings.model_fields[self.setting].default
+        words = " or ".join(self.values) or ("above 0" if isinstance(default, float) else "")
+        return f"`{self.setting}` {words}".rstrip()
 
 
-_NEEDS_ADAM, _NEEDS_LBFGS = Dependency("optimizer", ("adam",)), Dependency("optimizer", ("lbfgs",))
-_NEEDS_NOISE = Dependency("init", ("noise",), unless="init_noise")
-DEPENDENCIES: dict[str, Dependency] = {
-    "init_noise": Dependency("init", excluded=("noise",)),
-    "init_blur": Dependency("init", excluded=("noise", "gray")),
+_NEEDS_ADAM, _NEEDS_LBFGS = (Condition("optimizer", ("adam",)),), (Condition("optimizer", ("lbfgs",)),)
+_NEEDS_NOISE = (Condition("init", ("noise",)), Condition("init_noise"))
+# Each of these settings has an effect where one of its conditions is met.
+DEPENDENCIES: dict[str, tuple[Condition, ...]] = {
+    "init_noise": (Condition("init", excluded=("noise",)),),
+    "init_blur": (Condition("init", excluded=("noise", "gray")),),
     "noise": _NEEDS_NOISE,
     "noise_strength": _NEEDS_NOISE,
-    "color_space": Dependency("color", ("keep", "only")),
-    "color_match": Dependency("color", ("match",)),
-    "color_strength": Dependency("color", ("keep", "match", "only")),
-    "gram_shift": Dependency("style_loss", ("gram", "sum", "mean")),
-    "tv_loss": Dependency("tv_weight"),
-    "tv_exponent": Dependency("tv_weight"),
-    "pooling_gain": Dependency("pooling", ("average", "l2")),
+    "labels": (Condition("style_labels"),),
+    "style_labels": (Condition("labels"),),
+    "mask_propagation": tuple(map(Condition, ("mask", "style_mask", "labels", "regions"))),
+    "color_space": (Condition("color", ("keep", "only")),),
+    "color_match": (Condition("color", ("match",)),),
+    "color_strength": (Condition("color", ("keep", "match", "only")),),
+    "gram_shift": (Condition("style_loss", ("gram", "gatys", "gram_mean")),),
+    "tv_loss": (Condition("tv_weight"),),
+    "tv_exponent": (Condition("tv_weight"),),
+    "pooling_gain": (Condition("pooling", ("average", "l2")),),
     "learning_rate": _NEEDS_ADAM,
     "adam_beta1": _NEEDS_ADAM,
     "adam_beta2": _NEEDS_ADAM,
@@ -41,74 +60,54 @@ DEPENDENCIES: dict[str, Dependency] = {
     "lbfgs_range": _NEEDS_LBFGS,
     "lbfgs_preconditioner": _NEEDS_LBFGS,
 }
+# Ways to say which part of the canvas takes its style from where: there can be only one.
+REGION_SETTINGS = (("mask", "style_mask"), ("labels", "style_labels"), ("regions",))
 
 
-def has_no_effect(name: str, values: Mapping[str, Any]) -> bool:
-    """Would a setting do nothing beside these values, which may not be checked yet?"""
-    if name not in DEPENDENCIES:
-        return False
-    of, choices, but, instead = DEPENDENCIES[name]
-    try:
-        if instead and float(values[instead]) > 0:
-            return False
-        if but:
-            return values[of] in but
-        if not choices:
-            return float(values[of]) == 0
-        chosen = parse_weights(values[of])
-    except (TypeError, ValueError):
-        return False  # it is refused for itself
-    return isinstance(chosen, Mapping) and not any(chosen.get(choice) for choice in choices)
+def list_ineffective(settings: Settings, given: Collection[str]) -> list[str]:
+    """List the settings among those `given` that have no effect with the values of the others.
+
+    Example: list_ineffective(Settings(optimizer="lbfgs"), ["learning_rate"]) == ["learning_rate"]
+    """
+    return [
+        name
+        for name, conditions in DEPENDENCIES.items()
+        if name in given and not any(condition.is_met(settings) for condition in conditions)
+    ]
 
 
-def check_dependencies(values: Mapping[str, Any], defaults: Mapping[str, Any], asked: Collection[str] = ()) -> None:
-    """Raise ValueError for a setting that is asked for, or not at its default, and does nothing beside the others."""
-    for name, (of, choices, but, instead) in DEPENDENCIES.items():
-        if (name in asked or values[name] != defaults[name]) and has_no_effect(name, values):
-            choose = f"another {_flag(of)}" if but else f"{_flag(of)} {' or '.join(choices) or 'over 0'}"
-            raise ValueError(
-                f"{_format_option(name, values[name])} does nothing with {_format_option(of, values[of])}: leave "
-                f"it out, or choose {choose}"
-                f"{f', or {_flag(instead)} over 0' if instead else ''}"
-            )
-
-
-WEIGHTS = ("content_weight", "style_weight")  # which `balance` stands for
-CONFLICTS = (  # ways to say the same thing, of which there can be only one
-    (WEIGHTS, ("balance",)),
-    (("mask", "style_mask"), ("labels", "style_labels"), ("regions",)),
-)
-
-
-def drop_conflicting(values: Mapping[str, Any], asked: Collection[str]) -> dict[str, Any]:
-    """Leave out what was said in another way than what is asked for now."""
-    gone = set()
-    for ways in CONFLICTS:
-        taken = [way for way in ways if any(name in asked for name in way)]
-        gone |= {name for way in ways if taken and way not in taken for name in way}
-    return {name: value for name, value in values.items() if name not in gone}
-
-
-def check_balance(values: Mapping[str, Any], usual: Mapping[str, Any], asked: Collection[str] = ()) -> None:
-    """Raise ValueError where the balance and a weight are both asked for, or not what they are usually."""
-    balance, *weights = (name in asked or values[name] != usual[name] for name in ("balance", *WEIGHTS))
-    if balance and any(weights):
-        name = WEIGHTS[weights.index(True)]
-        raise ValueError(
-            f"{_format_option('balance', values['balance'])} and {_format_option(name, values[name])} "
-            "contradict each other: the balance "
-            "turns the preset's own weights, leave one of the two out"
+def check_settings(settings: Settings, given: Collection[str]) -> None:
+    """Raise UsageError for settings that contradict each other, or that are `given` and have no effect."""
+    ways = [next(name for name in way if getattr(settings, name)) for way in _list_region_ways(settings)]
+    if len(ways) > 1:
+        raise UsageError(
+            f"`{ways[0]}` and `{ways[1]}` both say which part takes its style from where: leave one out",
+            setting=ways[1],
+        )
+    for name in list_ineffective(settings, given):
+        conditions = DEPENDENCIES[name]
+        other = conditions[0].setting
+        raise UsageError(
+            f"`{name}` has no effect with `{other}` {_format_value(getattr(settings, other))}: leave it out, or choose "
+            f"{', or '.join(condition.describe() for condition in conditions)}",
+            setting=name,
         )
 
 
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+def drop_conflicting(base: Mapping[str, Any], given: Iterable[str]) -> dict[str, Any]:
+    """Drop earlier settings that conflict with those given now."""
+    given = set(given)
+    ways = [way for way in REGION_SETTINGS if given & {*way}]
+    gone = {name for way in REGION_SETTINGS if ways and way not in ways for name in way}
+    return {name: value for name, value in base.items() if name not in gone}
 
 
-def _format_option(name: str, value: Any) -> str:
-    """Write a setting as an option with its value."""
-    if isinstance(value, bool):
-        return _flag(name if value else f"no-{name}")
+def _list_region_ways(settings: Settings) -> list[tuple[str, ...]]:
+    return [way for way in REGION_SETTINGS if any(getattr(settings, name) for name in way)]
+
+
+def _format_value(value: Any) -> str:
+    """Write a setting's value as a person does."""
     if isinstance(value, Mapping):
-        return f"{_flag(name)} {format_weights(value)}"
-    return f"{_flag(name)} {value:g}" if isinstance(value, float) else f"{_flag(name)} {value}"
+        return format_weights(value)
+    return f"{value:g}" if isinstance(value, int | float) else str(value or "empty")

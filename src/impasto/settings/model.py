@@ -1,12 +1,12 @@
-"""Every knob once: its default, its range, its help; command line, recipe and forms are derived from here."""
+"""Settings: each default, range and help text; command line, recipes and forms are derived from it."""
 
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 
-from impasto.settings.dependencies import check_balance, check_dependencies, drop_conflicting, has_no_effect
+from impasto.settings.lengths import Length
 from impasto.settings.presets import get_preset_values
 from impasto.settings.types import (
     ASPECT_PATTERN,
@@ -33,14 +33,13 @@ from impasto.settings.types import (
     Precision,
     Preset,
     Propagation,
-    Rounding,
+    Regions,
     Scaling,
     TapWeights,
     Variation,
     Weight,
 )
 
-MAX_BALANCE_FACTOR = 20.0  # what the content's weight is multiplied by from 50 to 0, and divided by from 50 to 100
 DEFAULT_CONTENT_TAPS = {"relu3_1": 0.2, "relu4_1": 1.0, "relu5_1": 0.5}
 DEFAULT_STYLE_TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
 
@@ -56,7 +55,7 @@ class Settings(BaseModel):
     Example: Settings(preset="gatys2015", size=400)
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     preset: Preset = setting("default", "Picture", "a named set of values for all options below")
     size: int = setting(512, "Picture", "size of the picture in pixels, by default its longer side", ge=16, le=32768)
@@ -93,18 +92,10 @@ class Settings(BaseModel):
     )
     noise_strength: float = setting(1.0, "Beginning", "how far noise goes from its mean", ge=0, le=1)
 
-    balance: float = setting(
-        50.0,
-        "Content and style",
-        "one dial in place of both weights: 0 is almost the photo, 100 almost the paintings alone, 50 the preset's "
-        "own weights",
-        ge=0,
-        le=100,
-    )
     content_weight: Weight = setting(0.138, "Content and style", "weight of the photo (alpha)")
     style_weight: Weight = setting(1.0, "Content and style", "weight of the paintings (beta)")
     style_size: Lengths = setting(
-        1.0,
+        (Length(1.0),),
         "Content and style",
         "size of the paintings, and of their strokes: relative to the canvas [0.05 to 10], or in pixels of the "
         "finished picture, such as 512px; one for all, or one for each painting",
@@ -147,7 +138,8 @@ class Settings(BaseModel):
         "Content and style",
         "one or several, with weights: wasserstein, between means and covariances; gram: |G-A|^2 / |A|^2; "
         "covariance: the same of covariances; mean_std: of means and deviations; histogram: of each channel's values; "
-        "sum: the paper's sum (G-A)^2 / 4 N^2 M^2; mean: of ((G-A) / NM)^2; wasserstein_mean: for a channel",
+        "gatys: the paper's sum (G-A)^2 / 4 N^2 M^2; gram_mean: the mean of ((G-A) / NM)^2; wasserstein_mean: for a "
+        "channel",
     )
     normalize_gradients: bool = setting(
         False, "Content and style", "scale each tap's gradient to an L1 norm of the tap's weight"
@@ -169,10 +161,10 @@ class Settings(BaseModel):
         "",
         "Where",
         "a picture of the photo's aspect in which each plain colour is a region, painted in the style of the same "
-        "colour in --style-labels",
+        "colour in `style_labels`",
     )
     style_labels: FileNames = setting((), "Where", "such a picture for each painting, in their order")
-    regions: int = setting(
+    regions: Regions = setting(
         0,
         "Where",
         "find so many regions by colour and place in photo and paintings, and paint each in the style of the one most "
@@ -209,8 +201,8 @@ class Settings(BaseModel):
     pooling_gain: bool = setting(
         True, "Network", "average and l2 pooling are scaled to keep the activations' size; the papers don't"
     )
-    pooling_ceil_mode: Rounding = setting(
-        "down", "Network", "what becomes of an odd row or column: left out, or a cell of its own"
+    pooling_ceil_mode: bool = setting(
+        False, "Network", "an odd row or column becomes a cell of its own when pooled; otherwise it is left out"
     )
     input_scaling: Scaling = setting(
         "own",
@@ -263,64 +255,32 @@ class Settings(BaseModel):
     lbfgs_preconditioner: bool = setting(
         True, "Optimising", "at coarse scales lbfgs moves large forms farther than small ones"
     )
-    limits: Clamp = setting(
-        "auto", "Optimising", "clamp keeps the canvas within 0 to 1 at each step; auto: with adam, not with lbfgs"
+    clamp: Clamp = setting(
+        "auto",
+        "Optimising",
+        "keep the canvas within 0 to 1 at each step; auto: with adam, not with lbfgs",
     )
     min_improvement: float = setting(
         0.0, "Optimising", "a scale ends where ten steps lower the loss by less than this share; 0: never", ge=0, lt=1
     )
-    average: float = setting(
+    ema_decay: float = setting(
         0.0, "Optimising", "decay of the average over steps that becomes the picture; 0: the last step", ge=0, lt=1
     )
 
     @model_validator(mode="wrap")
     @classmethod
-    def _fill_from_preset(cls, values: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+    def _fill_from_preset(cls, values: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(values, Mapping):
             return handler(values)
-        # What somebody asks for now stands above the rest, as where a recipe, which spells out all, is painted again.
-        asked = set(info.context["asked"]) if info.context else {*values}
-        preset = values.get("preset", "default")
-        merged = {**get_preset_values(preset, values.get("network")), **drop_conflicting(values, asked)}
-        defaults = {name: field.default for name, field in cls.model_fields.items()}
-        # What a preset says about something that the user has chosen otherwise is left out.
-        idle = {name for name in merged if name not in asked and has_no_effect(name, {**defaults, **merged})}
-        filled = handler({name: value for name, value in merged.items() if name not in idle})
-        filled.model_fields_set.intersection_update(values)  # not what only the preset has set
+        filled = handler({**get_preset_values(values.get("preset", "default"), values.get("network")), **values})
+        filled.model_fields_set.intersection_update(values)  # not those that only the preset has set
         return filled
-
-    @model_validator(mode="after")
-    def _check_companions(self, info: ValidationInfo) -> Self:
-        defaults = {name: field.default for name, field in type(self).model_fields.items()}
-        asked = set(info.context["asked"]) if info.context and info.context["strict"] else set()
-        check_dependencies(dict(self), defaults, asked)
-        check_balance(dict(self), {**defaults, **get_preset_values(self.preset, self.network)}, asked)
-        return self
 
     @property
     def aspect_sides(self) -> tuple[int, int]:
         """Width and height of the aspect, in no unit."""
         width, height = map(int, self.aspect.split(":"))
         return width, height
-
-    @model_validator(mode="after")
-    def _check_where(self) -> Self:
-        ways = {"regions": self.regions, "labels": self.labels, "mask": self.mask, "style_mask": self.style_mask}
-        named = [f"--{name.replace('_', '-')}" for name, value in ways.items() if value]
-        if len(named) > 1 and named != ["--mask", "--style-mask"]:
-            raise ValueError(f"{named[0]} and {named[1]} both say which part takes its style from where: leave one out")
-        if self.regions == 1:
-            raise ValueError("--regions 1 is the whole picture: leave it out, or ask for 2 to 16")
-        for one, other in (("labels", "style_labels"), ("style_labels", "labels")):
-            if getattr(self, one) and not getattr(self, other):
-                flags = [f"--{name.replace('_', '-')}" for name in (one, other)]
-                raise ValueError(f"{flags[0]} does nothing without {flags[1]}: a colour is a region in both")
-        if self.mask_propagation != "simple" and not named:
-            raise ValueError(
-                f"--mask-propagation {self.mask_propagation} does nothing without a mask: leave it out, or give "
-                "--mask, --style-mask, --labels or --regions"
-            )
-        return self
 
     def map_files(self, function: Callable[[str], str], among: Container[str] | None = None) -> Self:
         """Return the settings with `function(file)` for each file that they name, or that those `among` them name."""
@@ -346,5 +306,5 @@ class Settings(BaseModel):
 
     @property
     def weights(self) -> tuple[float, float]:
-        """The weights of content and style after the turn of the balance."""
-        return self.content_weight * MAX_BALANCE_FACTOR ** ((50 - self.balance) / 50), self.style_weight
+        """The weights of content and style, alpha and beta."""
+        return self.content_weight, self.style_weight

@@ -1,13 +1,42 @@
 """What settings may be: the names to choose from, weights, lengths, files; each read as a person writes it."""
 
 import os
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
 
 from impasto.settings.lengths import Length, format_lengths, parse_lengths
 from impasto.settings.units import check_bytes
-from impasto.settings.weights_text import check_weights, format_weights, parse_weights
+
+
+def parse_weights(value: Any) -> Any:
+    """Read `relu4_2:1,relu3_1:0.5` as {"relu4_2": 1.0, "relu3_1": 0.5}; a name without a weight counts 1."""
+    if not isinstance(value, str):
+        return value
+    weights: dict[str, float] = {}
+    for item in value.split(","):
+        name, colon, weight = item.strip().partition(":")
+        if name in weights:
+            raise ValueError(f"{name!r} is named twice")
+        try:
+            weights[name] = float(weight) if colon else 1.0
+        except ValueError:
+            raise ValueError(f"{weight!r} is not a weight; write it as relu4_2:1,relu3_1:0.5") from None
+    return weights
+
+
+def format_weights(weights: Mapping[str, float]) -> str:
+    """Write {"relu4_2": 1.0} as `relu4_2:1`, every digit that `parse_weights` needs to read the same weights."""
+    return ",".join(f"{name}:{repr(float(weight)).removesuffix('.0')}" for name, weight in weights.items())
+
+
+def check_weights(weights: dict[str, float]) -> dict[str, float]:
+    """Refuse weights that are all 0."""
+    if weights and not any(weights.values()):
+        raise ValueError(f"{format_weights(weights)} leaves nothing: give at least one a weight above 0")
+    return weights
+
 
 Preset = Literal[
     "default",
@@ -25,7 +54,9 @@ Preset = Literal[
 ]
 Fit = Literal["longest", "shortest", "height", "width", "area", "shrink"]
 ContentLoss = Literal["relative", "sum", "mean", "root"]
-StyleLoss = Literal["wasserstein", "gram", "covariance", "mean_std", "histogram", "sum", "mean", "wasserstein_mean"]
+StyleLoss = Literal[
+    "wasserstein", "gram", "covariance", "mean_std", "histogram", "gatys", "gram_mean", "wasserstein_mean"
+]
 Variation = Literal["mean", "sum", "isotropic", "isotropic_sum", "nine_point"]
 ColorMode = Literal["none", "keep", "match", "only"]
 ColorSpace = Literal["lab", "luv", "yuv", "ycbcr"]
@@ -39,7 +70,7 @@ Scaling = Literal["own", "256", "255"]
 Propagation = Literal["simple", "inside", "all"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Optimizer = Literal["adam", "lbfgs"]
-Clamp = Literal["auto", "clamp", "none"]
+Clamp = Literal["auto", "always", "never"]
 
 Memory = Annotated[str, AfterValidator(check_bytes)]
 
@@ -100,6 +131,14 @@ def expand_home(file: str) -> str:
     return os.path.expanduser(file)  # noqa: PTH111 - Path.expanduser raises for a file that is only called ~something
 
 
+def check_regions(count: int) -> int:
+    """Refuse one region."""
+    if count == 1:
+        raise ValueError("1 is the whole picture: leave it out, or ask for 2 to 16")
+    return count
+
+
+Regions = Annotated[int, AfterValidator(check_regions)]
 FileName = Annotated[str, BeforeValidator(path_to_text)]
 NetworkName = Annotated[str, AfterValidator(expand_home)]
 Init = Annotated[FileName, AfterValidator(check_init)]

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from impasto.cli.options import parse_settings
 from impasto.errors import UsageError, rename_settings
 from impasto.settings.changes import STEERABLE
-from impasto.settings.dependencies import has_no_effect
+from impasto.settings.dependencies import list_ineffective
 from impasto.settings.lengths import PIXEL_RANGE, RELATIVE_RANGE, Length, format_lengths, parse_lengths
 from impasto.settings.model import Settings
+from impasto.settings.parsing import parse_settings
 from impasto.settings.types import INIT_CHOICES
 
 FieldKind = Literal["choice", "checkbox", "integer", "number", "weights", "text"]
@@ -78,7 +78,7 @@ def form_fields() -> dict[str, FormField]:
     """
     fields = {}
     for name, schema in Settings.model_json_schema()["properties"].items():
-        if name != "balance" and (kind := _find_kind(name, schema)) is not None:
+        if (kind := _find_kind(name, schema)) is not None:
             help_text = page_message(HELP_TEXTS.get(name, schema["description"]))
             choices = LISTED_CHOICES[name]() if name in LISTED_CHOICES else tuple(schema.get("enum", ()))
             limits = schema.get("minimum"), schema.get("maximum")
@@ -185,7 +185,8 @@ def find_changes(wanted: Settings, current: Settings, paintings: int) -> dict[st
     new, old = wanted.model_dump(mode="json"), current.model_dump(mode="json")
     for values in (new, old):
         values["style_blend"] = values["style_blend"] or [1.0] * paintings
-    return {name: new[name] for name in STEERABLE if new[name] != old[name] and not has_no_effect(name, dict(wanted))}
+    changed = [name for name in STEERABLE if new[name] != old[name]]
+    return {name: new[name] for name in changed if name not in list_ineffective(wanted, changed)}
 
 
 def given_settings(settings: Settings) -> dict[str, Any]:

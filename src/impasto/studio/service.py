@@ -11,13 +11,13 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any
 
-from impasto.cli.sheet import parse_variations
 from impasto.errors import ImpastoError, UsageError
 from impasto.recipes.files import read_recipe
 from impasto.recipes.locate import locate_files
 from impasto.recipes.recipe import Recipe
 from impasto.settings.changes import STEERABLE, check_painting_weights
 from impasto.settings.model import Settings
+from impasto.settings.variations import parse_variations
 from impasto.studio import uploads
 from impasto.studio.form import check_settings, find_changes, form_fields, given_settings
 from impasto.studio.queue import BRUSHED_NAME, JobQueue

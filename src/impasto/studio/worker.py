@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from impasto.api import start, start_job
+from impasto.api import start
 from impasto.errors import DivergedError, ImpastoError, PictureError, UsageError
 from impasto.images.write import to_pil
 from impasto.painting.device import is_out_of_memory
@@ -23,6 +23,7 @@ from impasto.painting.painter import Step
 from impasto.painting.planner import PaintingPlan
 from impasto.runs.job import Job
 from impasto.runs.run import Run
+from impasto.runs.start import start_job
 from impasto.settings.model import Settings
 from impasto.settings.units import format_bytes, format_seconds
 from impasto.studio.form import check_settings, find_changes, given_settings, page_message
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from impasto.films.sequence import FrameStep
 
 WARM_UP_PIXELS = 192  # longer side
-QUICK_START_PIXELS = 512**2  # up to which a painting's first scale begins before the painting is planned
 MAX_FILM_FRAMES = 1500  # a minute; the studio's folder holds all of them meanwhile
 FILM_NAME = "film.mp4"
 PICTURE_QUALITY = 95
@@ -194,10 +194,7 @@ class JobRunner:
         job, output = self.job, self.folder / "picture.png"
         wanted = self._settings(job.settings)
         if job.start_snapshot is None:
-            run = start_job(self._make_job(output, wanted), cache=self.cache)
-            if math.prod(run.painter.sizes[0]) <= QUICK_START_PIXELS:
-                run.defer_plan()
-            return run
+            return start_job(self._make_job(output, wanted), cache=self.cache)
         snapshot, checkpoint = self.snapshots.read_snapshot(job.start_snapshot)
         run = start_job(self._make_job(output, self._settings(snapshot.settings)), cache=self.cache)
         run.load_state(checkpoint)
@@ -236,8 +233,6 @@ class JobRunner:
 
     def _paint_cell(self, number: int, name: str, cell: Mapping[str, Any]) -> None:
         run = start_job(self._make_job(self.folder / name, self._settings(self.job.settings, cell)), cache=self.cache)
-        if math.prod(run.painter.sizes[-1]) <= QUICK_START_PIXELS:
-            run.defer_plan()
         for step in run:
             self._handle_commands(run)
             if self.stop_request:

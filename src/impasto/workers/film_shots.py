@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impasto.errors import ImpastoError
+from impasto.painting.cost_model import estimate_bytes
 from impasto.settings.model import Settings
 from impasto.workers.messages import Event, FilmShot, Task, TaskFailed
 from impasto.workers.pool import WorkerOptions
-from impasto.workers.resources import estimate_bytes
 from impasto.workers.scheduler import run_tasks
 
 if TYPE_CHECKING:

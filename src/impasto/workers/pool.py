@@ -9,11 +9,12 @@ import torch
 
 from impasto.errors import UsageError
 from impasto.network import registry
+from impasto.painting.cost_model import estimate_bytes
 from impasto.painting.device import measure_free_memory
 from impasto.settings.model import Settings
 from impasto.workers.messages import Event, Task
 from impasto.workers.process_pool import ProcessPool
-from impasto.workers.resources import IDLE_BYTES, Allocation, allocate, count_cores, estimate_bytes
+from impasto.workers.resources import IDLE_BYTES, Allocation, allocate, count_cores
 
 
 class WorkerHandle(Protocol):

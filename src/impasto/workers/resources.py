@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from impasto.settings.model import Settings
-
 IDLE_BYTES = 400_000_000  # of a worker that has loaded torch and a network, and paints nothing
 
 
@@ -73,16 +71,3 @@ def _read_words(path: str) -> list[str]:
         return Path(path).read_text().split()
     except OSError:
         return []
-
-
-def estimate_bytes(settings: Settings) -> int:
-    """Estimate the memory that painting takes, besides what an idle worker needs.
-
-    Measured with slim in bfloat16 from 256 to 1024 pixels; other networks have up to VGG-19's widths.
-    """
-    per_pixel = 1100 if settings.network == "slim" else 2200
-    if settings.precision == "float32":
-        per_pixel *= 2
-    if settings.optimizer == "lbfgs":
-        per_pixel += 24 * max(0, settings.lbfgs_history - 10)
-    return 60_000_000 + per_pixel * settings.size**2

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from impasto.api import start_job
 from impasto.errors import CheckpointError, ImpastoError
 from impasto.painting.checkpoint import read_checkpoint
 from impasto.painting.device import is_out_of_memory
@@ -20,6 +19,7 @@ from impasto.recipes.recipe import Recipe
 from impasto.runs.checkpoints import CheckpointWriter, is_own_output
 from impasto.runs.job import Job
 from impasto.runs.run import Run
+from impasto.runs.start import start_job
 from impasto.workers.messages import (
     CheckpointSaved,
     Event,

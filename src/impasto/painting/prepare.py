@@ -1,0 +1,232 @@
+"""What a picture, or each frame of a film, is painted with: the network, the paintings and their styles."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from impasto.errors import UsageError
+from impasto.images.assignments import StyleAssignment, plan_assignments
+from impasto.images.color import recolor_painting
+from impasto.images.image import Image
+from impasto.images.read import read_image
+from impasto.network.download import DownloadProgress
+from impasto.network.vgg import VGG19_DEPTHS, Network, plan_layers
+from impasto.painting.device import choose_device, choose_dtype
+from impasto.painting.histograms import Histogram
+from impasto.painting.model_cache import ModelCache
+from impasto.painting.objective import Objective, TemporalTarget, list_taps, needs_features
+from impasto.painting.schedule import Schedule, Size
+from impasto.painting.strategy import ScaleStrategy
+from impasto.painting.style_regions import StyleRegion, make_regions
+from impasto.painting.styles import StyleCache, StyleInput, capture_histograms
+from impasto.painting.tiled_objective import TiledObjective, cut_tiles_for
+from impasto.settings.lengths import Length
+from impasto.settings.model import Settings
+from impasto.settings.texture import check_texture
+from impasto.settings.types import INIT_CHOICES
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A network on its device, paintings as they are painted with, and the settings that both were made for.
+
+    `initial_picture` (1, 3, H, W) is what the canvas starts as where `settings.init` names a file. `styles` keeps the
+    styles of paintings from one painter to the next. `notes` are for the user. `build_paintings` makes the paintings
+    for other settings; without it the settings can't change.
+    """
+
+    network: Network
+    settings: Settings
+    paintings: Sequence[StyleInput]
+    initial_picture: Tensor | None = None
+    styles: StyleCache = field(default_factory=StyleCache)
+    notes: Sequence[str] = ()
+    build_paintings: Callable[[Settings], Sequence[StyleInput]] | None = None
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    @cached_property
+    def dtype(self) -> torch.dtype:
+        """The network's number type."""
+        return next(self.network.parameters()).dtype
+
+    @cached_property
+    def cell_size(self) -> int:
+        """The stride of the deepest tap, in pixels."""
+        return max(self.network.stride[tap] for tap in list_taps(self.settings))
+
+    @cached_property
+    def style_network(self) -> Network:
+        """The network that measures paintings.
+
+        A seamless canvas continues at its other side, but a painting does not: its border is repeated.
+        """
+        is_seamless = self.settings.padding == "circular"
+        return self.network.with_padding("replicate") if is_seamless else self.network
+
+    def change_settings(self, settings: Settings) -> "Prepared":
+        """Return the same with other weights, blend, stroke size or colors. Errors: UsageError."""
+        if self.build_paintings is None:
+            raise UsageError("This run can't be steered.")
+        return replace(self, settings=settings, paintings=self.build_paintings(settings))
+
+    def list_painting_sizes(self, schedule: Schedule, canvas: Size) -> list[Size]:
+        """Return the size at which each painting is measured for a canvas of that size."""
+        default = self.settings.style_size[0]
+        return [
+            schedule.fit_painting((each.width, each.height), each.size or default, canvas) for each in self.paintings
+        ]
+
+    def make_objective(
+        self,
+        photo: Image | None,
+        schedule: Schedule,
+        canvas: Size,
+        strategy: ScaleStrategy,
+        temporal_targets: Sequence[TemporalTarget] = (),
+    ) -> Objective:
+        """Make the objective of a canvas of that size, which is also the size of `photo`, if there is one."""
+        regions = self._make_regions(photo, self.list_painting_sizes(schedule, canvas), strategy.tile_size)
+        if not strategy.tile_size:
+            return Objective(self.network, self.settings, photo, regions, temporal_targets)
+        tiles = cut_tiles_for(self.network, self.settings, *canvas, strategy.tile_size)
+        return TiledObjective(self.network, self.settings, photo, regions, tiles, on_disk=strategy.on_disk)
+
+    def _make_regions(self, photo: Image | None, sizes: Sequence[Size], tile_size: int) -> list[StyleRegion]:
+        """Measure the paintings at their sizes, and assign their styles to the canvas."""
+        settings, network = self.settings, self.style_network
+        taps, propagation = list_taps(settings), settings.mask_propagation
+        pairs = list(zip(self.paintings, sizes, strict=True))
+        tiles = [cut_tiles_for(network, settings, *size, tile_size) if tile_size else [] for size in sizes]
+        styles = [
+            self.styles.get(network, painting, *size, taps, propagation, cut) if painting.weight else {}
+            for (painting, size), cut in zip(pairs, tiles, strict=True)
+        ]
+        histograms: list[dict[str, Histogram]] = [{} for _ in pairs]
+        if needs_features(settings):
+            histograms = [
+                capture_histograms(network, painting.resized(*size), settings.style_taps, propagation)
+                for painting, size in pairs
+            ]
+        return make_regions(self.network, settings, photo, self.paintings, styles, histograms)
+
+
+def prepare(
+    settings: Settings,
+    reference: Image | None,
+    paintings: Sequence[Image],
+    cache: ModelCache | None = None,
+    fetch_progress: DownloadProgress | None = None,
+) -> Prepared:
+    """Load the network and make the paintings ready, for one picture or for all frames of a film.
+
+    `reference` is the photo, as visible as it will be painted, or a picture with the colors of a whole film; None for
+    a texture. `fetch_progress` is called with (bytes done, bytes in all) while a network is downloaded.
+
+    Errors: UsageError for settings that don't fit the pictures; PictureError, NetworkError.
+
+    Example: Painter(prepare(settings, photo, [painting]), photo)
+    """
+    cache = cache or ModelCache()
+    _check_settings(settings, reference)
+    device = choose_device(settings.device)
+    dtype = choose_dtype(settings.precision, device)
+    network = cache.load_network(settings, _find_deepest_tap(settings), device, dtype, fetch_progress)
+    initial = None if settings.init in INIT_CHOICES else read_initial_picture(settings.init, settings.max_pixels)
+    assignments, notes = plan_assignments(settings, reference, paintings)
+
+    def build_paintings(settings: Settings) -> list[StyleInput]:
+        return _build_style_inputs(settings, reference, paintings, assignments, device)
+
+    return Prepared(network, settings, build_paintings(settings), initial, cache.styles, notes, build_paintings)
+
+
+def read_initial_picture(path: str, max_pixels: int) -> Tensor:
+    """Read the picture (1, 3, H, W) that a canvas starts as."""
+    picture = read_image(path, max_pixels=max_pixels)
+    check_visible(picture, f"`init` {path}: the picture")
+    return StyleInput(picture.rgb, picture.alpha).flattened()
+
+
+def check_visible(picture: Image, name: str) -> None:
+    """Raise UsageError where a picture is wholly transparent; `name` begins the message."""
+    if picture.alpha is not None and not bool(picture.alpha.any()):
+        raise UsageError(f"{name} is wholly transparent: there is nothing to see.")
+
+
+def repeat_lengths(lengths: tuple[Length, ...], count: int) -> tuple[Length, ...]:
+    """Return one length for each of `count` paintings; a single length is for all of them."""
+    return lengths if len(lengths) > 1 else lengths * count
+
+
+def _check_settings(settings: Settings, reference: Image | None) -> None:
+    """Raise UsageError where the settings do not fit what there is to paint."""
+    if reference is None:
+        check_texture(settings)
+    else:
+        check_visible(reference, f"The photo{f' {reference.path}' if reference.path else ''}")
+    if reference is not None and settings.aspect != Settings.model_fields["aspect"].default:
+        raise UsageError(
+            f"`aspect` {settings.aspect} has no effect with a photo, whose aspect the picture has.", setting="aspect"
+        )
+    if not any(settings.weights):
+        raise UsageError(
+            "`content_weight` and `style_weight` are both 0: there is nothing to paint.", setting="style_weight"
+        )
+
+
+def _find_deepest_tap(settings: Settings) -> str:
+    """Return the layer that the network is cut after."""
+    layers = plan_layers(VGG19_DEPTHS)
+    for name, taps in (("content_taps", settings.active_content_taps), ("style_taps", settings.style_taps)):
+        for tap in taps:
+            if tap not in layers:
+                raise UsageError(
+                    f"There is no tap {tap!r}: VGG-19 has two layers in blocks 1 and 2, four in 3 to 5.", setting=name
+                )
+    return max(list_taps(settings), key=layers.index)
+
+
+def _build_style_inputs(
+    settings: Settings,
+    reference: Image | None,
+    paintings: Sequence[Image],
+    assignments: Sequence[StyleAssignment],
+    device: torch.device,
+) -> list[StyleInput]:
+    """Give each assigned painting its colors, weight, size and masks, on the device."""
+    weights = settings.style_blend or (1.0,) * len(paintings)
+    lengths = repeat_lengths(settings.style_size, len(paintings))
+    # One tensor for each mask: paintings with the same one blend there.
+    regions = {id(each.canvas_mask): _move(each.canvas_mask, device) for each in assignments}
+    inputs = []
+    for each in assignments:
+        number, painting = each.painting, paintings[each.painting]
+        if not weights[number] and each.canvas_mask is None:  # with a mask it still keeps others away from there
+            continue
+        check_visible(painting, f"The painting {painting.path or number + 1}")
+        colored = painting
+        if reference is not None:
+            canvas = reference.masked_to(each.canvas_mask)
+            colored = recolor_painting(painting.masked_to(each.painting_mask), canvas, settings)
+        inputs.append(
+            StyleInput(
+                colored.rgb.to(device),
+                _move(painting.alpha, device),
+                weight=weights[number],
+                size=lengths[number],
+                mask=_move(each.painting_mask, device),
+                region=regions[id(each.canvas_mask)],
+            )
+        )
+    return inputs
+
+
+def _move(tensor: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if tensor is None else tensor.to(device)

@@ -1,0 +1,77 @@
+"""Start a job: read its pictures, load its network, and return its Run."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from impasto.images.assignments import read_preserve_mask
+from impasto.images.image import Image
+from impasto.images.metadata import check_text_length
+from impasto.images.output import check_format
+from impasto.images.read import read_image
+from impasto.network.download import DownloadProgress
+from impasto.painting.model_cache import ModelCache
+from impasto.painting.painter import Painter
+from impasto.painting.prepare import prepare
+from impasto.painting.schedule import measure_canvas
+from impasto.recipes.build import build_recipe, compare_environments, fingerprint_picture
+from impasto.runs.inputs import read_paintings
+from impasto.runs.job import Job, check_job
+from impasto.runs.run import Run
+from impasto.settings.model import Settings
+
+RESERVED_RESULT_BYTES = 2000  # of a recipe's text, for the result, which is not known before painting
+
+
+def start_job(
+    job: Job,
+    fetch_progress: DownloadProgress | None = None,
+    cache: ModelCache | None = None,
+    may_replace: Callable[[Path], bool] = lambda _: False,
+) -> Run:
+    """Check that the job's output can be written, read its pictures, load its network, and return its Run.
+
+    `fetch_progress` is called with (bytes done, bytes in all) while a network is downloaded. `cache` keeps the network
+    and the paintings' styles for the next job. `may_replace` is as for `check_job`. Errors as for `paint`.
+    """
+    cache = cache or ModelCache()
+    job = check_job(job, may_replace)
+    photo = None if job.photo is None else read_image(job.photo, max_pixels=job.settings.max_pixels)
+    check_photo_format(job.output, job.settings, photo, job.bits)
+    paintings = read_paintings(job.paintings, job.settings, photo, cache.read_painting)
+    run = start_run(job.settings, photo, paintings, job, fetch_progress, cache)
+    if job.recipe == "embed":
+        check_recipe_fits(run, job.output)
+    return run
+
+
+def start_run(
+    settings: Settings,
+    photo: Image | None,
+    paintings: Sequence[Image],
+    job: Job | None = None,
+    fetch_progress: DownloadProgress | None = None,
+    cache: ModelCache | None = None,
+) -> Run:
+    """Return the Run of pictures that are read already; `job` is what it paints, if they are files."""
+    preserve_mask = read_preserve_mask(settings, photo) if photo else None
+    visible = photo.masked_out(preserve_mask) if photo else None
+    prepared = prepare(settings, visible, paintings, cache, fetch_progress)
+    painter = Painter(prepared, visible)
+    source, first = fingerprint_picture(photo.path) if photo else None, job.first if job else None
+    paths = [painting.path for painting in paintings]
+    recipe = build_recipe(settings, source, paths, prepared.device, prepared.dtype, first)
+    if first and (difference := compare_environments(recipe, first)):
+        painter.notes.append(difference)
+    return Run(painter, photo, recipe, job, preserve_mask)
+
+
+def check_photo_format(output: str | os.PathLike[str], settings: Settings, photo: Image | None, bits: int = 8) -> None:
+    """Raise UsageError where the output's format can't hold the picture of this photo."""
+    has_alpha, size = photo is not None and photo.alpha is not None, max(measure_canvas(settings, photo))
+    check_format(output, alpha=has_alpha, bits=bits, size=size)
+
+
+def check_recipe_fits(run: Run, output: str | os.PathLike[str]) -> None:
+    """Raise UsageError where the output's format can't hold the recipe."""
+    check_text_length(output, len(run.recipe().to_json().encode()) + RESERVED_RESULT_BYTES)
