@@ -138,7 +138,7 @@ def test_pictures_equal_those_painted_alone(batch, capsys):
         (["a.jpg", "--style", "b.jpg", "--memory", "much"], 2, "--memory: 'much' is no amount of memory"),
         (["a.jpg", "--style", "b.jpg", "--memory", "0.5"], 2, "--memory: '0.5' is no amount of memory"),
         (["a.jpg", "--style", "b.jpg", "--address", "auto"], 2, "--address is for --engine ray"),
-        (["a.jpg", "--style", "b.jpg", "--size", "1"], 2, "--size: takes a whole number, 16 to 32768; not '1'"),
+        (["a.jpg", "--style", "b.jpg", "--size", "1"], 2, "--size takes a whole number, 16 to 32768; not '1'"),
         (["a.jpg", "--style", "b.jpg", "-o", "a.jpg"], 1, "a.jpg"),
     ],
 )

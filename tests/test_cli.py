@@ -24,6 +24,7 @@ from impasto.errors import DivergedError, PictureError, UsageError
 from impasto.network.vgg import VGG19_DEPTHS, plan_layers
 from impasto.settings.dependencies import DEPENDENCIES
 from impasto.settings.model import Settings
+from impasto.settings.parsing import build_settings
 from impasto.terminal.console import format_flag
 from impasto.terminal.progress import ProgressDisplay
 
@@ -112,9 +113,9 @@ class FakeApi:
 @pytest.fixture
 def fake_api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeApi]:
     fake_api = FakeApi()
-    module = ModuleType("impasto.api")
+    module = ModuleType("impasto.runs.start")
     module.Job, module.start_job = SimpleNamespace, fake_api.start_job  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "impasto.api", module)
+    monkeypatch.setitem(sys.modules, "impasto.runs.start", module)
     monkeypatch.chdir(tmp_path)
     handlers = [
         (number, signal.signal(number, signal.default_int_handler)) for number in (signal.SIGINT, signal.SIGTERM)
@@ -180,10 +181,10 @@ LISTED: dict[str, tuple[Any, ...]] = {
 }
 # What each setting is beside that does something only there.
 IDLE = {
-    name: {it.setting: it.values[0] if it.values else "photo" if it.excluded else "0.5"}
-    for name, it in DEPENDENCIES.items()
+    name: {needs.setting: needs.values[0] if needs.values else "photo" if needs.excluded else "0.5"}
+    for name, (needs, *_) in DEPENDENCIES.items()
 }
-BESIDE: dict[str, dict[str, Any]] = {**IDLE, "style_labels": {"labels": "photo.png"}}
+BESIDE: dict[str, dict[str, Any]] = {**IDLE, "labels": {"style_labels": "b.png"}, "style_labels": {"labels": "a.png"}}
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -217,14 +218,14 @@ def test_an_ineffective_option_raises_even_at_its_default(
     words = [format_flag(name)] if isinstance(default, bool) else [format_flag(name), str(default)]
     assert main(["photo.jpg", "painting.jpg", *words, *contrary]) == 2
     assert re.search(
-        rf"{format_flag(name)}.* does nothing with --\w+.*: leave it out, or choose ", capsys.readouterr().err
+        rf"{format_flag(name)}.* has no effect with --[\w-]+ .*: leave it out, or choose ", capsys.readouterr().err
     )
     assert not fake_api.jobs
 
 
 def test_given_options_override_the_preset(fake_api: FakeApi) -> None:
     assert main(["a.jpg", "b.jpg", "--preset", "gatys2015", "--pooling", "max", "--steps=7"]) == 0
-    assert fake_api.job.settings == Settings(preset="gatys2015", pooling="max", steps=7)
+    assert fake_api.job.settings == build_settings({"preset": "gatys2015", "pooling": "max", "steps": 7})
     assert fake_api.job.settings.optimizer == "lbfgs"
 
 
@@ -371,27 +372,27 @@ def test_a_closed_stderr_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyPa
         (["networks", "lst"], "lst"),
         (["a.jpg", "b.jpg", "--sise", "5"], "Did you mean --size?"),
         (["a.jpg", "b.jpg", "--size"], "--size requires an argument"),
-        (["a.jpg", "b.jpg", "--size", "15"], "--size: takes a whole number, 16 to 32768; not '15'"),
-        (["a.jpg", "b.jpg", "--size", "big"], "--size: takes a whole number, 16 to 32768; not 'big'"),
-        (["a.jpg", "b.jpg", "--seed", str(2**63)], f"--seed: takes a whole number, 0 to {2**63 - 1}; not '{2**63}'"),
-        (["a.jpg", "b.jpg", "--style-weight", "-1"], "--style-weight: takes a number, 0 or more; not '-1'"),
-        (["a.jpg", "b.jpg", "--content-weight", "nan"], "--content-weight: takes a number"),
-        (["a.jpg", "b.jpg", "--style-blend", "1,x"], "--style-blend: takes numbers with commas between them"),
+        (["a.jpg", "b.jpg", "--size", "15"], "--size takes a whole number, 16 to 32768; not '15'"),
+        (["a.jpg", "b.jpg", "--size", "big"], "--size takes a whole number, 16 to 32768; not 'big'"),
+        (["a.jpg", "b.jpg", "--seed", str(2**63)], f"--seed takes a whole number, 0 to {2**63 - 1}; not '{2**63}'"),
+        (["a.jpg", "b.jpg", "--style-weight", "-1"], "--style-weight takes a number, 0 or more; not '-1'"),
+        (["a.jpg", "b.jpg", "--content-weight", "nan"], "--content-weight takes a number"),
+        (["a.jpg", "b.jpg", "--style-blend", "1,x"], "--style-blend takes numbers with commas between them"),
         (["a.jpg", "b.jpg", "--optimizer", "adams"], 'Did you mean "adam"?'),
-        (["texture", "b.jpg", "--aspect", "wide"], "--aspect: takes two whole numbers, such as 3:2; not 'wide'"),
+        (["texture", "b.jpg", "--aspect", "wide"], "--aspect takes two whole numbers, such as 3:2; not 'wide'"),
         (["a.jpg", "b.jpg", "--preset", "x"], 'Choose from: "default", "draft", "fine", '),
         (
             ["a.jpg", "b.jpg", "--content-taps", "relu9_9"],
-            "--content-taps: takes names with weights, such as relu4_2:1",
+            "--content-taps takes names with weights, such as relu4_2:1",
         ),
         (["a.jpg", "b.jpg", "--style-taps", "relu1_1:x"], "--style-taps: 'x' is not a weight"),
-        (["a.jpg", "b.jpg", "--size", "5", "--steps", "0"], "--steps: takes a whole number, 1 to 1000000; not '0'"),
+        (["a.jpg", "b.jpg", "--size", "5", "--steps", "0"], "--steps takes a whole number, 1 to 1000000; not '0'"),
         (["a.jpg", "b.jpg", "--color", "kept"], 'Choose from: "none", "keep", "match", "only"'),
         (["a.jpg", "b.jpg", "--color-space", "hsv"], 'Choose from: "lab", "luv", "yuv", "ycbcr"'),
-        (["a.jpg", "b.jpg", "--color-strength", "2"], "--color-strength: takes a number, 0 to 1; not '2'"),
+        (["a.jpg", "b.jpg", "--color-strength", "2"], "--color-strength takes a number, 0 to 1; not '2'"),
         (
             ["a.jpg", "b.jpg", "--color", "keep", "--color-match", "pca"],
-            "--color-match pca does nothing with --color keep: leave it out, or choose --color match",
+            "--color-match has no effect with --color keep: leave it out, or choose --color match",
         ),
         (["a.jpg", "b.jpg", "--quality", "101"], "--quality"),
         (["a.jpg", "b.jpg", "--bits", "12"], "Choose from: 8, 16"),

@@ -67,8 +67,8 @@ def test_a_film_is_painted_and_named(words: list[str], capsys: pytest.CaptureFix
     ("options", "code", "said"),
     [
         (["--start", "soon"], 2, "must be a time, such as"),
-        (["--every", "0"], 2, "--every: takes a whole number, 1 to 1000"),
-        (["--look-back", "1,x"], 2, "--look-back: takes numbers"),
+        (["--every", "0"], 2, "--every takes a whole number, 1 to 1000"),
+        (["--look-back", "1,x"], 2, "--look-back takes numbers"),
         (["--cuts", "some"], 2, "cuts"),
         (["--output", "b.avi"], 2, "does not say what to write"),
         (["--output", "a.mp4", "--overwrite"], 2, "also the input"),

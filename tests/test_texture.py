@@ -8,7 +8,6 @@ from conftest import build_painter, make_network, make_picture, make_settings
 
 import impasto
 from impasto.cli.app import main
-from impasto.terminal.console import format_flags
 from impasto.errors import RecipeError, UsageError
 from impasto.images.folders import list_pictures
 from impasto.images.read import read_image
