@@ -477,6 +477,18 @@ class TestUnreadable:
                 with suppress(PictureError):
                     read_image(tmp_path / "cut")
 
+    @pytest.mark.parametrize("name", ["whole.png", "whole.tif"])
+    def test_flipped_bytes_of_16_bit_files_are_read_or_refused(self, tmp_path, name, capfd):
+        whole = np.frombuffer(write_image(noise(40, 40), tmp_path / name, bits=16).read_bytes(), np.uint8)
+        chance = np.random.default_rng(0)
+        for _ in range(100):
+            damaged = whole.copy()
+            damaged[chance.integers(0, len(whole), 5)] = chance.integers(0, 256, 5)
+            (tmp_path / name).write_bytes(damaged.tobytes())
+            with suppress(PictureError):
+                read_image(tmp_path / name)
+        assert capfd.readouterr().err == ""
+
     def test_too_many_pixels(self, tmp_path):
         path = write_image(noise(20, 10), tmp_path / "large.png")
         assert read_image(path, max_pixels=200).rgb.shape == (1, 3, 10, 20)

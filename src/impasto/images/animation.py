@@ -16,33 +16,34 @@ from torch import Tensor
 from impasto.errors import PictureError
 from impasto.images.image import Image
 from impasto.images.metadata import pack_xmp
+from impasto.images.opening import open_file
 from impasto.images.output import atomic_write
 from impasto.images.read import MAX_PIXELS
 from impasto.images.write import make_png_text, to_pil
 
 ANIMATION_SUFFIXES = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 DEFAULT_FRAME_MILLISECONDS = 100  # for frames that give no duration, or 0, as in browsers
+READ_FORMATS = ("GIF", "WEBP", "PNG")
 MAX_PALETTE_FRAMES = 16  # that a GIF's one palette is taken from
 
 
 def read_animation(path: Path) -> Iterator[tuple[Image, int]]:
-    """Yield each frame whole, with the milliseconds that it lasts.
+    """Yield each whole frame and its duration in milliseconds.
 
-    Raises PictureError where the file can't be read, or is damaged: after the frames before the damage.
+    Raises PictureError where the file can't be read, or is damaged: then after the frames before the damage.
     """
-    try:
-        with PilImage.open(path, formats=("GIF", "WEBP", "PNG")) as image:
+    with open_file(path) as file:
+        try:
+            image = PilImage.open(file, formats=READ_FORMATS)
             if image.width * image.height > MAX_PIXELS:
                 raise PictureError(f"{path} has more than {MAX_PIXELS:,} pixels a frame: make it smaller first")
             for frame in ImageSequence.Iterator(image):
-                picture = _to_picture(frame, path)  # first: a WebP knows how long a frame lasts when it is decoded
+                picture = _to_image(frame, path)  # before its duration, which WebP knows only then
                 yield picture, round(frame.info.get("duration") or DEFAULT_FRAME_MILLISECONDS)
-    except FileNotFoundError:
-        raise PictureError(f"{path} does not exist: check the name and the folder") from None
-    except PictureError:
-        raise
-    except Exception as error:  # given damaged bytes, a decoder raises anything
-        raise PictureError(f"{path} is no animation, or damaged or cut short ({error}): get it again") from error
+        except PictureError:
+            raise
+        except Exception as error:  # given damaged bytes, a decoder raises anything
+            raise PictureError(f"{path} is no animation, or damaged or cut short ({error}): get it again") from error
 
 
 def is_animated(path: Path) -> bool:
@@ -50,7 +51,7 @@ def is_animated(path: Path) -> bool:
     if path.suffix.lower() not in ANIMATION_SUFFIXES:
         return False
     try:
-        with PilImage.open(path, formats=("GIF", "WEBP", "PNG")) as image:
+        with PilImage.open(path, formats=READ_FORMATS) as image:
             return image.format == "GIF" or bool(getattr(image, "is_animated", False))
     except Exception:  # reading it will report the error
         return path.suffix.lower() == ".gif"
@@ -103,7 +104,7 @@ def write_animation(
         file.write(written.getbuffer())
 
 
-def _to_picture(frame: PilImage.Image, path: Path) -> Image:
+def _to_image(frame: PilImage.Image, path: Path) -> Image:
     pixels = np.asarray(frame.convert("RGBA"), np.float32) / 255
     values = torch.from_numpy(pixels).permute(2, 0, 1)[None]
     alpha = values[:, 3:].contiguous()
@@ -111,13 +112,13 @@ def _to_picture(frame: PilImage.Image, path: Path) -> Image:
 
 
 def _make_palette(samples: Sequence[Tensor]) -> PilImage.Image:
-    every = max(1, -(-len(samples) // MAX_PALETTE_FRAMES))
-    beside = to_pil(torch.cat([sample[..., ::2, ::2] for sample in samples[::every]], 3))
-    return beside.quantize(255, method=PilImage.Quantize.MEDIANCUT)
+    step = max(1, -(-len(samples) // MAX_PALETTE_FRAMES))
+    row = to_pil(torch.cat([sample[..., ::2, ::2] for sample in samples[::step]], 3))
+    return row.quantize(255, method=PilImage.Quantize.MEDIANCUT)
 
 
 def _apply_palette(image: PilImage.Image, palette: PilImage.Image | None) -> PilImage.Image:
-    """Give an image the palette, if any, without dither, which would crawl; colour 255 is for what is transparent."""
+    """Reduce an image to the palette, if any; color 255 is transparent. Dithering would crawl from frame to frame."""
     if palette is None:
         return image
     reduced = image.convert("RGB").quantize(palette=palette, dither=PilImage.Dither.NONE)

@@ -126,12 +126,13 @@ def _to_srgb(color: Floats, profile: object) -> Floats:
 def _orient(x: Tensor, orientation: int) -> Tensor:
     """Turn (B, C, H, W) upright by EXIF's orientation, 1 to 8."""
     quarters, is_mirrored = EXIF_TURNS.get(orientation, (0, False))
-    x = torch.rot90(x, quarters, (2, 3))  # anticlockwise
+    x = torch.rot90(x, quarters, (2, 3)) if quarters else x  # anticlockwise; by 0 it would copy
     return (x.flip(3) if is_mirrored else x).contiguous()
 
 
 def _read_orientation(image: PilImage.Image) -> int:
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        # The base class's method: that of PNG would decode all pixels to look behind them.
+        return int(PilImage.Image.getexif(image).get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged EXIF is no reason to refuse a picture
         return 1

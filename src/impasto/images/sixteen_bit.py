@@ -45,7 +45,7 @@ def read_16_bit(path: Path, form: str, profile: object) -> tuple[Tensor, Tensor 
         has_alpha = image.bands > channels
         values = _fetch_rows(vips, color.bandjoin(image[channels]) if has_alpha else color)
     except vips.Error as error:
-        raise ValueError(str(error.detail).strip().rpartition("\n")[2] or error.message) from error
+        raise ValueError(_describe(error)) from error
     colors, alpha = (values[:, :-1], values[:, -1:]) if has_alpha else (values, None)
     if colors.shape[1] == 4:  # CMYK without a profile
         colors = (1 - colors[:, :3]) * (1 - colors[:, 3:])
@@ -53,20 +53,16 @@ def read_16_bit(path: Path, form: str, profile: object) -> tuple[Tensor, Tensor 
 
 
 def write_16_bit(path: Path, form: str, rgb: Tensor, alpha: Tensor | None, *, profile: bytes, xmp: bytes) -> None:
-    """Write sRGB (1, 3, H, W) and alpha (1, 1, H, W) over `path`, by bands, as PNG or TIFF; no copy of it is made.
+    """Write sRGB (1, 3, H, W) and alpha (1, 1, H, W) over `path`, by bands, as PNG or TIFF.
 
     Raises OSError where the disk refuses.
     """
     vips = _import_vips()
-    height, width = rgb.shape[2:]
-    channels = [*rgb[0], *(() if alpha is None else alpha[0])]
-    planes = [
-        vips.Image.new_from_memory(plane.detach().float().cpu().contiguous().numpy(), width, height, 1, "float")
-        for plane in channels
-    ]
-    resolution = {"xres": PIXELS_PER_MILLIMETER, "yres": PIXELS_PER_MILLIMETER}
-    image = (planes[0].bandjoin(planes[1:]) * 65535).rint().cast("ushort")  # the cast clamps
-    image = image.copy(interpretation="rgb16", **resolution)
+    image = _to_vips(vips, rgb)
+    if alpha is not None:
+        image = image.bandjoin(_to_vips(vips, alpha))
+    image = (image * 65535).rint().cast("ushort")  # the cast clamps
+    image = image.copy(interpretation="rgb16", xres=PIXELS_PER_MILLIMETER, yres=PIXELS_PER_MILLIMETER)
     image.set_type(vips.GValue.blob_type, "icc-profile-data", profile)
     if xmp:
         image.set_type(vips.GValue.blob_type, "xmp-data", xmp)
@@ -74,10 +70,21 @@ def write_16_bit(path: Path, form: str, rgb: Tensor, alpha: Tensor | None, *, pr
         if form == "PNG":
             image.pngsave(str(path), filter="up", keep="icc|xmp")
         else:
-            large = 2 * len(channels) * width * height > MAX_CLASSIC_TIFF_BYTES
-            image.tiffsave(str(path), compression="deflate", predictor="horizontal", bigtiff=large, keep="icc|xmp")
+            is_large = 2 * image.bands * image.width * image.height > MAX_CLASSIC_TIFF_BYTES
+            image.tiffsave(str(path), compression="deflate", predictor="horizontal", bigtiff=is_large, keep="icc|xmp")
     except vips.Error as error:
-        raise OSError(str(error.detail).strip().rpartition("\n")[2] or error.message) from error
+        raise OSError(_describe(error)) from error
+
+
+def _to_vips(vips: Any, x: Tensor) -> Any:
+    """Return (1, C, H, W) as a libvips image that shares its memory, where that is float32 on the CPU."""
+    pixels = x[0].detach().float().cpu()
+    height, width = pixels.shape[1:]
+    by_pixel = pixels.permute(1, 2, 0)
+    if by_pixel.is_contiguous():
+        return vips.Image.new_from_memory(by_pixel.numpy(), width, height, len(pixels), "float")
+    planes = [vips.Image.new_from_memory(plane.contiguous().numpy(), width, height, 1, "float") for plane in pixels]
+    return planes[0].bandjoin(planes[1:])
 
 
 def _fetch_rows(vips: Any, image: Any) -> Tensor:
@@ -87,10 +94,14 @@ def _fetch_rows(vips: Any, image: Any) -> Tensor:
     for top in range(0, height, BAND_ROWS):
         rows = min(BAND_ROWS, height - top)
         numbers = np.frombuffer(region.fetch(0, top, width, rows), np.uint16).reshape(rows, width, -1)
-        values[0, :, top : top + rows] = torch.from_numpy(numbers.astype(np.float32) / np.float32(65535)).permute(
-            2, 0, 1
-        )
+        band = torch.from_numpy(numbers.astype(np.float32) / np.float32(65535))
+        values[0, :, top : top + rows] = band.permute(2, 0, 1)
     return values
+
+
+def _describe(error: Any) -> str:
+    """Return the last line of what libvips reports."""
+    return str(error.detail).strip().rpartition("\n")[2] or str(error.message)
 
 
 def _import_vips() -> Any:
