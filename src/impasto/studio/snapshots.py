@@ -83,16 +83,8 @@ class SnapshotStore:
             memory = memory and step.width * step.height <= MAX_OPTIMIZER_PIXELS
             write_checkpoint(self._checkpoint_path(number), run.capture_state(memory=memory))
             write_jpeg(run.picture(), self._thumbnail_path(number), THUMBNAIL_PIXELS)
-            self.snapshots.append(
-                Snapshot(
-                    number=number,
-                    step=step.step,
-                    scale=step.scale,
-                    width=step.width,
-                    height=step.height,
-                    settings=given_settings(run.settings),
-                )
-            )
+            position = {"step": step.step, "scale": step.scale, "width": step.width, "height": step.height}
+            self.snapshots.append(Snapshot(number=number, settings=given_settings(run.settings), **position))
             self._drop_extra()
 
     def _drop_extra(self) -> None:

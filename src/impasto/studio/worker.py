@@ -73,12 +73,7 @@ def warm_up() -> None:
 
 
 def answer_plan(
-    connection: Connection,
-    cache: ModelCache,
-    number: int,
-    photo: Path,
-    paintings: list[Path],
-    settings: dict[str, Any],
+    connection: Connection, cache: ModelCache, number: int, photo: Path, paintings: list[Path], settings: dict[str, Any]
 ) -> None:
     """Answer the plan request with a number: what a painting takes, or why it can't be painted."""
     output = photo.with_name("planned.png")  # never written
@@ -311,19 +306,9 @@ class JobRunner:
 
     def _send_step(self, step: "Step | FrameStep", number: int, total: int) -> None:
         self.clock.update(step.progress, "")
-        self.send(
-            "step",
-            step=number,
-            total=total,
-            share=step.progress,
-            scale=step.scale,
-            scales=step.scales,
-            width=step.width,
-            height=step.height,
-            seconds=step.seconds,
-            seconds_left=self.clock.seconds_left,
-            losses=step.losses,
-        )
+        position = {"scale": step.scale, "scales": step.scales, "width": step.width, "height": step.height}
+        done = {"step": number, "total": total, "share": step.progress, "seconds": step.seconds}
+        self.send("step", **done, **position, seconds_left=self.clock.seconds_left, losses=step.losses)
 
     def _send_preview(self, run: "Run | FilmRun") -> None:
         self.previews.write_preview(run)

@@ -200,8 +200,8 @@
     if (parts.plan.textContent !== job.plan) parts.plan.textContent = job.plan;
     parts.bar.hidden = !(job.status === "painting" || job.status === "paused");
     parts.bar.value = job.progress.share;
-    const finished = job.pictures.includes("picture.png");
-    change("tools", [job.id, job.status, job.snapshots.length > 0, finished, job.pictures.length, job.progress.version > 0].join(), () => drawTools(job, finished));
+    const toolsKey = [job.id, job.status, job.snapshots.length > 0, job.pictures.join(), job.progress.version > 0].join();
+    change("tools", toolsKey, () => drawTools(job));
     change("notes", JSON.stringify([job.message, job.notes]), () =>
       parts.notes.replaceChildren(...[job.message, ...job.notes].filter(Boolean).map((text) => make("p", {}, text))),
     );
@@ -277,8 +277,8 @@
     loading = null;
   }
 
-  function drawTools(job, finished) {
-    const tools = [];
+  function drawTools(job) {
+    const tools = [], finished = job.pictures.includes("picture.png");
     const tool = (text, action) => button(text, () => act(job, action));
     if (job.status === "painting") tools.push(tool("Pause", "pause"), tool("Stop and keep", "stop"));
     if (job.status === "painting" && job.kind === "painting") tools.push(tool("Keep this one too", "keep"));
