@@ -130,8 +130,8 @@ class FilmRun:
         frames = self.painted_frames
         if frames:
             self._write_film(frames)
-            plan = {**self._work_folder.read_plan(), "unfinished": self._fingerprint_output()}
-            self._work_folder.write_plan(plan)
+            digest = fingerprint_file(self.output).sha256 if self.output.is_file() else None
+            self._work_folder.write_plan({**self._work_folder.read_plan(), "unfinished": digest})
         self.close()
         return self.output if frames else None
 
@@ -148,6 +148,3 @@ class FilmRun:
         if self._job.recipe_file:
             write_recipe(recipe, self._job.recipe_file, overwrite=True)
         self._output.overwrite = True  # the file there is now this film's own
-
-    def _fingerprint_output(self) -> str | None:
-        return fingerprint_file(self.output).sha256 if self.output.is_file() else None

@@ -77,32 +77,24 @@ def list_files(path: Path) -> list[Path]:
 
 
 def list_frame_files(path: Path) -> list[Path]:
-    """List the frames of a folder, of a pattern like frame_%04d.png or of a glob like frame_*.png, in order.
+    """List the frames of a folder, a pattern like frame_%04d.png or a glob like frame_*.png, in order.
 
     Raises PictureError if there are none.
     """
     if path.is_dir():
-        found = [
-            file
-            for file in path.iterdir()
-            if file.suffix.lower() in READABLE_SUFFIXES and not file.name.startswith(".")
-        ]
+        visible = [file for file in path.iterdir() if not file.name.startswith(".")]
+        found = [file for file in visible if file.suffix.lower() in READABLE_SUFFIXES]
         missing = f"{path} holds no pictures ({', '.join(READABLE_SUFFIXES)})"
-    elif is_pattern(path):
+    else:
         number = FRAME_NUMBER.search(path.name)
         # Only the name is matched, as the folder's own name may contain brackets.
-        wanted = re.compile(_to_expression(path.name, number) if number else fnmatch.translate(path.name))
+        head, tail = (path.name[: number.start()], path.name[number.end() :]) if number else ("", "")
+        wanted = re.compile(rf"{re.escape(head)}\d+{re.escape(tail)}" if number else fnmatch.translate(path.name))
         found = [file for file in path.parent.glob("*") if wanted.fullmatch(file.name)]
         missing = f"there is no file {path}"
-    else:
-        raise UsageError(f"{path} is neither a folder of frames nor a pattern such as frame_%04d.png")
     if not found:
         raise PictureError(f"{missing}: name a folder of frames, or a pattern such as frame_%04d.png")
     return sorted(found, key=_natural_key)
-
-
-def _to_expression(name: str, number: re.Match[str]) -> str:
-    return re.escape(name[: number.start()]) + r"\d+" + re.escape(name[number.end() :])
 
 
 def name_frame_file(pattern: Path, index: int) -> Path:

@@ -1,23 +1,29 @@
-"""Painting the frames of a film one after the other, through an easel that it is given."""
+"""The frames of a film painted one after the other, pass after pass, each from the pictures around it."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from impasto.films.film_options import FilmOptions
+from impasto.films.frame_masks import FrameMask
+from impasto.films.frames import Timeline
 from impasto.films.prefetch import FramePrefetcher, FrameSource, PreparedFrame
 from impasto.films.work_folder import WorkFolder
 from impasto.images.image import Image
 from impasto.painting.objective import TemporalTarget
 from impasto.painting.painter import Painter, Step
+from impasto.painting.prepare import Prepared
 from impasto.painting.warm_start import WarmStart, WarmStartPainter
+from impasto.settings.model import Settings
 
-SCALE_SMOOTHING = 0.8  # how much of L-BFGS's scale is that of the frames before
-NEIGHBOR_BLEND = 0.5  # share of the neighbour's picture in what a frame begins with, where it is gone over again
+CARRIED_SETTINGS = {"init": "the last picture", "init_blur": 0.0, "init_noise": 0.0}
+SCALE_SMOOTHING = 0.8  # weight of the earlier frames' L-BFGS scale
+NEIGHBOR_BLEND = 0.5  # weight of the neighbor's picture at the start of a frame in a later pass
 
 
 @dataclass(frozen=True)
@@ -33,53 +39,85 @@ class FrameStep(Step):
     passes: int
 
 
-class Easel(Protocol):
-    """What paints a frame."""
+class FrameSink(Protocol):
+    """Receives each frame as soon as it is painted."""
+
+    def show_frame(self, pass_number: int, frame: int, picture: Tensor, photo: Image) -> None:
+        """Receive a picture (1, 3, H, W) of a frame, counted from 0."""
+
+
+class NullSink(FrameSink):
+    """Ignores the frames of a shot: the process that has them all writes the film."""
+
+    @override
+    def show_frame(self, pass_number: int, frame: int, picture: Tensor, photo: Image) -> None:
+        pass
+
+
+class FramePainter:
+    """Makes the Painter of each frame. `masks` are the paintings' masks on the canvas, by name."""
+
+    def __init__(self, prepared: Prepared, settings: Settings, masks: Mapping[str, FrameMask]) -> None:
+        self.prepared, self.masks = replace(prepared, settings=settings, notes=()), masks
 
     def paint_first(self, frame: int, photo: Image, canvas: Tensor | None) -> Painter:
-        """Paint a frame, counted from 0, as a single picture is painted, from `canvas` where it is given."""
+        """Paint a frame, counted from 0, like a single picture; from `canvas` if it is given."""
+        prepared = self._prepare_frame(frame)
+        if canvas is not None:
+            settings = prepared.settings.model_copy(update=CARRIED_SETTINGS)
+            prepared = replace(prepared, settings=settings, initial_picture=canvas)
+        return Painter(prepared, photo)
 
-    def paint_next(self, frame: int, photo: Image, beginning: WarmStart, steps: int) -> WarmStartPainter:
-        """Go on from `beginning`."""
+    def paint_next(self, frame: int, photo: Image, warm_start: WarmStart, steps: int) -> WarmStartPainter:
+        """Paint a frame from a warm start, in at most `steps` steps."""
+        targets = [self._place_target(target) for target in warm_start.temporal_targets]
+        warm_start = replace(warm_start, temporal_targets=targets)
+        return WarmStartPainter(self._prepare_frame(frame), photo, warm_start, steps)
 
+    def _place_target(self, target: TemporalTarget) -> TemporalTarget:
+        """Move a target to the device, in the memory layout of the canvas."""
+        device = self.prepared.device
+        picture = target.picture.to(device).contiguous(memory_format=torch.channels_last)
+        return TemporalTarget(picture, target.weights.to(device))
 
-class FrameSink(Protocol):
-    """Who is shown each frame as soon as it is painted."""
-
-    def show_frame(self, turn: int, frame: int, picture: Tensor, photo: Image) -> None:
-        """Show a picture (1, 3, H, W) of a frame, counted from 0."""
+    def _prepare_frame(self, frame: int) -> Prepared:
+        """Give each painting its mask in a frame; paintings with the same mask blend there."""
+        prepared = self.prepared
+        if not self.masks:
+            return prepared
+        masks = {name: mask(frame).to(prepared.device) for name, mask in self.masks.items()}
+        pairs = zip(prepared.paintings, prepared.settings.mask, strict=True)
+        return replace(prepared, paintings=[replace(painting, region=masks.get(name)) for painting, name in pairs])
 
 
 class FilmSequence:
-    """An iterator of FrameSteps over all frames and turns; what is done already is left out.
+    """An iterator of FrameSteps over all frames and passes, except those that are done already.
 
-    `cuts` are the frames, counted from 0, that begin a shot; `only` those to paint, whole shots. With `repeating`, a
-    frame that is the one before again keeps its picture.
+    `size` is that of the frames; `frame_range` are the frames to paint, which must be whole shots; None for all.
     """
 
     def __init__(
         self,
-        easel: Easel,
+        frame_painter: FramePainter,
         photos: FrameSource,
-        frames: int,
+        timeline: Timeline,
         size: tuple[int, int],
-        cuts: Sequence[int],
         options: FilmOptions,
-        storage: WorkFolder,
-        audience: FrameSink,
-        repeating: bool = True,
-        only: range | None = None,
+        work_folder: WorkFolder,
+        sink: FrameSink,
+        frame_range: range | None = None,
     ) -> None:
-        self.frame_painter, self.photos, self.frames, self.options = easel, photos, frames, options
-        self.work_folder, self.sink = storage, audience
+        self.frame_painter, self.photos, self.options = frame_painter, photos, options
+        self.work_folder, self.sink = work_folder, sink
         self.width, self.height = size
-        self.can_repeat, self.frame_range = repeating, range(frames) if only is None else only
-        self.shot_starts = sorted({0, *cuts})
+        self.frames = len(timeline.times)
+        self.frame_range = range(self.frames) if frame_range is None else frame_range
+        self.shot_starts = [0] if options.cuts == "none" else [0, *timeline.cuts]
         self.notes: list[str] = []
         self.painter: Painter | None = None
-        self._kept: Future[None] | None = None
-        self._recent: dict[tuple[int, int], Tensor] = {}  # pictures, by turn and frame
-        self._record: tuple[int, int, dict[str, Any]] = (0, 0, {})  # the last one: turn, frame, what is known of it
+        self._pending: Future[None] | None = None  # the last picture, while it is stored
+        self._recent: dict[tuple[int, int], Tensor] = {}  # pictures by pass and frame
+        self._last_record: tuple[int, int, dict[str, Any]] = (0, 0, {})  # pass, frame, record
         self._iterator: Generator[FrameStep] = self._paint()
 
     def __iter__(self) -> Iterator[FrameStep]:
@@ -89,152 +127,163 @@ class FilmSequence:
         return next(self._iterator)
 
     def close(self) -> None:
-        """Finish what is being written, and stop."""
+        """Wait for the last picture to be stored, and stop."""
         self._iterator.close()
 
+    def list_shots(self) -> list[range]:
+        """List the parts of the film that can be painted independently."""
+        if self.options.cuts != "fresh":
+            return [range(self.frames)]
+        return [self._find_shot(start) for start in self.shot_starts]
+
     def _paint(self) -> Generator[FrameStep]:
-        with ThreadPoolExecutor(1, "impasto-keep") as keeper:
+        with ThreadPoolExecutor(1, "impasto-store") as store:
             try:
-                for turn in range(1, self.options.passes + 1):
-                    order = [*self.frame_range] if turn % 2 else [*reversed(self.frame_range)]
-                    left = [frame for frame in order if not self.work_folder.is_done(turn, frame)]
-                    with FramePrefetcher(self.photos, left, self._list_neighbors(turn)) as scout:
-                        for ready in scout:
-                            yield from self._paint_frame(turn, ready, keeper)
+                for pass_number in range(1, self.options.passes + 1):
+                    order = self.frame_range if pass_number % 2 else self.frame_range[::-1]
+                    left = [frame for frame in order if not self.work_folder.is_done(pass_number, frame)]
+                    with FramePrefetcher(self.photos, left, self._list_neighbors(pass_number)) as prefetcher:
+                        for prepared in prefetcher:
+                            picture, record = yield from self._paint_frame(pass_number, prepared)
+                            self._remember(pass_number, prepared.number, picture, record)
+                            self._wait_for_store()
+                            self._pending = store.submit(self._store, pass_number, prepared, picture, record)
             finally:
                 self._wait_for_store()
 
-    def list_shots(self) -> list[range]:
-        """List the frames of each part of the film that can be painted without the others."""
-        starts = self.shot_starts if self.options.cuts == "fresh" else [0]
-        return [range(*self._find_shot(start)) for start in starts] if len(starts) > 1 else [range(self.frames)]
-
-    def _list_neighbors(self, turn: int) -> dict[int, list[int]]:
-        """List the frames to which each frame's motion is wanted, in the order of their weight."""
+    def _list_neighbors(self, pass_number: int) -> dict[int, list[int]]:
+        """List, for each frame, the frames to which its motion is wanted, in the order of their weight."""
         back = self.options.look_back if self.options.temporal_weight else (1,)
-        found = {}
+        neighbors = {}
         for frame in self.frame_range:
-            start, end = self._find_shot(frame)
-            others = [frame - far for far in sorted({1, *back})] if turn == 1 else [frame - 1, frame + 1]
-            found[frame] = [other for other in others if start <= other < end]
-        return found
+            shot = self._find_shot(frame)
+            others = [frame - far for far in sorted({1, *back})] if pass_number == 1 else [frame - 1, frame + 1]
+            neighbors[frame] = [other for other in others if other in shot]
+        return neighbors
 
-    def _find_shot(self, frame: int) -> tuple[int, int]:
+    def _find_shot(self, frame: int) -> range:
         start = max(it for it in self.shot_starts if it <= frame)
-        return start, min((it for it in self.shot_starts if it > frame), default=self.frames)
+        return range(start, min((it for it in self.shot_starts if it > frame), default=self.frames))
 
-    def _paint_frame(self, turn: int, ready: PreparedFrame, keeper: ThreadPoolExecutor) -> Iterator[FrameStep]:
-        frame = ready.number
-        seen = ready.photo.alpha is None or bool(ready.photo.alpha.any())
-        if not seen or (turn == 1 and ready.is_repeat and self.can_repeat):
-            picture = self._read_picture(turn, frame - 1) if seen else ready.photo.rgb
-            record = {**self._recall_record(turn, frame), "steps": 0, "seconds": 0.0}
+    def _paint_frame(
+        self, pass_number: int, prepared: PreparedFrame
+    ) -> Generator[FrameStep, None, tuple[Tensor, dict[str, Any]]]:
+        """Paint a frame; return its picture as it will be read again, in 8 bits, and its record."""
+        frame, photo = prepared.number, prepared.photo
+        is_visible = photo.alpha is None or bool(photo.alpha.any())
+        can_repeat = pass_number == 1 and not self.frame_painter.masks
+        if not is_visible or (can_repeat and prepared.is_repeat):
+            picture = self._read_picture(pass_number, frame - 1) if is_visible else photo.rgb
+            record = {**self._recall_record(pass_number, frame), "steps": 0, "seconds": 0.0}
         else:
-            painter = self._make_painter(turn, ready)
-            self.painter, told, totals = painter, len(painter.notes), []
+            self.painter = painter = self._make_painter(pass_number, prepared)
+            totals: list[float] = []
             for step in painter:
                 totals.append(step.losses["total"])
-                yield self._make_frame_step(step, turn, frame)
+                self.notes += [f"frame {frame + 1}: {note}" for note in step.notes]
+                yield self._make_frame_step(step, pass_number, frame)
                 if isinstance(painter, WarmStartPainter) and self._has_converged(totals, painter):
                     break
-            self.notes += [f"frame {frame + 1}: {note}" for note in painter.notes[told:]]
             picture = painter.picture()
             record = {"steps": len(totals), "total": totals[-1], "seconds": round(step.seconds, 3)}
-            record |= self._make_record(painter, turn, frame)
-        picture = (picture.clamp(0, 1) * 255).round() / 255  # as it will be read
-        self._recent[turn, frame], self._record = picture, (turn, frame, record)
-        for old in [
-            key for key in self._recent if key[0] == turn and abs(key[1] - frame) > max(self.options.look_back)
-        ]:
-            del self._recent[old]
-        self._wait_for_store()
-        self._kept = keeper.submit(self._store_frame, turn, ready, picture, record)
+            record |= self._measure_start(painter, pass_number, frame)
+        return (picture.clamp(0, 1) * 255).round() / 255, record
 
-    def _make_frame_step(self, step: Step, turn: int, frame: int) -> FrameStep:
-        passes = self.options.passes
-        frames_before = (turn - 1) * self.frames + (frame if turn % 2 else self.frames - 1 - frame)
-        progress = (frames_before + step.progress) / (passes * self.frames)
-        return FrameStep(
-            **{**vars(step), "progress": progress},
-            frame=frame + 1,
-            frames=self.frames,
-            pass_number=turn,
-            passes=passes,
-        )
+    def _make_frame_step(self, step: Step, pass_number: int, frame: int) -> FrameStep:
+        frames, passes = self.frames, self.options.passes
+        frames_before = (pass_number - 1) * frames + (frame if pass_number % 2 else frames - 1 - frame)
+        values = {**vars(step), "progress": (frames_before + step.progress) / (passes * frames)}
+        return FrameStep(**values, frame=frame + 1, frames=frames, pass_number=pass_number, passes=passes)
 
-    def _store_frame(self, turn: int, ready: PreparedFrame, picture: Tensor, record: dict[str, Any]) -> None:
-        self.work_folder.store_frame(turn, ready.number, picture, record)
-        self.sink.show_frame(turn, ready.number, picture, ready.photo)
+    def _remember(self, pass_number: int, frame: int, picture: Tensor, record: dict[str, Any]) -> None:
+        """Keep the picture as long as later frames of this pass need it, and the record."""
+        self._recent[pass_number, frame], self._last_record = picture, (pass_number, frame, record)
+        reach = max(self.options.look_back)
+        for key in [key for key in self._recent if key[0] == pass_number and abs(key[1] - frame) > reach]:
+            del self._recent[key]
+
+    def _store(self, pass_number: int, prepared: PreparedFrame, picture: Tensor, record: dict[str, Any]) -> None:
+        self.work_folder.store_frame(pass_number, prepared.number, picture, record)
+        self.sink.show_frame(pass_number, prepared.number, picture, prepared.photo)
 
     def _wait_for_store(self) -> None:
-        """Wait until the last picture is kept, and learn whether it could be."""
-        kept, self._kept = self._kept, None
-        if kept:
-            kept.result()
+        """Wait until the last picture is stored. Raises what went wrong there."""
+        pending, self._pending = self._pending, None
+        if pending:
+            pending.result()
 
     def _has_converged(self, totals: list[float], painter: WarmStartPainter) -> bool:
-        """Tell whether two steps together were worth less than two are to be; a first one without a scale is none."""
-        few = 2 if painter.warm_start.lbfgs_scale else 4
-        return len(totals) > few and totals[-3] - totals[-1] < 2 * self.options.frame_tolerance * abs(totals[-1])
+        """Tell whether the last two steps gained too little; without a scale the first steps gain nothing."""
+        if len(totals) <= (2 if painter.warm_start.lbfgs_scale else 4):
+            return False
+        return totals[-3] - totals[-1] < 2 * self.options.frame_tolerance * abs(totals[-1])
 
-    def _make_painter(self, turn: int, ready: PreparedFrame) -> Painter:
-        frame, photo = ready.number, ready.photo
-        if turn == 1 and frame in self.shot_starts:
-            carry = self.options.cuts == "carry" and frame > 0
-            return self.frame_painter.paint_first(frame, photo, self._read_picture(turn, frame - 1) if carry else None)
-        canvas, pulls = self._start_first_pass(ready) if turn == 1 else self._start_later_pass(turn, ready)
-        known = self._recall_record(turn, frame)
-        beginning = WarmStart(canvas, pulls, known.get("scale"), known.get("grey"))
-        return self.frame_painter.paint_next(frame, photo, beginning, self.options.frame_steps)
+    def _make_painter(self, pass_number: int, prepared: PreparedFrame) -> Painter:
+        frame, photo = prepared.number, prepared.photo
+        if pass_number == 1 and frame in self.shot_starts:
+            is_carried = self.options.cuts == "carry" and frame > 0
+            canvas = self._read_picture(pass_number, frame - 1) if is_carried else None
+            return self.frame_painter.paint_first(frame, photo, canvas)
+        if pass_number == 1:
+            canvas, targets = self._start_in_first_pass(prepared)
+        else:
+            canvas, targets = self._start_in_later_pass(pass_number, prepared)
+        last = self._recall_record(pass_number, frame)
+        warm_start = WarmStart(canvas, targets, last.get("lbfgs_scale"), last.get("gray_loss"))
+        return self.frame_painter.paint_next(frame, photo, warm_start, self.options.frame_steps)
 
-    def _start_first_pass(self, ready: PreparedFrame) -> tuple[Tensor, list[TemporalTarget]]:
-        """Begin with the picture before where it can be carried here, with the photo elsewhere."""
-        pulls, left = [], torch.ones_like(ready.photo.rgb[:, :1])
-        canvas = ready.photo.rgb
-        for other, motion in ready.motions.items():
-            last = self._read_picture(1, other)
-            carried = motion.carry(last)
-            if other == ready.number - 1 and self.options.frame_init == "warped":
+    def _start_in_first_pass(self, prepared: PreparedFrame) -> tuple[Tensor, list[TemporalTarget]]:
+        """Start from the last picture where it can be carried here, from the photo elsewhere."""
+        options, canvas = self.options, prepared.photo.rgb
+        targets, uncovered = [], torch.ones_like(canvas[:, :1])
+        for other, motion in prepared.motions.items():
+            picture = self._read_picture(1, other)
+            carried = motion.carry(picture)
+            if other == prepared.number - 1 and options.frame_init == "warped":
                 canvas = torch.lerp(canvas, carried, torch.maximum(motion.trust, motion.likeness))
-            elif other == ready.number - 1 and self.options.frame_init == "previous":
-                canvas = last
-            if ready.number - other in self.options.look_back and self.options.temporal_weight:
-                weights = torch.minimum(motion.trust, left)  # the closest first
-                left = left - weights
-                pulls.append(TemporalTarget(carried, weights * self.options.temporal_weight))
-        return canvas, pulls
+            elif other == prepared.number - 1 and options.frame_init == "previous":
+                canvas = picture
+            if prepared.number - other in options.look_back and options.temporal_weight:
+                weights = torch.minimum(motion.trust, uncovered)  # the nearest frame first
+                uncovered = uncovered - weights
+                targets.append(TemporalTarget(carried, weights * options.temporal_weight))
+        return canvas, targets
 
-    def _start_later_pass(self, turn: int, ready: PreparedFrame) -> tuple[Tensor, list[TemporalTarget]]:
-        """Begin with the frame's own picture, blended with the neighbour's that was gone over just now."""
-        canvas, pulls = self._read_picture(turn - 1, ready.number), []
-        newer = ready.number - 1 if turn % 2 else ready.number + 1
-        for other, motion in ready.motions.items():
-            carried = motion.carry(self._read_picture(turn if other == newer else turn - 1, other))
+    def _start_in_later_pass(self, pass_number: int, prepared: PreparedFrame) -> tuple[Tensor, list[TemporalTarget]]:
+        """Start from the frame's own picture, blended with that of the neighbor painted last."""
+        canvas, targets = self._read_picture(pass_number - 1, prepared.number), []
+        newer = _find_previous(pass_number, prepared.number)
+        for other, motion in prepared.motions.items():
+            carried = motion.carry(self._read_picture(pass_number if other == newer else pass_number - 1, other))
             if other == newer:
                 canvas = torch.lerp(canvas, carried, NEIGHBOR_BLEND * motion.trust)
-            pulls.append(TemporalTarget(carried, motion.trust * self.options.temporal_weight))
-        return canvas, pulls if self.options.temporal_weight else []
+            targets.append(TemporalTarget(carried, motion.trust * self.options.temporal_weight))
+        return canvas, targets if self.options.temporal_weight else []
 
-    def _read_picture(self, turn: int, frame: int) -> Tensor:
-        """Return a picture that was painted before."""
-        known = self._recent.get((turn, frame))
-        return self.work_folder.read_picture(turn, frame) if known is None else known
+    def _read_picture(self, pass_number: int, frame: int) -> Tensor:
+        picture = self._recent.get((pass_number, frame))
+        return self.work_folder.read_picture(pass_number, frame) if picture is None else picture
 
-    def _recall_record(self, turn: int, frame: int) -> dict[str, Any]:
-        """Return what is known from the frame of its shot that was painted before this one."""
-        before = frame - 1 if turn % 2 else frame + 1
-        start, end = self._find_shot(frame)
-        if not start <= before < end and self.options.cuts == "fresh":
+    def _recall_record(self, pass_number: int, frame: int) -> dict[str, Any]:
+        """Return the record of the frame painted before this one in its shot, {} if there is none."""
+        previous = _find_previous(pass_number, frame)
+        if previous not in self._find_shot(frame) and self.options.cuts == "fresh":
             return {}
-        if self._record[:2] == (turn, before):
-            return self._record[2]
-        return self.work_folder.get_record(turn, before) if self.work_folder.is_done(turn, before) else {}
+        if self._last_record[:2] == (pass_number, previous):
+            return self._last_record[2]
+        is_done = self.work_folder.is_done(pass_number, previous)
+        return self.work_folder.get_record(pass_number, previous) if is_done else {}
 
-    def _make_record(self, painter: Painter, turn: int, frame: int) -> dict[str, Any]:
-        """Return what is to be known at the next frame."""
+    def _measure_start(self, painter: Painter, pass_number: int, frame: int) -> dict[str, Any]:
+        """Return what the next frame's WarmStart needs."""
         if not isinstance(painter, WarmStartPainter):
             return {}
-        before, scale = self._recall_record(turn, frame).get("scale"), painter.lbfgs_scale
+        before, scale = self._recall_record(pass_number, frame).get("lbfgs_scale"), painter.lbfgs_scale
         if before and scale:
             scale = before**SCALE_SMOOTHING * scale ** (1 - SCALE_SMOOTHING)
-        return {"scale": scale, "grey": painter.gray_loss}
+        return {"lbfgs_scale": scale, "gray_loss": painter.gray_loss}
+
+
+def _find_previous(pass_number: int, frame: int) -> int:
+    """Return the frame painted before this one: odd passes go forward, even ones backward."""
+    return frame - 1 if pass_number % 2 else frame + 1

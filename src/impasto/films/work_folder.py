@@ -56,8 +56,14 @@ class WorkFolder:
         """The film that can be played while it is painted."""
         return self.folder / LIVE_FILM_FILE
 
-    def create(self, plan: dict[str, Any]) -> None:
-        """Create the folder and write the film's plan. Raises PictureError if it exists or the disk refuses."""
+    def create(self, plan: dict[str, Any], overwrite: bool) -> None:
+        """Create the folder and write the film's plan; with `overwrite`, first delete an earlier film's working files.
+
+        Raises PictureError if the folder exists, is in use, or the disk refuses.
+        """
+        if overwrite and self.folder.is_dir():
+            self._acquire_lock()
+            self.delete()
         try:
             self.folder.mkdir()
         except FileExistsError:
@@ -140,11 +146,6 @@ class WorkFolder:
         """Release the lock and delete the working files."""
         self._lock.release()
         delete_work_files(self.folder)
-
-    def delete_previous(self) -> None:
-        """Delete the working files of an earlier film of the same name. Raises PictureError if it is being painted."""
-        self._acquire_lock()
-        self.delete()
 
     def _acquire_lock(self) -> None:
         try:
