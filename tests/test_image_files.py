@@ -267,7 +267,7 @@ class TestModes:
         picture.rgb.zero_()
         assert image.getpixel((0, 0)) == RED
         with pytest.raises(dataclasses.FrozenInstanceError):
-            picture.rgb = torch.ones(1)
+            picture.rgb = torch.ones(1)  # type: ignore[misc]
 
 
 class TestTransparency:

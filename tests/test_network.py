@@ -398,7 +398,7 @@ def test_gradients_equal_numerical_ones(pooling: Pooling, padding: Padding) -> N
 def test_channels_last_changes_nothing(padding: Padding) -> None:
     network = make_network(padding=padding)
     planar = network(picture(16, 16), ["relu3_1"])["relu3_1"]
-    last = network.to(memory_format=torch.channels_last)(
+    last = network.to(memory_format=torch.channels_last)(  # type: ignore[call-overload]
         picture(16, 16).contiguous(memory_format=torch.channels_last), ["relu3_1"]
     )["relu3_1"]
     torch.testing.assert_close(last, planar)
@@ -429,8 +429,8 @@ def test_several_masks_are_read_in_one_pass() -> None:
     features, moments = network.extract(canvas, ["relu2_1"], {"relu2_1": [left, None, 1 - left], "relu2_2": [left]})
     direct = network(canvas, ["relu2_1", "relu2_2"])
     torch.testing.assert_close(features["relu2_1"], direct["relu2_1"])
-    masks = {"relu2_1": [left, None, 1 - left], "relu2_2": [left]}
-    expected = {tap: [measure_moments(direct[tap], mask) for mask in its] for tap, its in masks.items()}
+    masks: dict[str, list[Tensor | None]] = {"relu2_1": [left, None, 1 - left], "relu2_2": [left]}
+    expected = {tap: [measure_moments(direct[tap], mask) for mask in listed] for tap, listed in masks.items()}
     losses = []
     for found in (moments, expected):
         weighed = [

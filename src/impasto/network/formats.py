@@ -2,10 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, BinaryIO
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -71,25 +71,18 @@ def parse_safetensors(data: bytes, file: str) -> tuple[dict[str, Tensor], dict[s
 def load_pickle(path: Path) -> dict[str, Tensor]:
     """Return the tensors by name of a file by torch.save, running no code; NetworkError if it holds more."""
     with path.open("rb") as file:
-        found = _unpickle(file, path)
+        try:
+            found: Any = torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # given foreign bytes, a parser raises anything
+            if isinstance(error, UnpicklingError) and (refused := re.search(r"GLOBAL ([\w.]+)", str(error))):
+                raise NetworkError(
+                    f"{path} holds more than weights ({refused[1]}) and could run any program; none of it was run. "
+                    "If you trust it, save the model's state_dict() alone and give that file."
+                ) from error
+            raise NetworkError(f"{path} is truncated or not a file by torch.save.") from error
     if not isinstance(found, Mapping):
         raise NetworkError(f"{path} holds a {type(found).__name__}, not a state_dict: tensors by name.")
     return {str(name): tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
-
-
-def _unpickle(file: BinaryIO, path: Path) -> Any:
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:
-        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
-        if refused is None:
-            raise NetworkError(f"{path} is truncated or not a file by torch.save.") from error
-        raise NetworkError(
-            f"{path} holds more than weights ({refused[1]}) and could run any program; none of it was run. "
-            "If you trust it, save the model's state_dict() alone and give that file."
-        ) from error
-    except Exception as error:  # given foreign bytes, a parser raises anything
-        raise NetworkError(f"{path} is truncated or not a file by torch.save.") from error
 
 
 def detect_layout(names: Iterable[str], metadata: Mapping[str, str], path: Path) -> Layout:
@@ -129,26 +122,36 @@ def arrange_weights(found: Mapping[str, Tensor], layout: Layout, file: str) -> d
     convs = _choose_plan({name.rpartition(".")[0] for name in found}, layout)
     if not convs:
         raise NetworkError(f"{file} is not in the layout {layout}: it has {_sample_names(list(found))}.")
-    weights: dict[str, Tensor] = {}
+    expected = list(_list_expected(found, convs, layout))
+    weights = {name: _take_tensor(found, name_in_file, shape, file) for name, name_in_file, shape in expected}
+    known = {name_in_file for _, name_in_file, _ in expected}
+    for name, tensor in found.items():
+        if name not in known:
+            raise NetworkError(f"{file}: {name} {tuple(tensor.shape)} is unexpected in a VGG-16 or VGG-19.")
+    return weights
+
+
+def _list_expected(
+    found: Mapping[str, Tensor], convs: Mapping[str, str], layout: Layout
+) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+    """Yield each tensor's name here, its name in the file, and its shape; the file's own widths are taken."""
     channels = 3
     for conv, prefix in convs.items():
         if conv.endswith("_1"):
-            first = found.get(f"{prefix}.weight")
-            width = max(1, first.shape[0]) if first is not None and first.ndim else 1
-        for part, shape in (("weight", (width, channels, 3, 3)), ("bias", (width,))):
-            weights[f"{conv}.{part}"] = _take_tensor(found, f"{prefix}.{part}", shape, file)
+            width = _find_width(found, prefix)
+        yield f"{conv}.weight", f"{prefix}.weight", (width, channels, 3, 3)
+        yield f"{conv}.bias", f"{prefix}.bias", (width,)
         channels = width
         mix = f"{conv.replace('conv', 'relu')}_mix"
         if layout == "impasto" and f"{mix}.weight" in found:
-            first = found[f"{mix}.weight"]
-            mixed = max(1, first.shape[0]) if first.ndim else 1
-            weights[f"{mix}.weight"] = _take_tensor(found, f"{mix}.weight", (mixed, width), file)
-            weights[f"{mix}.bias"] = _take_tensor(found, f"{mix}.bias", (mixed,), file)
-    expected = {f"{prefix}.{part}" for prefix in convs.values() for part in ("weight", "bias")}
-    for name, tensor in found.items():
-        if name not in expected and name not in weights:
-            raise NetworkError(f"{file}: {name} {tuple(tensor.shape)} is unexpected in a VGG-16 or VGG-19.")
-    return weights
+            mixed = _find_width(found, mix)
+            yield f"{mix}.weight", f"{mix}.weight", (mixed, width)
+            yield f"{mix}.bias", f"{mix}.bias", (mixed,)
+
+
+def _find_width(found: Mapping[str, Tensor], prefix: str) -> int:
+    weight = found.get(f"{prefix}.weight")
+    return max(1, weight.shape[0]) if weight is not None and weight.ndim else 1
 
 
 def _choose_plan(prefixes: set[str], layout: Layout) -> dict[str, str]:
