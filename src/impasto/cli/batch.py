@@ -121,8 +121,8 @@ def batch(
 ) -> int:
     """Paint many pictures: every PHOTO in the style of every painting, or a list.
 
-    Pictures that are finished in FOLDER, as their recipes tell, are not painted again, so the same command
-    continues an interrupted batch. If a picture fails, the others are still painted; report.csv and
+    Pictures that are finished in FOLDER, as their recipes tell, are not painted again: the same command
+    continues an interrupted batch. If a picture fails, the others are still painted. report.csv and
     report.html list the results. Exits with 1 if any picture failed.
     """
     chosen = {setting: value for setting, value in given.items() if value is not None}
