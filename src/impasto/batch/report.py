@@ -128,8 +128,8 @@ def _make_row(item: BatchItem, losses: Sequence[str]) -> list[object]:
 @functools.cache
 def _load_template() -> Template:
     environment = Environment(autoescape=True, trim_blocks=True, finalize=_replace_unprintable)
-    environment.filters |= {"title": _title, "link": _link, "facts": _facts, "is_shown": _is_shown}
-    environment.globals["generator_tag"] = GENERATOR_TAG
+    environment.filters |= {"link": _link, "facts": _list_facts}
+    environment.globals |= {"generator_tag": GENERATOR_TAG, "browser_suffixes": BROWSER_SUFFIXES}
     return environment.from_string(Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8"))
 
 
@@ -139,21 +139,8 @@ def _replace_unprintable(value: object) -> object:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in value)
 
 
-def _title(item: BatchItem) -> str:
-    paintings = " + ".join(painting.name for painting in item.job.paintings)
-    return f"{item.photo.name} \N{MULTIPLICATION SIGN} {paintings}"
-
-
 def _link(item: BatchItem) -> str:
     return quote(os.fsencode(item.label).replace(os.fsencode(os.sep), b"/"))
-
-
-def _is_shown(item: BatchItem) -> bool:
-    return item.job.output.suffix.lower() in BROWSER_SUFFIXES
-
-
-def _facts(item: BatchItem) -> str:
-    return ", ".join(_list_facts(item))
 
 
 def _list_facts(item: BatchItem) -> Iterator[str]:

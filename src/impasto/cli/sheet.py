@@ -38,6 +38,9 @@ MAX_COLUMNS = 10
 SHEET_DEFAULTS = {"size": 256}
 
 
+Cell = tuple[BatchItem, Variation]
+
+
 @with_settings(SHEET_DEFAULTS)
 def sheet(
     photo: PhotoArgument,
@@ -73,12 +76,18 @@ def sheet(
     named = [file for each in settings for file in each.list_files()]
     check_output(output, inputs=[photo, *expanded[0], *named], overwrite=overwrite)
     memory_bytes = parse_memory(memory)
+    cells = [
+        (make_item(photo, paintings, each), variation) for each, variation in zip(settings, variations, strict=True)
+    ]
     with Interrupts("" if quiet else INTERRUPT_NOTICE) as interrupts:
         from impasto.workers.pool import WorkerOptions
 
-        items = [make_item(photo, paintings, each) for each in settings]
         options = WorkerOptions(workers=workers, threads=threads, memory_bytes=memory_bytes, checkpoint_every=0)
-        return paint_sheet(items, variations, output, options, interrupts, overwrite=overwrite, quiet=quiet)
+        folder = make_cells_folder(output, overwrite)
+        with suppress(KeyboardInterrupt):
+            paint_cells(cells, folder.absolute(), options, interrupts, overwrite, quiet)
+        interrupts.mode = "hold"
+        return finish_sheet(cells, output, overwrite, quiet)
 
 
 def count_columns(choices: Sequence[Variation]) -> int:
@@ -95,8 +104,9 @@ def name_cell(number: int, choice: Variation) -> str:
     return f"{number:02}_{words[:100]}.png"
 
 
-def make_cells_folder(path: Path, overwrite: bool) -> Path:
-    """Make the folder for the cells. An existing one is used only with `overwrite`."""
+def make_cells_folder(output: Path, overwrite: bool) -> Path:
+    """Make the folder for the cells, next to the sheet. An existing one is used only with `overwrite`."""
+    path = output.with_name(f"{output.stem}_cells")
     try:
         path.mkdir(exist_ok=overwrite)
     except FileExistsError:
@@ -108,54 +118,23 @@ def make_cells_folder(path: Path, overwrite: bool) -> Path:
     return path
 
 
-def paint_sheet(
-    items: Sequence[BatchItem],
-    variations: Sequence[Variation],
-    output: Path,
-    options: "WorkerOptions",
-    interrupts: Interrupts,
-    *,
-    overwrite: bool,
-    quiet: bool,
-) -> int:
-    """Paint the cells as a batch, and write the sheet: all of it, or after an interrupt what there is."""
-    from impasto.batch.run import print_failures
-
-    with suppress(KeyboardInterrupt):
-        paint_cells(items, variations, output, options, interrupts, overwrite=overwrite, quiet=quiet)
-    interrupts.mode = "hold"
-    done = [(item, variation) for item, variation in zip(items, variations, strict=True) if item.status != "waiting"]
-    failed = [item for item in items if item.status == "failed"]
-    if len(failed) == len(items):
-        raise ImpastoError(failed[0].reason)
-    if any(item.status != "failed" for item, _ in done):
-        write_sheet(done, count_columns(variations), output, overwrite, quiet)
-    print_failures(items)
-    if len(done) < len(items):
-        print_message(f"impasto: interrupted; {len(done)} of {len(items)} pictures are painted")
-        return INTERRUPTED
-    return FAILED if failed else DONE
-
-
 def paint_cells(
-    items: Sequence[BatchItem],
-    variations: Sequence[Variation],
-    output: Path,
+    cells: Sequence[Cell],
+    folder: Path,
     options: "WorkerOptions",
     interrupts: Interrupts,
-    *,
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    """Paint the pictures into a folder next to the output. Raises PictureError if their files can't be read."""
+    """Paint the pictures into a folder. Raises PictureError if their files can't be read or written."""
     from impasto.batch.resolve import resolve_items
     from impasto.batch.run import paint_items
 
-    folder = make_cells_folder(output.with_name(f"{output.stem}_cells"), overwrite).absolute()
-    names = [name_cell(number, variation) for number, variation in enumerate(variations, start=1)]
+    items = [item for item, _ in cells]
+    names = [name_cell(number, variation) for number, (_, variation) in enumerate(cells, start=1)]
     try:
         resolve_items(items, names, folder, overwrite=overwrite)
-        for item, variation in zip(items, variations, strict=True):
+        for item, variation in cells:
             if item.status == "failed":
                 raise PictureError(item.reason)
             item.label = ", ".join(describe_variation(variation))
@@ -167,14 +146,29 @@ def paint_cells(
             folder.rmdir()
 
 
+def finish_sheet(cells: Sequence[Cell], output: Path, overwrite: bool, quiet: bool) -> int:
+    """Write the sheet, after an interrupt with the pictures so far, and return the exit code."""
+    from impasto.batch.run import print_failures
+
+    done = [cell for cell in cells if cell[0].status != "waiting"]
+    failed = [item for item, _ in cells if item.status == "failed"]
+    if len(failed) == len(cells):
+        raise ImpastoError(failed[0].reason)
+    if len(done) > len(failed):
+        write_sheet(done, count_columns([variation for _, variation in cells]), output, overwrite, quiet)
+    print_failures([item for item, _ in cells])
+    if len(done) < len(cells):
+        print_message(f"impasto: interrupted; {len(done)} of {len(cells)} pictures are painted")
+        return INTERRUPTED
+    return FAILED if failed else DONE
+
+
 def describe_variation(variation: Variation) -> list[str]:
     """List the settings of a cell: `style_weight = 3`."""
     return [f"{name} = {value}" for name, value in variation.items()]
 
 
-def write_sheet(
-    cells: Sequence[tuple[BatchItem, Variation]], columns: int, output: Path, overwrite: bool, quiet: bool
-) -> None:
+def write_sheet(cells: Sequence[Cell], columns: int, output: Path, overwrite: bool, quiet: bool) -> None:
     """Write the sheet, and print where it is."""
     from impasto.images.contact_sheet import compose_sheet
     from impasto.images.read import read_image

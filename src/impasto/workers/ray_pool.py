@@ -9,7 +9,7 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field, replace
 from io import TextIOBase
 from pathlib import Path
@@ -60,7 +60,8 @@ def connect(address: str | None, cores: int) -> Iterator[None]:
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     options: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False} if address == "local" else {}
     handlers = {name: signal.getsignal(name) for name in (signal.SIGINT, signal.SIGTERM)}
-    with _mute_background_output() as stdout:
+    stdout = _MainThreadStdout(sys.stdout)
+    with redirect_stdout(stdout):
         try:
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
         except (ConnectionError, RayError, ValueError, RuntimeError) as error:
@@ -75,20 +76,8 @@ def connect(address: str | None, cores: int) -> Iterator[None]:
             ray.shutdown()
 
 
-@contextmanager
-def _mute_background_output() -> Iterator["_MainThreadStdout"]:
-    """Keep stdout for the results of the command: Ray's threads print pages to it when a node dies."""
-    before = sys.stdout
-    stdout = _MainThreadStdout(before)
-    sys.stdout = stdout
-    try:
-        yield stdout
-    finally:
-        sys.stdout = before
-
-
 class _MainThreadStdout(TextIOBase):
-    """A stdout for the main thread only, while it is open."""
+    """A stdout for the main thread only, while it is open: Ray's threads print pages when a node dies."""
 
     def __init__(self, stdout: Any) -> None:
         self._stdout, self.is_open = stdout, True
