@@ -11,13 +11,13 @@ import torch
 from impasto.batch.items import BatchItem
 from impasto.errors import ImpastoError, PictureError
 from impasto.images.folders import expand_folders
-from impasto.images.output import FORMATS, check_output
+from impasto.images.output import FORMATS
 from impasto.recipes.build import build_recipe, fingerprint_picture
 from impasto.recipes.files import read_recipe
 from impasto.recipes.locate import fingerprint_file
 from impasto.recipes.recipe import Recipe, identify_recipe
 from impasto.recipes.text import list_differences
-from impasto.runs.job import Job
+from impasto.runs.job import Job, check_job
 from impasto.workers.messages import TaskResult
 
 LOSSY_FORMATS = ("JPEG", "WEBP")
@@ -99,16 +99,14 @@ def _take_finished(item: BatchItem, pictures: dict[Path, Recipe], path: Path) ->
 
 def _check_job(item: BatchItem) -> None:
     """Raise ImpastoError if the job can't be painted at its place; set the digests of its files."""
-    job, output = expand_job(item.job), item.job.output
-    if os.path.lexists(output) and not job.overwrite and not output.is_dir():
-        raise PictureError(_explain_clash(job))
+    output = item.job.output
+    if os.path.lexists(output) and not item.job.overwrite and not output.is_dir():
+        raise PictureError(_explain_clash(item.job))
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise PictureError(f"{output.parent} can't be made: {error.strerror or error}") from error
-    files = job.list_inputs()
-    size = job.settings.size if job.settings.fit == "longest" else 1  # otherwise the photo decides
-    check_output(output, inputs=files, overwrite=job.overwrite, bits=job.bits, size=size)
+    files = check_job(item.job).list_inputs()
     item.digests = {path: fingerprint_file(path).sha256 or "" for path in files}
 
 

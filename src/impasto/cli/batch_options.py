@@ -61,4 +61,4 @@ def parse_memory(text: str | None) -> int | None:
     try:
         return parse_bytes(text or "auto")
     except ValueError as error:
-        raise UsageError(f"`memory`: {error}", setting="memory") from None
+        raise UsageError(f"`memory` {error}", setting="memory") from None

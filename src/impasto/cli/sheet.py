@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 MAX_COLUMNS = 10
 SHEET_DEFAULTS = {"size": 256}
 
-
 Cell = tuple[BatchItem, Variation]
 
 
