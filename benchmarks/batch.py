@@ -3,11 +3,11 @@
     python benchmarks/batch.py [--quick] [--json FILE]
 
 All paint the same photos in the style of the same paintings, every pair, with the same settings: `impasto paint` in a
-loop, one after the other, as a shell would; `impasto batch --engine local`; `impasto batch --engine ray`. Each side is
-timed whole, with everything that it starts. Ratios of throughput:
+loop, as a shell would; `impasto batch --engine local`; `impasto batch --engine ray`. The times include everything that
+each way starts. Ratios of throughput:
 
-    local_over_loop     pictures a second of the local engine over those of the loop
-    ray_over_local      of Ray over those of the local engine
+    local_over_loop     pictures per second of the local engine over those of the loop
+    ray_over_local      pictures per second of Ray over those of the local engine
 """
 
 import argparse
@@ -29,7 +29,7 @@ IMPASTO = [sys.executable, "-m", "impasto"]
 
 
 def paint_in_a_loop(photos: Sequence[Path], paintings: Sequence[Path], output: Path, size: int) -> None:
-    """Paint as a shell loop does: a process for each picture."""
+    """Paint with one process for each picture, as a shell loop does."""
     output.mkdir()
     for photo in photos:
         for painting in paintings:
@@ -38,7 +38,7 @@ def paint_in_a_loop(photos: Sequence[Path], paintings: Sequence[Path], output: P
 
 
 def paint_as_batch(engine: str) -> Callable[[Sequence[Path], Sequence[Path], Path, int], None]:
-    """Return what paints with one command."""
+    """Return a function that paints with one command."""
 
     def paint(photos: Sequence[Path], paintings: Sequence[Path], output: Path, size: int) -> None:
         run("batch", *photos, "--style", *paintings, "--size", size, "--output", output, "--quiet", "--engine", engine)
@@ -47,7 +47,7 @@ def paint_as_batch(engine: str) -> Callable[[Sequence[Path], Sequence[Path], Pat
 
 
 def run(*words: object) -> None:
-    """Run impasto; what it prints is of no interest here, unless it fails."""
+    """Run impasto without its output. Raises CalledProcessError if it fails."""
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
     subprocess.run([*IMPASTO, *map(str, words)], check=True, stdout=subprocess.DEVNULL, env=environment)
 
@@ -56,14 +56,14 @@ SIDES = {"loop": paint_in_a_loop, "local": paint_as_batch("local"), "ray": paint
 
 
 def find_pictures(photos: int, paintings: int) -> tuple[list[Path], list[Path]]:
-    """Take photos and paintings from a folder beside the project, or else the project's own three paintings."""
+    """Find photos and paintings in a folder next to the project, or use the project's own three paintings."""
     examples = sorted((ROOT / "examples").glob("*.jpg"))
     found = sorted(SHARED.glob("train/*.jpg"))[:photos] or examples
     return found, (sorted(SHARED.glob("paintings/*.jpg")) or examples)[:paintings]
 
 
 def measure(photos: Sequence[Path], paintings: Sequence[Path], size: int, sides: Sequence[str]) -> dict[str, float]:
-    """Return the seconds that each side takes for all pairs."""
+    """Return the seconds that each way takes for all pairs."""
     seconds = {}
     with tempfile.TemporaryDirectory() as folder:
         for side in sides:
@@ -74,12 +74,12 @@ def measure(photos: Sequence[Path], paintings: Sequence[Path], size: int, sides:
     return seconds
 
 
-def summarise(seconds: dict[str, float], pictures: int) -> dict[str, Any]:
-    """Return the figures: seconds a picture, and ratios of throughput."""
+def summarize(seconds: dict[str, float], pictures: int) -> dict[str, Any]:
+    """Return the seconds for each picture, and ratios of throughput."""
     figures: dict[str, Any] = {
         "pictures": pictures,
         "seconds": seconds,
-        "seconds_a_picture": {side: spent / pictures for side, spent in seconds.items()},
+        "seconds_per_picture": {side: spent / pictures for side, spent in seconds.items()},
     }
     for name, (fast, slow) in {"local_over_loop": ("local", "loop"), "ray_over_local": ("ray", "local")}.items():
         if fast in seconds and slow in seconds:
@@ -88,7 +88,7 @@ def summarise(seconds: dict[str, float], pictures: int) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Measure, print, write."""
+    """Measure, and print or write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=int, default=24)
     parser.add_argument("--paintings", type=int, default=3)
@@ -99,7 +99,7 @@ def main() -> int:
     arguments = parser.parse_args()
     photos, paintings = find_pictures(4 if arguments.quick else arguments.photos, arguments.paintings)
     seconds = measure(photos, paintings, arguments.size, arguments.only)
-    figures = {"machine": describe("cpu"), "size": arguments.size, **summarise(seconds, len(photos) * len(paintings))}
+    figures = {"machine": describe("cpu"), "size": arguments.size, **summarize(seconds, len(photos) * len(paintings))}
     print(json.dumps(figures, indent=1))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
