@@ -56,12 +56,12 @@ def test_semicolons_separate_values_with_commas(text, values):
 @pytest.mark.parametrize(
     ("texts", "given", "said"),
     [
-        (["style_weight"], {}, "--vary style_weight: takes a setting and its values, such as style_weight=0.3,1,3"),
+        (["style_weight"], {}, "`vary` style_weight: takes a setting and its values, such as style_weight=0.3,1,3"),
         (["style_weight= ,"], {}, "takes a setting and its values"),
         (["stile_weight=1"], {}, "there is no setting 'stile_weight'; did you mean style_weight?"),
         (["zzz=1"], {}, "there are preset, size, fit, max_pixels, seed"),
         (["size=64", "size=32"], {}, "size is varied twice"),
-        (["size=64"], {"size": "32"}, "--size is given as well; leave one of them out"),
+        (["size=64"], {"size": "32"}, "`size` is given as well; leave one of them out"),
         (["seed=" + ",".join("1" * 101)], {}, "101 = 101 pictures are too many for a sheet: vary less, 100 at most"),
         (["seed=" + "1," * 11, "steps=" + "1," * 10], {}, "11 x 10 = 110 pictures"),
     ],
@@ -69,6 +69,7 @@ def test_semicolons_separate_values_with_commas(text, values):
 def test_bad_variations_raise(texts, given, said):
     with pytest.raises(UsageError) as refused:
         parse_variations(texts, given)
+    assert refused.value.setting == "vary"
     assert said in str(refused.value)
 
 
