@@ -30,7 +30,7 @@ from torch import Tensor
 
 import impasto
 import machine
-from impasto.films.flow import estimate_motion
+from impasto.films.flow import estimate_motion, warp
 from impasto.films.image_sequence import open_reader
 from impasto.images.read import read_image
 from impasto.images.sizes import fit_size, resize, resize_clamped
@@ -113,7 +113,7 @@ def seconds_to(snapshots: list[Snapshot], photo: Tensor, distance: float, judge:
 def temporal_error(photos: list[Tensor], pictures: list[Tensor]) -> float:
     """Return the mean squared difference of the second picture and the warped first one, weighted by trust."""
     motion = estimate_motion(photos[1], photos[0])
-    difference = (motion.warp(pictures[0]) - pictures[1]).square().mean(1, keepdim=True)
+    difference = (warp(pictures[0], motion.flow) - pictures[1]).square().mean(1, keepdim=True)
     return float((difference * motion.trust).sum() / motion.trust.sum())
 
 

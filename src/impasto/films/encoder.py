@@ -1,6 +1,6 @@
 """Film files written with PyAV: H.264 or lossless frames, each at its time; sound and subtitles are copied."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -55,13 +55,17 @@ class FilmEncoder:
             self.container.metadata["comment"] = comment
         self.stream = self._add_video_stream(width, height, rate, quality, live)
         self._ticks: dict[int, int] = {}  # durations of frames in the encoder, by presentation time
-        self._sound: _SoundCopier | None = None
+        self._source: Any = None  # of the sound
+        self._sound: Iterator[tuple[Fraction, Any]] = iter(())
+        self._next_sound: tuple[Fraction, Any] | None = None
         self._last_time = -1
 
     def copy_sound(self, source: Path, begin: Fraction | None, end: Fraction | None, shift: Fraction) -> None:
         """Copy the sound and subtitles of `source` from `begin` to `end`, if given; its time `shift` becomes 0."""
         with _write_errors(self.path):
-            self._sound = _SoundCopier(self.container, source, begin, end, shift)
+            self._source = open_film(source)
+            streams = {stream.index: self._copy_stream(stream) for stream in list_copied_streams(self._source)}
+            self._sound = _read_packets(self._source, streams, begin, end, shift)
 
     def add_frame(self, rgb: Tensor, time: Fraction, duration: Fraction) -> None:
         """Add a frame (1, 3, H, W) in [0, 1]; times are in seconds."""
@@ -87,11 +91,10 @@ class FilmEncoder:
         """Write the frames still in the encoder, and the end of the file."""
         self._encode(None)
         with _write_errors(self.path):
-            if self._sound:
-                self._mux_sound(None)
+            self._mux_sound(None)
             self.container.close()
-        if self._sound:
-            self._sound.close()
+        if self._source:
+            self._source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -102,8 +105,8 @@ class FilmEncoder:
             return
         with suppress(Exception):
             self.container.close()
-        if self._sound:
-            self._sound.close()
+        if self._source:
+            self._source.close()
 
     def _add_video_stream(self, width: int, height: int, rate: Fraction, quality: int, live: bool) -> Any:
         name = "libx264" if self.codec == "h264" else "ffv1" if self.format == "matroska" else "libx264rgb"
@@ -129,62 +132,42 @@ class FilmEncoder:
         with _write_errors(self.path):
             for packet in self.stream.encode(frame):
                 packet.duration = self._ticks.pop(packet.pts, packet.duration)
-                if self._sound and packet.dts is not None:
+                if packet.dts is not None:
                     self._mux_sound(packet.dts * packet.time_base)
                 self.container.mux_one(packet)
 
     def _mux_sound(self, time: Fraction | None) -> None:
-        assert self._sound
-        for packet in self._sound.iterate_until(time):
-            self.container.mux_one(packet)
-
-
-class _SoundCopier:
-    """Copies the sound and subtitle packets of a film, in their order."""
-
-    def __init__(
-        self, target: Any, source: Path, begin: Fraction | None, end: Fraction | None, shift: Fraction
-    ) -> None:
-        self._container = open_film(source)
-        self._streams = {stream.index: _copy_stream(target, stream) for stream in list_copied_streams(self._container)}
-        self._packets = self._read_packets(begin, end, shift)
-        self._next: tuple[Fraction, Any] | None = None
-
-    def _read_packets(
-        self, begin: Fraction | None, end: Fraction | None, shift: Fraction
-    ) -> Iterator[tuple[Fraction, Any]]:
-        if not self._streams:
-            return
-        with suppress(av.error.FFmpegError):  # a damaged file ends at the damage
-            for packet in self._container.demux([self._container.streams[index] for index in self._streams]):
-                if packet.dts is None or packet.pts is None:
-                    continue
-                time = packet.pts * packet.time_base
-                if (begin is not None and time < begin) or (end is not None and time >= end):
-                    continue
-                ticks = round(shift / packet.time_base)
-                packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
-                packet.stream = self._streams[packet.stream.index]
-                yield time - shift, packet
-
-    def iterate_until(self, time: Fraction | None) -> Iterator[Any]:
-        """Yield the next packets up to a time, all if it is None."""
-        while following := self._next or next(self._packets, None):
-            self._next = following
+        """Write the sound up to a time, all that is left if it is None."""
+        while following := self._next_sound or next(self._sound, None):
+            self._next_sound = following
             if time is not None and following[0] > time:
                 return
-            self._next = None
-            yield following[1]
+            self._next_sound = None
+            self.container.mux_one(following[1])
 
-    def close(self) -> None:
-        """Close the film that is copied from."""
-        self._container.close()
+    def _copy_stream(self, stream: Any) -> Any:
+        added = self.container.add_stream_from_template(stream)
+        added.metadata.update({name: text for name, text in stream.metadata.items() if name in ("language", "title")})
+        return added
 
 
-def _copy_stream(target: Any, stream: Any) -> Any:
-    added = target.add_stream_from_template(stream)
-    added.metadata.update({name: text for name, text in stream.metadata.items() if name in ("language", "title")})
-    return added
+def _read_packets(
+    source: Any, streams: Mapping[int, Any], begin: Fraction | None, end: Fraction | None, shift: Fraction
+) -> Iterator[tuple[Fraction, Any]]:
+    """Yield the packets that go to the streams, in their order, with their new times."""
+    if not streams:
+        return
+    with suppress(av.error.FFmpegError):  # a damaged file ends at the damage
+        for packet in source.demux([source.streams[index] for index in streams]):
+            if packet.dts is None or packet.pts is None:
+                continue
+            time = packet.pts * packet.time_base
+            if (begin is not None and time < begin) or (end is not None and time >= end):
+                continue
+            ticks = round(shift / packet.time_base)
+            packet.pts, packet.dts = packet.pts - ticks, packet.dts - ticks
+            packet.stream = streams[packet.stream.index]
+            yield time - shift, packet
 
 
 def list_copied_streams(container: Any) -> list[Any]:

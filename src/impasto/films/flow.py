@@ -44,15 +44,11 @@ class Motion:
     trust: Tensor
     likeness: Tensor
 
-    def warp(self, picture: Tensor) -> Tensor:
-        """Warp a picture (1, C, H, W) of the other frame to this one."""
-        return warp(picture, self.flow)
-
     def carry(self, picture: Tensor) -> Tensor:
         """Warp a painted picture (1, 3, H, W) of the other frame to this one, and keep its strokes crisp."""
         if not bool(self.flow.any()):
             return picture
-        return restore_detail(self.warp(picture), picture).clamp(0, 1)
+        return restore_detail(warp(picture, self.flow), picture).clamp(0, 1)
 
 
 def estimate_motion(here: Tensor, there: Tensor, fine: bool = True) -> Motion:
@@ -65,20 +61,20 @@ def estimate_motion(here: Tensor, there: Tensor, fine: bool = True) -> Motion:
     Source: Kroeger et al. 2016 (DIS) for the flow; Ruder, Dosovitskiy and Brox 2016, "Artistic style transfer for
     videos", section 4.2, after Sundaram et al. 2010, for the weights.
 
-    Example: estimate_motion(frame, last_frame).warp(last_picture)
+    Example: estimate_motion(frame, last_frame).carry(last_picture)
     """
     height, width = here.shape[2:]
-    small = _choose_flow_size(width, height)
-    ours, theirs = _as_gray(here, *small), _as_gray(there, *small)
+    small = [max(MIN_FLOW_SIDE, side) for side in fit_size(width, height, min(MAX_FLOW_SIDE, max(width, height)))]
+    ours, theirs = (_as_gray(rgb, *small) for rgb in (here, there))
     if np.array_equal(ours, theirs):
         still = here.new_zeros(1, 2, height, width)
         return Motion(still, torch.ones_like(still[:, :1]), _measure_likeness(here, there))
-    estimator = cv2.DISOpticalFlow.create(
-        cv2.DISOPTICAL_FLOW_PRESET_MEDIUM if fine else cv2.DISOPTICAL_FLOW_PRESET_FAST
+    preset = cv2.DISOPTICAL_FLOW_PRESET_MEDIUM if fine else cv2.DISOPTICAL_FLOW_PRESET_FAST
+    estimator = cv2.DISOpticalFlow.create(preset)
+    there_from_here, here_from_there = (
+        _as_tensor(estimator.calc(*pair, np.zeros((*ours.shape, 2), np.float32)))
+        for pair in ((ours, theirs), (theirs, ours))
     )
-    nothing = np.zeros((small[1], small[0], 2), np.float32)
-    there_from_here = _as_flow(estimator.calc(ours, theirs, nothing.copy()))
-    here_from_there = _as_flow(estimator.calc(theirs, ours, nothing))
     trust = flow_confidence(there_from_here, here_from_there)
     filled = _fill_untrusted(there_from_here, trust)
     flow = resize(filled, width, height) * torch.tensor([width / small[0], height / small[1]]).view(1, 2, 1, 1)
@@ -170,18 +166,9 @@ def _box_blur(x: Tensor, radius: int) -> Tensor:
     return _as_tensor(cv2.blur(_as_array(x), (side, side), borderType=cv2.BORDER_REPLICATE))
 
 
-def _choose_flow_size(width: int, height: int) -> tuple[int, int]:
-    wide, high = fit_size(width, height, min(MAX_FLOW_SIDE, max(width, height)))
-    return max(MIN_FLOW_SIDE, wide), max(MIN_FLOW_SIDE, high)
-
-
 def _as_gray(rgb: Tensor, width: int, height: int) -> NDArray[np.uint8]:
     small = _as_array(resize(rgb, width, height).clamp(0, 1).mul(255).round())
     return np.asarray(cv2.cvtColor(small.astype(np.uint8), cv2.COLOR_RGB2GRAY), np.uint8)
-
-
-def _as_flow(found: Any) -> Tensor:
-    return _as_tensor(np.array(found, np.float32))
 
 
 def _as_array(x: Tensor) -> Floats:

@@ -121,8 +121,7 @@ def resume_film(path: PathLike, fetch_progress: DownloadProgress | None = None) 
         here, before = recipe.painted_with.model_dump(), plan["painted_with"]
         changed = [f"{name} {before.get(name)}, here {here[name]}" for name in here if here[name] != before.get(name)]
         notes = [f"begun with {'; '.join(changed)}: the rest may come out slightly different"] if changed else []
-        may_replace = _has_digest(job.output, plan.get("unfinished"))
-        return _build_run(inputs, prepared, recipe, work_folder, notes, may_replace)
+        return _build_run(inputs, prepared, recipe, work_folder, notes, plan.get("unfinished"))
     except BaseException:
         work_folder.release()
         raise
@@ -240,11 +239,13 @@ def _build_run(
     recipe: Recipe,
     work_folder: WorkFolder,
     notes: list[str],
-    may_replace: bool = False,
+    unfinished: str | None = None,
 ) -> FilmRun:
+    """Build the run; `unfinished` is the digest of the unfinished film that may be at the output."""
     photos, preserve_mask = inputs.open_photos(1), inputs.open_preserve_mask()
     output = FilmOutput(inputs.job, inputs.reader, inputs.timeline, work_folder, photos, preserve_mask)
-    output.overwrite |= may_replace
+    if unfinished and inputs.job.output.is_file():
+        output.overwrite |= fingerprint_file(inputs.job.output).sha256 == unfinished
     sequence = _build_sequence(inputs, prepared, work_folder, output)
     return FilmRun(inputs.job, sequence, output, work_folder, recipe, [*inputs.reader.notes, *prepared.notes, *notes])
 
@@ -265,8 +266,3 @@ def _build_sequence(
     return FilmSequence(
         painter, visible, inputs.timeline, inputs.size, inputs.options, work_folder, output or NullSink(), frames
     )
-
-
-def _has_digest(file: Path, digest: str | None) -> bool:
-    """Tell whether a file is the unfinished film that was written at the interruption."""
-    return bool(digest) and file.is_file() and fingerprint_file(file).sha256 == digest

@@ -21,6 +21,11 @@ WORK_FOLDER_SUFFIX = ".film"
 PART_FILES = ".impasto-*.part"  # half-written files of a killed program
 SHOT_LOGS = "shot*.jsonl"
 PLAN_FILE, LOG_FILE, LOCK_FILE, LIVE_FILM_FILE = "film.json", "log.jsonl", "lock", "so_far.mp4"
+INNER_FOLDERS = "pass*", "photos", "masks*"
+WORK_FILES = (
+    *(PLAN_FILE, LOG_FILE, SHOT_LOGS, LOCK_FILE, LIVE_FILM_FILE, PART_FILES, "whole.*"),
+    *(f"{folder}/{name}" for folder in INNER_FOLDERS for name in ("*.png", PART_FILES)),
+)
 
 
 def name_work_folder(output: Path) -> Path:
@@ -161,14 +166,8 @@ class WorkFolder:
 
 def delete_work_files(folder: Path) -> None:
     """Delete an unfinished film's working files. Other files are kept, and then the folder too."""
-    for inner in [*folder.glob("pass*"), *folder.glob("photos"), *folder.glob("masks*")]:
-        for picture in [*inner.glob("*.png"), *inner.glob(PART_FILES)]:
-            picture.unlink()
+    for file in [file for pattern in WORK_FILES for file in folder.glob(pattern)]:
+        file.unlink()
+    for inner in [*(inner for pattern in INNER_FOLDERS for inner in folder.glob(pattern)), folder]:
         with suppress(OSError):
             inner.rmdir()
-    for name in (PLAN_FILE, LOG_FILE, LIVE_FILM_FILE, LOCK_FILE):
-        (folder / name).unlink(missing_ok=True)
-    for file in [*folder.glob(SHOT_LOGS), *folder.glob(PART_FILES), *folder.glob("whole.*")]:
-        file.unlink()
-    with suppress(OSError):
-        folder.rmdir()
