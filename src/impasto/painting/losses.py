@@ -44,9 +44,10 @@ def content_variance_of_parts(
     """Do as `content_variance` for a map in parts (1, C, h, w), each with its mask; `parts` goes through them twice."""
     count = total = variance = torch.zeros(())
     for target, mask in parts():
-        weights = torch.ones_like(target[:, :1], dtype=torch.float32) if mask is None else mask
+        target = _at_least_float32(target)
+        weights = torch.ones_like(target[:, :1]) if mask is None else mask
         count = count + weights.sum()
-        total = total + (_at_least_float32(target) * weights).sum((2, 3), keepdim=True)
+        total = total + (target * weights).sum((2, 3), keepdim=True)
     for target, mask in parts():
         squares = (_at_least_float32(target) - total / count).square()
         variance = variance + (squares if mask is None else squares * mask).sum()
