@@ -81,7 +81,7 @@ def _header(path: Path, change: object) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda header: header["__metadata__"].update(format="2"), "another format"),
+        (lambda header: header["__metadata__"].update(format="9"), "another format"),
         (lambda header: header["__metadata__"].update(kind="weights"), "no checkpoint of impasto"),
         (lambda header: header.pop("__metadata__"), "no checkpoint of impasto"),
         (lambda header: header["__metadata__"].pop("numbers"), "damaged"),

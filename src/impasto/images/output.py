@@ -67,15 +67,14 @@ def file_signature(path: Path) -> tuple[int, int, int] | None:
 
 
 @contextmanager
-def atomic_write(path: Path, *, overwrite: bool, temporary: Path | None = None) -> Iterator[BinaryIO]:
+def atomic_write(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     """Open a file that gets the name `path` at the end of the block, and is deleted if the block fails.
 
-    Until then it has the name `temporary`, whose file, left by a killed program, is replaced; or a random name.
-    Raises PictureError where the disk refuses, or a file of that name has appeared in the meantime.
+    Until then it has a random name. Raises PictureError where the disk refuses, or a file of that name has appeared in the meantime.
     """
-    fixed, temporary = temporary is not None, temporary or _temporary_path(path)
+    temporary = _temporary_path(path)
     try:
-        with temporary.open("w+b" if fixed else "x+b") as file:
+        with temporary.open("x+b") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
