@@ -70,7 +70,8 @@ def file_signature(path: Path) -> tuple[int, int, int] | None:
 def atomic_write(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
     """Open a file that gets the name `path` at the end of the block, and is deleted if the block fails.
 
-    Until then it has a random name. Raises PictureError where the disk refuses, or a file of that name has appeared in the meantime.
+    Until then it has a random name. Raises PictureError where the disk refuses, or a file of that name has appeared in
+    the meantime.
     """
     temporary = _temporary_path(path)
     try:

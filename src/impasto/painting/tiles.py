@@ -10,6 +10,8 @@ from torch import Tensor
 
 from impasto.errors import UsageError
 
+BAND_VALUES = 2**22  # of a canvas that are worked on at once
+
 
 @dataclass(frozen=True)
 class Span:
@@ -110,12 +112,9 @@ def _split(length: int, side: int, cell: int, halo: int, *, wraps: bool) -> list
     ]
 
 
-def split_into_bands(height: int, rows: int) -> Iterator[slice]:
-    """Cut `height` rows into bands of at most `rows`."""
+def split_into_bands(picture: Tensor) -> Iterator[slice]:
+    """Yield bands of rows of a picture (1, C, H, W), of about BAND_VALUES values each, one row at least."""
+    height = picture.shape[2]
+    rows = max(1, BAND_VALUES // max(1, picture.shape[1] * picture.shape[3]))
     for top in range(0, height, rows):
         yield slice(top, min(height, top + rows))
-
-
-def count_band_rows(picture: Tensor, values: int) -> int:
-    """Tell how many rows of a picture (1, C, H, W) hold about so many values, one at least."""
-    return max(1, values // max(1, picture.shape[1] * picture.shape[3]))

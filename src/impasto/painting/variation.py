@@ -1,4 +1,4 @@
-"""Total variation: how much neighbouring pixels differ, in the forms that programs have."""
+"""Total variation: how much neighboring pixels differ, in the forms of other programs."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
+from impasto.painting.tiles import split_into_bands
 from impasto.settings.types import Variation
 
-MIN_SQUARED_STEP = 1e-24  # squared: below it a root's slope is taken for 0
+MIN_SQUARED_STEP = 1e-24  # below it, the slope of a root counts as 0
 
 
 def measure_variation(
@@ -39,6 +40,25 @@ def total_variation(rgb: Tensor, mask: Tensor | None = None) -> Tensor:
     """
     variation: Tensor = _TotalVariation.apply(rgb, mask)  # type: ignore[no-untyped-call]
     return variation
+
+
+def add_total_variation(rgb: Tensor, mask: Tensor | None, gradient: Tensor | None, weight: float = 1.0) -> Tensor:
+    """Return `total_variation` times a weight, and add its gradient to `gradient` in place, in bands of rows."""
+    value, height = rgb.new_zeros(()), rgb.shape[2]
+    for band in split_into_bands(rgb):
+        to_next = slice(band.start, min(band.stop + 1, height))
+        for dimension, rows in ((2, to_next), (3, band)):
+            steps = rgb[:, :, rows].diff(dim=dimension)
+            pull = steps if mask is None else steps * _mask_steps(mask[:, :, rows], dimension).square()
+            # A single row or column has no steps in one direction, and so no mean of them.
+            size = rgb.shape[dimension]
+            pull = pull / (max(1, rgb.numel() // size * (size - 1)) / weight)
+            value += (steps * pull).sum()
+            if gradient is not None:
+                there, count = gradient[:, :, rows], steps.shape[dimension]
+                there.narrow(dimension, 1, count).add_(pull, alpha=2)
+                there.narrow(dimension, 0, count).sub_(pull, alpha=2)
+    return value
 
 
 def _sum_axes(rgb: Tensor, exponent: float, mask: Tensor | None, around: bool, *, mean: bool) -> Tensor:
@@ -103,25 +123,16 @@ def _raise_root(squared: Tensor, exponent: float) -> Tensor:
 
 
 class _TotalVariation(torch.autograd.Function):
-    """Total variation and its gradient, for which autograd would go over eight copies of the picture."""
+    """Total variation and its gradient at once: autograd would keep eight copies of the canvas."""
 
     @staticmethod
     def forward(ctx: Any, rgb: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the mean over steps down plus that over steps to the right."""
-        variation, ctx.gradient = rgb.new_zeros(()), torch.zeros_like(rgb)
-        for dimension in (2, 3):
-            step = rgb.diff(dim=dimension)
-            count = max(1, step.numel())  # a single row or column has no steps in one direction, and so no mean of them
-            pull = (step if mask is None else step * _of_both(mask, dimension).square()) / count
-            variation += (step * pull).sum()
-            ctx.gradient.narrow(dimension, 1, step.shape[dimension]).add_(pull, alpha=2)
-            ctx.gradient.narrow(dimension, 0, step.shape[dimension]).sub_(pull, alpha=2)
-        return variation
+        ctx.gradient = torch.zeros_like(rgb)
+        return add_total_variation(rgb, mask, ctx.gradient)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """Each step draws its two pixels together."""
         return ctx.gradient * gradient, None
 
 
@@ -130,10 +141,10 @@ def _step(rgb: Tensor, mask: Tensor | None, dimension: int, around: bool) -> Ten
         rgb = torch.cat([rgb, rgb.narrow(dimension, 0, 1)], dimension)
         mask = None if mask is None else torch.cat([mask, mask.narrow(dimension, 0, 1)], dimension)
     steps = rgb.diff(dim=dimension)
-    return steps if mask is None else steps * _of_both(mask, dimension)
+    return steps if mask is None else steps * _mask_steps(mask, dimension)
 
 
-def _of_both(mask: Tensor, dimension: int) -> Tensor:
-    """The mask of steps between neighbours: where both are seen."""
+def _mask_steps(mask: Tensor, dimension: int) -> Tensor:
+    """Return the mask of the steps between neighbors: the product of both pixels' masks."""
     steps = mask.shape[dimension] - 1
     return mask.narrow(dimension, 1, steps) * mask.narrow(dimension, 0, steps)
