@@ -11,12 +11,12 @@ import pytest
 import torch
 from conftest import make_picture
 
-from impasto import api
 from impasto.cli.app import app
 from impasto.cli.manual import write_manual
 from impasto.images.read import read_image
 from impasto.images.write import write_image
 from impasto.painting.painter import Painter
+from impasto.runs import start
 from impasto.settings.model import Settings
 from impasto.settings.parsing import parse_settings
 from impasto.settings.texture import TEXTURE_DEFAULTS, merge_texture_size
@@ -106,7 +106,7 @@ def test_python_snippets_run(snippet, pictures, monkeypatch):
     pictures.joinpath("monets").mkdir()
     write_image(make_picture(60, 45, 6), "monets/monet.jpg")
 
-    monkeypatch.setattr(api, "Painter", paint_cheaply)
+    monkeypatch.setattr(start, "Painter", paint_cheaply)
     before = set(pictures.iterdir())
     exec(compile(snippet, "snippet", "exec"), {"__name__": "snippet"})
     made = set(pictures.iterdir()) - before

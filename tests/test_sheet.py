@@ -71,6 +71,7 @@ def test_bad_variations_raise(texts, given, said):
         parse_variations(texts, given)
     assert refused.value.setting == "vary"
     assert said in str(refused.value)
+    assert refused.value.setting == "vary"
 
 
 @given(st.lists(st.integers(1, 100), min_size=1, max_size=3).filter(lambda counts: np.prod(counts) <= 100))

@@ -189,8 +189,10 @@ class Run:
     def _make_checkpoint_texts(self) -> dict[str, str]:
         """Return what resuming takes besides the painter's state."""
         assert self._first_job
-        job = self._first_job.model_copy(update={"settings": self.settings}).relocate(Path.absolute)
-        return {"job": job.model_dump_json(), "recipe": self._make_recipe().to_json()}
+        job = self._first_job
+        if self._steered:
+            job = job.model_copy(update={"settings": self.settings})
+        return {"job": job.relocate(Path.absolute).model_dump_json(), "recipe": self._make_recipe().to_json()}
 
     def steer(self, **changes: Any) -> None:
         """Go on with other weights, blend, stroke size or colors from the next step on.

@@ -72,7 +72,9 @@ def list_ineffective(settings: Settings, given: Collection[str]) -> list[str]:
     return [
         name
         for name, conditions in DEPENDENCIES.items()
-        if name in given and not any(condition.is_met(settings) for condition in conditions)
+        if name in given
+        and getattr(settings, name) not in ("", ())  # without a file there is nothing to have an effect
+        and not any(condition.is_met(settings) for condition in conditions)
     ]
 
 

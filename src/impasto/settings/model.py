@@ -201,9 +201,7 @@ class Settings(BaseModel):
     pooling_gain: bool = setting(
         True, "Network", "average and l2 pooling are scaled to keep the activations' size; the papers don't"
     )
-    pooling_ceil_mode: bool = setting(
-        False, "Network", "an odd row or column becomes a cell of its own when pooled; otherwise it is left out"
-    )
+    pooling_ceil_mode: bool = setting(False, "Network", "pool an odd last row or column too")
     input_scaling: Scaling = setting(
         "own",
         "Network",
