@@ -10,7 +10,7 @@ from conftest import make_picture
 from film_clips import add_tone, list_packets, make_pan, turn_clip, write_clip
 
 from impasto.errors import PictureError, UsageError
-from impasto.films.encoder import FilmEncoder, check_sound_fits, has_sound, read_film_comment
+from impasto.films.encoder import FilmEncoder, check_sound_fits, read_film_comment
 from impasto.films.reader import FilmReader
 
 FRAMES = make_pan(6)
@@ -163,7 +163,7 @@ def test_a_live_film_can_be_read_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("sound", "suffix"), [("aac", ".mp4"), ("aac", ".mkv"), ("pcm_s16le", ".mkv")])
 def test_sound_is_copied_unchanged(tmp_path: Path, sound: str, suffix: str) -> None:
     source = write_clip(tmp_path / "source.mkv", make_pan(20), sound=sound)
-    assert has_sound(source)
+    assert FilmReader(source).sound_path == source
     target = tmp_path / f"a{suffix}"
     check_sound_fits(source, target)
     made = {"clock": Fraction(1, 12800), "rate": Fraction(25)}

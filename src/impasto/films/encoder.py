@@ -14,10 +14,9 @@ from torch import Tensor
 
 from impasto.errors import PictureError, UsageError
 from impasto.films.film_options import Codec
-from impasto.films.reader import open_film
+from impasto.films.reader import list_sound_streams, open_film
 
 FILM_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-COPIED_STREAM_TYPES = ("audio", "subtitle")
 MIN_TICK_SECONDS = Fraction(1, 1_000_000)  # containers can't keep a finer clock exactly
 
 
@@ -64,7 +63,7 @@ class FilmEncoder:
         """Copy the sound and subtitles of `source` from `begin` to `end`, if given; its time `shift` becomes 0."""
         with _write_errors(self.path):
             self._source = open_film(source)
-            streams = {stream.index: self._copy_stream(stream) for stream in list_copied_streams(self._source)}
+            streams = {stream.index: self._copy_stream(stream) for stream in list_sound_streams(self._source)}
             self._sound = _read_packets(self._source, streams, begin, end, shift)
 
     def add_frame(self, rgb: Tensor, time: Fraction, duration: Fraction) -> None:
@@ -170,28 +169,13 @@ def _read_packets(
             yield time - shift, packet
 
 
-def list_copied_streams(container: Any) -> list[Any]:
-    """List the sound and subtitle streams of an open film."""
-    return [
-        stream
-        for stream in container.streams
-        if stream.type in COPIED_STREAM_TYPES and getattr(stream, "codec_context", None) is not None
-    ]
-
-
-def has_sound(source: Path) -> bool:
-    """Tell whether a film has sound or subtitles to copy."""
-    with open_film(source) as container:
-        return bool(list_copied_streams(container))
-
-
 def check_sound_fits(source: Path, target: Path) -> None:
     """Raise UsageError if the format of `target` can't hold the sound or subtitles of `source`."""
     with open_film(source) as container, av.open("/dev/null", "w", format=FILM_FORMATS[target.suffix.lower()]) as probe:
         supported = probe.supported_codecs
         refused = [
             f"{stream.type} ({name})"
-            for stream in list_copied_streams(container)
+            for stream in list_sound_streams(container)
             if (name := stream.codec_context.codec.canonical_name) not in supported
         ]
     if refused:

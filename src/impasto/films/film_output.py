@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import PictureError, UsageError
-from impasto.films.encoder import FILM_FORMATS, FilmEncoder, has_sound
+from impasto.films.encoder import FILM_FORMATS, FilmEncoder
 from impasto.films.film_job import FilmJob
 from impasto.films.frame_masks import FrameMask
 from impasto.films.frames import FrameReader, Timeline
@@ -71,7 +71,7 @@ def check_film_output(
 
 
 class FilmOutput:
-    """A FrameSink that shows frames as they are painted, and writes the film, or its first frames, on request.
+    """Shows frames as they are painted, and writes the film, or its first frames, on request.
 
     With `overwrite` it may replace the file at its path. `origin` is the time at which the written film begins.
     """
@@ -91,8 +91,6 @@ class FilmOutput:
         self.kind = choose_output_kind(job.output)
         self.embedded_text = ""
         self.sound = reader.sound_path if self.kind == "film" and self.options.sound else None
-        if self.sound and not has_sound(self.sound):
-            self.sound = None
         first = timeline.times[0]
         self.origin = min(first, reader.start_time) if self.sound and not self.options.start else first
         self._live: FilmEncoder | None = None
@@ -100,22 +98,16 @@ class FilmOutput:
         changes_frames = self.settings.color in ("keep", "only") or preserve_mask is not None
         self._needs_photo = changes_frames or timeline.has_transparency
 
-    @property
-    def preview_path(self) -> Path:
-        """Where previews are written."""
-        name = FRAME_NUMBER.sub("", self.path.stem).strip("_-. ") or "film"
-        return self.path.with_name(f"{name}.preview.png")
-
     def show_frame(self, pass_number: int, frame: int, picture: Tensor, photo: Image) -> None:
         """Add a painted frame to the live film, or write its file."""
         rgb, alpha = self._finish_frame(frame, picture, photo if self.preserve_mask is None else self.photos(frame))
         if self.kind == "images" and pass_number == self.options.passes:
-            self._create_folder()
             self._write_frame_file(frame, rgb, alpha)
         elif self.kind == "film" and pass_number % 2:
             self._add_live_frame(frame, rgb)
         if self.save_every and (frame + 1) % self.save_every == 0:
-            write_image(rgb, self.preview_path, alpha=alpha, overwrite=True)
+            name = FRAME_NUMBER.sub("", self.path.stem).strip("_-. ") or "film"
+            write_image(rgb, self.path.with_name(f"{name}.preview.png"), alpha=alpha, overwrite=True)
 
     def write_film(self, frames: int) -> None:
         """Write the film's first `frames` frames to its output."""
@@ -136,7 +128,6 @@ class FilmOutput:
                 overwrite=self.overwrite,
             )
         else:
-            self._create_folder()
             for frame, (rgb, alpha) in enumerate(self._render_frames(frames)):
                 if self.options.passes > 1 or not name_frame_file(self.path, frame).exists():
                     self._write_frame_file(frame, rgb, alpha)
@@ -206,14 +197,11 @@ class FilmOutput:
     def _encode_frame(self, film: FilmEncoder, frame: int, rgb: Tensor) -> None:
         film.add_frame(rgb, self.timeline.times[frame] - self.origin, self.timeline.durations[frame])
 
-    def _create_folder(self) -> None:
-        folder = find_frame_folder(self.path)
+    def _write_frame_file(self, frame: int, rgb: Tensor, alpha: Tensor | None) -> None:
+        folder, path = find_frame_folder(self.path), name_frame_file(self.path, frame)
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
             raise PictureError(f"{folder} can't be created: {error.strerror or error}") from None
-
-    def _write_frame_file(self, frame: int, rgb: Tensor, alpha: Tensor | None) -> None:
         # The user has allowed to replace a file of this name, or it is this film's own from an earlier start.
-        path = name_frame_file(self.path, frame)
         write_image(rgb, path, alpha=alpha, quality=self.options.quality, overwrite=True)

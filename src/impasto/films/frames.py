@@ -46,7 +46,7 @@ class Frame:
 class FrameReader(ABC):
     """A film that can be read from its beginning any number of times.
 
-    `clock` is the unit of its times, in seconds. `sound_path` is the file with its sound and subtitles, if there may be
+    `clock` is the unit of its times, in seconds. `sound_path` is the file with its sound and subtitles, if it has any
     any, and `start_time` when that file begins.
     """
 

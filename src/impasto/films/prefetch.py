@@ -1,11 +1,10 @@
 """Frames prepared ahead of the painting in a thread of their own: read, resized, and their motion estimated."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
 import torch
 
@@ -83,46 +82,35 @@ class PreparedFrame:
     is_repeat: bool
 
 
-class FramePrefetcher:
-    """An iterator that prepares each of `frames` while the frame before it is painted.
+def prefetch_frames(
+    photos: FrameSource, frames: Sequence[int], neighbors: Mapping[int, Sequence[int]]
+) -> Generator[PreparedFrame]:
+    """Yield each of `frames`, prepared; the next one is prepared in a thread meanwhile.
 
     `neighbors` lists, for each frame, the frames to which its motion is wanted, the most important first.
     """
+    with ThreadPoolExecutor(1, "impasto-prefetch") as thread:
+        pending = [thread.submit(_prepare_frame, photos, number, neighbors[number]) for number in frames[:1]]
+        for number in frames[1:]:
+            pending.append(thread.submit(_prepare_frame, photos, number, neighbors[number]))
+            yield pending.pop(0).result()
+        yield from (future.result() for future in pending)
 
-    def __init__(self, photos: FrameSource, frames: Sequence[int], neighbors: Mapping[int, Sequence[int]]) -> None:
-        self.photos, self.frames, self.neighbors = photos, frames, neighbors
 
-    def __enter__(self) -> Self:
-        self._thread = ThreadPoolExecutor(1, "impasto-prefetch")
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        self._thread.shutdown(cancel_futures=True)
-
-    def __iter__(self) -> Iterator[PreparedFrame]:
-        pending = [self._thread.submit(self._prepare_frame, frame) for frame in self.frames[:1]]
-        for following in [*self.frames[1:], None]:
-            if not pending:
-                return
-            prepared = pending.pop().result()
-            if following is not None:
-                pending.append(self._thread.submit(self._prepare_frame, following))
-            yield prepared
-
-    def _prepare_frame(self, number: int) -> PreparedFrame:
-        # In ascending order, as the film is read in order.
-        earlier = {other: self.photos(other) for other in sorted(self.neighbors[number]) if other < number}
-        photo = self.photos(number)
-        motions: dict[int, Motion] = {}
-        uncovered = torch.ones_like(photo.rgb[:, :1])
-        for other in self.neighbors[number]:
-            if other < number - 1 and float(uncovered.mean()) < NEGLIGIBLE_SHARE:
-                continue
-            there = earlier[other] if other in earlier else self.photos(other)
-            motions[other] = estimate_motion(photo.rgb, there.rgb, fine=abs(other - number) == 1)
-            uncovered = (uncovered - motions[other].trust).clamp_min(0)
-        last = earlier.get(number - 1)
-        return PreparedFrame(number, photo, motions, last is not None and _are_equal(last, photo))
+def _prepare_frame(photos: FrameSource, number: int, neighbors: Sequence[int]) -> PreparedFrame:
+    # In ascending order, as the film is read in order.
+    earlier = {other: photos(other) for other in sorted(neighbors) if other < number}
+    photo = photos(number)
+    motions: dict[int, Motion] = {}
+    uncovered = torch.ones_like(photo.rgb[:, :1])
+    for other in neighbors:
+        if other < number - 1 and float(uncovered.mean()) < NEGLIGIBLE_SHARE:
+            continue
+        there = earlier[other] if other in earlier else photos(other)
+        motions[other] = estimate_motion(photo.rgb, there.rgb, fine=abs(other - number) == 1)
+        uncovered = (uncovered - motions[other].trust).clamp_min(0)
+    last = earlier.get(number - 1)
+    return PreparedFrame(number, photo, motions, last is not None and _are_equal(last, photo))
 
 
 def _are_equal(one: Image, other: Image) -> bool:

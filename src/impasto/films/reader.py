@@ -36,7 +36,8 @@ class FilmReader(FrameReader):
             self.aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
             self.expected_frames = stream.frames
             self.expected_seconds = Fraction(container.duration or 0, av.time_base)
-            self.sound_path, self.start_time = path, Fraction(container.start_time or 0, av.time_base)
+            self.sound_path = path if list_sound_streams(container) else None
+            self.start_time = Fraction(container.start_time or 0, av.time_base)
             if str(stream.codec_context.color_trc) in HDR_TRANSFERS:
                 self.notes.append(f"{path} has a high dynamic range: it is painted without conversion and looks pale")
 
@@ -108,6 +109,12 @@ def open_film(path: Path) -> Any:
         raise PictureError(
             f"{path} is not a film, or is damaged or cut short ({error.strerror or error}): get the film again"
         ) from None
+
+
+def list_sound_streams(container: Any) -> list[Any]:
+    """List the sound and subtitle streams of an open film."""
+    streams = [stream for stream in container.streams if stream.type in ("audio", "subtitle")]
+    return [stream for stream in streams if getattr(stream, "codec_context", None) is not None]
 
 
 def find_video_stream(container: Any, path: Path) -> Any:

@@ -1,18 +1,18 @@
 """The frames of a film painted one after the other, pass after pass, each from the pictures around it."""
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
-from typing_extensions import override
 
 from impasto.films.film_options import FilmOptions
 from impasto.films.frame_masks import FrameMask
 from impasto.films.frames import Timeline
-from impasto.films.prefetch import FramePrefetcher, FrameSource, PreparedFrame
+from impasto.films.prefetch import FrameSource, PreparedFrame, prefetch_frames
 from impasto.films.work_folder import WorkFolder
 from impasto.images.image import Image
 from impasto.painting.objective import TemporalTarget
@@ -39,19 +39,7 @@ class FrameStep(Step):
     passes: int
 
 
-class FrameSink(Protocol):
-    """Receives each frame as soon as it is painted."""
-
-    def show_frame(self, pass_number: int, frame: int, picture: Tensor, photo: Image) -> None:
-        """Receive a picture (1, 3, H, W) of a frame, counted from 0."""
-
-
-class NullSink(FrameSink):
-    """Ignores the frames of a shot: the process that has them all writes the film."""
-
-    @override
-    def show_frame(self, pass_number: int, frame: int, picture: Tensor, photo: Image) -> None:
-        pass
+FrameSink: TypeAlias = Callable[[int, int, Tensor, Image], None]  # pass, frame from 0, picture (1, 3, H, W), photo
 
 
 class FramePainter:
@@ -93,7 +81,8 @@ class FramePainter:
 class FilmSequence:
     """An iterator of FrameSteps over all frames and passes, except those that are done already.
 
-    `size` is that of the frames; `frame_range` are the frames to paint, which must be whole shots; None for all.
+    `size` is that of the frames. `sink` receives each frame as soon as it is painted. `frame_range` are the frames to
+    paint, which must be whole shots; None for all.
     """
 
     def __init__(
@@ -104,7 +93,7 @@ class FilmSequence:
         size: tuple[int, int],
         options: FilmOptions,
         work_folder: WorkFolder,
-        sink: FrameSink,
+        sink: FrameSink | None,
         frame_range: range | None = None,
     ) -> None:
         self.frame_painter, self.photos, self.options = frame_painter, photos, options
@@ -142,8 +131,8 @@ class FilmSequence:
                 for pass_number in range(1, self.options.passes + 1):
                     order = self.frame_range if pass_number % 2 else self.frame_range[::-1]
                     left = [frame for frame in order if not self.work_folder.is_done(pass_number, frame)]
-                    with FramePrefetcher(self.photos, left, self._list_neighbors(pass_number)) as prefetcher:
-                        for prepared in prefetcher:
+                    with closing(prefetch_frames(self.photos, left, self._list_neighbors(pass_number))) as frames:
+                        for prepared in frames:
                             picture, record = yield from self._paint_frame(pass_number, prepared)
                             self._remember(pass_number, prepared.number, picture, record)
                             self._wait_for_store()
@@ -204,7 +193,8 @@ class FilmSequence:
 
     def _store(self, pass_number: int, prepared: PreparedFrame, picture: Tensor, record: dict[str, Any]) -> None:
         self.work_folder.store_frame(pass_number, prepared.number, picture, record)
-        self.sink.show_frame(pass_number, prepared.number, picture, prepared.photo)
+        if self.sink:
+            self.sink(pass_number, prepared.number, picture, prepared.photo)
 
     def _wait_for_store(self) -> None:
         """Wait until the last picture is stored. Raises what went wrong there."""

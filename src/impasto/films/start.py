@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from impasto.errors import PictureError, UsageError
-from impasto.films.encoder import check_sound_fits, has_sound
+from impasto.films.encoder import check_sound_fits
 from impasto.films.film_job import FilmJob
 from impasto.films.film_options import FilmOptions
 from impasto.films.film_output import FilmOutput, check_film_output, choose_output_kind
@@ -18,7 +18,7 @@ from impasto.films.frame_masks import FrameMask, check_film_masks, list_film_mas
 from impasto.films.frames import FrameSelection, choose_frame_size, parse_time_point, scan
 from impasto.films.image_sequence import find_frame_folder, has_frame_files, open_reader
 from impasto.films.prefetch import FrameCache, FrameSource, SequentialFrames
-from impasto.films.sequence import FilmSequence, FramePainter, NullSink
+from impasto.films.sequence import FilmSequence, FramePainter, FrameSink
 from impasto.films.work_folder import WorkFolder, find_work_folder, name_work_folder
 from impasto.images.folders import expand_folders
 from impasto.images.image import Image
@@ -194,7 +194,7 @@ class _FilmInputs:
             open_frame_mask(name, setting, timeline, (timeline.width, timeline.height), job.options.rate)
         count = len(timeline.times)
         check_film_output(job.output, job.list_inputs(), count, job.overwrite, timeline.has_transparency)
-        if sound is None or not job.options.sound or not has_sound(sound):
+        if sound is None or not job.options.sound:
             return []
         if choose_output_kind(job.output) == "film":
             check_sound_fits(sound, job.output)
@@ -246,7 +246,7 @@ def _build_run(
     output = FilmOutput(inputs.job, inputs.reader, inputs.timeline, work_folder, photos, preserve_mask)
     if unfinished and inputs.job.output.is_file():
         output.overwrite |= fingerprint_file(inputs.job.output).sha256 == unfinished
-    sequence = _build_sequence(inputs, prepared, work_folder, output)
+    sequence = _build_sequence(inputs, prepared, work_folder, output.show_frame)
     return FilmRun(inputs.job, sequence, output, work_folder, recipe, [*inputs.reader.notes, *prepared.notes, *notes])
 
 
@@ -254,7 +254,7 @@ def _build_sequence(
     inputs: _FilmInputs,
     prepared: Prepared,
     work_folder: WorkFolder,
-    output: FilmOutput | None,
+    sink: FrameSink | None,
     frames: range | None = None,
 ) -> FilmSequence:
     photos, preserve_mask = inputs.open_photos(1 + max(inputs.options.look_back)), inputs.open_preserve_mask()
@@ -263,6 +263,4 @@ def _build_sequence(
     names = [name for name in dict.fromkeys(settings.mask) if name != REST_MASK]
     masks = {name: inputs.open_mask("mask", name) for name in names}
     painter = FramePainter(prepared, settings, masks)
-    return FilmSequence(
-        painter, visible, inputs.timeline, inputs.size, inputs.options, work_folder, output or NullSink(), frames
-    )
+    return FilmSequence(painter, visible, inputs.timeline, inputs.size, inputs.options, work_folder, sink, frames)
