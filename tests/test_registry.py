@@ -503,7 +503,7 @@ def test_vgg16_is_recognized(tmp_path: Path, renamed: bool) -> None:
     network = registry.load_network(path, layout="torchvision" if renamed else "impasto", **SEEING)
     assert network.layers == plan_layers(VGG16_DEPTHS)
     torch.testing.assert_close(network.convs["conv5_3"].weight, made["conv5_3.weight"])
-    with pytest.raises(UsageError, match=r"vgg16.pth has no layer 'relu4_4'; it has conv1_1, relu1_1, .*conv5_3"):
+    with pytest.raises(UsageError, match=r"has no layer 'relu4_4'; it has conv1_1, relu1_1, .*conv5_3"):
         registry.load_network(path, layout="torchvision" if renamed else "impasto", **{**SEEING, "cut": "relu4_4"})
 
 

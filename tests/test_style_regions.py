@@ -351,15 +351,15 @@ def test_masks_are_varied_on_a_sheet() -> None:
         ({"preserve_mask": "black.png"}, "`preserve_mask` black.png is black all over"),
         ({"labels": "labels.png", "style_labels": "labels.png"}, "`style_labels` has 1 file for 2 paintings"),
         ({"labels": "other.png", "style_labels": ["labels.png"] * 2}, "`labels` other.png has the color #"),
-        ({"labels": "red.png,x"}, "--labels does nothing without --style-labels"),
-        ({"style_labels": "red.png"}, "--style-labels does nothing without --labels"),
-        ({"regions": 2, "mask": ["left.png", "rest"]}, "--regions and --mask both say"),
-        ({"labels": "l.png", "style_labels": "l.png", "style_mask": "m.png"}, "--labels and --style-mask both say"),
-        ({"regions": 1}, "--regions 1 is the whole picture"),
-        ({"regions": 99}, "regions: Input should be less than or equal to 16"),
-        ({"mask_propagation": "inside"}, "--mask-propagation inside does nothing without a mask"),
-        ({"mask_propagation": "outside"}, "mask_propagation: Input should be 'simple', 'inside' or 'all'"),
-        ({"mask": ["left.png", ""]}, "mask.1: String should have at least 1 character"),
+        ({"labels": "red.png,x"}, "`labels` has no effect with `style_labels` empty"),
+        ({"style_labels": "red.png"}, "`style_labels` has no effect with `labels` empty"),
+        ({"regions": 2, "mask": ["left.png", "rest"]}, "`mask` and `regions` both say"),
+        ({"labels": "l.png", "style_labels": "l.png", "style_mask": "m.png"}, "`style_mask` and `labels` both say"),
+        ({"regions": 1}, "`regions`: 1 is the whole picture"),
+        ({"regions": 99}, "`regions` takes a whole number, 0 to 16; not 99"),
+        ({"mask_propagation": "inside"}, "`mask_propagation` has no effect with `mask` empty"),
+        ({"mask_propagation": "outside"}, "`mask_propagation` takes one of simple, inside, all; not 'outside'"),
+        ({"mask": ["left.png", ""]}, "`mask` takes files with commas between them; not 'left.png,'"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(chosen: dict[str, Any], said: str) -> None:
@@ -367,7 +367,7 @@ def test_what_makes_no_sense_is_refused_by_name(chosen: dict[str, Any], said: st
         impasto.start("photo.png", ["red.png", "blue.png"], **{**QUICK, **chosen})
     assert said in str(refused.value)
     if said.startswith("`"):
-        assert said.startswith(f"`{refused.value.setting}`")
+        assert f"`{refused.value.setting}`" in said
 
 
 def test_a_missing_mask_is_named(capsys: pytest.CaptureFixture[str]) -> None:

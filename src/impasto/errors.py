@@ -11,15 +11,17 @@ class ImpastoError(Exception):
 class UsageError(ImpastoError, ValueError):
     """A setting or argument is wrong; the command line exits with 2.
 
-    `setting` is the name of the setting at fault, as in Settings, or "" where none is. Names of settings stand
-    in backticks in the message ("`style_size` is too large"); each door writes them in its own way (`rename_settings`).
+    `setting` is the name of the setting at fault, as in Settings: by default the one that the message begins with, or
+    "" where it begins with none. Names of settings stand in backticks ("`style_size` is too large"); each door writes
+    them in its own way (`rename_settings`).
 
-    Example: raise UsageError("`size` must be at least 16 pixels.", setting="size")
+    Example: raise UsageError("`size` must be at least 16 pixels.")
     """
 
     def __init__(self, message: str, *, setting: str = "") -> None:
         super().__init__(message)
-        self.setting = setting
+        named = re.match(r"`([a-z][a-z0-9_]*)`", message)
+        self.setting = setting or (named[1] if named else "")
 
 
 class PictureError(ImpastoError):

@@ -61,9 +61,7 @@ def read_preserve_mask(settings: Settings, photo: Image) -> Tensor | None:
         return None
     mask = resize_clamped(read_mask(name, "preserve_mask", photo, "photo"), photo.width, photo.height)
     if not photo.is_visible(1 - mask):
-        raise UsageError(
-            f"`preserve_mask` {name} keeps all of the photo: there is nothing left to paint", setting="preserve_mask"
-        )
+        raise UsageError(f"`preserve_mask` {name} keeps all of the photo: there is nothing left to paint")
     return mask
 
 
@@ -73,19 +71,15 @@ def _read_canvas_masks(names: Sequence[str], photo: Image, count: int) -> Masks:
     _check_file_count("mask", names, count, f"one for each, or {REST_MASK} for what the others leave")
     given = f"`mask` {','.join(names)}"
     if all(name == REST_MASK for name in names):
-        raise UsageError(
-            f"{given}: {REST_MASK} is what other masks leave, and there is none: name a file", setting="mask"
-        )
+        raise UsageError(f"{given}: {REST_MASK} is what other masks leave, and there is none: name a file")
     masks = {name: read_mask(name, "mask", photo, "photo") for name in dict.fromkeys(names) if name != REST_MASK}
     for name, mask in masks.items():
         if not photo.is_visible(mask):
-            raise UsageError(
-                f"`mask` {name} is white only where nothing is painted, transparent or kept: widen it", setting="mask"
-            )
+            raise UsageError(f"`mask` {name} is white only where nothing is painted, transparent or kept: widen it")
     if REST_MASK in names:
         rest = divide_canvas([*(resize_clamped(mask, photo.width, photo.height) for mask in masks.values()), None])[-1]
         if not photo.is_visible(rest):
-            raise UsageError(f"{given}: the other masks leave nothing for {REST_MASK}", setting="mask")
+            raise UsageError(f"{given}: the other masks leave nothing for {REST_MASK}")
         masks[REST_MASK] = rest
     return [masks[name] for name in names]
 
@@ -103,9 +97,7 @@ def _read_painting_masks(names: Sequence[str], paintings: Sequence[Image]) -> Ma
 def _read_painting_mask(name: str, painting: Image, number: int) -> Tensor:
     mask = read_mask(name, "style_mask", painting, f"painting {number}")
     if not painting.is_visible(mask):
-        raise UsageError(
-            f"`style_mask` {name} is white only where painting {number} is transparent: widen it", setting="style_mask"
-        )
+        raise UsageError(f"`style_mask` {name} is white only where painting {number} is transparent: widen it")
     return mask
 
 
@@ -138,10 +130,7 @@ def _mask_label(label_map: LabelMap, label: int, painting: Image, number: int) -
     mask = label_map.make_mask(label)
     if not painting.is_visible(mask):
         color = format_color(label_map.colors[label])
-        raise UsageError(
-            f"`style_labels` {label_map.name}: the part in {color} is transparent in painting {number}",
-            setting="style_labels",
-        )
+        raise UsageError(f"`style_labels` {label_map.name}: the part in {color} is transparent in painting {number}")
     return soften_masks(mask)
 
 
@@ -159,6 +148,5 @@ def _assign_by_regions(count: int, photo: Image, paintings: Sequence[Image]) -> 
 def _check_file_count(setting: str, names: Sequence[str], count: int, advice: str) -> None:
     if len(names) != count:
         raise UsageError(
-            f"`{setting}` has {format_count(len(names), 'file')} for {format_count(count, 'painting')}: give {advice}.",
-            setting=setting,
+            f"`{setting}` has {format_count(len(names), 'file')} for {format_count(count, 'painting')}: give {advice}."
         )

@@ -81,10 +81,8 @@ def _check_counts(settings: Settings, painting_count: int) -> None:
     if sizes not in (0, 1, painting_count):
         _refuse("style_size", format_count(sizes, "size"), painting_count, "give one for each, or one for all")
     if settings.style_blend and not any(settings.style_blend):
-        raise UsageError("`style_blend`: at least one painting needs a weight above 0.", setting="style_blend")
+        raise UsageError("`style_blend`: at least one painting needs a weight above 0.")
 
 
 def _refuse(setting: str, given: str, painting_count: int, advice: str) -> None:
-    raise UsageError(
-        f"`{setting}` has {given} for {format_count(painting_count, 'painting')}: {advice}.", setting=setting
-    )
+    raise UsageError(f"`{setting}` has {given} for {format_count(painting_count, 'painting')}: {advice}.")

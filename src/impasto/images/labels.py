@@ -59,8 +59,7 @@ def read_labels(name: str, setting: str, reference: Image, reference_name: str) 
     if len(colors) > MAX_LABELS or mixed > MAX_MIXED_SHARE * packed.size:
         raise UsageError(
             f"`{setting}` {name} has too many colors: it takes a label picture, with one plain color for each region, "
-            f"{MAX_LABELS} at most, best saved as PNG",
-            setting=setting,
+            f"{MAX_LABELS} at most, best saved as PNG"
         )
     return LabelMap(name, colors, nearest[inverse.reshape(-1)].view(pixels.shape[:2]))
 
@@ -76,8 +75,7 @@ def match_label_colors(photo: LabelMap, paintings: Sequence[LabelMap]) -> list[l
             known = ", ".join(dict.fromkeys(format_color(one) for painting in paintings for one in painting.colors))
             raise UsageError(
                 f"`labels` {photo.name} has the color {format_color(color)}, which no `style_labels` picture of "
-                f"{', '.join(painting.name for painting in paintings)} has: there are {known}",
-                setting="labels",
+                f"{', '.join(painting.name for painting in paintings)} has: there are {known}"
             )
     return matches
 

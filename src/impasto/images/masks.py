@@ -27,14 +27,13 @@ def read_mask(name: str, setting: str, reference: Image, reference_name: str) ->
     picture = read_aligned_image(name, setting, reference, reference_name)
     if float((picture.rgb.amax(1) - picture.rgb.amin(1)).amax()) > MAX_CHANNEL_DIFFERENCE:
         raise UsageError(
-            f"`{setting}` {name} has colors: a mask is gray, white where it counts, black where it does not",
-            setting=setting,
+            f"`{setting}` {name} has colors: a mask is gray, white where it counts, black where it does not"
         )
     mask = picture.rgb.mean(1, keepdim=True)
     if picture.alpha is not None:
         mask = mask * picture.alpha
     if not bool((mask > 1 / 255).any()):
-        raise UsageError(f"`{setting}` {name} is black all over: make it white where it counts", setting=setting)
+        raise UsageError(f"`{setting}` {name} is black all over: make it white where it counts")
     return mask
 
 
@@ -49,8 +48,7 @@ def read_aligned_image(name: str, setting: str, reference: Image, reference_name
         raise UsageError(
             f"`{setting}` {name} is {picture.width} x {picture.height} pixels, but the {reference_name} is "
             f"{reference.width} x {reference.height}: give it the same size, or the same aspect, such as "
-            f"{width} x {height}",
-            setting=setting,
+            f"{width} x {height}"
         )
     return picture
 

@@ -16,6 +16,18 @@ _pillow_lock = threading.Lock()
 
 
 @contextmanager
+def limit_pillow(max_pixels: int) -> Iterator[None]:
+    """Replace Pillow's own limit of pixels, one number for the whole process, which warns at half of itself."""
+    with _pillow_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        usual, PilImage.MAX_IMAGE_PIXELS = PilImage.MAX_IMAGE_PIXELS, max_pixels
+        try:
+            yield
+        finally:
+            PilImage.MAX_IMAGE_PIXELS = usual
+
+
+@contextmanager
 def open_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file to read; raises PictureError where that fails, or reading from it."""
     try:
@@ -30,18 +42,6 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
         raise PictureError(f"{path} can't be opened, permission denied: make it readable for you") from None
     except OSError as error:
         raise PictureError(f"{path} can't be opened: {error.strerror or error}") from error
-
-
-@contextmanager
-def limit_pillow(max_pixels: int) -> Iterator[None]:
-    """Replace Pillow's own limit of pixels, one number for the whole process, which warns at half of itself."""
-    with _pillow_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        usual, PilImage.MAX_IMAGE_PIXELS = PilImage.MAX_IMAGE_PIXELS, max_pixels
-        try:
-            yield
-        finally:
-            PilImage.MAX_IMAGE_PIXELS = usual
 
 
 def check_regular_file(path: Path) -> None:

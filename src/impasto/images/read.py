@@ -32,8 +32,7 @@ def read_image(source: str | os.PathLike[str] | PilImage.Image, *, max_pixels: i
     Example: read_image("photo.jpg").rgb.shape
     """
     if isinstance(source, PilImage.Image):
-        with limit_pillow(max_pixels):
-            return _decode(source, None, "the picture given", max_pixels)
+        return _decode(source, None, "the picture given", max_pixels)
     path = Path(source)
     with open_file(path) as file, limit_pillow(max_pixels):
         if not file.read(1):

@@ -51,9 +51,7 @@ def find_regions(picture: Image, count: int, name: str) -> Segmentation:
     pieces = slic(rgb, n_segments=SUPERPIXEL_COUNT, compactness=10, start_label=0)  # (h, w) whole numbers
     features, is_visible = _measure_superpixels(rgb, alpha, pieces)
     if len(np.unique(features[is_visible].round(6), axis=0)) < count:
-        raise UsageError(
-            f"`regions` {count}: {name} does not have that many different parts; ask for fewer", setting="regions"
-        )
+        raise UsageError(f"`regions` {count}: {name} does not have that many different parts; ask for fewer")
     regions = _join_superpixels(features, is_visible, count)
     members = regions[pieces]
     masks = torch.from_numpy(np.stack([(members == number) for number in range(count)])[:, None]).float()
@@ -107,7 +105,6 @@ def _import_slic() -> Any:
         from skimage.segmentation import slic
     except ImportError:
         raise UsageError(
-            "`regions`: scikit-image, which finds regions, is not installed: pip install 'impasto[regions]'",
-            setting="regions",
+            "`regions`: scikit-image, which finds regions, is not installed: pip install 'impasto[regions]'"
         ) from None
     return slic

@@ -4,8 +4,9 @@ import hashlib
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from pathlib import Path
 
 from impasto.errors import NetworkError
@@ -63,55 +64,43 @@ def digest_file(path: Path) -> str:
 
 def _download_rest(url: str, partial: Path, have: int, size: int, progress: DownloadProgress | None) -> None:
     """Append the missing bytes to `partial`, until the end, more than `size`, or the connection breaks."""
-    with _request(url, partial, have) as response:
+    headers = {"User-Agent": "impasto"} | ({"Range": f"bytes={have}-"} if have else {})
+    with _convert_errors(partial):
+        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS)
+    with response:
         is_resumed = response.status == HTTPStatus.PARTIAL_CONTENT
         if is_resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             raise ConnectionError("the server answers with another range of the file than requested")
-        if not is_resumed:
-            have = 0  # the server ignores Range
+        have = have if is_resumed else 0  # some servers ignore Range
         if response.length is not None and have + response.length != size:
             raise ConnectionError(
                 f"the server offers a file of {have + response.length} bytes where {size} are expected"
             )
-        if progress:
-            progress(have, size)
         with partial.open("ab" if is_resumed else "wb", buffering=0) as file:
-            for chunk in _read_chunks(response):
-                file.write(chunk)
-                have += len(chunk)
+            while have <= size:
                 if progress:
                     progress(have, size)
-                if have > size:
+                with _convert_errors(partial):
+                    chunk = response.read1(CHUNK_BYTES)
+                if not chunk:
                     return
+                file.write(chunk)
+                have += len(chunk)
 
 
-def _request(url: str, partial: Path, have: int) -> HTTPResponse:
-    headers = {"User-Agent": "impasto"} | ({"Range": f"bytes={have}-"} if have else {})
+@contextmanager
+def _convert_errors(partial: Path) -> Iterator[None]:
+    """Raise ConnectionError in place of urllib's errors."""
     try:
-        response: HTTPResponse = urllib.request.urlopen(
-            urllib.request.Request(url, headers=headers), timeout=TIMEOUT_SECONDS
-        )
+        yield
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             partial.unlink(missing_ok=True)  # it is a part of another file than the server's
         raise ConnectionError(f"HTTP {error.code} {error.reason}") from error
     except (OSError, HTTPException) as error:
-        raise _to_connection_error(error) from error
-    return response
-
-
-def _read_chunks(response: HTTPResponse) -> Iterator[bytes]:
-    try:
-        while chunk := response.read1(CHUNK_BYTES):
-            yield chunk
-    except (OSError, HTTPException) as error:
-        raise _to_connection_error(error) from error
-
-
-def _to_connection_error(error: Exception) -> ConnectionError:
-    reason = getattr(error, "reason", error)  # urllib wraps the socket's own error
-    return ConnectionError(str(reason) or type(reason).__name__)
+        reason = getattr(error, "reason", error)  # urllib wraps the socket's own error
+        raise ConnectionError(str(reason) or type(reason).__name__) from error
 
 
 def _file_size(path: Path) -> int:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -14,7 +13,8 @@ import safetensors.torch
 from filelock import FileLock
 from torch import Tensor
 
-from impasto.errors import NetworkError, UsageError
+from impasto.errors import NetworkError, PictureError, UsageError
+from impasto.images.output import atomic_write
 from impasto.network.download import DownloadProgress, digest_file, download_file, verify_file
 from impasto.network.formats import NORMALIZATIONS, arrange_weights, load_pickle, parse_safetensors, read_weights
 from impasto.network.vgg import Network, Normalization, Padding, Pooling, Rounding, Scaling, rescale_normalization
@@ -122,9 +122,10 @@ def fetch_network(name: str, *, progress: DownloadProgress | None = None) -> Pat
         with FileLock(get_cache_folder() / f".{entry.name}.lock"):
             if check_network(name).state != "cached":  # another process may have fetched it in the meantime
                 _fetch_weights(entry, progress)
-    except OSError as error:
+    except (OSError, PictureError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise NetworkError(
-            f"Can't write to {get_cache_folder()}: {error.strerror or error}. Name another folder in IMPASTO_CACHE."
+            f"Can't write to {get_cache_folder()}: {reason}. Name another folder in IMPASTO_CACHE."
         ) from error
     return state.path
 
@@ -155,8 +156,6 @@ def load_network(
         tensors, normalization = _load_entry(REGISTRY[network], layout, progress)
     else:
         tensors, normalization = read_weights(_find_file(network), layout)
-    if cut is not None:
-        _check_cut(cut, tensors, network)
     return Network.from_weights(
         tensors,
         cut=cut,
@@ -203,7 +202,7 @@ def _read_verified(entry: RegistryEntry) -> bytes:
     remedy = f"Run `impasto networks fetch {entry.name}` to replace it." if entry.url else "Install impasto again."
     try:
         data = place.read_bytes()
-        expected = _digest_path(place).read_text().split()[0] if entry.url else entry.sha256
+        expected = Path(f"{place}.sha256").read_text().split()[0] if entry.url else entry.sha256
     except FileNotFoundError:
         if entry.url and not place.is_file():
             raise
@@ -214,10 +213,6 @@ def _read_verified(entry: RegistryEntry) -> bytes:
     if found != expected:
         raise NetworkError(f"{place} is damaged: its sha256 is {found}, expected is {expected}. {remedy}")
     return data
-
-
-def _digest_path(place: Traversable) -> Path:
-    return Path(f"{place}.sha256")
 
 
 def _load_entry(
@@ -238,16 +233,8 @@ def _load_entry(
     return arrange_weights(tensors, "impasto", place), NORMALIZATIONS[entry.layout]
 
 
-def _check_cut(cut: str, tensors: dict[str, Tensor], network: str) -> None:
-    convs = [name.removesuffix(".weight") for name in tensors if re.fullmatch(r"conv\d_\d\.weight", name)]
-    layers = [layer for conv in convs for layer in (conv, conv.replace("conv", "relu"))]
-    pools = [f"pool{block}" for block in range(1, int(convs[-1][4]) + 1)]
-    if cut not in layers + pools:
-        raise UsageError(f"The network {network} has no layer {cut!r}; it has {', '.join(layers + pools)}.")
-
-
 def _fetch_weights(entry: RegistryEntry, progress: DownloadProgress | None) -> None:
-    """Cache the convolutions of the user's own copy or of a download. The lock must be held."""
+    """Cache the convolutions of the user's own copy or of a download, with their digest. The lock must be held."""
     assert entry.url
     own = get_cache_folder() / entry.file_name
     partial = own.with_name(own.name + ".part")
@@ -262,26 +249,11 @@ def _fetch_weights(entry: RegistryEntry, progress: DownloadProgress | None) -> N
                 "by hand, or set `network` to slim, which needs no fetching."
             ) from error
     source = own if own.exists() else partial
-    _cache_weights(entry, arrange_weights(load_pickle(source), entry.layout, str(source)))
-    partial.unlink(missing_ok=True)
-
-
-def _cache_weights(entry: RegistryEntry, tensors: dict[str, Tensor]) -> None:
-    """Write convolutions and their digest into the cache, each file whole or not at all."""
+    tensors = arrange_weights(load_pickle(source), entry.layout, str(source))
+    data = safetensors.torch.save(tensors, {"layout": "impasto", "source": entry.url, "sha256": entry.sha256})
     place = Path(str(_weights_path(entry)))
-    data = safetensors.torch.save(
-        tensors, metadata={"layout": "impasto", "source": entry.url or "", "sha256": entry.sha256}
-    )
-    line = f"{hashlib.sha256(data).hexdigest()}  {place.name}\n"
-    _write_file(place, data)
-    _write_file(_digest_path(place), line.encode())
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all. The lock must be held: the temporary file has a fixed name."""
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    digest_line = f"{hashlib.sha256(data).hexdigest()}  {place.name}\n"
+    for path, content in ((place, data), (Path(f"{place}.sha256"), digest_line.encode())):
+        with atomic_write(path, overwrite=True) as file:
+            file.write(content)
+    partial.unlink(missing_ok=True)

@@ -120,6 +120,8 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         plan = plan_layers(depths)
+        if cut is not None and cut not in plan:
+            raise UsageError(f"This network has no layer {cut!r}; it has {', '.join(plan)}.")
         self.layers = plan if cut is None else plan[: plan.index(cut) + 1]
         self.pooling, self.rounding, self.padding = pooling, rounding, padding
         self.pool_gain = POOL_GAIN[pooling] if keep_activation_size else 1.0
@@ -155,8 +157,10 @@ class Network(nn.Module):
         held = {name: weights[name.removeprefix("convs.")] for name in network.state_dict()}
         network.load_state_dict(held, assign=True)
         for tap in network.layers:
-            if f"{tap}_mix.weight" in weights:
-                network.mixes[tap] = _make_mix(weights[f"{tap}_mix.weight"], weights[f"{tap}_mix.bias"])
+            if (weight := weights.get(f"{tap}_mix.weight")) is not None:
+                network.mixes[tap] = mix = nn.Conv2d(weight.shape[1], weight.shape[0], 1, device="meta")
+                held = {"weight": weight[..., None, None], "bias": weights[f"{tap}_mix.bias"]}
+                mix.load_state_dict(held, assign=True)
         return network.requires_grad_(False).eval()
 
     def forward(self, rgb: Tensor, taps: Collection[str]) -> dict[str, Tensor]:
@@ -309,13 +313,6 @@ def _list_probes(
         *(normalize_probe(probe, norms.features[tap]) for probe in features),
         *(normalize_probe(probe, norm) for probe, norm in zip(moments, norms.moments.get(tap, ()), strict=True)),
     ]
-
-
-def _make_mix(weight: Tensor, bias: Tensor) -> nn.Conv2d:
-    """Make a 1x1 convolution of a mix: weight (D, C), bias (D,)."""
-    mix = nn.Conv2d(weight.shape[1], weight.shape[0], 1, device="meta")
-    mix.load_state_dict({"weight": weight[..., None, None], "bias": bias}, assign=True)
-    return mix
 
 
 def _pad(x: Tensor, padding: Padding) -> Tensor:
