@@ -1,25 +1,30 @@
-"""How far a command's calls reach through the package: frames to a convolution, call edges between files, validations.
+"""How far calls reach through the package: frames to a convolution, call edges between files, a batch event's hops.
 
 python benchmarks/call_paths.py [--edges] [--json FILE]
 
-It runs `impasto photo.jpg painting.jpg` at 128 px, in two scales, under Python's call profiler.
+It runs `impasto photo.jpg painting.jpg` at 128 px, in two scales, and `impasto batch`, under Python's call profiler.
 
 frames_to_convolution  package frames on the stack at the first convolution of a step, `main` included
 call_edges             distinct pairs of caller and callee in different files of the package
 file_pairs             distinct pairs of such files
 validations            how often Settings are validated, imports included
+event_hops             from file to file, for the progress of a picture in a batch: from the worker to the bar
 
 A call counts if the callee is in another file than the nearest caller inside the package, so that calls through torch
 or pydantic count too. What modules run while they are imported, and the hook that counts memory, do not count.
 """
 
 import argparse
+import itertools
 import json
 import re
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,6 +32,7 @@ from typing import Any
 SOURCE = Path(__file__).parent.parent.resolve() / "src" / "impasto"
 COMMAND = ("photo.jpg", "painting.jpg", "--size=128", "--start-size=64", "--steps=3", "--later-steps=3")
 NOT_COUNTED = ("<module>", "__torch_dispatch__")
+DISPLAY, PIPE = "terminal/progress.py", "workers/processes.py"
 STEP = ("painting/painter.py", "painting/objective.py")  # the files on the stack when a step is painted
 CONVOLUTION, VALIDATOR = "_convolve", "_fill_from_preset"
 COMPREHENSION = re.compile(r"(\.<locals>)?\.<(list|dict|set)comp>|(\.<locals>)?\.<genexpr>")
@@ -76,6 +82,73 @@ class CallCounter:
         return found
 
 
+class EventPath:
+    """A profiler hook that follows the first event of progress: the files of the functions that get or return it."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self.task: Any = None  # the first that is given to a worker
+        self._event: object = None
+
+    def __call__(self, frame: FrameType, event: str, argument: object) -> None:
+        """Look at the arguments of a call, or at what a function returns or yields."""
+        path = Path(frame.f_code.co_filename)
+        if not path.is_relative_to(SOURCE) or self.files[-1:] == [DISPLAY]:
+            return
+        if event == "call":
+            self.task = self.task or find_instance("Task", frame.f_locals.values())
+        seen = [argument] if event == "return" else [*frame.f_locals.values()] if event == "call" else []
+        found = find_instance("TaskProgress", seen)
+        self._event = self._event or found
+        file = path.relative_to(SOURCE).as_posix()
+        is_shown = event == "call" and self._event and file == DISPLAY
+        if (is_shown or (found and found is self._event)) and file != PIPE and self.files[-1:] != [file]:
+            self.files.append(file)
+
+
+def find_instance(name: str, values: Iterable[object], depth: int = 3) -> Any:
+    """Return the first instance of a class of this name, also inside tuples and lists."""
+    for value in values:
+        if type(value).__name__ == name:
+            return value
+        if depth and isinstance(value, tuple | list) and (found := find_instance(name, value, depth - 1)):
+            return found
+    return None
+
+
+class TaskConnection:
+    """A worker's end of the pipe, with one task in it."""
+
+    def __init__(self, task: Any) -> None:
+        self._task = task
+
+    def recv(self) -> Any:
+        """Return the task, and wait for ever after it."""
+        task, self._task = self._task, None
+        return task or threading.Event().wait()
+
+    def send(self, event: object) -> None:
+        """Stop the worker once its task is finished."""
+        if type(event).__name__ in ("TaskFinished", "TaskFailed"):
+            raise EOFError
+
+
+def follow_event() -> list[str]:
+    """Run a batch of one picture, then its task in a worker of this process; list the files that progress passes."""
+    from impasto.cli.app import main
+    from impasto.workers.process_pool import run_worker
+
+    driver, worker = EventPath(), EventPath()
+    words = ["batch", "photo.jpg", "--style=painting.jpg", "--output=out", "--workers=1"]
+    sys.setprofile(driver)
+    main([*words, "--size=128", "--steps=99", "--later-steps=99"])
+    sys.setprofile(worker)
+    with suppress(EOFError):
+        run_worker(TaskConnection(replace(driver.task, progress_every=0.0)), 1, None)  # type: ignore[arg-type]
+    sys.setprofile(None)
+    return [*worker.files, *driver.files]
+
+
 def describe(file: str, frame: FrameType) -> str:
     """Name a function: `painting/painter.py Painter.__next__`."""
     return f"{file} {COMPREHENSION.sub('', frame.f_code.co_qualname)}"
@@ -89,7 +162,7 @@ def count_calls() -> dict[str, Any]:
         for name, color in (("photo.jpg", "teal"), ("painting.jpg", "orange")):
             Image.linear_gradient("L").convert("RGB").resize((320, 240)).save(Path(folder) / name, comment=color)
         words = [sys.executable, __file__, "--count", str(Path(folder) / "counts.json")]
-        subprocess.run(words, cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(words, cwd=folder, check=True, stdout=subprocess.DEVNULL)
         return dict(json.loads((Path(folder) / "counts.json").read_text()))
 
 
@@ -103,6 +176,8 @@ def run_counted(target: Path) -> None:
     sys.argv = ["impasto", *COMMAND]
     code = main()
     sys.setprofile(None)
+    threading.setprofile(None)
+    event_files = follow_event()
     files = {(caller.split()[0], callee.split()[0]) for caller, callee in counter.edges}
     counts = {
         "exit_code": code,
@@ -110,6 +185,8 @@ def run_counted(target: Path) -> None:
         "call_edges": len(counter.edges),
         "file_pairs": len(files),
         "validations": counter.validations,
+        "event_hops": sum(one != other for one, other in itertools.pairwise(event_files)),
+        "event_files": event_files,
         "frames": counter.frames,
         "edges": sorted(counter.edges),
     }
@@ -129,9 +206,9 @@ def main() -> None:
     counts = count_calls()
     if chosen.json:
         chosen.json.write_text(json.dumps(counts, indent=1))
-    for name in ("frames_to_convolution", "call_edges", "file_pairs", "validations"):
+    for name in ("frames_to_convolution", "call_edges", "file_pairs", "validations", "event_hops"):
         print(f"{name:<22} {counts[name]}")
-    print("", *counts["frames"], sep="\n  ")
+    print("", *counts["frames"], "", *counts["event_files"], sep="\n  ")
     for caller, callee in counts["edges"] if chosen.edges else ():
         print(f"{caller} -> {callee}")
 
