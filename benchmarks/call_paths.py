@@ -25,6 +25,7 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -45,45 +46,27 @@ class CallCounter:
         self.edges: set[tuple[str, str]] = set()
         self.frames: list[str] = []  # at the first convolution of a step, outermost first
         self.validations = 0
-        self._files: dict[str, str] = {}
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> None:  # noqa: ARG002
         """Count one event of the profiler."""
         name = frame.f_code.co_name
-        if event != "call" or not (file := self._get_file(frame)):
+        if event != "call" or not (file := get_file(frame)):
             return
         self.validations += name == VALIDATOR
-        stack = self._list_package_frames(frame)
+        stack = list_package_frames(frame)
         if any(each.f_code.co_name in NOT_COUNTED for each in stack):
             return
-        if len(stack) > 1 and (caller_file := self._get_file(stack[1])) != file:
+        if len(stack) > 1 and (caller_file := get_file(stack[1])) != file:
             self.edges.add((describe(caller_file, stack[1]), describe(file, frame)))
         if name == CONVOLUTION and not self.frames:
-            files = [self._get_file(each) for each in stack]
+            files = [get_file(each) for each in stack]
             backward = any(each.f_code.co_name == "backward" for each in stack)
             if backward and all(file in files for file in STEP):
                 self.frames = [describe(file, each) for file, each in zip(files, stack, strict=True)][::-1]
 
-    def _get_file(self, frame: FrameType) -> str:
-        """Return a frame's file, relative to the package; "" if it is outside."""
-        path = frame.f_code.co_filename
-        if path not in self._files:
-            inside = path.startswith(str(SOURCE))
-            self._files[path] = Path(path).relative_to(SOURCE).as_posix() if inside else ""
-        return self._files[path]
-
-    def _list_package_frames(self, frame: FrameType) -> list[FrameType]:
-        """List the frames of the package on the stack, innermost first."""
-        found, each = [], frame
-        while each:
-            if self._get_file(each):
-                found.append(each)
-            each = each.f_back  # type: ignore[assignment]
-        return found
-
 
 class EventPath:
-    """A profiler hook that follows the first event of progress: the files of the functions that get or return it."""
+    """A profiler hook that follows the first event of progress, by the files of the functions that hand it on."""
 
     def __init__(self) -> None:
         self.files: list[str] = []
@@ -91,19 +74,25 @@ class EventPath:
         self._event: object = None
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> None:
-        """Look at the arguments of a call, or at what a function returns or yields."""
-        path = Path(frame.f_code.co_filename)
-        if not path.is_relative_to(SOURCE) or self.files[-1:] == [DISPLAY]:
+        """Look at what a function returns or yields, and to whom; at the display, at the functions above it."""
+        if self.files[-1:] == [DISPLAY] or not get_file(frame):
             return
-        if event == "call":
-            self.task = self.task or find_instance("Task", frame.f_locals.values())
-        seen = [argument] if event == "return" else [*frame.f_locals.values()] if event == "call" else []
-        found = find_instance("TaskProgress", seen)
-        self._event = self._event or found
-        file = path.relative_to(SOURCE).as_posix()
-        is_shown = event == "call" and self._event and file == DISPLAY
-        if (is_shown or (found and found is self._event)) and file != PIPE and self.files[-1:] != [file]:
-            self.files.append(file)
+        if event == "call" and not self.task:
+            self.task = find_instance("Task", frame.f_locals.values())
+        if event == "return" and (found := find_instance("TaskProgress", [argument])):
+            self._event = self._event or found
+            if found is self._event:
+                self._append(list_package_frames(frame)[:2])
+        if event == "call" and self._event and get_file(frame) == DISPLAY:
+            stack = list_package_frames(frame)
+            receiver = next((n for n, each in enumerate(stack) if get_file(each) == self.files[-1]), 0)
+            self._append(stack[receiver::-1])
+
+    def _append(self, frames: Iterable[FrameType]) -> None:
+        """Add the files of functions, without repeating the last one; the pipe itself does not count."""
+        for file in map(get_file, frames):
+            if file != PIPE and self.files[-1:] != [file]:
+                self.files.append(file)
 
 
 def find_instance(name: str, values: Iterable[object], depth: int = 3) -> Any:
@@ -142,11 +131,33 @@ def follow_event() -> list[str]:
     words = ["batch", "photo.jpg", "--style=painting.jpg", "--output=out", "--workers=1"]
     sys.setprofile(driver)
     main([*words, "--size=128", "--steps=99", "--later-steps=99"])
+    job = driver.task.job.model_copy(update={"output": Path("again.png").absolute()})
     sys.setprofile(worker)
     with suppress(EOFError):
-        run_worker(TaskConnection(replace(driver.task, progress_every=0.0)), 1, None)  # type: ignore[arg-type]
+        run_worker(TaskConnection(replace(driver.task, job=job, progress_every=0.0)), 1, None)  # type: ignore[arg-type]
     sys.setprofile(None)
     return [*worker.files, *driver.files]
+
+
+def get_file(frame: FrameType) -> str:
+    """Return a frame's file, relative to the package; "" if it is outside."""
+    return get_relative_path(frame.f_code.co_filename)
+
+
+@cache
+def get_relative_path(path: str) -> str:
+    """Return a path relative to the package; "" if it is outside."""
+    return Path(path).relative_to(SOURCE).as_posix() if path.startswith(str(SOURCE)) else ""
+
+
+def list_package_frames(frame: FrameType | None) -> list[FrameType]:
+    """List the frames of the package on the stack, innermost first."""
+    found = []
+    while frame:
+        if get_file(frame):
+            found.append(frame)
+        frame = frame.f_back
+    return found
 
 
 def describe(file: str, frame: FrameType) -> str:
