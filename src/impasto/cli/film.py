@@ -1,6 +1,5 @@
 """`impasto film`: paint a film, or continue one that was not finished."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,9 +26,9 @@ from impasto.terminal.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from impasto.films.film_run import FilmRun
-    from impasto.films.sequence import FrameStep
     from impasto.workers.pool import WorkerOptions
 
+SECONDS_BETWEEN_LINES = 20.0  # without a terminal
 FilmArgument = Annotated[
     Path,
     Parameter(
@@ -119,7 +118,7 @@ def film(
             show_shots(run, settings, worker_options, interrupts, quiet)
         return run
 
-    return paint_run(start, settings.network, FilmView(), quiet)
+    return paint_run(start, settings.network, quiet, SECONDS_BETWEEN_LINES)
 
 
 def show_shots(
@@ -137,7 +136,9 @@ def show_shots(
 
 def resume_film_file(file: Path, quiet: bool) -> int:
     """Continue a film that was not finished, given its own name or its work folder's."""
-    return paint_run(lambda fetch, _: _import_films().resume_film(file, fetch), "the network", FilmView(), quiet)
+    return paint_run(
+        lambda fetch, _: _import_films().resume_film(file, fetch), "the network", quiet, SECONDS_BETWEEN_LINES
+    )
 
 
 def is_unfinished_film(file: Path) -> bool:
@@ -149,27 +150,6 @@ def is_unfinished_film(file: Path) -> bool:
     except UsageError:
         return False
     return True
-
-
-class FilmView:
-    """How a film's run is described."""
-
-    seconds_between_lines = 20.0
-
-    def announce(self, run: "FilmRun") -> Iterator[str]:  # noqa: ARG002
-        """Yield nothing: a film has no plan."""
-        yield from ()
-
-    def describe_step(self, step: "FrameStep") -> str:
-        """Return the frame and the pass."""
-        pass_number = f", pass {step.pass_number}/{step.passes}" if step.passes > 1 else ""
-        return f"frame {step.frame}/{step.frames}{pass_number}, {step.width} x {step.height}"
-
-    def describe_result(self, run: "FilmRun", seconds: float) -> str:
-        """Describe the film as far as it is painted."""
-        if run.is_finished:
-            return f"{run.frame_count} frame{'' if run.frame_count == 1 else 's'}, {seconds:.1f} s"
-        return f"unfinished, {run.painted_frames} of {run.frame_count} frames"
 
 
 def _name_output(source: Path, painting: Path) -> Path:

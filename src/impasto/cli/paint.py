@@ -1,6 +1,5 @@
 """`impasto paint`, and what it has in common with texture, rerun and resume."""
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,13 +14,12 @@ from impasto.cli.arguments import (
     make_output_option,
 )
 from impasto.cli.options import with_settings
-from impasto.cli.run_loop import DownloadProgress, paint_run, shorten_path
+from impasto.cli.run_loop import DownloadProgress, paint_run
 from impasto.runs.job import Job, check_job
 from impasto.settings.model import Settings
 from impasto.settings.parsing import parse_settings
 
 if TYPE_CHECKING:
-    from impasto.painting.painter import Step
     from impasto.recipes.recipe import Recipe
     from impasto.runs.run import Run
 
@@ -38,7 +36,7 @@ def paint(
     """Repaint PHOTO in the style of one or more PAINTINGs."""
     output = output or find_free_name(photo, paintings[0])
     job = make_job(photo, paintings, output, parse_settings(given), options)
-    return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, PictureView(), options.quiet)
+    return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, options.quiet)
 
 
 def make_job(
@@ -60,29 +58,3 @@ def start_picture(job: Job, download_progress: DownloadProgress) -> "Run":
     from impasto.runs.start import start_job
 
     return start_job(job, fetch_progress=download_progress)
-
-
-class PictureView:
-    """How a picture's run is described."""
-
-    seconds_between_lines = 0.0
-
-    def announce(self, run: "Run") -> Iterator[str]:
-        """Yield how the picture is painted, and where it is saved."""
-        if run.last_step is None:
-            run.apply_plan()
-            yield run.describe_plan()
-        if run.checkpoint_writer:
-            yield f"saved to {shorten_path(run.checkpoint_writer.path)} every few minutes until it is finished"
-
-    def describe_step(self, step: "Step") -> str:
-        """Return the scale and its size."""
-        return f"scale {step.scale}/{step.scales}, {step.width} x {step.height}"
-
-    def describe_result(self, run: "Run", seconds: float) -> str:  # noqa: ARG002 - a resumed run's time counts in all
-        """Describe the picture as far as it is painted."""
-        step = run.last_step
-        assert step
-        rest = "" if run.is_finished else f", unfinished: scale {step.scale} of {step.scales}"
-        rest += "" if run.is_finished else f", step {step.step} of {run.total_steps}"
-        return f"{step.width} x {step.height}, {step.seconds:.1f} s{rest}"

@@ -16,7 +16,7 @@ from impasto.cli.arguments import (
     make_output_option,
 )
 from impasto.cli.options import with_settings
-from impasto.cli.paint import PictureView, make_job, start_picture
+from impasto.cli.paint import make_job, start_picture
 from impasto.cli.run_loop import paint_run
 from impasto.errors import ImpastoError, UsageError
 from impasto.images.output import FORMATS
@@ -94,7 +94,7 @@ def rerun(
     job = make_job(found.photo, found.paintings, output, parse_settings(given, found.values), outputs, first)
     if (result := first.result) and result.step < result.steps and not options.quiet:
         print_message(f"{source} was left at step {result.step} of {result.steps}: it is painted to the end now")
-    return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, PictureView(), options.quiet)
+    return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, options.quiet)
 
 
 def diff(a: RecipeArgument, b: RecipeArgument, /) -> int:

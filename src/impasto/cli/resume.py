@@ -7,7 +7,6 @@ from cyclopts import Group, Parameter
 
 from impasto.cli.arguments import QuietOption
 from impasto.cli.film import is_unfinished_film, resume_film_file
-from impasto.cli.paint import PictureView
 from impasto.cli.run_loop import DownloadProgress, paint_run
 from impasto.errors import UsageError
 from impasto.terminal.console import print_message
@@ -51,4 +50,4 @@ def resume(
             print_message(f"continuing {unfinished.job.output} after step {step.step}, {step.width} x {step.height}")
         return unfinished.start(download_progress, overwrite=overwrite)
 
-    return paint_run(start, "the network", PictureView(), quiet)
+    return paint_run(start, "the network", quiet)

@@ -11,7 +11,7 @@ from impasto.cli.arguments import (
     make_output_option,
 )
 from impasto.cli.options import with_settings
-from impasto.cli.paint import PictureView, make_job, start_picture
+from impasto.cli.paint import make_job, start_picture
 from impasto.cli.run_loop import paint_run
 from impasto.settings.parsing import parse_settings
 from impasto.settings.texture import TEXTURE_DEFAULTS, check_texture, merge_texture_size, unmark_defaults
@@ -35,4 +35,4 @@ def texture(
     check_texture(settings, chosen)
     output = output or find_free_name(paintings[0], "texture")
     job = make_job(None, paintings, output, settings, options)
-    return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, PictureView(), options.quiet)
+    return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, options.quiet)

@@ -1,5 +1,6 @@
 """A film being painted: an iterator of FrameSteps, which can write the film at the end or at any time before."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from impasto.images.write import to_pil
 from impasto.recipes.files import write_recipe
 from impasto.recipes.locate import fingerprint_file
 from impasto.recipes.recipe import Recipe, RecipeResult
+from impasto.settings.units import format_count
 
 if TYPE_CHECKING:
     from PIL import Image as PilImage
@@ -40,6 +42,7 @@ class FilmRun:
         self.sequence = sequence
         self.last_step: FrameStep | None = None
         self.is_finished = False
+        self._started = time.monotonic()
 
     def __iter__(self) -> Iterator[FrameStep]:
         return self
@@ -69,6 +72,16 @@ class FilmRun:
     def resume_path(self) -> Path | None:
         """The folder from which `impasto.resume_film` continues; None once the film is finished."""
         return None if self.is_finished else self.folder
+
+    def prepare(self) -> list[str]:
+        """Return nothing: a film has no plan."""
+        return []
+
+    def describe_result(self) -> str:
+        """Describe the film so far: `12 frames, 8.0 s`."""
+        if not self.is_finished:
+            return f"unfinished, {self.painted_frames} of {format_count(self.frame_count, 'frame')}"
+        return f"{format_count(self.frame_count, 'frame')}, {time.monotonic() - self._started:.1f} s"
 
     @property
     def frame_count(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from impasto.films.film_options import FilmOptions
 from impasto.films.frame_masks import FrameMask
@@ -37,6 +38,12 @@ class FrameStep(Step):
     frames: int
     pass_number: int
     passes: int
+
+    @property
+    @override
+    def stage(self) -> str:
+        pass_number = f", pass {self.pass_number}/{self.passes}" if self.passes > 1 else ""
+        return f"frame {self.frame}/{self.frames}{pass_number}, {self.width} x {self.height}"
 
 
 FrameSink: TypeAlias = Callable[[int, int, Tensor, Image], None]  # pass, frame from 0, picture (1, 3, H, W), photo

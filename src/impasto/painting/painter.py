@@ -56,6 +56,11 @@ class Step:
     progress: float
     notes: tuple[str, ...]
 
+    @property
+    def stage(self) -> str:
+        """The part of the work that the step belongs to: `scale 2/5, 181 x 136`."""
+        return f"scale {self.scale}/{self.scales}, {self.width} x {self.height}"
+
 
 class Painter:
     """An iterator of Steps over all scales; `picture()` is the canvas so far.

@@ -45,6 +45,12 @@ class PaintingRun(Protocol):
 
     def __iter__(self) -> Iterator[Any]: ...
 
+    def prepare(self) -> list[str]:
+        """Do what comes before the first step; returns what to tell the user then."""
+
+    def describe_result(self) -> str:
+        """Describe what is painted so far in a few words."""
+
     def save_checkpoint(self) -> bool:
         """Save the state between two steps, if the run is to be saved; returns whether it is."""
 
@@ -148,10 +154,22 @@ class Run:
         if path:
             self.checkpoint_writer = CheckpointWriter(path.absolute(), self._make_checkpoint_texts)
 
-    def describe_plan(self) -> str:
-        """Say how it is painted, once `apply_plan` was called."""
+    def prepare(self) -> list[str]:
+        """Apply the plan; returns what to tell the user before the first step."""
+        self.apply_plan()
         width, height = self.painter.schedule.last_size
-        return self._plan.describe() if self._plan else f"{width} x {height}, painted whole"
+        plan = self._plan.describe() if self._plan else f"{width} x {height}, painted whole"
+        writer = self.checkpoint_writer
+        saved = [f"saved to {writer.path} every few minutes until it is finished"] if writer else []
+        return [*([] if self.last_step else [plan]), *saved]
+
+    def describe_result(self) -> str:
+        """Describe the picture so far: `48 x 36, 3.1 s, unfinished: scale 1 of 2, step 3 of 9`."""
+        step = self.last_step
+        if step is None:
+            return "nothing is painted yet"
+        state = f", unfinished: scale {step.scale} of {step.scales}, step {step.step} of {self.total_steps}"
+        return f"{step.width} x {step.height}, {step.seconds:.1f} s{'' if self.is_finished else state}"
 
     def resume(self, checkpoint: Checkpoint, path: Path, recipe: Recipe) -> None:
         """Go on from a checkpoint of the same job, in place of the start; errors: CheckpointError.

@@ -38,7 +38,7 @@ class ProgressDisplay:
 
     def __init__(self, quiet: bool = False, seconds_between_lines: float | None = 0.0) -> None:
         self.has_bar = not quiet and sys.stderr.isatty()
-        self._quiet, self._seconds_between_lines = quiet, seconds_between_lines
+        self.is_quiet, self._seconds_between_lines = quiet, seconds_between_lines
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
@@ -79,7 +79,7 @@ class ProgressDisplay:
         """Print a remark; it stays above the bar."""
         if self.has_bar:
             self._progress.console.print(Text(format_flags(text)))  # Text: a file named [red].png is no markup
-        elif not self._quiet:
+        elif not self.is_quiet:
             print_message(text)
 
     def show_new_notes(self, notes: Sequence[str]) -> None:
