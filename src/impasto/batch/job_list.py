@@ -88,35 +88,24 @@ def _read_rows(path: Path) -> Iterator[Row]:
 
 
 def _read_csv(text: str, path: Path) -> Iterator[Row]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    names: list[str] | None = None
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, restval="")
     try:
+        names = [name.strip().replace("-", "_") for name in reader.fieldnames or ()]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise UsageError(f"{path}, line 1: there are two columns {twice!r}")
+        reader.fieldnames = names
         for cells in reader:
             source = f"{path}, line {reader.line_num}"
-            if not any(cell.strip() for cell in cells):
-                continue
-            if names is None:
-                names = _read_header(cells, source)
-            elif len(cells) > len(names):
-                raise UsageError(f"{source}: has {len(cells)} cells for {len(names)} columns; put quotes around commas")
-            else:
-                yield source, _read_cells(names, cells)
+            if more := cells.pop(None, []):
+                count = len(names) + len(more)
+                raise UsageError(f"{source}: has {count} cells for {len(names)} columns; put quotes around commas")
+            row: dict[str, Any] = {name: cell.strip() for name, cell in cells.items() if cell.strip()}
+            if "paintings" in row:
+                row["paintings"] = [name.strip() for name in row["paintings"].split(";") if name.strip()]
+            if row:
+                yield source, row
     except csv.Error as error:
         raise UsageError(f"{path}, line {reader.line_num}: is not CSV: {error}") from None
-
-
-def _read_header(cells: list[str], source: str) -> list[str]:
-    names = [cell.strip().replace("-", "_") for cell in cells]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise UsageError(f"{source}: there are two columns {twice!r}")
-    return names
-
-
-def _read_cells(names: list[str], cells: list[str]) -> dict[str, Any]:
-    row: dict[str, Any] = {name: cell.strip() for name, cell in zip(names, cells, strict=False) if cell.strip()}
-    if "paintings" in row:
-        row["paintings"] = [name.strip() for name in row["paintings"].split(";") if name.strip()]
-    return row
 
 
 def _read_toml(text: str, path: Path) -> Iterator[Row]:

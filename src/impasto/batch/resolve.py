@@ -56,12 +56,6 @@ def find_finished(folder: Path) -> FinishedPictures:
     return found
 
 
-def expand_job(job: Job) -> Job:
-    """Return the job with the pictures in a folder in place of each painting that is a folder."""
-    paintings, settings = expand_folders(job.paintings, job.settings)
-    return job.model_copy(update={"paintings": tuple(paintings), "settings": settings})
-
-
 def relative_name(path: Path, folder: Path) -> str:
     """Return a path relative to the folder, if it is inside."""
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
@@ -78,6 +72,9 @@ def _try(item: BatchItem, action: Callable[[BatchItem], None]) -> None:
 
 
 def _set_key(item: BatchItem) -> None:
+    """Replace folders of paintings by the paintings in them, and set the key."""
+    paintings, settings = expand_folders(item.job.paintings, item.job.settings)
+    item.job = item.job.model_copy(update={"paintings": tuple(paintings), "settings": settings})
     item.key = _make_key(_build_recipe(item.job), item.job.output, item.job.bits, item.job.quality)
 
 
@@ -123,7 +120,6 @@ def _read_finished_recipe(path: Path) -> Recipe | None:
 def _build_recipe(job: Job) -> Recipe:
     assert job.photo
     device, precision = torch.device("cpu"), torch.float32  # not part of a picture's identity
-    job = expand_job(job)
     return build_recipe(job.settings, fingerprint_picture(job.photo), job.paintings, device, precision)
 
 

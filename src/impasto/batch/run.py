@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 
 from impasto.batch.items import BatchItem
 from impasto.batch.report import HTML_NAME, BatchReport, check_report, count_statuses
-from impasto.batch.resolve import expand_job, resolve_items
+from impasto.batch.resolve import resolve_items
 from impasto.errors import PictureError
 from impasto.network.registry import fetch_network
 from impasto.painting.cost_model import estimate_bytes
@@ -170,7 +170,7 @@ def _make_task(
     cluster_seconds = min(MAX_CLUSTER_PROGRESS_SECONDS, max(2.0, task_count / 200))
     return Task(
         number,
-        expand_job(item.job),
+        item.job,
         memory_bytes=memory_bytes,
         threads=options.count_threads(allocation, memory_bytes),
         checkpoint=marker.with_name(f"{item.key}.checkpoint"),
