@@ -40,7 +40,7 @@ from impasto.errors import PictureError
 from impasto.painting.planner import USABLE_SHARE
 from impasto.runs.job import Job
 from impasto.settings.model import Settings
-from impasto.workers.messages import Task, TaskFinished, TaskResult
+from impasto.workers.messages import Task, TaskFailed, TaskFinished, TaskResult
 from impasto.workers.worker import Worker
 
 
@@ -294,6 +294,7 @@ def test_a_picture_written_by_a_lost_worker_is_kept(batch):
         paintings=(batch.write_picture("style.png", 9),),
         output=batch.folder / "out.png",
         settings=batch.settings(size=48, steps=3),
+        quality=95,
         checkpoint="none",
     )
     task = Task(0, job, 0, 1, batch.folder / "out.checkpoint", {}, batch.folder)
@@ -307,9 +308,11 @@ def test_a_picture_written_by_a_lost_worker_is_kept(batch):
         assert kept.result.losses == first.result.losses
         assert job.output.stat().st_mtime_ns == written.st_mtime_ns
         (refused,) = Worker().paint(task, lambda: False)
+        assert isinstance(refused, TaskFailed)
         assert "already exists" in refused.reason
         job.output.write_bytes(job.photo.read_bytes())  # another file
         *_, refused = Worker().paint(replace(task, is_retry=True), lambda: False)
+        assert isinstance(refused, TaskFailed)
         assert "already exists" in refused.reason
         assert job.output.read_bytes() == job.photo.read_bytes()
     finally:

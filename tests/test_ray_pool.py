@@ -117,7 +117,7 @@ def test_a_missing_cluster_is_an_error(batch):
 
 
 def test_received_data_is_written_unless_the_disk_refuses(tmp_path):
-    job = Job(photo="a", paintings=("b",), output=tmp_path / "out.png")
+    job = Job(photo=Path("a"), paintings=(Path("b"),), output=tmp_path / "out.png", quality=95)
     task = Task(0, job, 1, 1, tmp_path / "checkpoint", {}, tmp_path / "marker")
     assert write_received_data(CheckpointSaved(0, data=b"state"), task) == CheckpointSaved(0, data=b"state")
     assert task.checkpoint.read_bytes() == b"state"
