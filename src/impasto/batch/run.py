@@ -1,7 +1,7 @@
 """A batch from its items to its report: finished pictures are kept, the others are painted by workers."""
 
 import secrets
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from impasto.batch.items import BatchItem
 from impasto.batch.report import HTML_NAME, BatchReport, check_report, count_statuses
 from impasto.batch.resolve import resolve_items
 from impasto.errors import PictureError
-from impasto.network.registry import fetch_network
+from impasto.network.registry import REGISTRY, fetch_network
 from impasto.painting.cost_model import estimate_bytes
+from impasto.settings.model import Settings
 from impasto.settings.units import format_count
 from impasto.terminal.console import DONE, FAILED, INTERRUPTED, print_message, print_result
 from impasto.terminal.interrupts import Interrupts
@@ -74,14 +75,16 @@ def paint_items(
     waiting = [item for item in items if item.status == "waiting"]
     if not waiting:
         return
-    allocation = options.allocate([item.job.settings for item in waiting])
+    settings = [item.job.settings for item in waiting]
+    fetch_networks(settings, options, quiet)
+    allocation = options.allocate(settings)
     marker = state_folder / secrets.token_hex(8)
     marker.touch()
     tasks = [_make_task(number, item, marker, options, allocation, len(waiting)) for number, item in enumerate(waiting)]
     tasks.sort(key=lambda task: -task.memory_bytes)  # the longest first, so that none begins alone at the end
     with (
         EventDisplay(len(tasks), quiet) as display,
-        closing(run_tasks(tasks, allocation, options, lambda: interrupts.count > 0, make_fetch(quiet))) as events,
+        closing(run_tasks(tasks, allocation, options, lambda: interrupts.count > 0)) as events,
     ):
         interrupts.mode = "ask"
         try:
@@ -114,14 +117,12 @@ class EventDisplay(ItemsDisplay):
                 self.note(f"{name}: the worker was lost ({event.reason}); another one goes on with it")
 
 
-def make_fetch(quiet: bool) -> Callable[[str], None]:
-    """Return a function that downloads a network by its name and shows how far it is."""
-
-    def fetch(network: str) -> None:
-        with show_download(network, quiet) as progress:
-            fetch_network(network, progress=progress)
-
-    return fetch
+def fetch_networks(settings: Iterable[Settings], options: WorkerOptions, quiet: bool) -> None:
+    """Download the networks that local workers need: once, and before they start."""
+    if options.engine == "local":
+        for network in {each.network for each in settings} & {*REGISTRY}:
+            with show_download(network, quiet) as progress:
+                fetch_network(network, progress=progress)
 
 
 def print_failures(items: Sequence[BatchItem], more: str = "") -> None:

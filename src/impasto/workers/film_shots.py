@@ -21,7 +21,6 @@ def paint_shots(
     settings: Settings,
     options: WorkerOptions,
     is_stopping: Callable[[], bool],
-    fetch: Callable[[str], None],
 ) -> Generator[tuple[str, Event]]:
     """Paint all unfinished shots. Yields what happens, each event with its shot's name; arguments as for `run_tasks`.
 
@@ -47,7 +46,7 @@ def paint_shots(
         for number, shot in enumerate(shots)
     ]
     tasks.sort(key=lambda task: -len(shots[task.number]))  # the longest first, so that none begins alone at the end
-    with closing(run_tasks(tasks, allocation, options, is_stopping, fetch)) as events:
+    with closing(run_tasks(tasks, allocation, options, is_stopping)) as events:
         for event in events:
             if isinstance(event, TaskFailed):
                 failures.append(f"{names[event.number]}: {event.reason}")

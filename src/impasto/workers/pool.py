@@ -1,6 +1,6 @@
 """A pool of workers, on this machine or on a Ray cluster: which one to open, and what it may use."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -8,7 +8,6 @@ from typing import Literal, Protocol
 import torch
 
 from impasto.errors import UsageError
-from impasto.network import registry
 from impasto.painting.cost_model import estimate_bytes
 from impasto.painting.device import measure_free_memory
 from impasto.settings.model import Settings
@@ -71,18 +70,13 @@ class WorkerOptions:
 
 
 @contextmanager
-def open_pool(
-    tasks: Sequence[Task], allocation: Allocation, options: WorkerOptions, fetch: Callable[[str], None]
-) -> Iterator[WorkerPool]:
+def open_pool(tasks: Sequence[Task], allocation: Allocation, options: WorkerOptions) -> Iterator[WorkerPool]:
     """Open the pool that `options` ask for, and end its workers at the end.
 
-    `fetch` downloads a network by its name, if it is not there: once, before the workers need it.
     Raises UsageError if there is no such engine or cluster.
     """
     settings = [task.job.settings for task in tasks]
     if options.engine == "local":
-        for network in {each.network for each in settings} & set(registry.REGISTRY):
-            fetch(network)
         threads = max(task.threads for task in tasks)
         with closing(ProcessPool(allocation.workers, threads, _count_gpus(settings))) as pool:
             yield pool

@@ -20,14 +20,13 @@ def run_tasks(
     allocation: Allocation,
     options: WorkerOptions,
     is_stopping: Callable[[], bool],
-    fetch: Callable[[str], None],
 ) -> Generator[Event]:
     """Open the pool that `options` ask for, run the tasks and yield what happens, as `Scheduler.run` does.
 
-    `fetch` downloads a network by its name. Raises UsageError if there is no such engine or cluster.
+    Raises UsageError if there is no such engine or cluster.
     """
     limits = allocation.limits if options.engine == "local" else Limits()
-    with open_pool(tasks, allocation, options, fetch) as pool:
+    with open_pool(tasks, allocation, options) as pool:
         yield from Scheduler(pool, limits).run(tasks, is_stopping)
 
 
