@@ -3,16 +3,17 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_core import from_json
 
-from impasto.errors import PictureError, RecipeError
+from impasto.errors import PictureError, RecipeError, UsageError
 from impasto.films.encoder import FILM_FORMATS, read_film_comment
 from impasto.films.film_options import FilmOptions
-from impasto.films.image_sequence import has_frame_files, list_files
+from impasto.films.image_sequence import FRAME_NUMBER, has_frame_files, list_files
 from impasto.images.animation import ANIMATION_SUFFIXES, read_gif_comment
 from impasto.images.metadata import read_embedded_text
+from impasto.images.output import FORMATS as IMAGE_FORMATS
 from impasto.recipes.locate import fingerprint_file
 from impasto.recipes.recipe import FileRef, Recipe, plain_name
 from impasto.recipes.text import describe_recipe
@@ -28,6 +29,22 @@ class FilmJob(BaseJob):
 
     source: Path
     options: FilmOptions = FilmOptions()
+
+    @property
+    def output_kind(self) -> Literal["film", "animation", "images"]:
+        """What the film is written as, by the output's name. Raises UsageError for a name that does not say."""
+        suffix, is_pattern = self.output.suffix.lower(), FRAME_NUMBER.search(self.output.name)
+        if suffix in FILM_FORMATS and not is_pattern:
+            return "film"
+        if suffix in ANIMATION_SUFFIXES and not is_pattern:
+            return "animation"
+        if (suffix in IMAGE_FORMATS) if is_pattern else (not suffix or self.output.is_dir()):
+            return "images"
+        raise UsageError(
+            f"{self.output} does not say what to write: end it in {', '.join([*FILM_FORMATS, *ANIMATION_SUFFIXES])}, "
+            "or name a folder, or a pattern such as frame_%04d.png",
+            setting="output",
+        )
 
     def list_inputs(self) -> list[Path]:
         """List the files that are read."""

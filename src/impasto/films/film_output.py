@@ -1,73 +1,46 @@
 """Where a film is written: a film file, an animation, or an image per frame; and previews while it is painted."""
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from impasto.errors import PictureError, UsageError
-from impasto.films.encoder import FILM_FORMATS, FilmEncoder
+from impasto.films.encoder import FilmEncoder
+from impasto.films.film_inputs import FilmInputs
 from impasto.films.film_job import FilmJob
-from impasto.films.frame_masks import FrameMask
-from impasto.films.frames import FrameReader, Timeline
 from impasto.films.image_sequence import FRAME_NUMBER, find_frame_folder, name_frame_file
-from impasto.films.prefetch import FrameSource
 from impasto.films.work_folder import WorkFolder
-from impasto.images.animation import ANIMATION_SUFFIXES, write_animation
+from impasto.images.animation import write_animation
 from impasto.images.color import recolor_result
 from impasto.images.image import Image
-from impasto.images.output import FORMATS as IMAGE_FORMATS
 from impasto.images.output import atomic_write, check_output, check_writable
 from impasto.images.write import write_image
 
-OutputKind = Literal["film", "animation", "images"]
 PALETTE_FRAMES = 16  # frames, at most, from which a GIF's palette is made
 
 
-def choose_output_kind(output: Path) -> OutputKind:
-    """Return what a film is written as, by its name. Raises UsageError for a name that does not say."""
-    suffix = output.suffix.lower()
-    if FRAME_NUMBER.search(output.name):
-        if suffix in IMAGE_FORMATS:
-            return "images"
-    elif suffix in FILM_FORMATS:
-        return "film"
-    elif suffix in ANIMATION_SUFFIXES:
-        return "animation"
-    elif not suffix or output.is_dir():
-        return "images"
-    raise UsageError(
-        f"{output} does not say what to write: end it in {', '.join([*FILM_FORMATS, *ANIMATION_SUFFIXES])}, or name a "
-        "folder, or a pattern such as frame_%04d.png",
-        setting="output",
-    )
-
-
-def check_film_output(
-    output: Path, inputs: Iterable[Path], frames: int | None, overwrite: bool, has_transparency: bool
-) -> None:
+def check_film_output(job: FilmJob, frames: int | None, has_transparency: bool) -> None:
     """Raise now what writing the film would raise at the end; `frames` is None before they are counted."""
-    kind, inputs = choose_output_kind(output), [*inputs]
-    if kind == "film" and has_transparency:
+    output, inputs, overwrite = job.output, job.list_inputs(), job.overwrite
+    if job.output_kind == "film" and has_transparency:
         raise UsageError(
             f"{output} can't hold the transparency of the frames: end it in .webp, .gif or .png, or name a folder",
             setting="output",
         )
-    if kind != "images":
-        check_writable(output, inputs=inputs, overwrite=overwrite)
-        return
     folder = find_frame_folder(output)
-    if folder.exists() and not folder.is_dir():
-        raise PictureError(f"{folder} is a file: choose another name for the folder of frames")
-    if not folder.is_dir():
+    if job.output_kind != "images":
+        check_writable(output, inputs=inputs, overwrite=overwrite)
+    elif not folder.exists():
         check_writable(folder)
-        return
-    for index in range(frames or 1):
-        check_output(name_frame_file(output, index), inputs=inputs, overwrite=overwrite, alpha=has_transparency)
+    elif not folder.is_dir():
+        raise PictureError(f"{folder} is a file: choose another name for the folder of frames")
+    else:
+        for index in range(frames or 1):
+            check_output(name_frame_file(output, index), inputs=inputs, overwrite=overwrite, alpha=has_transparency)
 
 
 class FilmOutput:
@@ -76,27 +49,19 @@ class FilmOutput:
     With `overwrite` it may replace the file at its path. `origin` is the time at which the written film begins.
     """
 
-    def __init__(
-        self,
-        job: FilmJob,
-        reader: FrameReader,
-        timeline: Timeline,
-        work_folder: WorkFolder,
-        photos: FrameSource,
-        preserve_mask: FrameMask | None,
-    ) -> None:
-        self.path, self.options, self.settings, self.overwrite = job.output, job.options, job.settings, job.overwrite
-        self.save_every, self.timeline, self.clock = job.save_every, timeline, reader.clock
-        self.work_folder, self.photos, self.preserve_mask = work_folder, photos, preserve_mask
-        self.kind = choose_output_kind(job.output)
+    def __init__(self, inputs: FilmInputs, work_folder: WorkFolder) -> None:
+        self.job, self.options, self.timeline = inputs.job, inputs.options, inputs.timeline
+        self.path, self.kind, self.overwrite = self.job.output, self.job.output_kind, self.job.overwrite
+        self.clock, self.work_folder = inputs.reader.clock, work_folder
+        self.photos, self.preserve_mask = inputs.open_photos(1), inputs.open_preserve_mask()
         self.embedded_text = ""
-        self.sound = reader.sound_path if self.kind == "film" and self.options.sound else None
-        first = timeline.times[0]
-        self.origin = min(first, reader.start_time) if self.sound and not self.options.start else first
+        self.sound = inputs.reader.sound_path if self.kind == "film" and self.options.sound else None
+        first = self.timeline.times[0]
+        self.origin = min(first, inputs.reader.start_time) if self.sound and not self.options.start else first
         self._live: FilmEncoder | None = None
         self._last_live_frame = -1
-        changes_frames = self.settings.color in ("keep", "only") or preserve_mask is not None
-        self._needs_photo = changes_frames or timeline.has_transparency
+        changes_frames = self.job.settings.color in ("keep", "only") or self.preserve_mask is not None
+        self._needs_photo = changes_frames or self.timeline.has_transparency
 
     def show_frame(self, pass_number: int, frame: int, picture: Tensor, photo: Image) -> None:
         """Add a painted frame to the live film, or write its file."""
@@ -105,7 +70,7 @@ class FilmOutput:
             self._write_frame_file(frame, rgb, alpha)
         elif self.kind == "film" and pass_number % 2:
             self._add_live_frame(frame, rgb)
-        if self.save_every and (frame + 1) % self.save_every == 0:
+        if (every := self.job.save_every) and (frame + 1) % every == 0:
             name = FRAME_NUMBER.sub("", self.path.stem).strip("_-. ") or "film"
             write_image(rgb, self.path.with_name(f"{name}.preview.png"), alpha=alpha, overwrite=True)
 
@@ -149,7 +114,7 @@ class FilmOutput:
         return self._finish_frame(frame, picture, self.photos(frame)) if self._needs_photo else (picture, None)
 
     def _finish_frame(self, frame: int, picture: Tensor, photo: Image) -> tuple[Tensor, Tensor | None]:
-        rgb = recolor_result(picture, photo, self.settings)
+        rgb = recolor_result(picture, photo, self.job.settings)
         if self.preserve_mask is not None:
             rgb = torch.lerp(rgb, photo.rgb, self.preserve_mask(frame))
         return rgb, photo.alpha

@@ -46,8 +46,8 @@ class Frame:
 class FrameReader(ABC):
     """A film that can be read from its beginning any number of times.
 
-    `clock` is the unit of its times, in seconds. `sound_path` is the file with its sound and subtitles, if it has any
-    any, and `start_time` when that file begins.
+    `clock` is the unit of its times, in seconds. `sound_path` is the file with its sound and subtitles, if it has
+    any, and `start_time` is when that file begins.
     """
 
     sound_path: Path | None = None

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from impasto.films.film_options import FilmOptions
+from impasto.films.film_inputs import FilmInputs
 from impasto.films.frame_masks import FrameMask
-from impasto.films.frames import Timeline
-from impasto.films.prefetch import FrameSource, PreparedFrame, prefetch_frames
+from impasto.films.prefetch import PreparedFrame, prefetch_frames
 from impasto.films.work_folder import WorkFolder
 from impasto.images.image import Image
 from impasto.painting.objective import TemporalTarget
@@ -88,27 +87,25 @@ class FramePainter:
 class FilmSequence:
     """An iterator of FrameSteps over all frames and passes, except those that are done already.
 
-    `size` is that of the frames. `sink` receives each frame as soon as it is painted. `frame_range` are the frames to
-    paint, which must be whole shots; None for all.
+    `sink` receives each frame as soon as it is painted. `frame_range` are the frames to paint, which must be whole
+    shots; None for all.
     """
 
     def __init__(
         self,
-        frame_painter: FramePainter,
-        photos: FrameSource,
-        timeline: Timeline,
-        size: tuple[int, int],
-        options: FilmOptions,
+        inputs: FilmInputs,
+        prepared: Prepared,
         work_folder: WorkFolder,
-        sink: FrameSink | None,
+        sink: FrameSink | None = None,
         frame_range: range | None = None,
     ) -> None:
-        self.frame_painter, self.photos, self.options = frame_painter, photos, options
-        self.work_folder, self.sink = work_folder, sink
-        self.width, self.height = size
-        self.frames = len(timeline.times)
+        self.options, self.work_folder, self.sink = inputs.options, work_folder, sink
+        self.frame_painter = FramePainter(prepared, inputs.frame_settings, inputs.open_painting_masks())
+        self.photos = inputs.open_visible_photos(1 + max(inputs.options.look_back))
+        self.width, self.height = inputs.size
+        self.frames = len(inputs.timeline.times)
         self.frame_range = range(self.frames) if frame_range is None else frame_range
-        self.shot_starts = [0] if options.cuts == "none" else [0, *timeline.cuts]
+        self.shot_starts = [0] if self.options.cuts == "none" else [0, *inputs.timeline.cuts]
         self.notes: list[str] = []
         self.painter: Painter | None = None
         self._pending: Future[None] | None = None  # the last picture, while it is stored
