@@ -22,14 +22,14 @@ from impasto.runs.checkpoints import CheckpointWriter
 NETWORK = make_network()
 PHOTO, PAINTING, OTHER = make_picture(40, 32, 1), make_picture(36, 36, 2), make_picture(36, 30, 3)
 WHOLE = ScaleStrategy()
-MANNERS = (WHOLE, ScaleStrategy(tile_size=16), ScaleStrategy(tile_size=16, history=2, compact=True, on_disk=True))
+STRATEGIES = (WHOLE, ScaleStrategy(tile_size=16), ScaleStrategy(tile_size=16, history=2, compact=True, on_disk=True))
 
 
 def make_painter(
-    paintings: tuple[StyleInput, ...] = (StyleInput(PAINTING),), manner: ScaleStrategy = WHOLE, **chosen: Any
+    paintings: tuple[StyleInput, ...] = (StyleInput(PAINTING),), strategy: ScaleStrategy = WHOLE, **chosen: Any
 ) -> Painter:
     painter = build_painter(NETWORK, make_settings(**{"steps": 8, **chosen}), StyleInput(PHOTO), paintings)
-    painter.state.strategies = [manner] * len(painter.schedule.sizes)
+    painter.state.strategies = [strategy] * len(painter.schedule.sizes)
     return painter
 
 
@@ -51,10 +51,10 @@ def finish(painter: Painter) -> Tensor:
 # The painter
 
 
-@pytest.mark.parametrize("manner", MANNERS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_from_the_next_step_on_the_losses_are_those_of_the_new_goal(optimizer: str, manner: ScaleStrategy) -> None:
-    painter = make_painter(manner=manner, optimizer=optimizer)
+def test_from_the_next_step_on_the_losses_are_those_of_the_new_goal(optimizer: str, strategy: ScaleStrategy) -> None:
+    painter = make_painter(strategy=strategy, optimizer=optimizer)
     before = take(painter, 3)[-1].losses
     canvas = painter.picture()
     painter.steer(make_settings(steps=8, optimizer=optimizer, style_weight=0.0, tv_weight=2.0))
@@ -115,14 +115,14 @@ def move(state: Checkpoint, path: Path) -> Checkpoint:
     return read_checkpoint(path)
 
 
-@pytest.mark.parametrize("manner", MANNERS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("memory", [True, False])
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 def test_taken_up_and_steered_is_steered_on_the_spot(
-    tmp_path: Path, optimizer: str, memory: bool, manner: ScaleStrategy
+    tmp_path: Path, optimizer: str, memory: bool, strategy: ScaleStrategy
 ) -> None:
     turned = make_settings(steps=8, optimizer=optimizer, style_weight=4.0)
-    first, second = (make_painter(manner=manner, optimizer=optimizer) for _ in range(2))
+    first, second = (make_painter(strategy=strategy, optimizer=optimizer) for _ in range(2))
     take(first, 4)
     state = move(first.capture_state({}, with_optimizer=memory), tmp_path / "state")
     first.steer(turned)

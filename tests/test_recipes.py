@@ -17,7 +17,7 @@ from impasto.recipes.recipe import Environment, FileRef, Recipe, RecipeResult, p
 from impasto.recipes.text import describe_recipe, format_command, list_differences
 from impasto.settings.model import Settings
 
-WORKSHOP = Environment(
+ENVIRONMENT = Environment(
     impasto="0.1.0",
     torch="2.13.0",
     python="3.12.1",
@@ -44,7 +44,7 @@ def make_recipe(**chosen: Any) -> Recipe:
         "given": ("size", "style_blend", "style_taps"),
         "overridden": {"size": 32},
         "result": RESULT,
-        "painted_with": WORKSHOP,
+        "painted_with": ENVIRONMENT,
     }
     return Recipe(**{**parts, **chosen})
 
@@ -206,7 +206,7 @@ def test_files_that_are_no_text_or_not_there_are_named(tmp_path):
 # Found by digest
 
 
-class Shelf:
+class SourceFolder:
     """A folder with the files of a recipe, and its recipe."""
 
     def __init__(self, folder: Path) -> None:
@@ -231,82 +231,84 @@ class Shelf:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Shelf:
-    (tmp_path / "shelf").mkdir()
-    return Shelf(tmp_path / "shelf")
+def sources(tmp_path: Path) -> SourceFolder:
+    (tmp_path / "sources").mkdir()
+    return SourceFolder(tmp_path / "sources")
 
 
-def test_files_are_found_by_name(shelf):
-    found = shelf.find()
-    assert found.photo == shelf.folder / "photo.jpg"
+def test_files_are_found_by_name(sources):
+    found = sources.find()
+    assert found.photo == sources.folder / "photo.jpg"
     assert [path.name for path in found.paintings] == ["one.jpg", "other.jpg", "one.jpg"]
-    assert found.values["init"] == str(shelf.folder / "begun.png")
-    assert found.values["network"] == str(shelf.folder / "tiny.safetensors")
+    assert found.values["init"] == str(sources.folder / "begun.png")
+    assert found.values["network"] == str(sources.folder / "tiny.safetensors")
     assert Settings(**found.values).pooling == "average"
 
 
-def test_files_are_found_by_digest_where_they_are_called_otherwise(shelf, tmp_path):
+def test_files_are_found_by_digest_where_they_are_called_otherwise(sources, tmp_path):
     for number, name in enumerate(("photo.jpg", "one.jpg", "begun.png")):
-        (shelf.folder / name).rename(shelf.folder / f"{number}.moved")
-    (shelf.folder / "one.jpg").write_text("another file of that name")
-    found = shelf.find(tmp_path, shelf.folder)
+        (sources.folder / name).rename(sources.folder / f"{number}.moved")
+    (sources.folder / "one.jpg").write_text("another file of that name")
+    found = sources.find(tmp_path, sources.folder)
     assert (found.photo.name, found.paintings[0].name) == ("0.moved", "1.moved")
-    assert found.values["init"] == str(shelf.folder / "2.moved")
+    assert found.values["init"] == str(sources.folder / "2.moved")
 
 
-def test_folders_to_search_are_looked_through_and_others_not(shelf, tmp_path):
+def test_folders_to_search_are_looked_through_and_others_not(sources, tmp_path):
     deep = tmp_path / "a" / "b"
     deep.mkdir(parents=True)
-    (shelf.folder / "photo.jpg").rename(deep / "holiday.jpg")
-    assert shelf.find(search=[tmp_path / "a"]).photo == deep / "holiday.jpg"
-    with pytest.raises(RecipeError, match=r"The photo photo\.jpg with the sha256 [0-9a-f]{64} is not in .*shelf: name"):
-        shelf.find()
-    with pytest.raises(UsageError, match=r"--search .*nowhere: there is no such folder"):
-        shelf.find(search=[tmp_path / "nowhere"])
+    (sources.folder / "photo.jpg").rename(deep / "holiday.jpg")
+    assert sources.find(search=[tmp_path / "a"]).photo == deep / "holiday.jpg"
+    with pytest.raises(
+        RecipeError, match=r"The photo photo\.jpg with the sha256 [0-9a-f]{64} is not in .*sources: name"
+    ):
+        sources.find()
+    with pytest.raises(UsageError, match=r"`search` .*nowhere: there is no such folder"):
+        sources.find(search=[tmp_path / "nowhere"])
 
 
 @pytest.mark.parametrize("name", ["photo.jpg", "other.jpg", "tiny.safetensors", "begun.png"])
-def test_a_file_with_one_byte_changed_is_refused(shelf, name):
-    path = shelf.folder / name
+def test_a_file_with_one_byte_changed_is_refused(sources, name):
+    path = sources.folder / name
     before = fingerprint_file(path).sha256
     data = bytearray(path.read_bytes())
     data[3] ^= 1
     path.write_bytes(data)
     with pytest.raises(RecipeError) as refused:
-        shelf.find()
+        sources.find()
     assert f"{path} is not the " in str(refused.value)
     assert f"its sha256 is {fingerprint_file(path).sha256}, the recipe's is {before}" in str(refused.value)
 
 
-def test_all_that_is_missing_is_said_at_once(shelf):
-    for path in shelf.folder.iterdir():
+def test_all_that_is_missing_is_said_at_once(sources):
+    for path in sources.folder.iterdir():
         path.unlink()
     with pytest.raises(RecipeError) as refused:
-        shelf.find()
+        sources.find()
     said = str(refused.value).splitlines()
     assert [line.split()[1] for line in said] == ["photo", "painting", "painting", "painting", "init", "network"]
 
 
-def test_what_is_replaced_is_not_looked_for(shelf):
-    (shelf.folder / "begun.png").unlink()
-    (shelf.folder / "tiny.safetensors").unlink()
-    assert shelf.find(replaced={"init", "network"}).photo.name == "photo.jpg"
+def test_what_is_replaced_is_not_looked_for(sources):
+    (sources.folder / "begun.png").unlink()
+    (sources.folder / "tiny.safetensors").unlink()
+    assert sources.find(replaced={"init", "network"}).photo.name == "photo.jpg"
 
 
-def test_another_preset_leaves_only_what_was_given(shelf):
-    assert set(shelf.find(replaced={"preset"}).values) == {"preset", "size", "init", "network"}
+def test_another_preset_leaves_only_what_was_given(sources):
+    assert set(sources.find(replaced={"preset"}).values) == {"preset", "size", "init", "network"}
 
 
-def test_a_recipe_opens_nothing_that_is_not_named(shelf, tmp_path):
+def test_a_recipe_opens_nothing_that_is_not_named(sources, tmp_path):
     """Pipes and links to elsewhere in a searched folder are passed by, and no folder is left."""
-    os.mkfifo(shelf.folder / "pipe")
-    (shelf.folder / "loop").symlink_to(shelf.folder, target_is_directory=True)
+    os.mkfifo(sources.folder / "pipe")
+    (sources.folder / "loop").symlink_to(sources.folder, target_is_directory=True)
     outside = tmp_path / "outside"
     outside.mkdir()
-    shutil.move(shelf.folder / "photo.jpg", outside / "photo.jpg")
-    (shelf.folder / "out").symlink_to(outside, target_is_directory=True)
+    shutil.move(sources.folder / "photo.jpg", outside / "photo.jpg")
+    (sources.folder / "out").symlink_to(outside, target_is_directory=True)
     with pytest.raises(RecipeError, match=r"The photo photo\.jpg"):
-        shelf.find(search=[shelf.folder])
+        sources.find(search=[sources.folder])
 
 
 def test_a_registered_network_must_be_the_same():
@@ -354,7 +356,7 @@ def test_a_files_name_is_no_difference():
             ],
         ),
         (
-            {"painted_with": WORKSHOP.model_copy(update={"torch": "2.14.0", "threads": 8})},
+            {"painted_with": ENVIRONMENT.model_copy(update={"torch": "2.14.0", "threads": 8})},
             ["PyTorch: 2.13.0 in A, 2.14.0 in B", "threads: 2 in A, 8 in B"],
         ),
         (

@@ -21,7 +21,7 @@ FORMS = [("a.png", 8), ("a.png", 16), ("a.tif", 8), ("a.tif", 16), ("a.jpg", 8),
 QUICK: dict[str, Any] = {**SPELT_OUT, "size": 32, "start_size": 16, "steps": 2, "later_steps": 2}
 
 
-class Easel:
+class Scene:
     """The current folder, with a photo and two paintings; what is painted there uses a tiny network of its own."""
 
     def __init__(self, folder: Path, network: Path) -> None:
@@ -48,17 +48,17 @@ class Easel:
 
 
 @pytest.fixture
-def easel(tmp_path: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch) -> Easel:
+def scene(tmp_path: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     monkeypatch.chdir(tmp_path)
-    return Easel(tmp_path, weights_file)
+    return Scene(tmp_path, weights_file)
 
 
 # What a picture carries
 
 
-def test_an_output_tells_how_it_was_painted(easel):
-    recipe = read_recipe(easel.paint(style_weight=3))
-    assert recipe.settings == Settings(**{**easel.quick, "style_weight": 3})
+def test_an_output_tells_how_it_was_painted(scene):
+    recipe = read_recipe(scene.paint(style_weight=3))
+    assert recipe.settings == Settings(**{**scene.quick, "style_weight": 3})
     assert (recipe.photo.name, recipe.paintings[0].name, recipe.network.name) == (
         "photo.png",
         "painting.png",
@@ -67,7 +67,7 @@ def test_an_output_tells_how_it_was_painted(easel):
     assert recipe.painted_with.torch == torch.__version__
     assert recipe.painted_with.precision == "float32"
     assert (recipe.result.width, recipe.result.height) == (32, 24)
-    run = impasto.start("photo.png", "painting.png", **{**easel.quick, "style_weight": 3})
+    run = impasto.start("photo.png", "painting.png", **{**scene.quick, "style_weight": 3})
     assert recipe.result.losses == [step.losses for step in run][-1]
     assert (recipe.result.step, recipe.result.steps) == (4, 4)
     assert "style_weight" in recipe.given
@@ -76,8 +76,8 @@ def test_an_output_tells_how_it_was_painted(easel):
 
 
 @pytest.mark.parametrize(("name", "bits"), FORMS)
-def test_every_format_is_painted_again_bit_for_bit(easel, name, bits):
-    first = easel.paint(name, bits, quality=70, init="noise", seed=7)
+def test_every_format_is_painted_again_bit_for_bit(scene, name, bits):
+    first = scene.paint(name, bits, quality=70, init="noise", seed=7)
     again = first.with_stem("again")
     assert main(["rerun", name, "-o", again.name, "-q"]) == 0
     assert again.read_bytes() == first.read_bytes()  # the recipe too
@@ -85,12 +85,12 @@ def test_every_format_is_painted_again_bit_for_bit(easel, name, bits):
     assert again.read_bytes() == first.read_bytes()
 
 
-def test_no_path_is_written_down(easel, tmp_path):
+def test_no_path_is_written_down(scene, tmp_path):
     inside = tmp_path / "private"
     inside.mkdir()
     for name in ("photo.png", "tiny.safetensors", "other.png"):
         shutil.copy(name, inside / name)
-    chosen = {**easel.quick, "network": str(inside / "tiny.safetensors"), "init": str(inside / "other.png")}
+    chosen = {**scene.quick, "network": str(inside / "tiny.safetensors"), "init": str(inside / "other.png")}
     impasto.paint(inside / "photo.png", inside / "photo.png", output="a.png", **chosen)
     text = read_embedded_text("a.png")
     assert "private" not in text
@@ -99,31 +99,31 @@ def test_no_path_is_written_down(easel, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "bits"), FORMS)
-def test_recipe_none_leaves_nothing(easel, name, bits):
-    path = easel.paint(name, bits, recipe="none")
+def test_recipe_none_leaves_nothing(scene, name, bits):
+    path = scene.paint(name, bits, recipe="none")
     assert b"impasto" not in path.read_bytes()
     assert b"photo.png" not in path.read_bytes()
-    with pytest.raises(RecipeError, match=f"{name} carries no recipe: .*--recipe none"):
+    with pytest.raises(RecipeError, match=f"{name} carries no recipe: .*`recipe` none"):
         read_recipe(path)
 
 
-def test_recipe_none_from_python_and_on_the_command_line(easel):
-    impasto.paint("photo.png", "painting.png", output="a.png", recipe="none", **easel.quick)
-    run = impasto.start("photo.png", "painting.png", **easel.quick)
+def test_recipe_none_from_python_and_on_the_command_line(scene):
+    impasto.paint("photo.png", "painting.png", output="a.png", recipe="none", **scene.quick)
+    run = impasto.start("photo.png", "painting.png", **scene.quick)
     next(run)
     run.write("b.png", recipe="none")
     run.write("c.png")
-    assert main(["photo.png", "painting.png", *easel.words(), "--recipe", "none", "-o", "d.png", "-q"]) == 0
+    assert main(["photo.png", "painting.png", *scene.words(), "--recipe", "none", "-o", "d.png", "-q"]) == 0
     for name in ("a.png", "b.png", "d.png"):
         assert read_embedded_text(name) is None
     assert read_recipe("c.png").result.step == 1
 
 
-def test_a_recipe_is_embedded_or_not_and_nothing_else(easel):
-    run = impasto.start("photo.png", "painting.png", **easel.quick)
+def test_a_recipe_is_embedded_or_not_and_nothing_else(scene):
+    run = impasto.start("photo.png", "painting.png", **scene.quick)
     next(run)
     for attempt in (
-        lambda: impasto.paint("photo.png", "painting.png", recipe="xmp", **easel.quick),
+        lambda: impasto.paint("photo.png", "painting.png", recipe="xmp", **scene.quick),
         lambda: impasto.rerun("a.png", recipe="xmp"),
         lambda: run.write("a.png", recipe="xmp"),
     ):
@@ -131,23 +131,27 @@ def test_a_recipe_is_embedded_or_not_and_nothing_else(easel):
             attempt()
 
 
-def test_a_preview_says_how_far_it_is(easel):
+def test_a_preview_says_how_far_it_is(scene):
     job = Job(
-        photo="photo.png", paintings=("painting.png",), output="a.png", settings=Settings(**easel.quick), save_every=3
+        photo="photo.png",
+        paintings=("painting.png",),
+        output="a.png",
+        settings=Settings(**scene.quick),
+        save_every=3,
     )
     for _ in impasto.start_job(job):
         pass
     assert read_recipe("a.preview.png").result.step == 3
 
 
-def test_a_recipe_too_long_for_a_jpeg_is_refused_before_painting(easel, monkeypatch):
+def test_a_recipe_too_long_for_a_jpeg_is_refused_before_painting(scene, monkeypatch):
     monkeypatch.setattr(impasto.Run, "__next__", lambda _: pytest.fail("painted in vain"))
     monkeypatch.setattr("impasto.images.metadata.MAX_JPEG_TEXT_BYTES", 3000)
-    job = Job(photo="photo.png", paintings=("painting.png",), output="a.jpg", settings=Settings(**easel.quick))
+    job = Job(photo="photo.png", paintings=("painting.png",), output="a.jpg", settings=Settings(**scene.quick))
     with pytest.raises(UsageError, match=r"a\.jpg can't hold a recipe of"):
         impasto.start_job(job)
     with pytest.raises(UsageError, match=r"a\.jpg can't hold a recipe of"):
-        impasto.paint("photo.png", "painting.png", output="a.jpg", **easel.quick)
+        impasto.paint("photo.png", "painting.png", output="a.jpg", **scene.quick)
     assert impasto.start_job(job.model_copy(update={"recipe": "none"})).total_steps == 4
 
 
@@ -155,17 +159,17 @@ def test_a_recipe_too_long_for_a_jpeg_is_refused_before_painting(easel, monkeypa
 
 
 @pytest.mark.parametrize("name", ["recipe.toml", "recipe.json"])
-def test_a_recipe_file_is_written_beside_and_painted_from(easel, name):
-    words = ["photo.png", "painting.png", *easel.words(), "-o", "a.png", "--recipe-file", name, "-q"]
+def test_a_recipe_file_is_written_beside_and_painted_from(scene, name):
+    words = ["photo.png", "painting.png", *scene.words(), "-o", "a.png", "--recipe-file", name, "-q"]
     assert main(words) == 0
     assert read_recipe(name) == read_recipe("a.png")
     assert main(["rerun", name, "-q"]) == 0
     assert Path("recipe_rerun.png").read_bytes() == Path("a.png").read_bytes()
 
 
-def test_a_recipe_file_that_exists_is_kept(easel, capsys):
+def test_a_recipe_file_that_exists_is_kept(scene, capsys):
     Path("recipe.toml").write_text("dear")
-    words = ["photo.png", "painting.png", *easel.words(), "-o", "a.png", "-q", "--recipe-file"]
+    words = ["photo.png", "painting.png", *scene.words(), "-o", "a.png", "-q", "--recipe-file"]
     for name, code, said in (
         ("recipe.toml", 1, "recipe.toml already exists"),
         ("a.yaml", 2, "end it in .toml or .json"),
@@ -173,7 +177,7 @@ def test_a_recipe_file_that_exists_is_kept(easel, capsys):
         assert main([*words, name]) == code
         assert said in capsys.readouterr().err
     with pytest.raises(PictureError, match=r"recipe\.toml already exists"):
-        easel.paint(recipe_file="recipe.toml")
+        scene.paint(recipe_file="recipe.toml")
     assert Path("recipe.toml").read_text() == "dear"
     assert not Path("a.png").exists()
 
@@ -181,8 +185,8 @@ def test_a_recipe_file_that_exists_is_kept(easel, capsys):
 # Painted again
 
 
-def test_a_changed_photo_is_refused(easel, capsys):
-    easel.paint()
+def test_a_changed_photo_is_refused(scene, capsys):
+    scene.paint()
     photo = Path("photo.png")
     photo.write_bytes(photo.read_bytes()[:-1] + b"\x83")
     assert main(["rerun", "a.png"]) == 1
@@ -192,14 +196,14 @@ def test_a_changed_photo_is_refused(easel, capsys):
     assert not Path("a_rerun.png").exists()
 
 
-def test_inputs_that_moved_are_found_in_the_folders_named(easel, capsys):
-    first = easel.paint().read_bytes()
-    store = easel.folder / "store" / "deep"
+def test_inputs_that_moved_are_found_in_the_folders_named(scene, capsys):
+    first = scene.paint().read_bytes()
+    store = scene.folder / "store" / "deep"
     store.mkdir(parents=True)
     Path("photo.png").rename(store / "holiday.png")
     Path("tiny.safetensors").rename(store / "net.safetensors")
     assert main(["rerun", "a.png"]) == 1
-    assert "name the folder that it is in with --search" in capsys.readouterr().err
+    assert "name its folder with --search" in capsys.readouterr().err
     assert main(["rerun", "a.png", "-q", "--search", "store", "--search", "."]) == 0
     again = read_recipe("a_rerun.png")
     assert again.photo.name == "holiday.png"
@@ -209,16 +213,16 @@ def test_inputs_that_moved_are_found_in_the_folders_named(easel, capsys):
     assert main(["rerun", "a.png", "--search", "nowhere"]) == 2
 
 
-def test_the_folder_of_the_picture_is_looked_into(easel, tmp_path, monkeypatch):
-    easel.paint()
+def test_the_folder_of_the_picture_is_looked_into(scene, tmp_path, monkeypatch):
+    scene.paint()
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert main(["rerun", "../a.png", "-q"]) == 0
     assert Path("a_rerun.png").read_bytes() == Path("../a.png").read_bytes()
 
 
-def test_options_replace_settings_and_are_written_down(easel):
-    easel.paint(init="other.png")
+def test_options_replace_settings_and_are_written_down(scene):
+    scene.paint(init="other.png")
     assert main(["rerun", "a.png", "-q", "--size", "40", "--init", "painting", "-o", "b.png"]) == 0
     second = read_recipe("b.png")
     assert (second.settings.size, second.result.width) == (40, 40)
@@ -229,8 +233,8 @@ def test_options_replace_settings_and_are_written_down(easel):
     assert third.overridden == {"init": "other.png", "seed": 0}  # size is what it was
 
 
-def test_another_preset_replaces_what_was_not_given(easel):
-    plain = {name: easel.quick[name] for name in ("size", "network", "precision", "steps", "device")}
+def test_another_preset_replaces_what_was_not_given(scene):
+    plain = {name: scene.quick[name] for name in ("size", "network", "precision", "steps", "device")}
     impasto.paint("photo.png", "painting.png", output="a.png", **{**plain, "steps": 1, "later_steps": 1})
     impasto.rerun("a.png", output="b.png", preset="gatys2015")
     second = read_recipe("b.png")
@@ -239,22 +243,22 @@ def test_another_preset_replaces_what_was_not_given(easel):
     assert set(second.given) == {*plain, "later_steps", "preset"}
 
 
-def test_the_larger_picture_begins_as_the_small_one_was(easel):
+def test_the_larger_picture_begins_as_the_small_one_was(scene):
     """The first scale of a ladder up from the same size is the small picture itself."""
-    easel.paint(size=24, start_size=24, steps=3)
+    scene.paint(size=24, start_size=24, steps=3)
     job = Job(
         photo="photo.png",
         paintings=("painting.png",),
         output="large.png",
-        settings=Settings(**{**easel.quick, "size": 48, "start_size": 24, "steps": 3}),
+        settings=Settings(**{**scene.quick, "size": 48, "start_size": 24, "steps": 3}),
     )
     run = impasto.start_job(job)
     small = [run.picture() for step in run if step.scale == 1][-1]
     assert torch.equal(read_image(small).rgb, read_image("a.png").rgb)
 
 
-def test_nothing_is_overwritten_unless_told(easel, capsys):
-    before = easel.paint().read_bytes()
+def test_nothing_is_overwritten_unless_told(scene, capsys):
+    before = scene.paint().read_bytes()
     assert main(["rerun", "a.png", "-o", "a.png"]) == 1
     assert "a.png already exists" in capsys.readouterr().err
     assert main(["rerun", "a.png", "-o", "photo.png", "--overwrite"]) == 2
@@ -266,17 +270,17 @@ def test_nothing_is_overwritten_unless_told(easel, capsys):
     assert Path("a.png").read_bytes() != before
 
 
-def test_an_unfinished_picture_is_painted_to_the_end(easel, capsys):
-    run = impasto.start("photo.png", "painting.png", **easel.quick)
+def test_an_unfinished_picture_is_painted_to_the_end(scene, capsys):
+    run = impasto.start("photo.png", "painting.png", **scene.quick)
     next(run)
     run.write("a.png")
     assert main(["rerun", "a.png"]) == 0
-    assert "a.png was left at step 1 of 4: it is painted to the end here" in capsys.readouterr().err
+    assert "a.png was left at step 1 of 4: it is painted to the end now" in capsys.readouterr().err
     assert read_recipe("a_rerun.png").result.step == 4
 
 
-def test_another_workshop_is_said(easel, capsys):
-    easel.paint()
+def test_another_workshop_is_said(scene, capsys):
+    scene.paint()
     recipe = read_recipe("a.png")
     older = recipe.painted_with.model_copy(update={"torch": "1.0.0"})
     impasto.write_recipe(recipe.model_copy(update={"painted_with": older}), "older.json")
@@ -285,18 +289,18 @@ def test_another_workshop_is_said(easel, capsys):
     assert said in capsys.readouterr().err
 
 
-def test_images_in_memory_have_no_digest_and_are_said_so(easel):
-    run = impasto.start(to_pil(make_picture(48, 36)), "painting.png", **easel.quick)
+def test_images_in_memory_have_no_digest_and_are_said_so(scene):
+    run = impasto.start(to_pil(make_picture(48, 36)), "painting.png", **scene.quick)
     next(run)
     run.write("a.png")
     with pytest.raises(RecipeError, match="The photo was an image in memory, not a file"):
         impasto.rerun("a.png")
 
 
-def test_a_file_named_like_a_word_is_found_as_a_file(easel):
+def test_a_file_named_like_a_word_is_found_as_a_file(scene):
     shutil.copy("other.png", "noise")
     shutil.copy("tiny.safetensors", "slim.safetensors")
-    easel.paint(init="./noise", network="slim.safetensors")
+    scene.paint(init="./noise", network="slim.safetensors")
     assert main(["rerun", "a.png", "-q"]) == 0
     assert Path("a_rerun.png").read_bytes() == Path("a.png").read_bytes()
 
@@ -304,17 +308,17 @@ def test_a_file_named_like_a_word_is_found_as_a_file(easel):
 # recipe and diff
 
 
-def test_recipe_prints_for_people_and_machines(easel, capsys):
-    easel.paint()
+def test_recipe_prints_for_people_and_machines(scene, capsys):
+    scene.paint()
     assert main(["recipe", "a.png"]) == 0
     assert "photo.png" in capsys.readouterr().out
     assert main(["recipe", "a.png", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == read_recipe("a.png").to_dict()
 
 
-def test_diff_says_what_differs_and_exits_with_it(easel, capsys):
-    easel.paint()
-    easel.paint("b.png", style_weight=4)
+def test_diff_says_what_differs_and_exits_with_it(scene, capsys):
+    scene.paint()
+    scene.paint("b.png", style_weight=4)
     shutil.copy("a.png", "copy.png")
     assert main(["diff", "a.png", "copy.png"]) == 0
     assert capsys.readouterr().out == "a.png and copy.png have the same recipe\n"
@@ -344,8 +348,8 @@ def test_diff_says_what_differs_and_exits_with_it(easel, capsys):
         (["rerunn", "a.png"], 1, "rerunn"),
     ],
 )
-def test_wrong_usage_is_named(easel, capsys, words, code, said):
-    easel.paint()
+def test_wrong_usage_is_named(scene, capsys, words, code, said):
+    scene.paint()
     assert main(words) == code
     shown = capsys.readouterr()
     assert said in shown.err
@@ -354,8 +358,8 @@ def test_wrong_usage_is_named(easel, capsys, words, code, said):
     assert shown.out == ""
 
 
-def test_sixteen_bits_are_left_where_the_new_format_has_eight(easel):
-    easel.paint("a.tif", 16)
+def test_sixteen_bits_are_left_where_the_new_format_has_eight(scene):
+    scene.paint("a.tif", 16)
     assert main(["rerun", "a.tif", "-q", "-o", "b.jpg"]) == 0
     assert main(["rerun", "a.tif", "-q", "-o", "c.png"]) == 0
     assert Path("c.png").read_bytes()[24] == 16  # the bit depth in a PNG's header

@@ -31,7 +31,7 @@ from impasto.runs.checkpoints import (
 QUICK: dict[str, Any] = {**SPELT_OUT, "size": 48, "start_size": 24, "steps": 4, "later_steps": 5, "optimizer": "lbfgs"}
 
 
-class Easel:
+class Scene:
     """A folder with what a painting needs, and the command line's words for it."""
 
     def __init__(self, folder: Path, network: Path) -> None:
@@ -73,8 +73,8 @@ class Easel:
 
 
 @pytest.fixture
-def easel(tmp_path: Path, weights_file: Path) -> Easel:
-    return Easel(tmp_path, weights_file)
+def scene(tmp_path: Path, weights_file: Path) -> Scene:
+    return Scene(tmp_path, weights_file)
 
 
 def assert_same(path: Path, wanted: bytes) -> None:
@@ -97,100 +97,100 @@ def go_on(path: Path, **chosen: Any) -> bytes:
 # From Python
 
 
-def test_resumed_it_is_the_same_file(easel: Easel) -> None:
-    settings = {"preserve_mask": str(easel.mask)}
-    easel.leave(6, settings=settings)
-    assert go_on(easel.kept) == easel.finish(settings=settings)
-    assert not easel.kept.exists()
+def test_resumed_it_is_the_same_file(scene: Scene) -> None:
+    settings = {"preserve_mask": str(scene.mask)}
+    scene.leave(6, settings=settings)
+    assert go_on(scene.kept) == scene.finish(settings=settings)
+    assert not scene.kept.exists()
 
 
-def test_the_output_names_its_checkpoint(easel: Easel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(easel.folder)
-    easel.leave(3, photo=Path("photo.png"), output=Path("out.png"))
-    monkeypatch.chdir(easel.folder.parent)
-    assert go_on(easel.output) == easel.finish()
+def test_the_output_names_its_checkpoint(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(scene.folder)
+    scene.leave(3, photo=Path("photo.png"), output=Path("out.png"))
+    monkeypatch.chdir(scene.folder.parent)
+    assert go_on(scene.output) == scene.finish()
 
 
-def test_a_texture_goes_on_too(easel: Easel) -> None:
+def test_a_texture_goes_on_too(scene: Scene) -> None:
     settings = {"init": "noise", "content_weight": 0.0, "padding": "circular", "aspect": "3:2"}
-    easel.leave(5, photo=None, settings=settings)
-    assert go_on(easel.kept) == easel.finish(photo=None, settings=settings)
+    scene.leave(5, photo=None, settings=settings)
+    assert go_on(scene.kept) == scene.finish(photo=None, settings=settings)
 
 
-def test_it_can_be_left_more_than_once(easel: Easel) -> None:
-    easel.leave(2)
+def test_it_can_be_left_more_than_once(scene: Scene) -> None:
+    scene.leave(2)
     for _ in range(3):
-        run = impasto.resume(easel.kept)
+        run = impasto.resume(scene.kept)
         assert run.last_step
         begun = run.last_step.step
         next(run)
         assert run.last_step.step == begun + 1
         assert run.save_checkpoint()
-    assert go_on(easel.kept) == easel.finish()
+    assert go_on(scene.kept) == scene.finish()
 
 
-def test_after_the_last_step_only_the_writing_is_left(easel: Easel) -> None:
-    run = easel.leave(1)
+def test_after_the_last_step_only_the_writing_is_left(scene: Scene) -> None:
+    run = scene.leave(1)
     for _ in run:
         pass
     assert run.save_checkpoint()
-    again = impasto.resume(easel.kept)
+    again = impasto.resume(scene.kept)
     assert [*again] == []
-    assert again.write().read_bytes() == easel.finish()
+    assert again.write().read_bytes() == scene.finish()
 
 
-def test_what_an_unfinished_run_has_left_is_replaced_and_nothing_else(easel: Easel) -> None:
-    run = easel.leave(3, save_every=2, recipe_file=easel.folder / "recipe.toml")
+def test_what_an_unfinished_run_has_left_is_replaced_and_nothing_else(scene: Scene) -> None:
+    run = scene.leave(3, save_every=2, recipe_file=scene.folder / "recipe.toml")
     run.write()
-    assert easel.output.exists()
-    assert (easel.folder / "out.preview.png").exists()
-    run = impasto.resume(easel.kept)
+    assert scene.output.exists()
+    assert (scene.folder / "out.preview.png").exists()
+    run = impasto.resume(scene.kept)
     for _ in run:
         pass
     other = make_picture(30, 20, 9)
-    write_image(other, easel.output, overwrite=True)  # somebody else's, meanwhile
+    write_image(other, scene.output, overwrite=True)  # somebody else's, meanwhile
     with pytest.raises(PictureError, match="already exists"):
         run.write()
-    assert easel.kept.exists()
+    assert scene.kept.exists()
     with pytest.raises(PictureError, match="already exists"):
-        impasto.resume(easel.kept)
-    assert go_on(easel.kept, overwrite=True) == easel.finish(save_every=2, recipe_file=easel.folder / "whole.toml")
+        impasto.resume(scene.kept)
+    assert go_on(scene.kept, overwrite=True) == scene.finish(save_every=2, recipe_file=scene.folder / "whole.toml")
 
 
-def test_two_runs_of_one_checkpoint_do_not_take_it_from_each_other(easel: Easel) -> None:
-    other = impasto.start_job(easel.job(output=easel.folder / "other.png"))
+def test_two_runs_of_one_checkpoint_do_not_take_it_from_each_other(scene: Scene) -> None:
+    other = impasto.start_job(scene.job(output=scene.folder / "other.png"))
     next(other)
-    easel.leave(3)
-    kept = easel.kept.read_bytes()
+    scene.leave(3)
+    kept = scene.kept.read_bytes()
     assert not other.save_checkpoint()
     assert "another run's" in other.notes[-1]
     for _ in other:
         pass
     other.write()
-    assert easel.kept.read_bytes() == kept
-    assert go_on(easel.kept) == easel.finish()
+    assert scene.kept.read_bytes() == kept
+    assert go_on(scene.kept) == scene.finish()
 
 
-def test_a_checkpoint_is_not_the_output(easel: Easel) -> None:
+def test_a_checkpoint_is_not_the_output(scene: Scene) -> None:
     with pytest.raises(UsageError, match="where the picture goes"):
-        next(impasto.start_job(easel.job(checkpoint=str(easel.output))))
+        next(impasto.start_job(scene.job(checkpoint=str(scene.output))))
 
 
-def test_killed_between_writing_the_picture_and_removing_the_checkpoint_it_goes_on(easel: Easel) -> None:
-    easel.leave(3)
-    finished = easel.finish()
-    easel.output.write_bytes(finished)
-    assert go_on(easel.kept) == finished
-    assert not easel.kept.exists()
+def test_killed_between_writing_the_picture_and_removing_the_checkpoint_it_goes_on(scene: Scene) -> None:
+    scene.leave(3)
+    finished = scene.finish()
+    scene.output.write_bytes(finished)
+    assert go_on(scene.kept) == finished
+    assert not scene.kept.exists()
 
 
 @pytest.mark.parametrize("which", ["photo", "painting", "mask", "network"])
 @pytest.mark.parametrize("gone", [False, True])
-def test_what_has_changed_is_named(easel: Easel, which: str, gone: bool) -> None:
-    network = easel.folder / "network.safetensors"
-    network.write_bytes(easel.network.read_bytes())
-    easel.leave(3, settings={"preserve_mask": str(easel.mask), "network": str(network)})
-    file = {"photo": easel.photo, "painting": easel.painting, "mask": easel.mask, "network": network}[which]
+def test_what_has_changed_is_named(scene: Scene, which: str, gone: bool) -> None:
+    network = scene.folder / "network.safetensors"
+    network.write_bytes(scene.network.read_bytes())
+    scene.leave(3, settings={"preserve_mask": str(scene.mask), "network": str(network)})
+    file = {"photo": scene.photo, "painting": scene.painting, "mask": scene.mask, "network": network}[which]
     if gone:
         file.unlink()
     else:
@@ -199,74 +199,74 @@ def test_what_has_changed_is_named(easel: Easel, which: str, gone: bool) -> None
         file.write_bytes(data)
     said = "can't be read" if gone else "has changed since .* its sha256 is [0-9a-f]{64}, it was [0-9a-f]{64}"
     with pytest.raises(CheckpointError, match=rf"{file.name}\S* {said}|{file.name}, which .* {said}"):
-        impasto.resume(easel.kept)
+        impasto.resume(scene.kept)
 
 
-def test_another_recipe_is_refused(easel: Easel) -> None:
-    easel.leave(3)
-    checkpoint = read_checkpoint(easel.kept)
-    job = easel.job(settings={"style_weight": 7.0})
+def test_another_recipe_is_refused(scene: Scene) -> None:
+    scene.leave(3)
+    checkpoint = read_checkpoint(scene.kept)
+    job = scene.job(settings={"style_weight": 7.0})
     tampered = {**checkpoint.texts, "job": job.model_dump_json()}
-    write_checkpoint(easel.kept, type(checkpoint)(checkpoint.tensors, checkpoint.numbers, tampered))
+    write_checkpoint(scene.kept, type(checkpoint)(checkpoint.tensors, checkpoint.numbers, tampered))
     with pytest.raises(CheckpointError, match=r"another recipe .*style_weight: 1 in it, 7 now"):
-        impasto.resume(easel.kept)
+        impasto.resume(scene.kept)
 
 
-def test_a_batchs_checkpoint_is_told_from_a_pictures(easel: Easel) -> None:
-    easel.leave(3)
-    checkpoint = read_checkpoint(easel.kept)
-    write_checkpoint(easel.kept, type(checkpoint)(checkpoint.tensors, checkpoint.numbers, {}))
+def test_a_batchs_checkpoint_is_told_from_a_pictures(scene: Scene) -> None:
+    scene.leave(3)
+    checkpoint = read_checkpoint(scene.kept)
+    write_checkpoint(scene.kept, type(checkpoint)(checkpoint.tensors, checkpoint.numbers, {}))
     with pytest.raises(CheckpointError, match="batch"):
-        impasto.resume(easel.kept)
+        impasto.resume(scene.kept)
 
 
-def test_painting_again_finds_the_checkpoint_and_says_what_to_do(easel: Easel) -> None:
-    easel.leave(3)
+def test_painting_again_finds_the_checkpoint_and_says_what_to_do(scene: Scene) -> None:
+    scene.leave(3)
     with pytest.raises(CheckpointError, match=r"impasto resume \S+out\.png\.checkpoint goes on with it"):
-        next(impasto.start_job(easel.job()))
-    next(impasto.start_job(easel.job(overwrite=True)))
+        next(impasto.start_job(scene.job()))
+    next(impasto.start_job(scene.job(overwrite=True)))
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
-def test_a_checkpoint_never_replaces_a_foreign_file(easel: Easel, overwrite: bool) -> None:
-    easel.kept.write_text("a thesis")
+def test_a_checkpoint_never_replaces_a_foreign_file(scene: Scene, overwrite: bool) -> None:
+    scene.kept.write_text("a thesis")
     with pytest.raises(CheckpointError, match="is no checkpoint"):
-        next(impasto.start_job(easel.job(overwrite=overwrite)))
+        next(impasto.start_job(scene.job(overwrite=overwrite)))
     with pytest.raises(CheckpointError, match="is no checkpoint"):
-        choose_checkpoint_path(str(easel.photo), 1, easel.output, inputs=[easel.photo], overwrite=True)
-    assert easel.kept.read_text() == "a thesis"
+        choose_checkpoint_path(str(scene.photo), 1, scene.output, inputs=[scene.photo], overwrite=True)
+    assert scene.kept.read_text() == "a thesis"
 
 
-def test_paint_takes_a_checkpoint_where_it_can_be_resumed(easel: Easel) -> None:
-    chosen = {**QUICK, "network": str(easel.network)}
-    picture = impasto.paint(easel.photo, easel.painting, output=easel.output, checkpoint=easel.kept, **chosen)
+def test_paint_takes_a_checkpoint_where_it_can_be_resumed(scene: Scene) -> None:
+    chosen = {**QUICK, "network": str(scene.network)}
+    picture = impasto.paint(scene.photo, scene.painting, output=scene.output, checkpoint=scene.kept, **chosen)
     assert picture.size == (48, 36)
-    assert easel.output.exists()
-    assert not easel.kept.exists()
-    for arguments in ({}, {"output": easel.folder / "b.png"}):
-        photo = easel.photo if not arguments else to_pil(make_picture(48, 36))
+    assert scene.output.exists()
+    assert not scene.kept.exists()
+    for arguments in ({}, {"output": scene.folder / "b.png"}):
+        photo = scene.photo if not arguments else to_pil(make_picture(48, 36))
         with pytest.raises(UsageError, match="takes an output, and a photo and paintings that are files"):
-            impasto.paint(photo, easel.painting, checkpoint=easel.kept, **arguments, **chosen)
+            impasto.paint(photo, scene.painting, checkpoint=scene.kept, **arguments, **chosen)
 
 
 # When it is kept
 
 
-def test_short_runs_are_not_kept_unless_asked(easel: Easel) -> None:
-    output = easel.output
+def test_short_runs_are_not_kept_unless_asked(scene: Scene) -> None:
+    output = scene.output
     assert choose_checkpoint_path("auto", 599, output, inputs=[], overwrite=False) is None
-    assert choose_checkpoint_path("auto", 600, output, inputs=[], overwrite=False) == easel.kept
+    assert choose_checkpoint_path("auto", 600, output, inputs=[], overwrite=False) == scene.kept
     assert choose_checkpoint_path("none", 6000, output, inputs=[], overwrite=False) is None
-    assert choose_checkpoint_path(str(easel.kept), 1, output, inputs=[], overwrite=False) == easel.kept
-    run = impasto.start_job(easel.job(checkpoint="auto"))
+    assert choose_checkpoint_path(str(scene.kept), 1, output, inputs=[], overwrite=False) == scene.kept
+    run = impasto.start_job(scene.job(checkpoint="auto"))
     next(run)
     assert run.checkpoint_writer is None
     assert not run.save_checkpoint()
 
 
-def test_it_is_kept_at_each_scale_and_every_few_minutes(easel: Easel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_kept_at_each_scale_and_every_few_minutes(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[int] = []
-    run = impasto.start_job(easel.job())
+    run = impasto.start_job(scene.job())
     write = CheckpointWriter.write
     monkeypatch.setattr(
         CheckpointWriter, "write", lambda self, capture, step: kept.append(step.step) or write(self, capture, step)
@@ -281,9 +281,9 @@ def test_it_is_kept_at_each_scale_and_every_few_minutes(easel: Easel, monkeypatc
     assert kept == [5, 7]  # the first of the second scale; after some minutes; never the last
 
 
-def test_a_disk_that_refuses_is_no_reason_to_stop(easel: Easel, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = easel.leave(3)
-    before = easel.kept.read_bytes()
+def test_a_disk_that_refuses_is_no_reason_to_stop(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = scene.leave(3)
+    before = scene.kept.read_bytes()
 
     def refuse(*_: Any) -> None:
         raise PictureError("the disk is full")
@@ -292,7 +292,7 @@ def test_a_disk_that_refuses_is_no_reason_to_stop(easel: Easel, monkeypatch: pyt
     assert not run.save_checkpoint()
     assert run.notes[-1] == ("The checkpoint was not written: the disk is full. The painting goes on; step 3 is kept.")
     assert [step.step for step in run] == [4, 5, 6, 7, 8, 9]
-    assert easel.kept.read_bytes() == before
+    assert scene.kept.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -322,8 +322,8 @@ sys.exit(main())
 """
 
 
-def words(easel: Easel, *more: str) -> list[str]:
-    chosen = {**QUICK, "network": str(easel.network)}
+def words(scene: Scene, *more: str) -> list[str]:
+    chosen = {**QUICK, "network": str(scene.network)}
     given: list[str] = []
     for name, value in chosen.items():
         flag = f"--{name.replace('_', '-')}"
@@ -331,13 +331,13 @@ def words(easel: Easel, *more: str) -> list[str]:
             continue
         words = ",".join(f"{key}:{weight}" for key, weight in value.items()) if isinstance(value, dict) else str(value)
         given += [flag, words]
-    return [str(easel.photo), str(easel.painting), *given, *more]
+    return [str(scene.photo), str(scene.painting), *given, *more]
 
 
-def begin(easel: Easel, *given: str) -> "subprocess.Popen[str]":
+def begin(scene: Scene, *given: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-c", PAINT, *given],
-        cwd=easel.folder,
+        cwd=scene.folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -354,33 +354,33 @@ STEPS = ("--later-steps", "300")
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_becomes_the_same_picture(easel: Easel) -> None:
+def test_killed_at_any_moment_it_becomes_the_same_picture(scene: Scene) -> None:
     """A kill leaves a whole checkpoint, the finished picture, or, between writing one and removing the other, both."""
     chance, killed = random.Random(5), 0
-    whole = easel.finish(settings={"later_steps": 300})
-    painting = begin(easel, *words(easel, *STEPS, "-o", "out.png", "--checkpoint", "out.png.checkpoint"))
-    wait_for(easel.kept, painting)
+    whole = scene.finish(settings={"later_steps": 300})
+    painting = begin(scene, *words(scene, *STEPS, "-o", "out.png", "--checkpoint", "out.png.checkpoint"))
+    wait_for(scene.kept, painting)
     for longest in (0.0, 0.3, 0.3, 0.3):
         time.sleep(chance.uniform(0, longest))
         painting.kill()
         painting.communicate()
         killed += painting.returncode == -signal.SIGKILL
-        if easel.output.exists():
-            assert_same(easel.output, whole)
-        if not easel.kept.exists():
+        if scene.output.exists():
+            assert_same(scene.output, whole)
+        if not scene.kept.exists():
             break
-        assert read_checkpoint(easel.kept).texts["job"]
-        written = easel.kept.stat().st_mtime_ns
-        painting = begin(easel, "resume", "out.png")
-        while time_written(easel.kept) == written and painting.poll() is None:
+        assert read_checkpoint(scene.kept).texts["job"]
+        written = scene.kept.stat().st_mtime_ns
+        painting = begin(scene, "resume", "out.png")
+        while time_written(scene.kept) == written and painting.poll() is None:
             time.sleep(0.01)
     else:
         out, err = painting.communicate(timeout=120)
         assert painting.returncode == 0, err
         assert re.search(r"out\.png: 48 x 36, \S+ s\n", out)
     assert killed
-    assert_same(easel.output, whole)
-    assert sorted(it.name for it in easel.folder.iterdir() if "out" in it.name) == ["out.png"]
+    assert_same(scene.output, whole)
+    assert sorted(it.name for it in scene.folder.iterdir() if "out" in it.name) == ["out.png"]
 
 
 def time_written(path: Path) -> int | None:
@@ -392,26 +392,26 @@ def time_written(path: Path) -> int | None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_it_is_kept_and_goes_on(
-    easel: Easel, number: signal.Signals, capsys: pytest.CaptureFixture[str]
+    scene: Scene, number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    painting = begin(easel, *words(easel, *STEPS, "-o", "out.png", "--checkpoint", "out.png.checkpoint"))
-    wait_for(easel.kept, painting)
+    painting = begin(scene, *words(scene, *STEPS, "-o", "out.png", "--checkpoint", "out.png.checkpoint"))
+    wait_for(scene.kept, painting)
     painting.send_signal(number)
     out, err = painting.communicate(timeout=60)
     assert painting.returncode == 130, err
     assert ", unfinished: scale " in out
     assert err.splitlines()[0].startswith("48 x 36, painted whole")
-    assert err.splitlines()[1].startswith(f"saved to {easel.kept} every few minutes")
-    assert err.splitlines()[-1] == f"impasto: interrupted; impasto resume {easel.kept.name} continues it"
-    left = impasto.read_recipe(easel.output).result
+    assert err.splitlines()[1].startswith(f"saved to {scene.kept} every few minutes")
+    assert err.splitlines()[-1] == f"impasto: interrupted; impasto resume {scene.kept.name} continues it"
+    left = impasto.read_recipe(scene.output).result
     assert left
-    assert load_step(read_checkpoint(easel.kept)).step == left.step
-    assert main(["resume", str(easel.kept)]) == 0
+    assert load_step(read_checkpoint(scene.kept)).step == left.step
+    assert main(["resume", str(scene.kept)]) == 0
     said = capsys.readouterr()
-    begun = f"continuing {easel.output} after step {left.step}, {left.width} x {left.height}"
+    begun = f"continuing {scene.output} after step {left.step}, {left.width} x {left.height}"
     assert said.err.splitlines()[0] == begun
-    assert said.out.startswith(f"{easel.output}: 48 x 36")
-    assert_same(easel.output, easel.finish(settings={"later_steps": 300}))
+    assert said.out.startswith(f"{scene.output}: 48 x 36")
+    assert_same(scene.output, scene.finish(settings={"later_steps": 300}))
 
 
 SLOW = PAINT.replace(
@@ -432,17 +432,17 @@ Objective.backward = backward
 )
 
 
-def test_a_second_interrupt_does_not_wait_for_the_step(easel: Easel) -> None:
-    given = words(easel, *STEPS, "-o", "out.png", "--checkpoint", "out.png.checkpoint")
+def test_a_second_interrupt_does_not_wait_for_the_step(scene: Scene) -> None:
+    given = words(scene, *STEPS, "-o", "out.png", "--checkpoint", "out.png.checkpoint")
     painting = subprocess.Popen(
         [sys.executable, "-c", SLOW, *given],
-        cwd=easel.folder,
+        cwd=scene.folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_for(easel.folder / "asleep", painting)
-    kept = load_step(read_checkpoint(easel.kept)).step
+    wait_for(scene.folder / "asleep", painting)
+    kept = load_step(read_checkpoint(scene.kept)).step
     painting.send_signal(signal.SIGINT)
     time.sleep(0.2)
     assert painting.poll() is None
@@ -452,31 +452,31 @@ def test_a_second_interrupt_does_not_wait_for_the_step(easel: Easel) -> None:
     assert time.monotonic() - started < 10
     assert painting.returncode == 130, err
     assert "unfinished" in out
-    assert f"impasto resume {easel.kept.name} continues it" in err
-    assert load_step(read_checkpoint(easel.kept)).step == kept
-    go_on(easel.kept)
-    assert_same(easel.output, easel.finish(settings={"later_steps": 300}))
+    assert f"impasto resume {scene.kept.name} continues it" in err
+    assert load_step(read_checkpoint(scene.kept)).step == kept
+    go_on(scene.kept)
+    assert_same(scene.output, scene.finish(settings={"later_steps": 300}))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="disks are mounted otherwise elsewhere")
-def test_on_a_full_disk_the_finished_picture_is_kept_to_be_written(easel: Easel) -> None:
+def test_on_a_full_disk_the_finished_picture_is_kept_to_be_written(scene: Scene) -> None:
     """The picture can't be written where it should; its checkpoint, elsewhere, has all of it."""
-    disk = easel.folder / "disk"
+    disk = scene.folder / "disk"
     disk.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "impasto", str(disk)], check=False)
     if mounted.returncode:
         pytest.skip("a small disk can't be mounted here")
     try:
-        painting = begin(easel, *words(easel, "-o", "disk/out.png", "--checkpoint", "out.png.checkpoint"))
+        painting = begin(scene, *words(scene, "-o", "disk/out.png", "--checkpoint", "out.png.checkpoint"))
         out, err = painting.communicate(timeout=60)
         assert painting.returncode == 1
         assert "No space left on device" in err
-        assert f"impasto resume {easel.kept.name} continues it" in err
+        assert f"impasto resume {scene.kept.name} continues it" in err
         assert out == ""
         assert not list(disk.iterdir())
         subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
-        go_on(easel.kept)
-        assert_same(disk / "out.png", easel.finish())
+        go_on(scene.kept)
+        assert_same(disk / "out.png", scene.finish())
     finally:
         subprocess.run(["umount", str(disk)], check=True)
 
@@ -494,7 +494,7 @@ def test_on_a_full_disk_the_finished_picture_is_kept_to_be_written(easel: Easel)
     ],
 )
 def test_what_can_t_be_resumed_is_said(
-    easel: Easel,
+    scene: Scene,
     name: str,
     data: bytes | None,
     code: int,
@@ -502,7 +502,7 @@ def test_what_can_t_be_resumed_is_said(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.chdir(easel.folder)
+    monkeypatch.chdir(scene.folder)
     if data is not None:
         Path(name).write_bytes(data)
     assert main(["resume", name]) == code
@@ -512,39 +512,39 @@ def test_what_can_t_be_resumed_is_said(
 
 
 @pytest.mark.parametrize("name", [".", "/", "photo.png"])
-def test_what_can_t_be_resumed_is_said_to_programs_too(easel: Easel, name: str) -> None:
+def test_what_can_t_be_resumed_is_said_to_programs_too(scene: Scene, name: str) -> None:
     with pytest.raises(UsageError, match="name a checkpoint"):
-        impasto.resume(easel.folder / name if name == "photo.png" else name)
+        impasto.resume(scene.folder / name if name == "photo.png" else name)
 
 
-def test_a_truncated_checkpoint_is_said(easel: Easel, capsys: pytest.CaptureFixture[str]) -> None:
-    easel.leave(3)
-    easel.kept.write_bytes(easel.kept.read_bytes()[:-100])
-    assert main(["resume", str(easel.kept)]) == 1
+def test_a_truncated_checkpoint_is_said(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    scene.leave(3)
+    scene.kept.write_bytes(scene.kept.read_bytes()[:-100])
+    assert main(["resume", str(scene.kept)]) == 1
     assert "cut short" in capsys.readouterr().err
 
 
-def test_the_plan_is_said_before_anything_is_painted(easel: Easel, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", *words(easel)]) == 0
+def test_the_plan_is_said_before_anything_is_painted(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", *words(scene)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "48 x 36 pixels, 2 scales, 9 steps"
     assert [line.split()[0] for line in lines[2:6]] == ["whole", "recomputing", "tiled", "chosen"]
     assert "are free" in lines[-1]
-    assert main(["plan", *words(easel, "--json", "--memory", "20GiB")]) == 0
+    assert main(["plan", *words(scene, "--json", "--memory", "20GiB")]) == 0
     assert '"fits": true' in capsys.readouterr().out
-    assert main(["plan", *words(easel, "--memory", "100MB")]) == 1
+    assert main(["plan", *words(scene, "--memory", "100MB")]) == 1
     shown = capsys.readouterr().out
     assert "\nsmallest " in shown
     assert "95 MiB may be used: nothing fits, it takes at least " in shown
-    assert main([*words(easel, "--memory", "100MB", "-o", "out.png")]) == 2
+    assert main([*words(scene, "--memory", "100MB", "-o", "out.png")]) == 2
     assert "allow more --memory" in capsys.readouterr().err
-    assert main(["plan", *words(easel, "--memory", "much")]) == 2
+    assert main(["plan", *words(scene, "--memory", "much")]) == 2
     assert "--memory" in capsys.readouterr().err
 
 
-def test_larger_pictures_are_read_where_they_are_meant(easel: Easel, capsys: pytest.CaptureFixture[str]) -> None:
+def test_larger_pictures_are_read_where_they_are_meant(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     for option, code in (("1000", 1), ("1728", 0)):
-        assert main(["plan", *words(easel, "--max-pixels", option)]) == code
+        assert main(["plan", *words(scene, "--max-pixels", option)]) == code
     said = capsys.readouterr().err
     assert "photo.png has more than 1,000 pixels" in said
     assert "--max-pixels" in said

@@ -48,7 +48,7 @@ def grey(value: float) -> Tensor:
 
 
 @pytest.fixture(autouse=True)
-def easel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a photo, two plain paintings, one of both halves, and masks."""
     monkeypatch.chdir(tmp_path)
     pictures = {
@@ -218,15 +218,15 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def masks(easel: Path) -> Path:
+def masks(scene: Path) -> Path:
     """The masks moved to a folder of their own."""
-    (easel / "masks").mkdir()
+    (scene / "masks").mkdir()
     for name in ("left", "right", "labels", "swapped"):
-        (easel / f"{name}.png").rename(easel / "masks" / f"{name}.png")
+        (scene / f"{name}.png").rename(scene / "masks" / f"{name}.png")
     kept = grey(0.0)
     kept[..., :6, :] = 1
     write_image(kept, "masks/k.png")
-    return easel / "masks"
+    return scene / "masks"
 
 
 @pytest.mark.parametrize("way", WAYS)

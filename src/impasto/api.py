@@ -1,9 +1,8 @@
-"""impasto from Python: `paint` a picture, or `start` one and watch it grow."""
+"""impasto from Python: `paint`, `texture` and `rerun` return a picture, `start` a Run to iterate over."""
 
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from impasto.errors import UsageError
@@ -42,15 +41,15 @@ def paint(
     """Repaint a photo in the style of one or more paintings, and return the picture as a PIL image in sRGB.
 
     Pictures are paths or PIL images. Settings come from `settings`, or from keywords named like them, which win.
-    `output` writes the picture to a file as well, with its recipe inside unless `recipe` is "none"; a file that is
-    there is kept unless `overwrite`. `checkpoint` is a file that the painting is kept in as it goes, for `resume`, as
-    for Job; it takes an output, and pictures that are files.
+    `output` also writes the picture to a file, with its recipe inside unless `recipe` is "none"; an existing file is
+    replaced only with `overwrite`. `checkpoint` is the file to which the run is saved, for `resume`, as for Job; it
+    requires an output, and pictures that are files.
 
     Errors: UsageError for a wrong setting or argument; PictureError, NetworkError, CheckpointError; DivergedError.
 
     Example: impasto.paint("photo.jpg", "painting.jpg", size=400, seed=7).show()
     """
-    chosen = _resolve_settings(settings, overrides)
+    chosen = merge_settings(settings, overrides)
     return _paint(photo, _as_list(paintings), chosen, output, overwrite, recipe, os.fspath(checkpoint))
 
 
@@ -66,10 +65,10 @@ def texture(
 ) -> "PilImage.Image":
     """Paint a texture in the style of one or more paintings, without a photo, and return it as a PIL image in sRGB.
 
-    It tiles without a seam, unless `padding` is another than circular. `size` may also be both sides: "1024x512" or
+    It tiles without a seam, unless `padding` is not circular. `size` may also be both sides: "1024x512" or
     (1024, 512). The rest is as for `paint`.
 
-    Errors: UsageError also where a setting needs a photo, or a side is no multiple of what the deepest tap sees.
+    Errors: UsageError also where a setting needs a photo, or a side is not a multiple of the deepest tap's stride.
 
     Example: impasto.texture("painting.jpg", size="1024x512", output="texture.png")
     """
@@ -88,11 +87,11 @@ def _paint(
 ) -> "PilImage.Image":
     check_recipe_mode(recipe)
     every, settings = expand_folders(paintings, settings)
-    files_alone = [Path(it) for it in (photo, *every) if isinstance(it, str | os.PathLike)]
-    if output is not None and len(files_alone) == len(every) + (photo is not None):
+    files = [Path(picture) for picture in (photo, *every) if isinstance(picture, str | os.PathLike)]
+    if output is not None and len(files) == len(every) + (photo is not None):
         job = Job(
-            photo=files_alone[0] if photo is not None else None,
-            paintings=tuple(files_alone[-len(every) :]),
+            photo=files[0] if photo is not None else None,
+            paintings=tuple(files[-len(every) :]),
             output=Path(output),
             settings=settings,
             overwrite=overwrite,
@@ -102,7 +101,10 @@ def _paint(
         )
         return _finish_run(start_job(job))
     if checkpoint not in ("auto", "none"):
-        raise UsageError(f"checkpoint: {checkpoint} takes an output, and a photo and paintings that are files.")
+        raise UsageError(
+            f"`checkpoint` {checkpoint} takes an output, and a photo and paintings that are files.",
+            setting="checkpoint",
+        )
     picture = None if photo is None else read_image(photo, max_pixels=settings.max_pixels)
     if output is not None:
         inputs = _list_inputs(settings, photo, *every)
@@ -135,11 +137,11 @@ def rerun(
     search: Sequence[str | os.PathLike[str]] = (),
     **overrides: Any,
 ) -> "PilImage.Image":
-    """Paint a picture again from the recipe in its file, or in a recipe's own, and return it as a PIL image in sRGB.
+    """Paint a picture again from its recipe, in the picture or in a recipe file, and return it as a PIL image in sRGB.
 
-    Its photo, paintings and other files are looked for by their digests: in the source's folder, in the current one,
-    and in the folders in `search` with all that are in them. Keywords replace settings; without any, and on the same
-    machine, it is the same picture. The rest is as for `paint`.
+    Its photo, paintings and other files are found by their digests: in the source's folder, in the current one, and
+    anywhere below the folders in `search`. Keywords replace settings; without any, and on the same machine, it is the
+    same picture. The rest is as for `paint`.
 
     Errors: RecipeError where there is no recipe, or a file is missing or has changed; the others as for `paint`.
 
@@ -149,7 +151,7 @@ def rerun(
     first = source if isinstance(source, Recipe) else read_recipe(source)
     beside = [*([] if isinstance(source, Recipe) else [Path(source).parent]), Path()]
     found = locate_files(first, folders=beside, search=search, replaced=overrides)
-    settings = _resolve_settings(None, overrides, found.values)
+    settings = merge_settings(None, overrides, found.values)
     if output is None:
         return _paint(found.photo, found.paintings, settings, None, overwrite, recipe, os.fspath(checkpoint))
     bits, quality = first.get_output_quality(output)
@@ -183,13 +185,13 @@ def start(
     Example:
         run = impasto.start("photo.jpg", "painting.jpg")
         for step in run:
-            print(step.step, run.total, step.losses["total"])
+            print(step.step, run.total_steps, step.losses["total"])
         run.picture().save("picture.png")
     """
     if photo is None:
         chosen, picture = _resolve_texture_settings(settings, overrides), None
     else:
-        chosen = _resolve_settings(settings, overrides)
+        chosen = merge_settings(settings, overrides)
         picture = read_image(photo, max_pixels=chosen.max_pixels)
     every, chosen = expand_folders(_as_list(paintings), chosen)
     return start_run(chosen, picture, read_paintings(every, chosen, picture), fetch_progress=fetch_progress)
@@ -208,17 +210,8 @@ def _as_list(paintings: "PictureLike | Sequence[PictureLike]") -> "list[PictureL
     return listed
 
 
-def _resolve_settings(
-    settings: Settings | None, asked: Mapping[str, Any], before: Mapping[str, Any] = MappingProxyType({})
-) -> Settings:
-    """Build the settings of what is `asked`, over those of `settings`, over what was `before`."""
-    if settings is not None and not asked and not before:
-        return settings
-    return merge_settings(settings, asked, before)
-
-
 def _resolve_texture_settings(settings: Settings | None, overrides: Mapping[str, Any]) -> Settings:
     asked = merge_texture_size(overrides)
-    chosen = _resolve_settings(settings, asked, TEXTURE_DEFAULTS)
+    chosen = merge_settings(settings, asked, TEXTURE_DEFAULTS)
     check_texture(chosen, asked)
     return unmark_defaults(chosen, [*(settings.model_fields_set if settings else ()), *asked])

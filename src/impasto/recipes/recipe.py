@@ -1,4 +1,4 @@
-"""A recipe: all that made a picture, as plain data, and what came of it."""
+"""Recipe: how a picture was painted, as plain data, and the result."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ RECIPE_FORMAT = 1
 
 
 def plain_name(path: str | Path) -> str:
-    """Return a file's name without its folders, fit to be printed and written down anywhere."""
+    """Return a file's name without its folders, with unprintable characters replaced."""
     return "".join(letter if letter.isprintable() and letter not in "/\\:" else "_" for letter in Path(path).name)
 
 
@@ -56,7 +56,7 @@ class _RecipePart(BaseModel):
 class FileRef(_RecipePart):
     """A file that a picture was painted from: its name, for people, and its digest, which is what counts.
 
-    A network of the registry has no `bytes`. An image that was given in memory has nothing of it.
+    A network of the registry has no `bytes`. For an image in memory, all three are None.
     """
 
     name: PlainName | None = None
@@ -71,7 +71,7 @@ class FileRef(_RecipePart):
 
 
 class RecipeResult(_RecipePart):
-    """What came of it: the picture's size and bits, how far it was painted, and the losses there, weighed."""
+    """The result: the picture's size and bits, the last step, and its weighted losses."""
 
     width: Annotated[int, Field(ge=1)]
     height: Annotated[int, Field(ge=1)]
@@ -83,7 +83,7 @@ class RecipeResult(_RecipePart):
 
 
 class Environment(_RecipePart):
-    """What a picture was painted with; another one paints the same recipe a little differently."""
+    """The software and machine; with others, the same recipe is painted a little differently."""
 
     impasto: Text
     torch: Text
@@ -95,13 +95,13 @@ class Environment(_RecipePart):
 
 
 class Recipe(_RecipePart):
-    """How a picture was painted; `settings` are all of them, `given` those that the user chose. A texture has no photo.
+    """How a picture was painted. `settings` are all of them, `given` those that the user chose; a texture has no photo.
 
-    `files` has, for each setting that names files, one for each of its values; one without a name for what is no file.
-    `overridden` holds, where this is a rerun, the first picture's values of the settings that reruns have changed.
+    `files` has a FileRef for each value of each setting that names files, an empty one where the value is no file. In a
+    rerun, `overridden` has the first picture's values of the settings that reruns have changed.
     """
 
-    recipe: Literal[1] = 1  # the FORMAT
+    recipe: Literal[1] = 1  # RECIPE_FORMAT
     photo: FileRef | None = None
     paintings: Annotated[tuple[FileRef, ...], Field(min_length=1)]
     files: dict[Text, tuple[FileRef, ...]] = {}
@@ -112,14 +112,6 @@ class Recipe(_RecipePart):
     result: RecipeResult | None = None
     painted_with: Environment
 
-    @model_validator(mode="before")
-    @classmethod
-    def _read_init(cls, data: Any) -> Any:
-        """Read recipes from before other settings than `init` named files."""
-        if not isinstance(data, dict) or data.get("init") is None or "files" in data:
-            return data
-        return {**{name: data[name] for name in data if name != "init"}, "files": {"init": [data["init"]]}}
-
     @model_validator(mode="after")
     def _check_settings(self) -> Self:
         unknown = [name for name in (*self.given, *self.overridden) if name not in Settings.model_fields]
@@ -127,9 +119,9 @@ class Recipe(_RecipePart):
             raise ValueError(f"there is no setting {unknown[0]!r}")
         for name, value in self.settings.model_dump(mode="json").items():
             parts = value if isinstance(value, list) else [value]
-            if any(isinstance(it, str) and not it.isprintable() for it in parts):
+            if any(isinstance(part, str) and not part.isprintable() for part in parts):
                 raise ValueError(f"the setting {name} holds characters that can't be printed")
-        # Files are found by their digests: what the settings say of them is for reading alone, and may not differ.
+        # Files are found by their digests. Their names in the settings are for people, and must agree.
         if self.settings.network != self.network.name:
             raise ValueError("the setting network names another file than the recipe's network")
         for name in dict.fromkeys([*self.files, *FILE_SETTINGS]):
@@ -142,31 +134,31 @@ class Recipe(_RecipePart):
         value, files = getattr(self.settings, name), self.files.get(name, ())
         values = (value,) if isinstance(value, str) else value
         words = FILE_SETTINGS[name]
-        if not files and all(it in words for it in values):
+        if not files and all(value in words for value in values):
             return
         pairs = zip(values, files, strict=False)
         if len(files) != len(values) or any(
-            it != file.name and not (file.name is None and it in words) for it, file in pairs
+            word != file.name and not (file.name is None and word in words) for word, file in pairs
         ):
             raise ValueError(f"the setting {name} names another file than the recipe's {name}")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain data, without what it has not."""
+        """Return it as plain data, without empty fields."""
         return self.model_dump(mode="json", exclude_none=True)
 
     def to_json(self, indent: int | None = None) -> str:
-        """Write it as JSON, on one line unless `indent` is given."""
+        """Return it as JSON, on one line unless `indent` is given."""
         return self.model_dump_json(exclude_none=True, indent=indent)
 
     def get_output_quality(self, output: str | PathLike[str]) -> tuple[Literal[8, 16], int]:
-        """Give the bits and quality that the picture was written with, as far as the format of `output` has them."""
+        """Return the bits and quality of the written picture, as far as the format of `output` has them."""
         if self.result is None:
             return 8, 95
         deep = FORMATS.get(Path(output).suffix.lower()) in ("PNG", "TIFF")
         return self.result.bits if deep else 8, self.result.quality
 
     def iterate_files(self) -> Iterator[tuple[str, FileRef]]:
-        """Yield each ingredient with its role: photo, painting (numbered if several), what settings name, network."""
+        """Yield each file with its role: photo, painting (numbered if several), the settings' files, network."""
         if self.photo:
             yield "photo", self.photo
         for number, painting in enumerate(self.paintings, start=1):
@@ -176,13 +168,13 @@ class Recipe(_RecipePart):
         yield "network", self.network
 
     def iterate_setting_files(self) -> Iterator[tuple[str, str, int, FileRef]]:
-        """Yield each file that a setting names: its role, the setting, which of its values it is, the file."""
+        """Yield each file that a setting names: its role, the setting, the index of its value, the file."""
         for name in FILE_SETTINGS:
             files = self.files.get(name, ())
-            for place, file in enumerate(files):
+            for index, file in enumerate(files):
                 if file.name is not None:
                     role = name.replace("_", " ")
-                    yield f"{role} {place + 1}" if len(files) > 1 else role, name, place, file
+                    yield f"{role} {index + 1}" if len(files) > 1 else role, name, index, file
 
 
 def identify_recipe(recipe: Recipe) -> str:
@@ -199,9 +191,9 @@ def identify_recipe(recipe: Recipe) -> str:
 
 
 def parse_recipe(data: Any, source: str) -> Recipe:
-    """Check plain data, which may be a stranger's, and make a Recipe of it; `source` is named in what goes wrong.
+    """Make a Recipe of plain data, which may come from a stranger; `source` is named in errors.
 
-    Raises RecipeError where it is no recipe, one of a format that is newer than this program, or a wrong one.
+    Errors: RecipeError where it is no recipe, one of another format, or a wrong one.
     """
     if not isinstance(data, dict) or "recipe" not in data:
         raise RecipeError(f"{source} holds no recipe of impasto")
@@ -227,7 +219,7 @@ def _list_faults(error: ValidationError) -> str:
 
 
 def _format_writer(data: dict[str, Any]) -> str:
-    """Say which impasto wrote a recipe, where that is another one than this."""
+    """Say which impasto wrote a recipe, if it is not this version."""
     painted_with = data.get("painted_with")
     writer = painted_with.get("impasto") if isinstance(painted_with, dict) else None
     here = version("impasto")

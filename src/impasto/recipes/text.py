@@ -1,4 +1,4 @@
-"""Recipes in words: one as a person reads it, and what differs between two."""
+"""Recipes as text: one described for a person, and the differences between two."""
 
 import shlex
 from collections.abc import Collection, Iterator, Mapping
@@ -24,21 +24,18 @@ NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 def describe_recipe(
     recipe: Recipe, program: str = "", options: Mapping[str, Any] = NO_OPTIONS, given: Collection[str] = ()
 ) -> Iterator[str]:
-    """Yield the lines that tell a person how a picture was painted.
+    """Yield lines that describe how a picture was painted.
 
     `program` is the command that painted it, if it is not `impasto` or `impasto texture`; `options` are that command's
     own, and `given` names those that the user chose.
     """
     rows = [("painted with", _format_environment(recipe))]
-    for role, ingredient in recipe.iterate_files():
-        rows += [
-            (role, _format_name(ingredient)),
-            *([("", f"sha256 {ingredient.sha256}")] if ingredient.sha256 else []),
-        ]
-    if it := recipe.result:
-        unfinished = "" if it.step == it.steps else ", unfinished"
-        rows.append(("picture", f"{it.width} x {it.height}, {it.bits} bits, step {it.step} of {it.steps}{unfinished}"))
-        rows.append(("losses", ", ".join(f"{name} {loss:.6g}" for name, loss in it.losses.items())))
+    for role, file in recipe.iterate_files():
+        rows += [(role, _format_name(file)), *([("", f"sha256 {file.sha256}")] if file.sha256 else [])]
+    if result := recipe.result:
+        steps = f"step {result.step} of {result.steps}" + ("" if result.step == result.steps else ", unfinished")
+        rows.append(("picture", f"{result.width} x {result.height}, {result.bits} bits, {steps}"))
+        rows.append(("losses", ", ".join(f"{name} {loss:.6g}" for name, loss in result.losses.items())))
     if recipe.overridden:
         before = ", ".join(f"{name} {_format_value(value)}" for name, value in recipe.overridden.items())
         rows.append(("painted again", f"before it was {before}"))
@@ -52,7 +49,7 @@ def describe_recipe(
 
 
 def format_command(recipe: Recipe, program: str = "", options: Mapping[str, Any] = NO_OPTIONS) -> str:
-    """Write the command line that paints a recipe where its files are at hand."""
+    """Return the command line that paints a recipe, if its files are in the current folder."""
     pictures = [recipe.photo, *recipe.paintings] if recipe.photo else recipe.paintings
     words = [*(program or ("impasto" if recipe.photo else "impasto texture")).split(), *map(_format_name, pictures)]
     for name, value in {**recipe.settings.model_dump(mode="json", include=set(recipe.given)), **options}.items():
@@ -64,11 +61,11 @@ def format_command(recipe: Recipe, program: str = "", options: Mapping[str, Any]
 
 
 def list_differences(one: Recipe, other: Recipe) -> Iterator[str]:
-    """Yield a line for each thing that recipes A and B differ in, with both values.
+    """Yield a line for each difference between recipes A and B, with both values.
 
-    Files are compared by their digests, whatever they are called.
+    Files are compared by their digests, not their names.
 
-    Example: list(differences(one, other)) == ["size: 256 in A, 512 in B"]
+    Example: list(list_differences(one, other)) == ["size: 256 in A, 512 in B"]
     """
     for part in (_list_files, _list_settings, _list_environment, _list_results):
         here, there = part(one), part(other)
@@ -122,7 +119,7 @@ def _list_results(recipe: Recipe) -> dict[str, _Value]:
 
 
 def _format_value(value: Any) -> str:
-    """Write a value as one would write it on the command line."""
+    """Write a value as on the command line."""
     if isinstance(value, list):
         return ",".join(map(_format_value, value)) or "none"
     if isinstance(value, bool):
@@ -130,8 +127,8 @@ def _format_value(value: Any) -> str:
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
-def _format_name(ingredient: FileRef) -> str:
-    return ingredient.name or "(an image in memory)"
+def _format_name(file: FileRef) -> str:
+    return file.name or "(an image in memory)"
 
 
 def _format_environment(recipe: Recipe) -> str:

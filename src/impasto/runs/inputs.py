@@ -1,4 +1,4 @@
-"""Photo and paintings made ready to paint with: read, seen to be visible, coloured, sized, weighed."""
+"""Reading paintings: a few at full size, many only as large as they are painted with."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from impasto.painting.prepare import repeat_lengths
 from impasto.painting.schedule import measure_canvas
 from impasto.settings.model import Settings
 
-MAX_FULL_SIZE_PAINTINGS = 8  # paintings: more are kept in memory no larger than the finished picture needs them
+MAX_FULL_SIZE_PAINTINGS = 8  # of more, only the pixels that the finished picture needs are held in memory
 
 
 def read_paintings(
@@ -21,11 +21,10 @@ def read_paintings(
     photo: Image | None,
     read: Callable[..., Image] = read_image,
 ) -> list[Image]:
-    """Read paintings, paths or PIL images, by `read`; many of them no larger than they are painted with."""
+    """Read paintings, paths or PIL images, with `read`; many of them only as large as they are painted with."""
     read = partial(read, max_pixels=settings.max_pixels)
-    if (
-        len(paintings) <= MAX_FULL_SIZE_PAINTINGS or settings.style_mask or settings.style_labels
-    ):  # whose aspect is compared to theirs
+    # The aspect of masks and labels is compared with that of whole paintings.
+    if len(paintings) <= MAX_FULL_SIZE_PAINTINGS or settings.style_mask or settings.style_labels:
         return [read(painting) for painting in paintings]
     canvas, lengths = measure_canvas(settings, photo), repeat_lengths(settings.style_size, len(paintings))
     rule = "longest" if settings.fit == "shrink" else settings.fit

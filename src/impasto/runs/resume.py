@@ -1,4 +1,4 @@
-"""A painting that was not finished, in its checkpoint: compared with what is there now, and gone on with."""
+"""Resuming a picture from its checkpoint, if its files have not changed."""
 
 import os
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ from impasto.runs.start import start_job
 def resume(
     checkpoint: str | os.PathLike[str], *, overwrite: bool = False, fetch_progress: DownloadProgress | None = None
 ) -> Run:
-    """Go on with a painting that was not finished: returns its Run, from the step after the checkpoint's.
+    """Continue a painting that was not finished: returns its Run, from the step after the checkpoint's.
 
-    `checkpoint` is the file, or the output that it is beside. On the same machine the picture is the one that it would
-    have been, bit for bit. What the unfinished picture has left at the output is replaced; any other file there only
-    with `overwrite`. `Run.write()` writes the picture where its job says, and removes the checkpoint.
+    `checkpoint` is the file, or the output that it is next to. On the same machine, the picture becomes the same, bit
+    for bit, as without the interruption. An unfinished picture at the output is replaced; any other file there only
+    with `overwrite`. `Run.write()` writes the picture to the job's output, and deletes the checkpoint.
 
     Errors: CheckpointError where there is no checkpoint, it is damaged, or a file that it was painted from has changed;
     UsageError where something else is there; the others as for `paint`.
@@ -36,7 +36,7 @@ def resume(
     Example:
         run = impasto.resume("picture.png.checkpoint")
         for step in run:
-            print(step.step, run.total)
+            print(step.step, run.total_steps)
         run.write()
     """
     return read_unfinished(Path(checkpoint)).start(fetch_progress, overwrite=overwrite)
@@ -44,7 +44,7 @@ def resume(
 
 @dataclass(frozen=True)
 class UnfinishedRun:
-    """What a checkpoint holds: the job, the recipe that was written down as it began, the last step, and the state."""
+    """What a checkpoint holds: the job, the recipe with which it began, the last step, and the painter's state."""
 
     path: Path
     checkpoint: Checkpoint
@@ -53,7 +53,7 @@ class UnfinishedRun:
     step: Step
 
     def start(self, fetch_progress: DownloadProgress | None = None, *, overwrite: bool = False) -> Run:
-        """Start its job again and bring it to where it was. Errors as for `resume`."""
+        """Start the job again and restore its state. Errors as for `resume`."""
         job = self.job.model_copy(update={"overwrite": True}) if overwrite else self.job
         self._compare_files()
         run = start_job(job, fetch_progress, may_replace=self._may_replace)
@@ -72,7 +72,7 @@ class UnfinishedRun:
         return is_own_output(path, self.recipe)
 
     def _compare_files(self) -> None:
-        """Raise CheckpointError where a file has gone or changed, before anything large is read."""
+        """Raise CheckpointError if a file is missing or has changed, before anything large is read."""
         files = [*([self.job.photo] if self.job.photo else []), *self.job.paintings]
         for file in [*files, *self.job.settings.list_files()]:
             _compare_file(file, self.recipe, self.path)
@@ -90,7 +90,7 @@ def _compare_file(file: Path, recipe: Recipe, checkpoint: Path) -> None:
     known = [ingredient for _, ingredient in recipe.iterate_files()]
     if found.sha256 in {ingredient.sha256 for ingredient in known}:
         return
-    before = next((it for it in known if it.name == found.name), FileRef())
+    before = next((file for file in known if file.name == found.name), FileRef())
     raise CheckpointError(
         f"{file} has changed since {checkpoint} was begun: its sha256 is {found.sha256}, it was {before.sha256}. Put "
         "the right file there, or begin anew"
@@ -107,7 +107,7 @@ def read_unfinished(path: Path) -> UnfinishedRun:
         step = load_step(checkpoint)
     except KeyError:
         raise CheckpointError(
-            f"{path} was written by a batch, which goes on by itself when it is given again: repeat its command"
+            f"{path} was written by a batch, which continues when its command is repeated: repeat it"
         ) from None
     except (ValidationError, ValueError, TypeError, RecipeError, CheckpointError) as error:
         said = str(error).partition("\n")[0]
@@ -116,7 +116,7 @@ def read_unfinished(path: Path) -> UnfinishedRun:
 
 
 def _find_checkpoint_file(path: Path) -> Path:
-    """Find the checkpoint that a name means: the file itself, or what is beside the output of that name."""
+    """Return the checkpoint that a path means: the file itself, or the one next to the output of that name."""
     if not path.name:
         raise UsageError(f"{path} is a folder: name a checkpoint, or a picture that was not finished")
     if is_checkpoint(path):
@@ -128,7 +128,7 @@ def _find_checkpoint_file(path: Path) -> Path:
         raise CheckpointError(f"{path} does not exist, and neither does {beside}: name a checkpoint")
     if path.suffix != CHECKPOINT_SUFFIX or not path.is_file():
         raise UsageError(
-            f"{path}: nothing was begun there that can be gone on with, and it is no checkpoint, or one cut short; "
+            f"{path} is no unfinished picture or film, and no checkpoint, or one that is cut short; "
             "name a checkpoint, or a picture or film that was not finished"
         )
     return path

@@ -18,7 +18,9 @@ from impasto.recipes.build import build_recipe, compare_environments, fingerprin
 from impasto.runs.inputs import read_paintings
 from impasto.runs.job import Job, check_job
 from impasto.runs.run import Run
+from impasto.settings.dependencies import check_settings
 from impasto.settings.model import Settings
+from impasto.settings.parsing import list_changed
 
 RESERVED_RESULT_BYTES = 2000  # of a recipe's text, for the result, which is not known before painting
 
@@ -54,6 +56,7 @@ def start_run(
     cache: ModelCache | None = None,
 ) -> Run:
     """Return the Run of pictures that are read already; `job` is what it paints, if they are files."""
+    check_settings(settings, list_changed(settings))
     preserve_mask = read_preserve_mask(settings, photo) if photo else None
     visible = photo.masked_out(preserve_mask) if photo else None
     prepared = prepare(settings, visible, paintings, cache, fetch_progress)
