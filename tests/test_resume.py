@@ -490,7 +490,7 @@ def test_on_a_full_disk_the_finished_picture_is_kept_to_be_written(scene: Scene)
         ("nowhere.png", None, 1, "does not exist"),
         ("a.checkpoint", b"", 1, "cut short"),
         ("a.checkpoint", b"\xff" * 100, 1, "is no checkpoint, or is damaged"),
-        ("photo.png", None, 2, "nothing was begun there"),
+        ("photo.png", None, 2, "is no unfinished picture or film"),
     ],
 )
 def test_what_can_t_be_resumed_is_said(

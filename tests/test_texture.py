@@ -100,13 +100,13 @@ def test_given_settings_of_the_photo_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("given", [{"content_taps": "relu3_1"}, {"content_weight": 2}])
 def test_python_and_the_command_line_refuse_alike(
-    paintings_folder: Path, given: dict[str, object], capsys: pytest.CaptureFixture[str]
+    folder: Path, given: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(UsageError) as refused:
         impasto.texture("monets/a.png", **given)
     assert main(["texture", "monets/a.png", *as_options(given)]) == 2
     assert format_flags(str(refused.value)) in capsys.readouterr().err
-    assert not list(paintings_folder.glob("*texture*"))
+    assert not list(folder.glob("*texture*"))
 
 
 def test_texture_defaults_override_every_preset() -> None:
@@ -115,7 +115,7 @@ def test_texture_defaults_override_every_preset() -> None:
     assert settings.style_loss == {"gatys": 1.0}
 
 
-@pytest.mark.usefixtures("paintings_folder")
+@pytest.mark.usefixtures("folder")
 def test_an_aspect_beside_a_photo_is_refused() -> None:
     with pytest.raises(UsageError, match="`aspect` 2:1 has no effect with a photo"):
         impasto.paint("photo.png", "monets/a.png", aspect="2:1")
