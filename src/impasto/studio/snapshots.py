@@ -1,7 +1,7 @@
 """Previews of a painting for the page, and snapshots of it to go back to."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from impasto.errors import CheckpointError, PictureError
 from impasto.painting.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
@@ -11,8 +11,6 @@ from impasto.studio.form import given_settings
 from impasto.studio.store import Snapshot
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from impasto.films.film_run import FilmRun
 
 PREVIEW_PIXELS = 1200  # longer side
@@ -110,8 +108,8 @@ class SnapshotStore:
         return self.folder / f"snapshot-{number}.jpg"
 
 
-def write_jpeg(image: "Image", path: Path, longer_side: int) -> None:
-    """Write a small copy of a picture, transparent parts in white; readers always find a whole file."""
+def write_jpeg(image: Any, path: Path, longer_side: int) -> None:
+    """Write a small copy of a Pillow image, transparent parts in white; readers always find a whole file."""
     image.thumbnail((longer_side, longer_side))
     if image.mode != "RGB":
         image = image.convert("RGBA")
