@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import UsageError
+from impasto.images.folders import check_count
 from impasto.images.image import Image
 from impasto.images.labels import LabelMap, format_color, list_unused_colors, match_label_colors, read_labels
 from impasto.images.masks import divide_canvas, read_mask, soften_masks
@@ -14,7 +15,6 @@ from impasto.images.segmentation import find_regions
 from impasto.images.sizes import resize_clamped
 from impasto.settings.model import Settings
 from impasto.settings.types import REST_MASK, WHOLE_MASK
-from impasto.settings.units import format_count
 
 Masks = list[Tensor | None]
 
@@ -68,7 +68,7 @@ def read_preserve_mask(settings: Settings, photo: Image) -> Tensor | None:
 def _read_canvas_masks(names: Sequence[str], photo: Image, count: int) -> Masks:
     if not names:
         return [None] * count
-    _check_file_count("mask", names, count, f"one for each, or {REST_MASK} for what the others leave")
+    check_count("mask", "file", names, count, f", or {REST_MASK} for what the others leave")
     given = f"`mask` {','.join(names)}"
     if all(name == REST_MASK for name in names):
         raise UsageError(f"{given}: {REST_MASK} is what other masks leave, and there is none: name a file")
@@ -87,7 +87,7 @@ def _read_canvas_masks(names: Sequence[str], photo: Image, count: int) -> Masks:
 def _read_painting_masks(names: Sequence[str], paintings: Sequence[Image]) -> Masks:
     if not names:
         return [None] * len(paintings)
-    _check_file_count("style_mask", names, len(paintings), f"one for each, or {WHOLE_MASK} for all of a painting")
+    check_count("style_mask", "file", names, len(paintings), f", or {WHOLE_MASK} for all of a painting")
     return [
         None if name == WHOLE_MASK else _read_painting_mask(name, painting, number)
         for number, (name, painting) in enumerate(zip(names, paintings, strict=True), start=1)
@@ -105,7 +105,7 @@ def _assign_by_labels(
     settings: Settings, photo: Image, paintings: Sequence[Image]
 ) -> tuple[list[StyleAssignment], list[str]]:
     names = settings.style_labels
-    _check_file_count("style_labels", names, len(paintings), "one for each")
+    check_count("style_labels", "file", names, len(paintings))
     canvas = read_labels(settings.labels, "labels", photo, "photo")
     label_maps = [
         read_labels(name, "style_labels", painting, f"painting {number}")
@@ -143,10 +143,3 @@ def _assign_by_regions(count: int, photo: Image, paintings: Sequence[Image]) -> 
         both = zip(torch.split(matched.masks, 1), canvas_masks, strict=True)
         assignments += [StyleAssignment(number, *masks) for masks in both]
     return assignments
-
-
-def _check_file_count(setting: str, names: Sequence[str], count: int, advice: str) -> None:
-    if len(names) != count:
-        raise UsageError(
-            f"`{setting}` has {format_count(len(names), 'file')} for {format_count(count, 'painting')}: give {advice}."
-        )

@@ -49,7 +49,11 @@ def expand_folders(paintings: Sequence[PaintingLike], settings: Settings) -> tup
     Errors: UsageError where the settings have another number of weights or sizes than there are paintings;
     PictureError as for `list_pictures`.
     """
-    _check_counts(settings, len(paintings))
+    check_count("style_blend", "weight", settings.style_blend, len(paintings))
+    if len(settings.style_size) > 1:
+        check_count("style_size", "size", settings.style_size, len(paintings), ", or one for all")
+    if settings.style_blend and not any(settings.style_blend):
+        raise UsageError("`style_blend`: at least one painting needs a weight above 0.")
     groups: list[list[PaintingLike | Path]] = [
         [*list_pictures(painting)]
         if isinstance(painting, str | os.PathLike) and Path(painting).is_dir()
@@ -73,16 +77,8 @@ def expand_folders(paintings: Sequence[PaintingLike], settings: Settings) -> tup
     return list(chain.from_iterable(groups)), settings.model_copy(update=changed) if changed else settings
 
 
-def _check_counts(settings: Settings, painting_count: int) -> None:
-    """Raise UsageError where there are not as many weights or sizes as paintings."""
-    weights, sizes = len(settings.style_blend), len(settings.style_size)
-    if weights not in (0, painting_count):
-        _refuse("style_blend", format_count(weights, "weight"), painting_count, "give one for each")
-    if sizes not in (0, 1, painting_count):
-        _refuse("style_size", format_count(sizes, "size"), painting_count, "give one for each, or one for all")
-    if settings.style_blend and not any(settings.style_blend):
-        raise UsageError("`style_blend`: at least one painting needs a weight above 0.")
-
-
-def _refuse(setting: str, given: str, painting_count: int, advice: str) -> None:
-    raise UsageError(f"`{setting}` has {given} for {format_count(painting_count, 'painting')}: {advice}.")
+def check_count(setting: str, thing: str, values: Sequence[Any], painting_count: int, or_else: str = "") -> None:
+    """Raise UsageError where a setting has values, each a `thing`, but not one for each painting."""
+    if len(values) not in (0, painting_count):
+        given, wanted = format_count(len(values), thing), format_count(painting_count, "painting")
+        raise UsageError(f"`{setting}` has {given} for {wanted}: give one for each{or_else}.")

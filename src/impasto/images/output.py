@@ -12,6 +12,7 @@ from impasto.errors import PictureError, UsageError
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 MAX_SIDES_PIXELS = {"JPEG": 65500, "WEBP": 16383}
+OTHER_SUFFIXES = "end the name in .png or .tif"  # of the formats that hold everything
 
 
 def check_output(
@@ -95,22 +96,20 @@ def check_format(path: str | os.PathLike[str], *, alpha: bool = False, bits: int
     if form is None:
         wrong = f"has the suffix {path.suffix}, which is no format" if path.suffix else "has no suffix that says how"
         raise UsageError(f"{path} {wrong} to write: end the name in {', '.join(FORMATS)}", setting="output")
-    if bits not in (8, 16):
-        raise UsageError(f"{path} can't have {bits} bits: choose 8 or 16", setting="bits")
-    if bits == 16 and form not in ("PNG", "TIFF"):
-        raise UsageError(
-            f"{path} can't hold 16 bits, {form} has 8: end the name in .png or .tif, or ask for 8 bits", setting="bits"
-        )
-    if alpha and form == "JPEG":
-        raise UsageError(
-            f"{path} can't hold transparency, which the picture has: end the name in .png, .webp or .tif",
-            setting="output",
-        )
-    if size > MAX_SIDES_PIXELS.get(form, size):
-        raise UsageError(
-            f"{path} can't be {size} pixels long, {form} ends at {MAX_SIDES_PIXELS[form]}: write .png or .tif",
-            setting="size",
-        )
+    longest = MAX_SIDES_PIXELS.get(form, size)
+    problems = (
+        (bits not in (8, 16), "bits", f"can't have {bits} bits: choose 8 or 16"),
+        (bits == 16 and form not in ("PNG", "TIFF"), "bits", f"can't hold 16 bits, {form} has 8: {OTHER_SUFFIXES}"),
+        (
+            alpha and form == "JPEG",
+            "output",
+            f"can't hold transparency, which the picture has: {OTHER_SUFFIXES}, or .webp",
+        ),
+        (size > longest, "size", f"can't be {size} pixels long, {form} ends at {longest}: {OTHER_SUFFIXES}"),
+    )
+    for is_found, setting, problem in problems:
+        if is_found:
+            raise UsageError(f"{path} {problem}", setting=setting)
 
 
 def _check_absent(path: Path, overwrite: bool) -> None:

@@ -120,14 +120,11 @@ class Convolution:
         """Convolve `x` (B, C, h, w), then apply a ReLU if `has_relu`; backward is the convolution's alone."""
         if self.is_packed:
             y = _convolve_packed(x, self.packed_forward, self.bias, self.padding, has_relu=has_relu)
-            return y, self._backward_packed
+            return y, lambda g: _convolve_packed(g, self.packed_backward, None, 2 - self.padding, has_relu=False)
         y = F.conv2d(x, self.weight, self.bias, padding=self.padding)
         if has_relu:
             _as_integers(y).clamp_min_(0)
         return y, lambda g: F.conv_transpose2d(g, self.weight, padding=self.padding)
-
-    def _backward_packed(self, g: Tensor) -> Tensor:
-        return _convolve_packed(g, self.packed_backward, None, 2 - self.padding, has_relu=False)
 
 
 def _can_pack() -> bool:

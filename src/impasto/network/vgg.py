@@ -218,10 +218,8 @@ class Network(nn.Module):
         """Apply a tap's mix, if it has one, to its moments: cheaper than to the features at each position."""
         if tap not in self.mixes:
             return moments
-        mix = self.mixes[tap]
-        assert isinstance(mix, nn.Conv2d)
-        assert mix.bias is not None
-        return moments.mapped(mix.weight.flatten(1).to(moments.total), mix.bias.to(moments.total))
+        weight, bias = (parameter.to(moments.total) for parameter in self.mixes[tap].parameters())
+        return moments.mapped(weight.flatten(1), bias)
 
     def _build_chain(
         self,
@@ -267,22 +265,16 @@ class Network(nn.Module):
         """Normalize `rgb` as the first layer was trained, at its own precision, then convert to the network's."""
         known = self.normalization
         mean, std = (rgb.new_tensor(values).view(1, 3, 1, 1) for values in (known.mean, known.std))
-        x = ((rgb - mean) / std).to(self._conv("conv1_1").weight.dtype)
+        x = ((rgb - mean) / std).to(next(self.parameters()).dtype)
         return x.flip(1) if self.normalization.bgr else x
-
-    def _conv(self, layer: str) -> nn.Conv2d:
-        conv = self.convs[layer]
-        assert isinstance(conv, nn.Conv2d)
-        return conv
 
     def _convolve(self, layer: str, x: Tensor, *, has_relu: bool) -> tuple[Tensor, Backward]:
         padding = self.padding
         if padding == "replicate-first":  # as in style-transfer-pytorch: no dark frame at the picture's border
             padding = "replicate" if layer == "conv1_1" else "zero"
         if layer not in self._convolutions:
-            conv = self._conv(layer)
-            assert conv.bias is not None
-            self._convolutions[layer] = Convolution(conv.weight, conv.bias, padding=1 if padding == "zero" else 0)
+            weight, bias = self.convs[layer].parameters()
+            self._convolutions[layer] = Convolution(weight, bias, padding=1 if padding == "zero" else 0)
         if padding == "zero":
             return self._convolutions[layer](x, has_relu=has_relu)
         y, backward = self._convolutions[layer](_pad(x, padding), has_relu=has_relu)
