@@ -144,8 +144,8 @@ def test_times_are_written_unchanged(tmp_path: Path, suffix: str) -> None:
 
 
 def test_colors_survive_h264(tmp_path: Path) -> None:
-    colours = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0.5, 0.5, 0.5], [1, 1, 1.0]])
-    bars = colours.T.view(1, 3, 1, 6).repeat_interleave(16, 3).expand(1, 3, 48, 96).contiguous()
+    colors = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0], [0.5, 0.5, 0.5], [1, 1, 1.0]])
+    bars = colors.T.view(1, 3, 1, 6).repeat_interleave(16, 3).expand(1, 3, 48, 96).contiguous()
     (frame,) = FilmReader(write(tmp_path / "a.mp4", [bars], quality=100))
     assert float((frame.image.rgb - bars)[..., 8::16].abs().max()) < 0.02
 

@@ -162,7 +162,7 @@ def test_colors_do_not_pump(tmp_path: Path, inputs: dict[str, Any], color: str) 
     assert len(frames) == 4
     means = torch.stack([frame.mean((2, 3))[0] for frame in frames])
     original = torch.stack([frame.mean((2, 3))[0] for frame in darker])
-    assert float((means[0] - means[2]).abs().max()) < 0.06  # the same photo, the same colours
+    assert float((means[0] - means[2]).abs().max()) < 0.06  # the same photo, the same colors
     assert float((means[1] - means[0]).abs().max()) < 1.2 * float((original[1] - original[0]).abs().max())
 
 

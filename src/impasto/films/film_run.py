@@ -52,7 +52,7 @@ class FilmRun:
             self.last_step = next(self.sequence)
         except StopIteration:
             if not self.is_finished:
-                self._write_film(self.frame_count)
+                self._write_film()
                 self._work_folder.delete()
                 self.is_finished = True
             raise
@@ -118,14 +118,14 @@ class FilmRun:
             raise UsageError("Nothing is painted yet: request a step first.")
         return to_pil(self.sequence.painter.picture())
 
-    def recipe(self, frames: int | None = None) -> FilmRecipe:
+    def recipe(self) -> FilmRecipe:
         """Return how the film is painted, and how far it is."""
         result = RecipeResult(
             width=self.sequence.width,
             height=self.sequence.height,
             bits=8,
             quality=self._job.options.quality,
-            step=self.painted_frames if frames is None else frames,
+            step=self.painted_frames,
             steps=self.frame_count,
             losses=dict(self.last_step.losses) if self.last_step else {},
         )
@@ -140,13 +140,12 @@ class FilmRun:
         if self.is_finished:
             return self.output
         self.sequence.close()
-        frames = self.painted_frames
-        if frames:
-            self._write_film(frames)
+        if has_frames := self.painted_frames > 0:
+            self._write_film()
             digest = fingerprint_file(self.output).sha256 if self.output.is_file() else None
             self._work_folder.write_plan({**self._work_folder.read_plan(), "unfinished": digest})
         self.close()
-        return self.output if frames else None
+        return self.output if has_frames else None
 
     def close(self) -> None:
         """Stop without writing anything; the frames are kept in the folder."""
@@ -154,10 +153,10 @@ class FilmRun:
         self._output.close_live_film()
         self._work_folder.release()
 
-    def _write_film(self, frames: int) -> None:
-        recipe = self.recipe(frames)
+    def _write_film(self) -> None:
+        recipe = self.recipe()
         self._output.embedded_text = recipe.to_json() if self._job.recipe == "embed" else ""
-        self._output.write_film(frames)
+        self._output.write_film(self.painted_frames)
         if self._job.recipe_file:
             write_recipe(recipe, self._job.recipe_file, overwrite=True)
         self._output.overwrite = True  # the file there is now this film's own

@@ -41,7 +41,6 @@ def open_frame_mask(
         raise UsageError(
             f"`{setting}` {name} has {count} frames, but {painted} frames are painted, of which the last is number "
             f"{numbers[-1]} of the film: give as many as are painted, or as the film has",
-            setting=setting,
         )
     frames: FrameSource = SequentialFrames(lambda: _select_numbers(reader, numbers), *size, kept_frames=1)
     if cache:
@@ -53,22 +52,17 @@ def check_film_masks(settings: Settings, paintings: int) -> None:
     """Raise UsageError for masks that films can't follow, or that do not fit the number of paintings."""
     names = settings.mask
     if names and len(names) != paintings:
-        raise _mask_error(f"`mask` names {len(names)} for {paintings} paintings: give one for each, or {REST_MASK}")
+        raise UsageError(f"`mask` names {len(names)} for {paintings} paintings: give one for each, or {REST_MASK}")
     if names and all(name == REST_MASK for name in names):
-        raise _mask_error(f"`mask` has only {REST_MASK}, which is what other masks leave: name a film or a picture")
+        raise UsageError(f"`mask` has only {REST_MASK}, which is what other masks leave: name a film or a picture")
     if names and 0 in settings.style_blend:
-        raise _mask_error("`mask` with a `style_blend` of 0 leaves an area without style: leave that painting out")
+        raise UsageError("`mask` with a `style_blend` of 0 leaves an area without style: leave that painting out")
     for name in ("regions", "labels"):
         if getattr(settings, name):
             raise UsageError(
                 f"`{name}` can't be followed from frame to frame: give `mask`, with a film or folder of masks for each "
                 "painting",
-                setting=name,
             )
-
-
-def _mask_error(message: str) -> UsageError:
-    return UsageError(message, setting="mask")
 
 
 def list_film_masks(settings: Settings) -> list[tuple[str, str]]:
@@ -91,7 +85,6 @@ def _count_mask_frames(reader: FrameReader, name: str, setting: str, timeline: T
         raise UsageError(
             f"`{setting}` {name} is {sizes[-1][0]} x {sizes[-1][1]} pixels, but the film is {timeline.width} x "
             f"{timeline.height}: give it the same size, or the same aspect, such as {wide} x {high}",
-            setting=setting,
         )
     return len(sizes)
 

@@ -82,14 +82,13 @@ def parse_time_point(text: str, setting: str) -> TimePoint:
     """
     if found := re.fullmatch(r"(\d{1,9})f", text.strip()):
         if int(found[1]) < 1:
-            raise UsageError(f"`{setting}` is {text}, but frames are counted from 1f", setting=setting)
+            raise UsageError(f"`{setting}` is {text}, but frames are counted from 1f")
         return TimePoint(number=int(found[1]))
     if found := re.fullmatch(r"(?:(?:(\d{1,4}):)?(\d{1,6}):)?(\d{1,9}(?:\.\d{1,9})?)", text.strip()):
         hours, minutes, seconds = found.groups()
         return TimePoint(seconds=3600 * Fraction(hours or 0) + 60 * Fraction(minutes or 0) + Fraction(seconds))
     raise UsageError(
-        f"`{setting}` must be a time, such as 12.5 or 1:02.5, or a frame's number, such as 90f; not {text}",
-        setting=setting,
+        f"`{setting}` must be a time, such as 12.5 or 1:02.5, or a frame's number, such as 90f; not {text}"
     )
 
 

@@ -62,13 +62,9 @@ class AnimationReader(FrameReader):
 
 
 def has_frame_files(path: Path) -> bool:
-    """Tell whether a path is a folder, or stands for several files."""
-    return path.is_dir() or is_pattern(path)
-
-
-def is_pattern(path: Path) -> bool:
-    """Tell whether a path that does not exist stands for several files."""
-    return not path.exists() and bool(FRAME_NUMBER.search(path.name) or set("*?[") & set(path.name))
+    """Tell whether a path is a folder, or a pattern that stands for several files."""
+    is_pattern = FRAME_NUMBER.search(path.name) or set("*?[") & set(path.name)
+    return path.is_dir() or (bool(is_pattern) and not path.exists())
 
 
 def list_files(path: Path) -> list[Path]:
