@@ -124,6 +124,7 @@ class JobRunner:
         self.inputs = folder / "inputs"
         self.previews = PreviewWriter(folder / "preview.jpg", job.progress.version)
         self.snapshots = SnapshotStore(folder, job.snapshots)
+        self.sent_notes = 0  # of the run
         self.stop_request: str | None = None  # pause, rewind or stop
         self.clock = ProgressDisplay(quiet=True)  # which estimates the time left
 
@@ -153,14 +154,12 @@ class JobRunner:
     # A picture
 
     def _paint_picture(self) -> JobStatus | None:
-        run, sent_notes = self._start_run(), 0
+        run = self._start_run()
         is_planned = self.job.start_snapshot is not None
         for step in run:
             self.previews.steps_since_change += 1
             self._send_step(step, step.step, run.total_steps)
-            for note in run.notes[sent_notes:]:
-                self.send_note(note)
-            sent_notes = len(run.notes)
+            self._send_new_notes(run)
             if self.previews.is_due() or step.step == run.total_steps:
                 self._send_preview(run)
                 if not is_planned:  # once there is something to see
@@ -276,13 +275,10 @@ class JobRunner:
         return run
 
     def _paint_frames(self, run: "FilmRun") -> None:
-        sent_notes = 0
         for step in run:
             frames = step.frames * step.passes
             self._send_step(step, math.ceil(step.progress * frames - ROUNDING), frames)
-            for note in run.notes[sent_notes:]:
-                self.send_note(note)
-            sent_notes = len(run.notes)
+            self._send_new_notes(run)
             self.previews.steps_since_change += 1
             if self.previews.is_due():
                 self._send_preview(run)
@@ -309,6 +305,11 @@ class JobRunner:
         position = {"scale": step.scale, "scales": step.scales, "width": step.width, "height": step.height}
         done = {"step": number, "total": total, "share": step.progress, "seconds": step.seconds}
         self.send("step", **done, **position, seconds_left=self.clock.seconds_left, losses=step.losses)
+
+    def _send_new_notes(self, run: "Run | FilmRun") -> None:
+        for note in run.notes[self.sent_notes :]:
+            self.send_note(note)
+        self.sent_notes = len(run.notes)
 
     def _send_preview(self, run: "Run | FilmRun") -> None:
         self.previews.write_preview(run)
