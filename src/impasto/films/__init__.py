@@ -1,1 +1,1 @@
-"""Films: frames in and out, the motion between them, and painting one after the other."""
+"""Films: frames in and out, the motion between them, and painting them in order."""

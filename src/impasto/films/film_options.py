@@ -1,4 +1,4 @@
-"""Options of films: default, range and help of each. How their frames are painted is in Settings."""
+"""The options of films: default, range and help of each."""
 
 from typing import Annotated, Any, Literal
 
