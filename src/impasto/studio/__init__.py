@@ -1,1 +1,1 @@
-"""The studio: a page in the browser where one paints, and steers while it paints."""
+"""The studio: a page in the browser to paint with, and to change settings while a picture is painted."""
