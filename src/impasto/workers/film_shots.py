@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
 
 def paint_shots(
-    run: "FilmRun",
-    settings: Settings,
-    options: WorkerOptions,
-    is_stopping: Callable[[], bool],
+    run: "FilmRun", settings: Settings, options: WorkerOptions, is_stopping: Callable[[], bool]
 ) -> Generator[tuple[str, Event]]:
     """Paint all unfinished shots. Yields what happens, each event with its shot's name; arguments as for `run_tasks`.
 
@@ -29,28 +26,29 @@ def paint_shots(
     shots = run.list_shots()
     if not shots:
         return
-    names = [f"frames {shot.start + 1} to {shot.stop}" for shot in shots]
-    failures: list[str] = []
-    memory_bytes, allocation = estimate_bytes(settings), options.allocate([settings] * len(shots))
-    folder = run.folder.absolute()
-    tasks = [
-        Task(
-            number,
-            FilmShot(folder, shot.start, shot.stop, settings),
-            memory_bytes=memory_bytes,
-            threads=options.count_threads(allocation, memory_bytes),
-            checkpoint=Path(),
-            digests={},
-            shared_folder_marker=folder / "film.json",
-        )
-        for number, shot in enumerate(shots)
-    ]
+    allocation = options.allocate([settings] * len(shots))
+    threads = options.count_threads(allocation, estimate_bytes(settings))
+    tasks = [_make_task(number, shot, run.folder.absolute(), settings, threads) for number, shot in enumerate(shots)]
     tasks.sort(key=lambda task: -len(shots[task.number]))  # the longest first, so that none begins alone at the end
+    failures: list[str] = []
     with closing(run_tasks(tasks, allocation, options, is_stopping)) as events:
         for event in events:
+            name = f"frames {shots[event.number].start + 1} to {shots[event.number].stop}"
             if isinstance(event, TaskFailed):
-                failures.append(f"{names[event.number]}: {event.reason}")
-            yield names[event.number], event
+                failures.append(f"{name}: {event.reason}")
+            yield name, event
     run.reload_progress()
     if failures:
         raise ImpastoError("\n".join(failures))
+
+
+def _make_task(number: int, shot: range, folder: Path, settings: Settings, threads: int) -> Task:
+    return Task(
+        number,
+        FilmShot(folder, shot.start, shot.stop, settings),
+        memory_bytes=estimate_bytes(settings),
+        threads=threads,
+        checkpoint=Path(),
+        digests={},
+        shared_folder_marker=folder / "film.json",
+    )
