@@ -208,7 +208,6 @@ def test_faults_in_a_list_are_named_with_their_place(tmp_path, name, text, said)
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(UsageError) as refused:
         read_job_list(path, {})
-    assert refused.value.setting in ("jobs", "")
     assert said in str(refused.value)
     assert name in str(refused.value)
 
@@ -290,7 +289,7 @@ def test_a_name_given_twice_raises():
 def test_bad_templates_raise(template, said):
     with pytest.raises(UsageError) as refused:
         name_outputs([item("a", "b")], template)
-    assert refused.value.setting in ("name", "")
+    assert refused.value.setting == "name"
     assert said in str(refused.value)
 
 

@@ -98,7 +98,6 @@ def make_pairs(photos: Sequence[Path], paintings: Sequence[Path], pairs: Pairs) 
         raise UsageError(
             f"`pairs` zip takes as many paintings as photos: there are {len(photos)} photos and {len(paintings)} "
             "paintings",
-            setting="pairs",
         )
     return list(zip(photos, paintings, strict=True))
 

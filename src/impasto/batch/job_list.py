@@ -54,7 +54,7 @@ def read_job_list(
     """
     rows = list(_read_rows(path))
     if not rows:
-        raise _list_error(path, "has no jobs")
+        raise UsageError(f"`jobs` {path}: has no jobs")
     faults: list[str] = []
     items = []
     for source, row in rows:
@@ -69,20 +69,16 @@ def read_job_list(
     return items
 
 
-def _list_error(path: Path, fault: str) -> UsageError:
-    return UsageError(f"`jobs` {path}: {fault}", setting="jobs")
-
-
 def _read_rows(path: Path) -> Iterator[Row]:
     suffix = path.suffix.lower()
     if suffix not in JOB_LIST_SUFFIXES:
-        raise _list_error(path, f"takes a list in {', '.join(JOB_LIST_SUFFIXES)}")
+        raise UsageError(f"`jobs` {path}: takes a list in {', '.join(JOB_LIST_SUFFIXES)}")
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _list_error(path, f"is not text in UTF-8 ({error}): save it as UTF-8") from None
+        raise UsageError(f"`jobs` {path}: is not text in UTF-8 ({error}): save it as UTF-8") from None
     except OSError as error:
-        raise _list_error(path, f"can't be read, {error.strerror or error}") from None
+        raise UsageError(f"`jobs` {path}: can't be read, {error.strerror or error}") from None
     read = {".csv": _read_csv, ".toml": _read_toml, ".jsonl": _read_json_lines}[suffix]
     yield from read(text, path)
 
@@ -112,10 +108,10 @@ def _read_toml(text: str, path: Path) -> Iterator[Row]:
     try:
         data = tomllib.loads(text)
     except ValueError as error:
-        raise _list_error(path, f"is not TOML: {error}") from None
+        raise UsageError(f"`jobs` {path}: is not TOML: {error}") from None
     jobs = data.pop("job", [])
     if data or not isinstance(jobs, list) or not all(isinstance(job, dict) for job in jobs):
-        raise _list_error(path, "takes a [[job]] for each picture and nothing else")
+        raise UsageError(f"`jobs` {path}: takes a [[job]] for each picture and nothing else")
     for number, job in enumerate(jobs, start=1):
         yield f"{path}, job {number}", job
 

@@ -53,12 +53,10 @@ def check_template(template: str) -> None:
             raise UsageError(
                 f"{source}: there is no {{{unknown[0]}}}; there are {{photo}}, {{painting}}, {{number}} and every "
                 "setting, such as {size}",
-                setting="name",
             )
         sample = template.format_map(dict.fromkeys(TEMPLATE_FIELDS, 1) | {"photo": "photo", "painting": "painting"})
     except (ValueError, KeyError, IndexError, AttributeError) as error:
-        message = f"{source}: is not a template ({error}); write it like {DEFAULT_TEMPLATE}"
-        raise UsageError(message, setting="name") from None
+        raise UsageError(f"{source}: is not a template ({error}); write it like {DEFAULT_TEMPLATE}") from None
     check_name(sample, source)
 
 

@@ -129,12 +129,12 @@ def batch(
     memory_bytes = parse_memory(memory)
     check_address(engine, address)
     if engine == "local" and transfer != "auto":
-        raise UsageError("`transfer` is for `engine` ray", setting="transfer")
+        raise UsageError("`transfer` is for `engine` ray")
     check_template(name)
     inputs = InputCollector(output)
     if jobs:
         if photos or style:
-            raise UsageError("`jobs` takes the place of PHOTO and `style`: leave one of them out", setting="jobs")
+            raise UsageError("`jobs` takes the place of PHOTO and `style`: leave one of them out")
         items = read_job_list(jobs, chosen, bits=bits, quality=quality)
     else:
         items = [

@@ -53,7 +53,7 @@ Memory = Annotated[
 def check_address(engine: str, address: str | None) -> None:
     """Raise UsageError if an address is given to an engine that has none."""
     if engine == "local" and address:
-        raise UsageError("`address` is for `engine` ray", setting="address")
+        raise UsageError("`address` is for `engine` ray")
 
 
 def parse_memory(text: str | None) -> int | None:
@@ -61,4 +61,4 @@ def parse_memory(text: str | None) -> int | None:
     try:
         return parse_bytes(text or "auto")
     except ValueError as error:
-        raise UsageError(f"`memory` {error}", setting="memory") from None
+        raise UsageError(f"`memory` {error}") from None

@@ -84,7 +84,7 @@ def open_pool(tasks: Sequence[Task], allocation: Allocation, options: WorkerOpti
     try:
         from impasto.workers.ray_pool import RayPool, connect
     except ImportError:
-        raise UsageError("The engine ray needs Ray: pip install 'impasto[ray]'", setting="engine") from None
+        raise UsageError("`engine` ray needs Ray: pip install 'impasto[ray]'") from None
     memory_bytes = IDLE_BYTES + max(task.memory_bytes for task in tasks)
     with_gpu = any(map(_wants_gpu, settings))
     with (

@@ -53,7 +53,6 @@ def connect(address: str | None, cores: int) -> Iterator[None]:
         raise UsageError(
             f"`address` {address}: run impasto on a machine of the cluster, with `address` auto; or send the whole "
             "command there with ray job submit",
-            setting="address",
         )
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -66,7 +65,7 @@ def connect(address: str | None, cores: int) -> Iterator[None]:
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **options)
         except (ConnectionError, RayError, ValueError, RuntimeError) as error:
             reason = str(error).partition("\n")[0]
-            raise UsageError(f"`address` {address}: there is no Ray cluster ({reason})", setting="address") from error
+            raise UsageError(f"`address` {address}: there is no Ray cluster ({reason})") from error
         for name, handler in handlers.items():
             signal.signal(name, handler)  # ray.init has replaced them
         try:
