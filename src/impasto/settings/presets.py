@@ -50,11 +50,10 @@ _GATYS2015: dict[str, Any] = {
     "ema_decay": 0.0,
 }
 
-# `default` is the settings' own defaults.
-PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
-    "draft": {"steps": 30, "later_steps": 30},
-    "fine": {"steps": 100, "later_steps": 300, "lbfgs_history": 30},
+# The papers and programs saw the canvas at its full size alone, with VGG-19.
+_AS_PUBLISHED: dict[str, Any] = {"network": "vgg19", "large_view_network": "same", "views": (1.0,)}
+
+_PROGRAMS: dict[str, dict[str, Any]] = {
     "gatys2015": _GATYS2015,
     "gatys2016": {**_GATYS2015, **_LBFGS, "fit": "area", "precision": "float32"},
     "gatys-pytorch": {
@@ -164,6 +163,14 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
+# `default` is the settings' own defaults.
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "draft": {"steps": 30, "later_steps": 30},
+    "fine": {"steps": 100, "later_steps": 300, "lbfgs_history": 30},
+    **{name: {**_AS_PUBLISHED, **values} for name, values in _PROGRAMS.items()},
+}
+
 # Losses that are no shares depend on how large activations are, content with their square and style with their fourth
 # power. The programs' networks have them in the hundreds, `slim` about 1: there, with the weights of its program, a
 # preset would paint next to nothing but its total variation. These weights were chosen by eye. Of taps, those with a
@@ -172,6 +179,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 _SLIM: dict[str, Any] = {"content_taps": {"relu4_1": 1.0}, "precision": "auto"}
 _SLIM_LBFGS: dict[str, Any] = {**_SLIM, "lbfgs_history": 10, "lbfgs_max_step": 0.5, "lbfgs_range": 1.0}
 ON_SLIM: dict[str, dict[str, Any]] = {
+    "gatys2015": {**_SLIM_LBFGS, "style_taps": dict.fromkeys(_STYLE_TAPS, 0.2), "style_weight": 5e5},
     "gatys2016": {**_SLIM_LBFGS, "style_taps": dict.fromkeys(_STYLE_TAPS, 0.2), "style_weight": 5e5},
     "gatys-pytorch": {**_SLIM_LBFGS, "style_weight": 160.0},
     "neural-style": {**_SLIM_LBFGS, "style_weight": 4e4, "tv_weight": 5e-3},
@@ -188,4 +196,4 @@ def get_preset_values(preset: Any, network: Any = None) -> dict[str, Any]:
     if not isinstance(preset, str):
         return {}
     values = PRESETS.get(preset, {})
-    return {**values, **ON_SLIM.get(preset, {})} if network in (None, "slim") else values
+    return {**values, **ON_SLIM.get(preset, {})} if network == "slim" else values
