@@ -38,6 +38,7 @@ SPELT_OUT: dict[str, Any] = {
     "style_weight": 1.0,
     "style_size": 1.0,
     "style_blend": (),
+    "views": (1.0,),
     "tv_weight": 0.0,
     "range_weight": 0.0,
     "content_taps": {"relu3_1": 1.0},

@@ -187,12 +187,7 @@ IDLE = {
     for name, (needs, *_) in DEPENDENCIES.items()
     if "labels" not in name  # which do nothing by default
 }
-BESIDE: dict[str, dict[str, Any]] = {
-    **IDLE,
-    "labels": {"style_labels": "b.png"},
-    "style_labels": {"labels": "a.png"},
-    "mask_propagation": {"mask": "a.png"},
-}
+BESIDE: dict[str, dict[str, Any]] = {**IDLE, "style_labels": {"labels": "a.png"}, "mask_propagation": {"mask": "a.png"}}
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)

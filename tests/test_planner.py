@@ -15,7 +15,7 @@ from torch import Tensor
 
 from impasto.errors import UsageError
 from impasto.painting.compact_lbfgs import CompactLBFGS
-from impasto.painting.cost_model import PixelCosts
+from impasto.painting.cost_model import PixelCosts, ViewCosts
 from impasto.painting.memory_tracker import MemoryTracker, measure_peak_bytes
 from impasto.painting.objective import Objective
 from impasto.painting.painter import Painter
@@ -43,18 +43,21 @@ def make_painter(width: int = 96, height: int = 64, **chosen: Any) -> Painter:
 
 
 # About what a pixel of the embedded network costs, so that plans are made without measuring.
-COSTS = PixelCosts(
-    base_bytes=300 * MIB,
+VIEW_COSTS = ViewCosts(
     backward=300.0,
     tile_backward=290.0,
     forward=150.0,
     content=20.0,
+    backward_seconds=1e-6,
+    forward_seconds=4e-7,
+)
+COSTS = PixelCosts(
+    base_bytes=300 * MIB,
+    views={NETWORK: VIEW_COSTS},
     pixel_terms=0.0,
     step=30.0,
     coarse_step=60.0,
     optimizer=264.0,
-    backward_seconds=1e-6,
-    forward_seconds=4e-7,
     step_seconds=1e-7,
     coarse_step_seconds=2e-7,
     compact_step_seconds=1e-7,
@@ -94,7 +97,8 @@ def test_less_memory_takes_more_time_and_never_more_than_allowed() -> None:
 
 def test_a_plan_does_not_depend_on_the_clock() -> None:
     wanted = [plan_for(3000, limit * MIB).chosen.strategies for limit in (8000, 2000, 1000)]
-    slow = replace(COSTS, backward_seconds=1e-3, compact_step_seconds=0.0, forward_seconds=1.0)
+    slow_view = replace(VIEW_COSTS, backward_seconds=1e-3, forward_seconds=1.0)
+    slow = replace(COSTS, views={NETWORK: slow_view}, compact_step_seconds=0.0)
     assert [plan_for(3000, limit * MIB, slow).chosen.strategies for limit in (8000, 2000, 1000)] == wanted
 
 

@@ -41,7 +41,7 @@ def build(settings: Settings) -> Network:
         DOUBLE,
         normalization=rescale_normalization(trained, settings.input_scaling),
         pooling=settings.pooling,
-        rounding=settings.pooling_ceil_mode,
+        rounding="up" if settings.pooling_ceil_mode else "down",
         padding=settings.padding,
         keep_activation_size=settings.pooling_gain,
     )

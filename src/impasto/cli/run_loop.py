@@ -33,8 +33,8 @@ def paint_run(
             with display:
                 for line in run.prepare():
                     display.note(line)
-                interrupts.mode = "ask"
                 for step in run if not interrupts.count else ():
+                    interrupts.mode = "ask"
                     display.update(step.progress, step.stage, describe_step(step))
                     display.show_new_notes(run.notes)
                     if interrupts.count:

@@ -1,1 +1,1 @@
-"""Films: frames in and out, the motion between them, and painting them in order."""
+"""Films: frames in and out, the motion between them, and painting one after the other."""

@@ -1,4 +1,4 @@
-"""Film files written with PyAV: H.264 or lossless, with sound and subtitles copied."""
+"""Film files written with PyAV: H.264 or lossless frames, each at its time; sound and subtitles are copied."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress

@@ -1,4 +1,4 @@
-"""What a film is painted from: frames, masks, paintings and network."""
+"""What a film is painted from: its frames and masks at the size that is painted, its paintings and its network."""
 
 from functools import cached_property
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The options of films: default, range and help of each."""
+"""Options of films: default, range and help of each. How their frames are painted is in Settings."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""Where a film is written: a film file, an animation, or an image per frame."""
+"""Where a film is written: a film file, an animation, or an image per frame; and previews while it is painted."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A film being painted: an iterator of FrameSteps, which also writes the film."""
+"""A film being painted: an iterator of FrameSteps, which can write the film at the end or at any time before."""
 
 import time
 from collections.abc import Iterator

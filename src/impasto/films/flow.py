@@ -1,4 +1,4 @@
-"""Optical flow between two frames, how far it can be trusted, and warped pictures.
+"""Optical flow between two frames: how far each pixel's flow can be trusted, and pictures warped along it.
 
 `estimate_motion` is the only source of Motion: replace it to use another estimator. Frames and pictures are
 (1, 3, H, W) sRGB in [0, 1]; a flow is (1, 2, H, W), in pixels to the right and down.

@@ -1,4 +1,4 @@
-"""Masks of a film: one image for all frames, or an image per frame."""
+"""Masks of a film: one image for all frames, or a film, folder or pattern with an image per frame."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A film's frames in time: which are selected, their sizes, and the cuts."""
+"""A film's frames in time: the frames that are painted, their sizes, and where the film is cut."""
 
 import re
 from abc import ABC, abstractmethod

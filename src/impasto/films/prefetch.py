@@ -1,4 +1,4 @@
-"""Frames prepared in a thread ahead of the painting: read, resized, motion estimated."""
+"""Frames prepared ahead of the painting in a thread of their own: read, resized, and their motion estimated."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Paints a film's frames one after the other, each from the pictures around it."""
+"""The frames of a film painted one after the other, pass after pass, each from the pictures around it."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Start and resume films: `film`, `start_film`, `resume_film`."""
+"""Films from Python: `film` paints one, `start_film` starts a job, `resume_film` continues an unfinished film."""
 
 import os
 from collections.abc import Sequence

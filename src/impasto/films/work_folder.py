@@ -1,4 +1,4 @@
-"""The folder of an unfinished film: its plan, and the frames painted so far.
+"""The folder that an unfinished film is kept in: its plan, and the frames painted so far.
 
 A frame is done when both its picture and its line in the log are there. Each is written whole, the picture first.
 """

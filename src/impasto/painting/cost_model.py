@@ -1,7 +1,7 @@
 """What painting takes for each pixel, in memory and time: measured in about a second, or known from the settings."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -9,15 +9,18 @@ from torch import Tensor
 
 from impasto.images.image import Image
 from impasto.images.sizes import fit_size
+from impasto.network.vgg import Network
 from impasto.painting.compact_lbfgs import CompactLBFGS
 from impasto.painting.device import measure_used_memory, return_freed_memory
 from impasto.painting.memory_tracker import measure_peak_bytes
+from impasto.painting.objective import Objective
 from impasto.painting.optimizers import make_optimizer
 from impasto.painting.pixel_terms import can_use_bands
 from impasto.painting.prepare import Prepared
 from impasto.painting.schedule import Schedule, Size
 from impasto.painting.strategy import ScaleStrategy
 from impasto.painting.tiled_objective import why_untileable
+from impasto.painting.views import View, choose_network
 from impasto.settings.model import Settings
 
 SAMPLE_SIDE = 512  # pixels of the canvas that is measured, unless the picture is smaller
@@ -32,26 +35,36 @@ HISTORY_PIXEL_BYTES = 24  # of one more pair of L-BFGS
 
 
 @dataclass(frozen=True)
-class PixelCosts:
-    """Bytes and seconds for each pixel, and `base_bytes`, what the program takes in any case.
+class ViewCosts:
+    """Bytes and seconds for each pixel of a view, by the network that sees it.
 
-    `backward` is the peak while a gradient is computed for the whole canvas, and `tile_backward` for the window of a
-    tile; `forward` without a gradient. `pixel_terms` is what the terms of pixels take if not computed in bands. `step`
-    is the peak of an optimizer's step at the last scale, `coarse_step` at others; `optimizer` what it keeps for the
-    full history.
+    `backward` is the peak while a gradient is computed for the whole view, and `tile_backward` for the window of a
+    tile; `forward` without a gradient. `content` is kept of the photo where the content is compared.
     """
 
-    base_bytes: int
     backward: float
     tile_backward: float
     forward: float
     content: float
+    backward_seconds: float
+    forward_seconds: float
+
+
+@dataclass(frozen=True)
+class PixelCosts:
+    """Bytes and seconds for each pixel, and `base_bytes`, what the program takes in any case.
+
+    `views` has the costs of each network. `pixel_terms` is what the terms of pixels take if not computed in bands.
+    `step` is the peak of an optimizer's step at the last scale, `coarse_step` at others; `optimizer` what it keeps for
+    the full history.
+    """
+
+    base_bytes: int
+    views: Mapping[Network, ViewCosts]
     pixel_terms: float
     step: float
     coarse_step: float
     optimizer: float
-    backward_seconds: float
-    forward_seconds: float
     step_seconds: float
     coarse_step_seconds: float
     compact_step_seconds: float
@@ -64,44 +77,56 @@ def estimate_bytes(settings: Settings, pixels: int | None = None, value_bytes: i
     by default as the settings say, 2 where they leave it open.
     """
     value_bytes = value_bytes or (4 if settings.precision == "float32" else 2)
-    per_pixel = value_bytes * (SLIM_PIXEL_VALUES if settings.network == "slim" else OTHER_PIXEL_VALUES)
-    if settings.optimizer == "lbfgs":
-        per_pixel += HISTORY_PIXEL_BYTES * max(0, settings.lbfgs_history - 10)
-    return FIXED_BYTES + per_pixel * (pixels or settings.size**2)
+    pixels = pixels or settings.size**2
+    side = round(pixels**0.5)
+    full = choose_network(settings, (side, side))
+    maps = pixels * (SLIM_PIXEL_VALUES if full == "slim" else OTHER_PIXEL_VALUES)
+    if full != settings.network:
+        maps = max(maps, min(pixels // 4, settings.large_view_size**2) * OTHER_PIXEL_VALUES)
+    history = HISTORY_PIXEL_BYTES * max(0, settings.lbfgs_history - 10) if settings.optimizer == "lbfgs" else 0
+    return FIXED_BYTES + value_bytes * maps + history * pixels
 
 
 def measure_costs(prepared: Prepared, photo: Image | None, schedule: Schedule) -> PixelCosts:
     """Evaluate a small canvas, whole and as one tile, take a step with each scale's optimizer, and count."""
-    costs = _measure_pixels(prepared, photo, schedule)
-    return_freed_memory()
-    kept = 0 if prepared.device.type == "cuda" else ONEDNN_CACHE_BYTES
-    return PixelCosts(measure_used_memory(prepared.device) + kept, *costs)
-
-
-def _measure_pixels(prepared: Prepared, photo: Image | None, schedule: Schedule) -> list[float]:
     settings, size = prepared.settings, _choose_sample_size(prepared, schedule)
     photo = photo and photo.resized(*size)
-    objective = prepared.make_objective(photo, schedule, size, ScaleStrategy())
-    tiled = objective
-    if not why_untileable(settings):
-        tiled = prepared.make_objective(photo, schedule, size, ScaleStrategy(tile_size=max(size)))
     chance = torch.Generator().manual_seed(0)
     canvas = _draw_canvas(prepared.paintings[0].rgb.new_empty(1, 3, *reversed(size)), chance).requires_grad_()
+    terms, views = 0.0, {}
+    for name, network in {settings.network: prepared.network, **prepared.other_networks}.items():
+        view = View(size, name, settings)
+        objective = prepared.make_view_objective(view, photo, schedule, ScaleStrategy())
+        tiled = objective
+        if not why_untileable(settings):
+            tiled = prepared.make_view_objective(view, photo, schedule, ScaleStrategy(tile_size=max(size)))
+        terms = 0.0 if can_use_bands(settings) else _measure_pixel_terms(objective, canvas)
+        views[network] = _measure_view(objective, tiled, canvas, terms)
 
-    terms = 0 if can_use_bands(settings) else measure_peak_bytes(lambda: objective.compare_pixels(canvas))
+    slope, scales, pixels = _draw_canvas(canvas, chance), len(schedule.sizes), canvas[0, 0].numel()
+    last, coarse = (_try_optimizer(prepared, canvas, slope, is_last_scale=each) for each in (True, scales == 1))
+    counted = (terms, last.bytes, coarse.bytes, last.kept_bytes)
+    timed = (last.seconds, coarse.seconds, _time_compact_step(canvas, slope))
+    return_freed_memory()
+    kept = 0 if prepared.device.type == "cuda" else ONEDNN_CACHE_BYTES
+    per_pixel = [each / pixels for each in (*counted, *timed)]
+    return PixelCosts(measure_used_memory(prepared.device) + kept, views, *per_pixel)
+
+
+def _measure_pixel_terms(objective: Objective, canvas: Tensor) -> float:
+    return float(measure_peak_bytes(lambda: objective.compare_pixels(canvas)))
+
+
+def _measure_view(objective: Objective, tiled: Objective, canvas: Tensor, pixel_terms: float) -> ViewCosts:
     backward = measure_peak_bytes(lambda: objective.backward(canvas))
     canvas.grad = None
     backward_seconds = _time_call(lambda: objective.backward(canvas))
     content = sum(features.nbytes for features in objective.content.values())
-    tile_backward = measure_peak_bytes(lambda: tiled.backward(canvas)) - canvas.nbytes - terms
+    tile_backward = measure_peak_bytes(lambda: tiled.backward(canvas)) - canvas.nbytes - pixel_terms
     forward = measure_peak_bytes(lambda: objective.evaluate(canvas))
     forward_seconds = _time_call(lambda: objective.evaluate(canvas))
-
-    slope, scales = _draw_canvas(canvas, chance), len(schedule.sizes)
-    last, coarse = (_try_optimizer(prepared, canvas, slope, is_last_scale=it) for it in (True, scales == 1))
-    counted = (backward, tile_backward, forward, content, terms, last.bytes, coarse.bytes, last.kept_bytes)
-    timed = (backward_seconds, forward_seconds, last.seconds, coarse.seconds, _time_compact_step(canvas, slope))
-    return [each / canvas[0, 0].numel() for each in (*counted, *timed)]
+    costs = (backward, tile_backward, forward, content, backward_seconds, forward_seconds)
+    return ViewCosts(*(each / canvas[0, 0].numel() for each in costs))
 
 
 def _choose_sample_size(prepared: Prepared, schedule: Schedule) -> Size:

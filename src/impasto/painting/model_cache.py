@@ -17,7 +17,7 @@ from impasto.painting.device import limit_primitive_cache
 from impasto.painting.styles import StyleCache
 from impasto.settings.model import Settings
 
-MAX_NETWORKS = 2  # kept at one time
+MAX_NETWORKS = 3  # kept at one time
 MAX_PAINTING_BYTES = 256_000_000  # of paintings kept at one time
 
 Kept = TypeVar("Kept")
@@ -36,20 +36,21 @@ class ModelCache:
 
     def load_network(
         self,
+        name: str,
         settings: Settings,
         cut: str,
         device: torch.device,
         precision: torch.dtype,
         progress: DownloadProgress | None,
     ) -> Network:
-        """Return the network of the settings, cut after the layer `cut`, on a device. Errors: as weights.load."""
+        """Return a network by its name or file, cut after the layer `cut`, on a device. Errors: as `load_network`."""
 
         limit_primitive_cache()
 
         def load() -> Network:
             network = registry.load_network(
-                settings.network,
-                layout=settings.layout,
+                name,
+                layout=settings.layout if name == settings.network else "auto",
                 cut=cut,
                 pooling=settings.pooling,
                 rounding="up" if settings.pooling_ceil_mode else "down",
@@ -62,8 +63,8 @@ class ModelCache:
 
         pooled = (settings.pooling, settings.pooling_ceil_mode, settings.pooling_gain)
         how = (settings.layout, cut, *pooled, settings.input_scaling, settings.padding, device, precision)
-        file = None if settings.network in registry.REGISTRY else file_signature(Path(settings.network).expanduser())
-        network = _get_or_make(self._networks, (settings.network, file, *how), load)
+        file = None if name in registry.REGISTRY else file_signature(Path(name).expanduser())
+        network = _get_or_make(self._networks, (name, file, *how), load)
         while len(self._networks) > MAX_NETWORKS:
             self._networks.popitem(last=False)
         return network

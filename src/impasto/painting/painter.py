@@ -15,12 +15,12 @@ from impasto.painting.adam import Adam
 from impasto.painting.checkpoint import Checkpoint
 from impasto.painting.device import is_out_of_memory, keep_freed_memory, return_freed_memory
 from impasto.painting.initial_canvas import make_initial_canvas
-from impasto.painting.objective import Objective
 from impasto.painting.optimizers import Optimizer, can_compact, make_optimizer
 from impasto.painting.prepare import Prepared
 from impasto.painting.schedule import Schedule, Size, plan_schedule
 from impasto.painting.state import CanvasAverage, PainterState, capture_state, restore_state
 from impasto.painting.tiled_objective import why_untileable
+from impasto.painting.views import CanvasObjective
 from impasto.settings.model import Settings
 
 MAX_RECOVERIES = 4  # of one scale
@@ -227,7 +227,7 @@ class Painter:
         state.notes.append(f"Memory ran out at {width} x {height}: going on from where it was, {strategy.describe()}.")
         return True
 
-    def _start_scale(self) -> tuple[Tensor, Objective, Tensor | None]:
+    def _start_scale(self) -> tuple[Tensor, CanvasObjective, Tensor | None]:
         """Make the canvas of the current scale, at its beginning or as far as it has come, its objective and alpha."""
         state, self._is_steered = self.state, False
         is_new = state.steps_left is None
@@ -270,7 +270,7 @@ class Painter:
     def _resize_canvas(self) -> Callable[[Tensor, int, int], Tensor]:
         return resize_wrapped if self.settings.padding == "circular" else resize
 
-    def _make_objective(self, photo: Image | None) -> Objective:
+    def _make_objective(self, photo: Image | None) -> CanvasObjective:
         return self.prepared.make_objective(photo, self.schedule, self._size, self.state.strategy)
 
     def _make_optimizer(self, state: PainterState) -> Optimizer:
@@ -283,7 +283,7 @@ class Painter:
             step_scale=state.step_scale,
         )
 
-    def _optimize(self, canvas: Tensor, objective: Objective, alpha: Tensor | None) -> Iterator[dict[str, float]]:
+    def _optimize(self, canvas: Tensor, objective: CanvasObjective, alpha: Tensor | None) -> Iterator[dict[str, float]]:
         """Yield the losses at each step of a scale; end early where the run is steered.
 
         Where the loss explodes, return to the last good canvas and take shorter steps.
@@ -351,7 +351,7 @@ class Painter:
         before = min(totals[:-PLATEAU_STEPS])
         return before - min(totals[-PLATEAU_STEPS:]) < needed * abs(before)
 
-    def _measure_gray_loss(self, objective: Objective, canvas: Tensor) -> float:
+    def _measure_gray_loss(self, objective: CanvasObjective, canvas: Tensor) -> float:
         """Return the loss of a gray canvas: losses have no unit, and a canvas that starts at its goal has almost 0."""
         loss = objective.evaluate(torch.full_like(canvas, 0.5))["total"]
         return loss if math.isfinite(loss) else 0.0

@@ -6,7 +6,7 @@ from math import ceil
 
 from impasto.errors import UsageError
 from impasto.images.image import Image
-from impasto.painting.cost_model import TIMED_COMPACT_HISTORY, PixelCosts, estimate_bytes, measure_costs
+from impasto.painting.cost_model import TIMED_COMPACT_HISTORY, PixelCosts, ViewCosts, estimate_bytes, measure_costs
 from impasto.painting.device import measure_free_memory
 from impasto.painting.optimizers import can_compact
 from impasto.painting.painter import Painter
@@ -14,6 +14,7 @@ from impasto.painting.prepare import Prepared
 from impasto.painting.schedule import Schedule, Size
 from impasto.painting.strategy import MIN_TILE_SIZE, ScaleStrategy
 from impasto.painting.tiled_objective import cut_tiles_for, why_untileable
+from impasto.painting.views import View
 from impasto.settings.units import format_bytes, format_count, format_seconds
 
 TILE_SIZES = (2048, 1536, 1024, 768, 512, 384, 256, MIN_TILE_SIZE)
@@ -193,17 +194,36 @@ class Planner:
 
     def _estimate_bytes(self, scale: int, strategy: ScaleStrategy) -> int:
         """Estimate the peak of memory at a scale."""
-        costs, (width, height) = self.costs, self.schedule.sizes[scale - 1]
-        pixels, content = width * height, 0 if strategy.on_disk else self.costs.content
+        costs, pixels = self.costs, _count_pixels(self.schedule.sizes[scale - 1])
+        content = 0.0 if strategy.on_disk else self._estimate_content(scale)
         optimizer, step = self._estimate_optimizer(scale, strategy)
         canvases = 2 + bool(self.settings.ema_decay)  # the canvas, and the accepted one
-        kept = canvases * CANVAS_BYTES + 4 * self.has_alpha + content + optimizer
+        kept = canvases * CANVAS_BYTES + 4 * self.has_alpha + optimizer
+        # Views are evaluated one after the other. A reduced one also needs the canvas's gradient and its own pixels.
+        maps = 0.0
+        for view in self._plan_views(scale):
+            each, window = self._view_costs(view), self._measure_windows(view.size, strategy)[0]
+            beside = 0 if _count_pixels(view.size) == pixels else CANVAS_BYTES * (pixels + _count_pixels(view.size))
+            maps = max(
+                maps,
+                MAPS_FRAGMENTATION * window * (each.tile_backward if strategy.tile_size else each.backward) + beside,
+            )
         if strategy.tile_size:
-            maps = MAPS_FRAGMENTATION * costs.tile_backward * self._measure_windows((width, height), strategy)[0]
-            steps = FRAGMENTATION * (kept + max(CANVAS_BYTES + costs.pixel_terms, step)) * pixels + maps
+            steps = FRAGMENTATION * ((kept + max(CANVAS_BYTES + costs.pixel_terms, step)) * pixels + content) + maps
         else:
-            steps = (kept + max(MAPS_FRAGMENTATION * costs.backward, step)) * pixels
+            steps = kept * pixels + content + max(maps, step * pixels)
         return round(costs.base_bytes + max(steps, self._estimate_start_bytes(scale, strategy, content)))
+
+    def _plan_views(self, scale: int) -> list[View]:
+        return self.prepared.plan_views(self.schedule, self.schedule.sizes[scale - 1])
+
+    def _view_costs(self, view: View) -> ViewCosts:
+        return self.costs.views[self.prepared.get_network(view)]
+
+    def _estimate_content(self, scale: int) -> float:
+        """Return the bytes of the photo's features that are kept at a scale."""
+        views = [view for view in self._plan_views(scale) if view.settings.active_content_taps]
+        return sum(self._view_costs(view).content * _count_pixels(view.size) for view in views)
 
     def _estimate_optimizer(self, scale: int, strategy: ScaleStrategy) -> tuple[float, float]:
         """Return the bytes for each pixel that the optimizer keeps, and those of its step."""
@@ -220,26 +240,30 @@ class Planner:
         canvas = self.schedule.sizes[scale - 1]
         before = 0 if scale == 1 else CANVAS_BYTES * _count_pixels(self.schedule.sizes[scale - 2])
         # The photo, the canvas before and after it is laid out, and a copy of it.
-        needs = [before + (content + 4 * CANVAS_BYTES) * _count_pixels(canvas)]
-        for size in [canvas, *self.prepared.list_painting_sizes(self.schedule, canvas)]:
-            pixels, window = _count_pixels(size), self._measure_windows(size, strategy)[0]
-            kept = (content if size == canvas else 0) + CANVAS_BYTES
-            needs.append(before + kept * pixels + max(CANVAS_BYTES * pixels, self.costs.forward * window))
+        needs = [before + content + 4 * CANVAS_BYTES * _count_pixels(canvas)]
+        for view in self._plan_views(scale):
+            for size in [view.size, *self.prepared.list_painting_sizes(self.schedule, view.size)]:
+                pixels, window = _count_pixels(size), self._measure_windows(size, strategy)[0]
+                kept = (content if size == view.size else 0) + CANVAS_BYTES * pixels
+                forward = self._view_costs(view).forward * window
+                needs.append(before + kept + max(CANVAS_BYTES * pixels, forward))
         return max(needs)
 
     def _estimate_seconds(self, scale: int, strategy: ScaleStrategy) -> float:
         """Estimate how long a scale takes."""
         costs, canvas = self.costs, self.schedule.sizes[scale - 1]
-        seen = self._measure_windows(canvas, strategy)[1]
         history = strategy.history or self.settings.lbfgs_history
         if strategy.compact and self._can_compact(scale):
             step = costs.compact_step_seconds * (1 + history) / (1 + TIMED_COMPACT_HISTORY)
         else:
             step = costs.step_seconds if scale == len(self._scales) else costs.coarse_step_seconds
-        evaluation = costs.backward_seconds + (costs.forward_seconds if strategy.tile_size else 0)
-        paintings = sum(map(_count_pixels, self.prepared.list_painting_sizes(self.schedule, canvas)))
-        start = costs.forward_seconds * (2 * seen + paintings)
-        return self.schedule.steps[scale - 1] * (evaluation * seen + step * _count_pixels(canvas)) + start
+        evaluation = start = 0.0
+        for view in self._plan_views(scale):
+            each, seen = self._view_costs(view), self._measure_windows(view.size, strategy)[1]
+            paintings = sum(map(_count_pixels, self.prepared.list_painting_sizes(self.schedule, view.size)))
+            evaluation += (each.backward_seconds + (each.forward_seconds if strategy.tile_size else 0)) * seen
+            start += each.forward_seconds * (2 * seen + paintings)
+        return self.schedule.steps[scale - 1] * (evaluation + step * _count_pixels(canvas)) + start
 
     def _measure_windows(self, size: Size, strategy: ScaleStrategy) -> tuple[int, int]:
         """Return the pixels of the largest window, and those of all windows together."""

@@ -1,6 +1,6 @@
 """What a picture, or each frame of a film, is painted with: the network, the paintings and their styles."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -23,19 +23,23 @@ from impasto.painting.strategy import ScaleStrategy
 from impasto.painting.style_regions import StyleRegion, make_regions
 from impasto.painting.styles import StyleCache, StyleInput, capture_histograms
 from impasto.painting.tiled_objective import TiledObjective, cut_tiles_for
+from impasto.painting.views import CanvasObjective, MultiViewObjective, View, choose_network, plan_views
 from impasto.settings.lengths import Length
 from impasto.settings.model import Settings
 from impasto.settings.texture import check_texture
 from impasto.settings.types import INIT_CHOICES
 
+MAX_SIDE = 32768  # pixels, of any canvas
+
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A network on its device, paintings as they are painted with, and the settings that both were made for.
+    """Networks on their device, paintings as they are painted with, and the settings that both were made for.
 
-    `initial_picture` (1, 3, H, W) is what the canvas starts as where `settings.init` names a file. `styles` keeps the
-    styles of paintings from one painter to the next. `notes` are for the user. `build_paintings` makes the paintings
-    for other settings; without it the settings can't change.
+    `network` is the one of the settings; `other_networks` are those that see large views, by name. `initial_picture`
+    (1, 3, H, W) is what the canvas starts as where `settings.init` names a file. `styles` keeps the styles of paintings
+    from one painter to the next. `notes` are for the user. `build_paintings` makes the paintings for other settings;
+    without it the settings can't change.
     """
 
     network: Network
@@ -45,6 +49,7 @@ class Prepared:
     styles: StyleCache = field(default_factory=StyleCache)
     notes: Sequence[str] = ()
     build_paintings: Callable[[Settings], Sequence[StyleInput]] | None = None
+    other_networks: Mapping[str, Network] = field(default_factory=dict)
 
     @cached_property
     def device(self) -> torch.device:
@@ -62,13 +67,30 @@ class Prepared:
         return max(self.network.stride[tap] for tap in list_taps(self.settings))
 
     @cached_property
-    def style_network(self) -> Network:
-        """The network that measures paintings.
+    def style_networks(self) -> dict[Network, Network]:
+        """The networks that measure paintings, by the network that sees the canvas.
 
         A seamless canvas continues at its other side, but a painting does not: its border is repeated.
         """
         is_seamless = self.settings.padding == "circular"
-        return self.network.with_padding("replicate") if is_seamless else self.network
+        networks = [self.network, *self.other_networks.values()]
+        return {each: each.with_padding("replicate") if is_seamless else each for each in networks}
+
+    def plan_views(self, schedule: Schedule, canvas: Size) -> list[View]:
+        """Plan the views of a canvas of that size, without reduced views for which a painting becomes too small."""
+
+        def can_measure(size: Size) -> bool:
+            try:
+                self.list_painting_sizes(schedule, size)
+            except UsageError:
+                return False
+            return True
+
+        return plan_views(self.settings, canvas, self.cell_size, can_measure)
+
+    def get_network(self, view: View) -> Network:
+        """Return the network that sees a view."""
+        return self.other_networks.get(view.network, self.network)
 
     def change_settings(self, settings: Settings) -> "Prepared":
         """Return the same with other weights, blend, stroke size or colors. Errors: UsageError."""
@@ -90,17 +112,39 @@ class Prepared:
         canvas: Size,
         strategy: ScaleStrategy,
         temporal_targets: Sequence[TemporalTarget] = (),
-    ) -> Objective:
+    ) -> CanvasObjective:
         """Make the objective of a canvas of that size, which is also the size of `photo`, if there is one."""
-        regions = self._make_regions(photo, self.list_painting_sizes(schedule, canvas), strategy.tile_size)
-        if not strategy.tile_size:
-            return Objective(self.network, self.settings, photo, regions, temporal_targets)
-        tiles = cut_tiles_for(self.network, self.settings, *canvas, strategy.tile_size)
-        return TiledObjective(self.network, self.settings, photo, regions, tiles, on_disk=strategy.on_disk)
+        first, *others = self.plan_views(schedule, canvas)
+        full = self.make_view_objective(first, photo, schedule, strategy, temporal_targets)
+        if not others:
+            return full
+        reduced = [
+            (view.size, self.make_view_objective(view, photo and photo.resized(*view.size), schedule, strategy))
+            for view in others
+        ]
+        return MultiViewObjective(full, reduced, wraps=self.settings.padding == "circular")
 
-    def _make_regions(self, photo: Image | None, sizes: Sequence[Size], tile_size: int) -> list[StyleRegion]:
-        """Measure the paintings at their sizes, and assign their styles to the canvas."""
-        settings, network = self.settings, self.style_network
+    def make_view_objective(
+        self,
+        view: View,
+        photo: Image | None,
+        schedule: Schedule,
+        strategy: ScaleStrategy,
+        temporal_targets: Sequence[TemporalTarget] = (),
+    ) -> Objective:
+        """Make the objective of one view, which is also the size of `photo`, if there is one."""
+        network = self.get_network(view)
+        regions = self._make_regions(view, photo, self.list_painting_sizes(schedule, view.size), strategy.tile_size)
+        if not strategy.tile_size:
+            return Objective(network, view.settings, photo, regions, temporal_targets)
+        tiles = cut_tiles_for(network, view.settings, *view.size, strategy.tile_size)
+        return TiledObjective(network, view.settings, photo, regions, tiles, on_disk=strategy.on_disk)
+
+    def _make_regions(
+        self, view: View, photo: Image | None, sizes: Sequence[Size], tile_size: int
+    ) -> list[StyleRegion]:
+        """Measure the paintings at their sizes, and assign their styles to the view."""
+        settings, network = view.settings, self.style_networks[self.get_network(view)]
         taps, propagation = list_taps(settings), settings.mask_propagation
         pairs = list(zip(self.paintings, sizes, strict=True))
         tiles = [cut_tiles_for(network, settings, *size, tile_size) if tile_size else [] for size in sizes]
@@ -114,7 +158,7 @@ class Prepared:
                 capture_histograms(network, painting.resized(*size), settings.style_taps, propagation)
                 for painting, size in pairs
             ]
-        return make_regions(self.network, settings, photo, self.paintings, styles, histograms)
+        return make_regions(self.get_network(view), settings, photo, self.paintings, styles, histograms)
 
 
 def prepare(
@@ -137,14 +181,25 @@ def prepare(
     _check_settings(settings, reference)
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.precision, device)
-    network = cache.load_network(settings, _find_deepest_tap(settings), device, dtype, fetch_progress)
+    names = {settings.network, choose_network(settings, (MAX_SIDE, MAX_SIDE))}
+    deepest = _find_deepest_tap(settings)
+    networks = {name: cache.load_network(name, settings, deepest, device, dtype, fetch_progress) for name in names}
     initial = None if settings.init in INIT_CHOICES else read_initial_picture(settings.init, settings.max_pixels)
     assignments, notes = plan_assignments(settings, reference, paintings)
 
     def build_paintings(settings: Settings) -> list[StyleInput]:
         return _build_style_inputs(settings, reference, paintings, assignments, device)
 
-    return Prepared(network, settings, build_paintings(settings), initial, cache.styles, notes, build_paintings)
+    return Prepared(
+        networks.pop(settings.network),
+        settings,
+        build_paintings(settings),
+        initial,
+        cache.styles,
+        notes,
+        build_paintings,
+        networks,
+    )
 
 
 def read_initial_picture(path: str, max_pixels: int) -> Tensor:

@@ -8,12 +8,13 @@ from typing_extensions import override
 
 from impasto.images.image import Image
 from impasto.painting.lbfgs import LBFGS
-from impasto.painting.objective import Objective, TemporalTarget
+from impasto.painting.objective import TemporalTarget
 from impasto.painting.optimizers import Optimizer
 from impasto.painting.painter import Painter
 from impasto.painting.prepare import Prepared
 from impasto.painting.schedule import plan_schedule
 from impasto.painting.state import PainterState
+from impasto.painting.views import CanvasObjective
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,7 @@ class WarmStartPainter(Painter):
         return self.warm_start.canvas.to(self.prepared.paintings[0].rgb).clone()
 
     @override
-    def _make_objective(self, photo: Image | None) -> Objective:
+    def _make_objective(self, photo: Image | None) -> CanvasObjective:
         targets = self.warm_start.temporal_targets
         return self.prepared.make_objective(photo, self.schedule, self._size, self.state.strategy, targets)
 
@@ -67,7 +68,7 @@ class WarmStartPainter(Painter):
         return optimizer
 
     @override
-    def _measure_gray_loss(self, objective: Objective, canvas: Tensor) -> float:
+    def _measure_gray_loss(self, objective: CanvasObjective, canvas: Tensor) -> float:
         if self.gray_loss is None:
             self.gray_loss = super()._measure_gray_loss(objective, canvas)
         return self.gray_loss

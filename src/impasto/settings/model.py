@@ -21,6 +21,7 @@ from impasto.settings.types import (
     FileNames,
     Fit,
     Init,
+    LargeViewNetwork,
     Layout,
     Lengths,
     LossWeights,
@@ -37,6 +38,7 @@ from impasto.settings.types import (
     Scaling,
     TapWeights,
     Variation,
+    ViewWeights,
     Weight,
 )
 
@@ -133,6 +135,12 @@ class Settings(BaseModel):
         "relative: as a share of the photo's own variance; sum: the paper's 1/2 sum (F-P)^2; mean: the mean of "
         "(F-P)^2; root: sum (F-P)^2 / 2 sqrt(NM)",
     )
+    views: ViewWeights = setting(
+        (1.0,),
+        "Content and style",
+        "weights of the style as it is seen at full size, at half of it, a quarter ...: large forms show in the small "
+        "views; 1: at full size alone, as the papers do",
+    )
     style_loss: LossWeights = setting(
         {"wasserstein": 1.0, "gram": 0.6},
         "Content and style",
@@ -194,7 +202,18 @@ class Settings(BaseModel):
     )
 
     network: NetworkName = setting(
-        "slim", "Network", "slim (embedded), vgg19 (fetched once), or a file of VGG-16 or VGG-19 weights"
+        "slim",
+        "Network",
+        "vgg19 (the publishers' own weights), slim (small and fast), vgg19-torchvision (fetched once), or a file of "
+        "VGG-16 or VGG-19 weights",
+    )
+    large_view_network: LargeViewNetwork = setting(
+        "auto",
+        "Network",
+        "sees the views that are larger than `large_view_size`; auto: slim if `network` is vgg19, otherwise the same",
+    )
+    large_view_size: int = setting(
+        640, "Network", "longer side in pixels above which a view is seen by `large_view_network`", ge=16
     )
     layout: Layout = setting("auto", "Network", "how a weights file names and scales things; auto recognises it")
     pooling: Pooling = setting("max", "Network", "how blocks are joined")

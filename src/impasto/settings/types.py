@@ -38,6 +38,13 @@ def check_weights(weights: dict[str, float]) -> dict[str, float]:
     return weights
 
 
+def check_view_weights(weights: tuple[float, ...]) -> tuple[float, ...]:
+    """Refuse weights of views that are all 0."""
+    if not any(weights):
+        raise ValueError("no view has a weight: give at least one a weight above 0")
+    return weights
+
+
 Preset = Literal[
     "default",
     "draft",
@@ -76,6 +83,7 @@ Memory = Annotated[str, AfterValidator(check_bytes)]
 
 TapName = Annotated[str, Field(pattern=r"^(conv|relu)[1-5]_[1-4]$")]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+ViewWeights = Annotated[tuple[Weight, ...], Field(min_length=1, max_length=6), AfterValidator(check_view_weights)]
 WEIGHTS_FIELD = (
     BeforeValidator(parse_weights),
     PlainSerializer(format_weights, return_type=str),
@@ -92,7 +100,8 @@ ASPECT_PATTERN = r"^[1-9]\d{0,4}:[1-9]\d{0,4}$"
 INIT_CHOICES = ("noise", "photo", "painting", "gray")  # what `init` means, where it is no file
 REST_MASK, WHOLE_MASK = "rest", "all"  # what `mask` and `style_mask` say where they name no file
 
-NETWORK_NAMES = ("slim", "vgg19")  # what `network` says where it names no file
+LargeViewNetwork = Literal["auto", "same", "slim", "vgg19"]
+NETWORK_NAMES = ("slim", "vgg19", "vgg19-torchvision")  # what `network` says where it names no file
 
 # The settings that name picture files, and what they say instead.
 FILE_SETTINGS: dict[str, tuple[str, ...]] = {
