@@ -205,6 +205,18 @@ def test_cells_have_256_pixels_by_default(command, capsys):
 
 
 @pytest.mark.slow
+def test_an_overwritten_sheet_keeps_finished_cells(command):
+    words = [*command, "--size", "32", "--vary", "seed=1,2", "-q", "-o", "a.png"]
+    assert main(words) == 0
+    first, second = sorted(Path("a_cells").iterdir())
+    written = first.stat().st_mtime_ns
+    second.unlink()
+    assert main([*words, "--overwrite"]) == 0
+    assert first.stat().st_mtime_ns == written
+    assert second.exists()
+
+
+@pytest.mark.slow
 def test_sizes_can_be_varied(command):
     assert main([*command, "--vary", "size=32,48", "-q", "-o", "a.png"]) == 0
     assert [read_recipe(cell).result.width for cell in sorted(Path("a_cells").iterdir())] == [32, 48]
