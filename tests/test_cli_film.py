@@ -88,7 +88,7 @@ def test_wrong_options_are_reported(
 def test_resuming_nothing_is_reported(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert words
     assert main(["resume", "a.mp4"]) == 2
-    assert "nothing was begun there" in capsys.readouterr().err
+    assert "is no unfinished picture or film" in capsys.readouterr().err
     assert main(["resume", "."]) == 2
     assert "is a folder" in capsys.readouterr().err
     for name in (".", "x" * 300):
@@ -101,7 +101,7 @@ def test_resuming_nothing_is_reported(words: list[str], capsys: pytest.CaptureFi
 def test_missing_packages_are_named(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name in [name for name in sys.modules if name.startswith(("impasto.films.start", "impasto.films"))]:
+    for name in [name for name in sys.modules if name.startswith("impasto.films")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr(sys.modules["impasto"], "films", raising=False)
     monkeypatch.setitem(sys.modules, "av", None)

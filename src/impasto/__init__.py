@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from impasto.films.film_options import FilmOptions
     from impasto.films.film_run import FilmRun
     from impasto.films.sequence import FrameStep
-    from impasto.films.start import film, resume_film, start_film
+    from impasto.films.start_film import film, resume_film, start_film
     from impasto.painting.painter import Step
     from impasto.recipes.files import read_recipe, write_recipe
     from impasto.recipes.recipe import Recipe
@@ -72,7 +72,7 @@ _HOMES = {
         "RecipeError",
         "UsageError",
     ),
-    "films.start": ("film", "resume_film", "start_film"),
+    "films.start_film": ("film", "resume_film", "start_film"),
     "runs.job": ("Job",),
     "runs.run": ("Run",),
     "runs.start": ("start_job",),

@@ -165,9 +165,9 @@ def _name_output(source: Path, painting: Path) -> Path:
 
 def _import_films() -> Any:
     try:
-        from impasto.films import start
+        from impasto.films import start_film
     except ModuleNotFoundError as error:
         if error.name not in ("av", "cv2"):
             raise
         raise ImpastoError("films need PyAV and OpenCV: install them with pip install 'impasto[film]'") from None
-    return start
+    return start_film

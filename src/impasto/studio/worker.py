@@ -253,7 +253,7 @@ class JobRunner:
 
     def _start_film(self, output: Path) -> "FilmRun":
         from impasto.films.film_job import FilmJob  # brings PyAV and OpenCV
-        from impasto.films.start import resume_film, start_film
+        from impasto.films.start_film import resume_film, start_film
         from impasto.films.work_folder import name_work_folder
 
         if name_work_folder(output).is_dir():

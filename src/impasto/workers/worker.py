@@ -57,7 +57,7 @@ class Worker:
             yield TaskFailed(task.number, self.name, reason=explain_failure(error))
 
     def _paint_shot(self, task: Task, shot: FilmShot, is_stopping: Callable[[], bool]) -> Iterator[Event]:
-        from impasto.films.start import start_shot  # imports PyAV and OpenCV
+        from impasto.films.start_film import start_shot  # imports PyAV and OpenCV
 
         started, frames = time.perf_counter(), range(shot.first, shot.end)
         sequence = start_shot(shot.folder, frames)
