@@ -221,7 +221,7 @@ class SourceFolder:
                 fingerprint_file(folder / "one.jpg"),
             ),
             network=fingerprint_file(folder / "tiny.safetensors"),
-            init=fingerprint_file(folder / "begun.png"),
+            files={"init": (fingerprint_file(folder / "begun.png"),)},
             settings=Settings(network="tiny.safetensors", init="begun.png", size=64, preset="gatys2015"),
             given=("preset", "size", "init", "network"),
         )
