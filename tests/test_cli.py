@@ -177,6 +177,7 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 LISTED: dict[str, tuple[Any, ...]] = {
     "style_blend": (3, 1),
+    "views": (1, 0.5),
     "mask": ("sky.png", "rest"),
     "style_mask": ("all", "sea.png"),
     "style_labels": ("one.png", "other.png"),
@@ -187,7 +188,12 @@ IDLE = {
     for name, (needs, *_) in DEPENDENCIES.items()
     if "labels" not in name  # which do nothing by default
 }
-BESIDE: dict[str, dict[str, Any]] = {**IDLE, "style_labels": {"labels": "a.png"}, "mask_propagation": {"mask": "a.png"}}
+BESIDE: dict[str, dict[str, Any]] = {
+    **IDLE,
+    "labels": {"style_labels": "b.png"},
+    "style_labels": {"labels": "a.png"},
+    "mask_propagation": {"mask": "a.png"},
+}
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)
@@ -522,7 +528,7 @@ def test_networks_are_listed(
     assert main(["networks", "list"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"^slim .*licence: MIT$", shown, re.MULTILINE)
-    assert re.search(r"^vgg19 +not fetched, 575 MB to fetch", shown, re.MULTILINE)
+    assert re.search(r"^vgg19-torchvision +not fetched, 575 MB to fetch", shown, re.MULTILINE)
     assert str(tmp_path) in shown
 
 
@@ -530,8 +536,8 @@ def test_verifying_a_missing_named_network_fails(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
-    assert main(["networks", "verify", "vgg19"]) == 1
-    assert capsys.readouterr().out == "vgg19: not fetched\n"
+    assert main(["networks", "verify", "vgg19-torchvision"]) == 1
+    assert capsys.readouterr().out == "vgg19-torchvision: not fetched\n"
 
 
 @pytest.mark.parametrize("command", ["fetch", "verify"])
