@@ -32,7 +32,7 @@ def words(tmp_path: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch) -
     }
     options = []
     for name, value in plain.items():
-        text = ",".join(value) if isinstance(value, dict) else str(value)
+        text = ",".join(map(str, value)) if isinstance(value, dict | tuple) else str(value)
         options += [f"--{name.replace('_', '-')}", text]
     return ["film", "a.mp4", "p.png", *options]
 
