@@ -34,13 +34,13 @@ def test_a_device_that_is_not_there_is_named(name: str) -> None:
     with pytest.raises(UsageError) as refused:
         choose_device(name)
     message = str(refused.value)
-    assert message.startswith(f"--device {name}: there is no such device here (")
+    assert message.startswith(f"`device` {name}: there is no such device here (")
     assert message.endswith("). Use auto or cpu.")
     assert len(message) < 400  # torch explains itself over pages
 
 
 def test_the_device_without_numbers_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"^--device meta: nothing can be painted there"):
+    with pytest.raises(UsageError, match=r"^`device` meta: nothing can be painted there"):
         choose_device("meta")
 
 

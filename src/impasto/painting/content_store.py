@@ -37,7 +37,7 @@ class ContentStore:
         except OSError as error:
             raise ImpastoError(
                 f"The photo's features can't be kept in {scratch_folder()}, {error.strerror or error}: make room "
-                "there, name another folder in TMPDIR, or allow more --memory"
+                "there, name another folder in TMPDIR, or allow more `memory`"
             ) from error
 
     def get(self, tap: str, tile: Tile) -> Tensor:

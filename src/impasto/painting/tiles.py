@@ -97,7 +97,7 @@ def _split(length: int, side: int, cell: int, halo: int, *, wraps: bool) -> list
     if wraps and length % cell:
         raise UsageError(
             f"A picture with circular padding can be painted in tiles only where its sides are multiples of {cell}, "
-            f"and {length} is not: choose another --size, or allow more --memory."
+            f"and {length} is not: choose another `size`, or allow more `memory`."
         )
     ends = [number * cells // count * cell for number in range(count)] + [length]
     size = max(stop - start for start, stop in pairwise(ends)) + 2 * halo
