@@ -50,9 +50,8 @@ class BatchFolder:
             if isinstance(value, bool):
                 words.append(f"--{'' if value else 'no-'}{flag}")
             elif value != ():
-                text = (
-                    ",".join(f"{key}:{weight}" for key, weight in value.items()) if isinstance(value, dict) else value
-                )
+                pairs = [f"{key}:{weight}" for key, weight in value.items()] if isinstance(value, dict) else value
+                text = ",".join(map(str, pairs)) if isinstance(pairs, list | tuple) else pairs
                 words += [f"--{flag}", str(text)]
         return words
 
