@@ -42,6 +42,13 @@ class Image:
         rgb = resize_clamped(self.rgb, width, height).contiguous(memory_format=torch.channels_last)
         return replace(self, rgb=rgb, alpha=None if self.alpha is None else resize_clamped(self.alpha, width, height))
 
+    def flattened(self) -> Tensor:
+        """Return `rgb` with transparent parts blended into the mean visible color."""
+        if self.alpha is None:
+            return self.rgb
+        mean = (self.rgb * self.alpha).sum((2, 3), keepdim=True) / self.alpha.sum()
+        return torch.lerp(mean, self.rgb, self.alpha)
+
     def masked_to(self, mask: Tensor | None) -> Self:
         """Make all transparent that a mask (1, 1, h, w) of any size leaves out; None leaves out nothing."""
         if mask is None:

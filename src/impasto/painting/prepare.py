@@ -206,7 +206,7 @@ def read_initial_picture(path: str, max_pixels: int) -> Tensor:
     """Read the picture (1, 3, H, W) that a canvas starts as."""
     picture = read_image(path, max_pixels=max_pixels)
     check_visible(picture, f"`init` {path}: the picture")
-    return StyleInput(picture.rgb, picture.alpha).flattened()
+    return picture.flattened()
 
 
 def check_visible(picture: Image, name: str) -> None:
@@ -274,6 +274,7 @@ def _build_style_inputs(
             StyleInput(
                 colored.rgb.to(device),
                 _move(painting.alpha, device),
+                painting.path,
                 weight=weights[number],
                 size=lengths[number],
                 mask=_move(each.painting_mask, device),

@@ -1,16 +1,18 @@
-"""The style of paintings: captured once for each painting and size, and blended."""
+"""The styles of paintings: captured once for each painting and size, and blended."""
 
 import hashlib
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
+from impasto.images.image import Image
 from impasto.images.masks import propagate_mask
 from impasto.images.sizes import resize_clamped
 from impasto.network.moments import Moments
@@ -22,57 +24,30 @@ from impasto.settings.types import Propagation
 
 Style = Mapping[str, Moments]  # by tap, after its mix
 
-MAX_CACHED_STYLES = 64  # styles that a palette keeps, a few megabytes each
+MAX_CACHED_STYLES = 64  # for each network, a few megabytes each
 
 
 @dataclass(frozen=True, eq=False)
-class StyleInput:
-    """A photo or a painting: `rgb` (1, 3, H, W) in [0, 1]; `alpha` (1, 1, H, W) or None; `share` of a blend.
+class StyleInput(Image):
+    """A painting, and how it is used: its `weight` in a blend, and its `size` relative to the canvas or in pixels.
 
-    `length` is how large a painting is beside the canvas, where it is another than for all of them; `used` is a mask
-    (1, 1, h, w) of any size on it, None for all of it, and `place` one on the canvas, None for what other paintings
-    leave. Paintings with the very same `place` blend there.
+    `mask` (1, 1, h, w) of any size says which part of the painting is measured; None for all of it. `region` is a mask
+    of the canvas; None for what other paintings leave of it. Paintings with the same `region` object blend there.
     """
 
-    rgb: Tensor
-    alpha: Tensor | None = None
     weight: float = 1.0
     size: Length | None = None
     mask: Tensor | None = None
     region: Tensor | None = None
 
-    @property
-    def width(self) -> int:
-        """Width in pixels."""
-        return self.rgb.shape[3]
-
-    @property
-    def height(self) -> int:
-        """Height in pixels."""
-        return self.rgb.shape[2]
-
-    def to(self, device: torch.device) -> "StyleInput":
-        """Move the pixels to a device."""
-        return replace(self, rgb=self.rgb.to(device), alpha=None if self.alpha is None else self.alpha.to(device))
-
-    def flattened(self) -> Tensor:
-        """Return `rgb` over the mean of the colours that are visible."""
-        if self.alpha is None:
-            return self.rgb
-        mean = (self.rgb * self.alpha).sum((2, 3), keepdim=True) / self.alpha.sum()
-        return torch.lerp(mean, self.rgb, self.alpha)
-
-    def resized(self, width: int, height: int) -> "StyleInput":
-        """Resize it, laid out in memory as networks like it."""
-        rgb = resize_clamped(self.rgb, width, height).contiguous(memory_format=torch.channels_last)
-        alpha, used = (
-            None if mask is None else resize_clamped(mask, width, height) for mask in (self.alpha, self.mask)
-        )
-        return replace(self, rgb=rgb, alpha=alpha, mask=used)
+    @override
+    def resized(self, width: int, height: int) -> Self:
+        mask = None if self.mask is None else resize_clamped(self.mask, width, height)
+        return replace(super().resized(width, height), mask=mask)
 
     @cached_property
     def digest(self) -> str:
-        """The digest of what is seen of it, wherever that is used."""
+        """The SHA-256 of what is measured: pixels, alpha and mask."""
         held = hashlib.sha256()
         for part in (self.rgb, self.alpha, self.mask):
             held.update(repr(None if part is None else (part.dtype, part.shape)).encode())
@@ -122,7 +97,7 @@ def _sum_over_tiles(
 def capture_histograms(
     network: Network, painting: StyleInput, taps: Collection[str], propagation: Propagation = "simple"
 ) -> dict[str, Histogram]:
-    """Take the features of what is visible and used of a painting at `taps`, after their mixes, as histograms."""
+    """Return the features of the visible part of a painting, within its mask, as histograms by tap, after mixes."""
     with torch.no_grad():
         return {
             tap: collect_histogram(features, _weigh_cells(painting, network, tap, propagation))
@@ -131,17 +106,17 @@ def capture_histograms(
 
 
 def _weigh_cells(painting: StyleInput, network: Network, tap: str, propagation: Propagation) -> Tensor | None:
-    """Return how much each cell of a tap's grid counts of a painting."""
+    """Return how much each cell of a tap's grid counts (1, 1, h, w); None where all count alike."""
     stride, reach = network.stride[tap], network.reach[tap]
     return propagate_mask(painting.mask, painting.alpha, propagation, stride, reach, network.rounding)
 
 
 def blend_styles(styles: Sequence[Style], shares: Sequence[float]) -> Style:
-    """Add styles at the same taps, each by its share; a single style with all of it is returned as it is."""
+    """Return the weighted mean of styles at the same taps; where one has all the weight, that style itself."""
     whole = sum(shares)
     parts = [(style, share / whole) for style, share in zip(styles, shares, strict=True) if share]
     if len(parts) == 1:
-        return parts[0][0]  # what follows from its moments is known already
+        return parts[0][0]  # what is derived from its moments is cached there
     (first, weight), *others = parts
     blended = {tap: moments.scaled(weight) for tap, moments in first.items()}
     for style, share in others:
@@ -150,9 +125,9 @@ def blend_styles(styles: Sequence[Style], shares: Sequence[float]) -> Style:
 
 
 class StyleCache:
-    """Styles that were captured once, for whoever asks for them again: by network, painting, size and taps.
+    """Captured styles by network, painting, size and taps; the least recently used are dropped.
 
-    A painting is known by its pixels. The styles asked for least recently are let go.
+    A painting is identified by its pixels.
 
     Example: Palette().ask(network, painting, 512, 384, ["relu3_1"])
     """
@@ -171,7 +146,7 @@ class StyleCache:
         propagation: Propagation = "simple",
         tiles: Sequence[Tile] = (),
     ) -> Style:
-        """Return the style of a painting, seen at `width` x `height` pixels, at `taps`; captured by `tiles` if any."""
+        """Return the style of a painting at `width` x `height` pixels; arguments as for `capture_style`."""
         styles = self._styles.setdefault(network, OrderedDict())
         weight = next(network.parameters())
         key = (painting.digest, width, height, tuple(sorted(taps)), propagation, weight.dtype, weight.device)
