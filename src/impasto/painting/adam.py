@@ -1,4 +1,4 @@
-"""Adam, whose moments can be carried to a canvas of another size."""
+"""Adam for one canvas, with moments that can be resized to the next scale."""
 
 from collections.abc import Callable
 from typing import Self
@@ -10,9 +10,9 @@ from impasto.images.sizes import resize
 
 
 class Adam:
-    """Adam without weight decay for one canvas (1, 3, H, W), by default with its second moment over a hundred steps.
+    """Adam without weight decay for one canvas (1, 3, H, W); its second moment is a mean over about a hundred steps.
 
-    Source: Kingma and Ba 2015; the moments' rescaling between scales is Crowson's, style-transfer-pytorch.
+    Source: Kingma and Ba 2015; resizing the moments between scales is from Crowson, style-transfer-pytorch.
     """
 
     def __init__(self, learning_rate: float, beta1: float = 0.9, beta2: float = 0.99, epsilon: float = 1e-8) -> None:
@@ -33,7 +33,7 @@ class Adam:
         x.addcdiv_(self.first, spread, value=-self.learning_rate / (1 - self.beta1**self.steps))
 
     def resized(self, width: int, height: int, resize: Callable[[Tensor, int, int], Tensor] = resize) -> Self:
-        """Carry the moments to a canvas of another size, resized as the canvas is."""
+        """Resize the moments to another canvas size, in the way the canvas is resized; returns itself."""
         if self.first is not None and self.second is not None:
             self.first = resize(self.first, width, height).contiguous(memory_format=torch.channels_last)
             self.second = resize(self.second, width, height).clamp_(min=0).contiguous(memory_format=torch.channels_last)

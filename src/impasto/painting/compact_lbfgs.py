@@ -1,4 +1,4 @@
-"""L-BFGS for canvases that fill the memory: its history in bfloat16, every pass over it in pieces."""
+"""L-BFGS for canvases that fill the memory: its history in bfloat16, processed in chunks."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -12,10 +12,10 @@ CHUNK_VALUES = 2**20  # values that are worked on at once
 
 
 class CompactLBFGS:
-    """The steps of `LBFGS`, with 4 bytes for each value and pair of the history in place of 8, and no other copies.
+    """The steps of `LBFGS`, with 4 bytes for each value and pair of the history instead of 8, and no other copies.
 
-    A move is rounded to bfloat16 before it is taken, so the history holds the very moves; changes of the gradient are
-    differences in full precision, rounded afterwards. Beside the history it keeps the last gradient.
+    A move is rounded to bfloat16 before it is made, so the history holds the exact moves. Gradient changes are computed
+    in full precision and rounded afterwards. Besides the history it keeps the last gradient.
     """
 
     def __init__(self, history: int, rate: float = 1.0, max_step: float = math.inf) -> None:
@@ -43,12 +43,12 @@ class CompactLBFGS:
         self._take_step(flat, g, scale, shares, torch.empty_like(g, dtype=torch.bfloat16) if free is None else free)
 
     def shorten_last_step(self, share: float) -> None:
-        """Take it that the last step went only a `share` of its way, as its caller has seen to; a power of 2."""
+        """Account for the last step being shortened to a `share` of its length, a power of 2."""
         if self.moves:
             self.moves[-1].mul_(share)
 
     def _add_pair(self, g: Tensor, last: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Complete the pair of the last step; returns S g and Y g (2, m), and a row that is free for the next move."""
+        """Complete the pair of the last step; return S g and Y g (2, m), and a free row for the next move, if any."""
         free, change = self._drop_oldest() if len(self.changes) == self.history else (None, None)
         if change is None:
             change = torch.empty_like(g, dtype=torch.bfloat16)
@@ -77,7 +77,7 @@ class CompactLBFGS:
     def _take_step(
         self, x: Tensor, g: Tensor, scale: float, shares: Sequence[tuple[Tensor, float]], row: Tensor
     ) -> None:
-        """Move `x` (n,) by -scale g and shares of the history, times the rate; `row` becomes the move."""
+        """Move `x` (n,) by -scale g plus shares of the history, times the rate; `row` becomes the move."""
         farthest = 0.0
         for piece in _split_chunks(g):
             move = g[piece] * (-scale * self.rate)
@@ -98,5 +98,5 @@ def _split_chunks(flat: Tensor) -> Iterator[slice]:
 
 
 def _append_border(matrix: Tensor, column: Tensor, row: Tensor) -> Tensor:
-    """Give a matrix (m, m) one more column and row; both (m + 1,) hold the corner."""
+    """Add a column and a row to a matrix (m, m); both (m + 1,) contain the corner."""
     return torch.cat([torch.cat([matrix, column[:-1, None]], 1), row[None]])

@@ -1,4 +1,4 @@
-"""The photo's features as a canvas's content, tile by tile: in memory, or in a file where they don't fit."""
+"""The photo's features, the targets of the content loss, by tile: in memory or in a file."""
 
 import os
 import tempfile
@@ -15,7 +15,7 @@ from impasto.painting.tiles import Tile
 
 
 class ContentStore:
-    """Features (1, C, h, w) by tap and tile. `on_disk` keeps them in a file without a name, gone with the program."""
+    """Features (1, C, h, w) by tap and tile. With `on_disk` they are in an unnamed file that ends with the process."""
 
     def __init__(self, *, on_disk: bool) -> None:
         self._held: dict[tuple[str, Tile], Tensor] = {}
@@ -26,22 +26,22 @@ class ContentStore:
             weakref.finalize(self, self._file.close)
 
     def put(self, tap: str, tile: Tile, features: Tensor) -> None:
-        """Keep what a tile has at a tap; raises ImpastoError where the disk is full."""
+        """Store a tile's features at a tap. Errors: ImpastoError where the disk is full."""
         if self._file is None:
             self._held[tap, tile] = features
             return
-        rows = features.permute(0, 2, 3, 1)  # (1, h, w, C), as it lies in memory
+        rows = features.permute(0, 2, 3, 1)  # (1, h, w, C), as it is in memory
         self._places[tap, tile] = self._file.tell(), rows.shape, rows.dtype, rows.device
         try:
             self._file.write(rows.contiguous().cpu().view(torch.uint8).numpy().data)
         except OSError as error:
             raise ImpastoError(
-                f"The photo's features can't be kept in {scratch_folder()}, {error.strerror or error}: make room "
+                f"The photo's features can't be stored in {scratch_folder()}, {error.strerror or error}: make room "
                 "there, name another folder in TMPDIR, or allow more `memory`"
             ) from error
 
     def get(self, tap: str, tile: Tile) -> Tensor:
-        """Return what was kept."""
+        """Return a tile's features at a tap."""
         if self._file is None:
             return self._held[tap, tile]
         place, shape, dtype, device = self._places[tap, tile]
@@ -51,14 +51,14 @@ class ContentStore:
         return rows.permute(0, 3, 1, 2).to(device)
 
     def iterate_tiles(self, tap: str) -> Iterator[tuple[Tile, Tensor]]:
-        """Go through a tap's tiles."""
+        """Yield a tap's tiles with their features."""
         for held, tile in [*self._held, *self._places]:
             if held == tap:
                 yield tile, self.get(tap, tile)
 
 
 def scratch_folder() -> Path:
-    """Return where large temporary files go: TMPDIR, else /var/tmp, as /tmp may lie in memory."""
+    """Return the folder for large temporary files: TMPDIR, or else /var/tmp, because /tmp may be in memory."""
     if "TMPDIR" not in os.environ and os.access("/var/tmp", os.W_OK):
         return Path("/var/tmp")
     return Path(tempfile.gettempdir())

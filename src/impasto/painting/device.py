@@ -1,4 +1,4 @@
-"""What the machine is good at: settings' `auto` made definite, and freed memory kept where it will be needed again."""
+"""Devices and their memory: `auto` resolved, free memory measured, freed memory kept for reuse."""
 
 import ctypes
 import os
@@ -16,9 +16,9 @@ from impasto.settings.types import Precision
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device that `name` means; `auto` prefers CUDA, then Apple's MPS, then the processor.
+    """Return the device that `name` means; `auto` prefers CUDA, then Apple's MPS, then the CPU.
 
-    Errors: UsageError when there is no such device here.
+    Errors: UsageError where this machine has no such device.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -29,9 +29,8 @@ def choose_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         reason = str(error).partition("\n")[0].partition(". ")[0]  # torch goes on for pages
-        raise UsageError(
-            f"`device` {name}: there is no such device here ({reason}). Use auto or cpu.", setting="device"
-        ) from error
+        message = f"`device` {name}: there is no such device here ({reason}). Use auto or cpu."
+        raise UsageError(message, setting="device") from error
     if device.type == "meta":
         raise UsageError("`device` meta: nothing can be painted there. Use auto or cpu.", setting="device")
     return device
@@ -53,7 +52,7 @@ def _is_fast_at_bfloat16(device: torch.device) -> bool:
     return False
 
 
-# Of control groups, version 2 and 1: what is used, what may be, and of that the files that can be let go.
+# Files of control groups, version 2 and 1: memory used, its limit, and statistics with the reclaimable file cache.
 CONTROL_GROUP_FILES = [
     tuple(folder / name for name in names)
     for folder, names in (
@@ -66,10 +65,10 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4  # of glibc's malloc.h
 
 
 def keep_freed_memory() -> None:
-    """Let the C library keep freed memory for the next map of features; does nothing where it is not glibc.
+    """Make glibc's malloc keep freed memory for the next feature maps; without glibc, do nothing.
 
-    It would give large pieces back to the system, which has to clear each page when it hands it out again, at every
-    layer of every step: a tenth to a third of a step's time.
+    Otherwise it returns large blocks to the system, which clears each page when it is allocated again, at every layer
+    of every step: a tenth to a third of a step's time.
     """
     if mallopt := _find_in_glibc("mallopt"):
         mallopt(M_MMAP_MAX, 0)
@@ -78,29 +77,29 @@ def keep_freed_memory() -> None:
 
 
 def limit_primitive_cache() -> None:
-    """Have oneDNN keep what it prepares for no more than a few sizes of pictures: 30 to 45 MB for each.
+    """Limit oneDNN's cache of prepared primitives, which takes 30 to 45 MB for each picture size.
 
-    By default it keeps a dozen, and no painting needs more than the last two or three. It looks for this once, when it
-    is first used: before a network is loaded.
+    By default it keeps a dozen sizes; a painting needs the last two or three. oneDNN reads the limit when it is first
+    used, so call this before a network is loaded.
     """
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "256")
 
 
 def return_freed_memory() -> None:
-    """Let the C library give back what it keeps: before and after what is seldom done, so that the peak is lower."""
+    """Return freed memory to the system: around rare work, so that its peak does not add to that of the steps."""
     if malloc_trim := _find_in_glibc("malloc_trim"):
         malloc_trim(0)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Is an error torch's or Python's way to say that memory ran out?"""
+    """Tell whether an error says that memory ran out."""
     words = str(error)
-    said = "can't allocate memory" in words or "not enough memory" in words  # by torch's allocator on a CPU
+    said = "can't allocate memory" in words or "not enough memory" in words  # torch's allocator on a CPU
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and said)
 
 
 def measure_used_memory(device: torch.device) -> int:
-    """Return the bytes that the program has now: resident, or on a GPU those of torch's tensors."""
+    """Return the bytes in use: resident memory, or torch's tensors on a GPU."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     if sys.platform == "linux":
@@ -110,7 +109,7 @@ def measure_used_memory(device: torch.device) -> int:
 
 
 def measure_free_memory(device: torch.device) -> int:
-    """Return the bytes that are free for the program, of the machine's, of its control group's, or of the GPU's."""
+    """Return the bytes that the program can still use: of the machine, of its control group, or of the GPU."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     free = [_measure_free_of_machine()]
@@ -126,7 +125,7 @@ def _measure_free_of_machine() -> int:
     if sys.platform == "linux":
         rows = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
         return next(int(row[1]) * 1024 for row in rows if row[0] == "MemAvailable:")
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2  # how much of it is free is not known
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2  # the free part is not known
 
 
 def _find_in_glibc(name: str) -> Callable[..., Any] | None:

@@ -1,4 +1,4 @@
-"""How the values of each channel are distributed: all of them, where moments keep but two numbers."""
+"""The distribution of each channel's values, and the style loss that compares distributions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from impasto.images.quantiles import interpolate, rank_weights
 class Histogram:
     """The values of C channels at K positions: `values` (C, K), and how much each position counts, `weights` (K,).
 
-    The sort of it, and what was asked for last, are kept, as a target is asked for the same at every step.
+    The sorted values and the last quantiles are cached, because a target is needed at every step.
     """
 
     values: Tensor
@@ -47,7 +47,7 @@ class Histogram:
 
 
 def collect_histogram(features: Tensor, mask: Tensor | None = None) -> Histogram:
-    """Take all values of a feature map (1, C, h, w); `mask` (1, 1, h, w) says how much each position counts."""
+    """Return all values of a feature map (1, C, h, w); `mask` (1, 1, h, w) says how much each position counts."""
     values = _list_values(features)
     if mask is None:
         return Histogram(values, torch.ones_like(values[0]))
@@ -57,7 +57,7 @@ def collect_histogram(features: Tensor, mask: Tensor | None = None) -> Histogram
 
 
 def blend_histograms(histograms: Sequence[Histogram], shares: Sequence[float]) -> Histogram:
-    """Pour several together, each counting its share however many positions it has."""
+    """Merge histograms, each with the weight of its share, whatever its number of positions."""
     weights = [share * it.weights / it.weights.sum() for it, share in zip(histograms, shares, strict=True)]
     return Histogram(torch.cat([it.values for it in histograms], 1), torch.cat(weights))
 
@@ -65,9 +65,10 @@ def blend_histograms(histograms: Sequence[Histogram], shares: Sequence[float]) -
 def style_histogram(features: Tensor, painting: Histogram, mask: Tensor | None = None) -> Tensor:
     """Squared Wasserstein-2 distance of each channel's values from the painting's, as a share of its energy.
 
-    `features` (1, C, h, w) are the canvas's, `mask` (1, 1, h, w) says how much each position counts. The least value is
-    drawn to the painting's least, the median to the median, and so on. Source: Risser, Wilmot and Barnes, "Stable and
-    Controllable Neural Texture Synthesis and Style Transfer Using Histogram Losses", 2017; exact, without bins.
+    `features` (1, C, h, w) are the canvas's; `mask` (1, 1, h, w) says how much each position counts. The smallest value
+    is compared with the painting's smallest, the median with the median, and so on. Source: Risser, Wilmot and Barnes,
+    "Stable and Controllable Neural Texture Synthesis and Style Transfer Using Histogram Losses", 2017; exact, without
+    bins.
     """
     values, order = _list_values(features).sort(dim=1)
     if mask is None:

@@ -1,4 +1,4 @@
-"""What the canvas starts as: the photo, a painting, any picture, grey or noise; blurred, with noise in it."""
+"""The first canvas: the photo, a painting, any picture, gray or noise; blurred, or mixed with noise."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,8 @@ from impasto.images.sizes import resize
 from impasto.painting.styles import StyleInput
 from impasto.settings.model import Settings
 
-GRAY, NOISE_STD = 0.5, 0.25  # of normal noise, which is cut off at 0 and 1 (Crowson, style-transfer-pytorch)
+GRAY = 0.5
+NOISE_STD = 0.25  # of normal noise, truncated to [0, 1] (Crowson, style-transfer-pytorch)
 
 
 def make_initial_canvas(
@@ -24,10 +25,10 @@ def make_initial_canvas(
     paintings: Sequence[StyleInput],
     picture: Tensor | None = None,
 ) -> Tensor:
-    """Return the first canvas (1, 3, height, width) in [0, 1], on the processor.
+    """Return the first canvas (1, 3, height, width) in [0, 1], on the CPU.
 
-    `photo` (1, 3, height, width) is at its size already; `picture` is what `settings.init` names where that is a file.
-    Errors: UsageError where `settings.init` asks for a photo or a file that was not given.
+    `photo` (1, 3, height, width) has its size already; `picture` is the one that `settings.init` names, if it names a
+    file. Errors: UsageError where `settings.init` asks for a photo or a file that is not given.
     """
     if settings.init == "noise":
         return draw_noise(settings, width, height, paintings)
@@ -61,7 +62,7 @@ def _choose_picture(
 
 
 def draw_noise(settings: Settings, width: int, height: int, paintings: Sequence[StyleInput]) -> Tensor:
-    """Draw noise (1, 3, height, width) of the kind and strength that the settings ask for, by their seed."""
+    """Draw noise (1, 3, height, width) of the settings' kind and strength, from their seed."""
     chance, strength = torch.Generator().manual_seed(settings.seed), settings.noise_strength
     if settings.noise == "uniform":
         noise = torch.rand(1, 3, height, width, generator=chance)
@@ -75,7 +76,7 @@ def draw_noise(settings: Settings, width: int, height: int, paintings: Sequence[
 
 
 def _measure_painting_colors(paintings: Sequence[StyleInput]) -> tuple[Tensor, Tensor]:
-    """Return the mean (3,) of the paintings' visible colours, and the root (3, 3) of their covariance."""
+    """Return the mean (3,) of the paintings' visible colors, and the square root (3, 3) of their covariance."""
     seen = [(painting.weight, visible_colors(painting.rgb.cpu(), _visible_mask(painting))) for painting in paintings]
     parts = [(share, colors) for share, colors in seen if share and colors is not None]
     whole = sum(share for share, _ in parts)
@@ -89,9 +90,9 @@ def _measure_painting_colors(paintings: Sequence[StyleInput]) -> tuple[Tensor, T
 
 
 def blur_canvas(canvas: Tensor, settings: Settings) -> Tensor:
-    """Blur (1, 3, H, W) by a Gaussian, `settings.init_blur` of the longer side wide; over the border if it tiles."""
+    """Blur (1, 3, H, W) by a Gaussian with a deviation of `init_blur` times the longer side; seamlessly if it tiles."""
     deviation = settings.init_blur * max(canvas.shape[2:])
-    if deviation < 0.1:  # of a pixel: nothing to see
+    if deviation < 0.1:  # of a pixel: invisible
         return canvas
     reach = math.ceil(3 * deviation)
     weights = torch.exp(-((torch.arange(-reach, reach + 1) / deviation) ** 2) / 2)
@@ -113,7 +114,7 @@ def _pad_border(canvas: Tensor, sides: tuple[int, int, int, int], around: bool) 
 
 
 def _resize_to_cover(picture: Tensor, width: int, height: int) -> Tensor:
-    """Resize a picture to cover width x height, its aspect kept, and cut off what stands out."""
+    """Resize a picture to cover width x height at its own aspect, and crop the rest."""
     scale = max(width / picture.shape[3], height / picture.shape[2])
     wide, high = max(width, round(picture.shape[3] * scale)), max(height, round(picture.shape[2] * scale))
     left, top = (wide - width) // 2, (high - height) // 2
@@ -121,7 +122,7 @@ def _resize_to_cover(picture: Tensor, width: int, height: int) -> Tensor:
 
 
 def _visible_mask(painting: StyleInput) -> Tensor | None:
-    """Return what is visible and used of a painting, a mask (1, 1, H, W) at its size; None for all of it."""
+    """Return the visible part of a painting, within its mask (1, 1, H, W), at its size; None for all of it."""
     if painting.mask is None:
         return None if painting.alpha is None else painting.alpha.cpu()
     used = resize(painting.mask, painting.rgb.shape[3], painting.rgb.shape[2]).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""L-BFGS, lean in memory and time: a bounded history that is gone over two and a half times, one gradient a step."""
+"""L-BFGS, lean in memory and time: two and a half passes over a bounded history at each step."""
 
 import math
 from collections.abc import Callable
@@ -10,15 +10,15 @@ from torch import Tensor
 class LBFGS:
     """Limited-memory BFGS without a line search, for one tensor of any shape.
 
-    `history` pairs of moves s and gradient changes y are kept, each of the tensor's size; `rate` scales every step. The
-    first step is at most 1 / |g|_1 long, a pair with too little curvature is left out: the numbers of torch.optim.LBFGS
-    with lr=rate and max_iter=1, but for a step that would move a value farther than `longest`, which is shortened.
-    With a `basis`, a symmetric map B of such tensors, it walks in the space of u where x = B u. With `limits` no value
-    leaves them; a basis then has to multiply all values alike. The first step moves values by `least` at least, on
-    average.
+    It keeps `history` pairs of moves s and gradient changes y, each of the tensor's size; `rate` scales every step. The
+    first step is at most 1 / |g|_1 long, and pairs with too little curvature are dropped: the numbers of
+    torch.optim.LBFGS with lr=rate and max_iter=1. A step that would move a value by more than `max_step` is shortened.
+    With a `preconditioner`, a symmetric map B of such tensors, it works in the space of u where x = B u. With `limits`,
+    no value leaves them; a preconditioner then has to multiply all values alike. The first step moves values by at
+    least `min_first_move` on average.
 
     Source: Byrd, Nocedal and Schnabel, "Representations of quasi-Newton matrices and their use in limited memory
-    methods", 1994, theorem 2.2: the usual two loops over the history, written as few products with all of it.
+    methods", 1994, theorem 2.2: the usual two loops over the history, as few products with all of it.
     """
 
     def __init__(
@@ -32,14 +32,14 @@ class LBFGS:
     ) -> None:
         self.history, self.rate, self.max_step, self.preconditioner = history, rate, max_step, preconditioner
         self.limits, self.min_first_move = limits, min_first_move
-        self.rows: list[int] = []  # rows of the history in use, oldest first
+        self.rows: list[int] = []  # of the history, in use, oldest first
         self.moves = self.changes = torch.empty(0)  # S and Y, (history, n) from the first pair on
         self.across = torch.zeros(history, history, dtype=torch.float64)  # S Y^T
         self.within = torch.zeros_like(self.across)  # Y Y^T
         self.last_gradient: Tensor | None = None
         self.last_move: Tensor | None = None
         self.last_slopes = torch.zeros(2, history, dtype=torch.float64)  # S g and Y g for the last gradient
-        self.scale: float | None = None  # of the first step, in gradients, where it is known: the inverse curvature
+        self.scale: float | None = None  # the inverse curvature: length of the first step in gradients, if known
 
     @torch.no_grad()
     def step(self, x: Tensor, gradient: Tensor) -> None:
@@ -64,11 +64,11 @@ class LBFGS:
             return
         before = flat.clone()
         flat.add_(moved).clamp_(*self.limits)
-        kept = torch.where(moved != 0, (flat - before) / moved, 1.0)  # the share of each move that was left of it
+        kept = torch.where(moved != 0, (flat - before) / moved, 1.0)  # share of each move that the limits left
         self.last_move = move * kept
 
     def shorten_last_step(self, share: float) -> None:
-        """Take it that the last step went only a `share` of its way, as its caller has seen to."""
+        """Account for the last step being shortened to a `share` of its length."""
         if self.last_move is not None:
             self.last_move *= share
 
@@ -79,7 +79,7 @@ class LBFGS:
         return torch.stack([self.moves @ g, self.changes @ g]).cpu().double()
 
     def _add_pair(self, move: Tensor, change: Tensor, g: Tensor, slopes: Tensor) -> None:
-        """Keep one more pair, and its products with all others: y is a difference of gradients, S y of slopes."""
+        """Store one more pair, and its products with all others; y is a difference of gradients, S y one of slopes."""
         if float(change.dot(move)) <= 1e-10:
             return
         if not self.rows:
@@ -94,7 +94,7 @@ class LBFGS:
         slopes[:, row] = torch.stack([move.dot(g), change.dot(g)])
 
     def _find_direction(self, g: Tensor, slopes: Tensor) -> Tensor:
-        """Return minus the inverse Hessian's estimate times `g`."""
+        """Return minus the estimated inverse Hessian times `g`."""
         if not self.rows:
             return -g
         rows = torch.tensor(self.rows)
@@ -107,9 +107,9 @@ class LBFGS:
 
 
 def two_loop_coefficients(across: Tensor, within: Tensor, slopes: Tensor) -> tuple[float, Tensor, Tensor]:
-    """Say how a direction is made: -scale g + S^T u + Y^T v; returns scale, u (m,) and v (m,).
+    """Return the coefficients of a direction -scale g + S^T u + Y^T v: scale, u (m,) and v (m,).
 
-    `across` S Y^T and `within` Y Y^T are (m, m), pairs oldest first; `slopes` S g and Y g are (2, m).
+    `across` S Y^T and `within` Y Y^T are (m, m), oldest pair first; `slopes` S g and Y g are (2, m).
     """
     upper = across.triu()  # R of the paper
     curvatures = upper.diagonal()
@@ -122,14 +122,14 @@ def two_loop_coefficients(across: Tensor, within: Tensor, slopes: Tensor) -> tup
 
 
 def flatten_like(like: Tensor, x: Tensor) -> Tensor:
-    """Flatten `x` in the order in which `like` lies in memory: a view where both lie alike."""
+    """Flatten `x` in the memory order of `like`: a view if both have the same layout."""
     if like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last):
         return x.permute(0, 2, 3, 1).flatten()
     return x.flatten()
 
 
 def _unflatten_like(like: Tensor, flat: Tensor) -> Tensor:
-    """Give what `in_order_of` has flattened its shape back."""
+    """Restore the shape of what `flatten_like` flattened."""
     if like.dim() == 4 and like.is_contiguous(memory_format=torch.channels_last):
         return flat.view(like.permute(0, 2, 3, 1).shape).permute(0, 3, 1, 2)
     return flat.view(like.shape)

@@ -1,4 +1,4 @@
-"""The losses: pure functions of features, moments and pixels, each a scalar."""
+"""The losses: pure functions of features, moments and pixels; each returns a scalar."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -12,12 +12,11 @@ from impasto.settings.types import ContentLoss, StyleLoss
 
 
 def content_scale(kind: ContentLoss, target: Tensor, mask: Tensor | None = None, least: float = 0.0) -> Tensor | float:
-    """Return what the `squared_distance` from a target (1, N, h, w) over M positions is divided by, as content loss.
+    """Return what the content loss divides the `squared_distance` from a target (1, N, h, w) over M positions by.
 
-    `mask` (1, 1, h, w) says how much each position counts; M is then the sum of it. `sum`: 2. `mean`: N M, so that it
-    is a mean. `root`: 2 sqrt(N M), which lies between the two. `relative`: the target's own variance, as
-    `content_variance`; 0 is then the photo itself, about 1 its mean feature everywhere, and neither size nor network
-    changes the scale.
+    `mask` (1, 1, h, w) says how much each position counts; M is then its sum. `sum`: 2. `mean`: N M, for a mean.
+    `root`: 2 sqrt(N M), between the two. `relative`: the variance of the target, as `content_variance`; 0 is then the
+    photo itself and about 1 its mean feature everywhere, at any size and with any network.
 
     Sources: Gatys et al. 2015, equation 1; Johnson, neural-style, and others; Smith, neural-style-tf; ours.
     """
@@ -30,7 +29,7 @@ def content_scale(kind: ContentLoss, target: Tensor, mask: Tensor | None = None,
 
 
 def content_variance(target: Tensor, mask: Tensor | None = None, least: float = 0.0) -> Tensor:
-    """Sum of a feature map's squared distances from its mean; a flat map's counts as `least` per position."""
+    """Sum of a feature map's squared distances from its mean, but at least `least` per position."""
     target = _at_least_float32(target)
     weights = torch.ones_like(target[:, :1]) if mask is None else mask
     mean = (target * weights).sum((2, 3), keepdim=True) / weights.sum()
@@ -41,7 +40,7 @@ def content_variance(target: Tensor, mask: Tensor | None = None, least: float = 
 def content_variance_of_parts(
     parts: Callable[[], Iterable[tuple[Tensor, Tensor | None]]], least: float = 0.0
 ) -> Tensor:
-    """Do as `content_variance` for a map in parts (1, C, h, w), each with its mask; `parts` goes through them twice."""
+    """The same as `content_variance` for a map in parts (1, C, h, w), each with its mask; reads all parts twice."""
     count = total = variance = torch.zeros(())
     for target, mask in parts():
         target = _at_least_float32(target)
@@ -58,20 +57,20 @@ def style_sum(canvas: Moments, painting: Moments) -> Tensor:
     """Squared difference of Gram matrices: E = 1/(4 N^2 M^2) sum (G - A)^2 on raw sums over M positions.
 
     Each Gram matrix is divided by its own M, so that canvas and painting may differ in size; for equal sizes this is
-    the paper's number exactly. Source: Gatys et al. 2015, equation 4.
+    exactly the paper's number. Source: Gatys et al. 2015, equation 4.
     """
     channels = canvas.total.shape[0]
     return (canvas.second_moment - painting.second_moment).square().sum() / (4 * channels**2)
 
 
 def style_gram(canvas: Moments, painting: Moments) -> Tensor:
-    """Squared difference of Gram matrices as a share of the painting's: |G - A|^2 / |A|^2."""
+    """Squared difference of Gram matrices, relative to the painting's: |G - A|^2 / |A|^2."""
     target = painting.second_moment
     return (canvas.second_moment - target).square().sum() / _one_if_zero(target.square().sum())
 
 
 def style_mean(canvas: Moments, painting: Moments) -> Tensor:
-    """Mean squared difference of Gram matrices that are divided by N M: sum ((G - A) / N)^2 / N^2 per position.
+    """Mean squared difference of Gram matrices divided by N M: sum ((G - A) / N)^2 / N^2 per position.
 
     Deep taps, with more channels, count less than in `style_sum`. Source: Johnson, neural-style; Athalye, neural-style.
     """
@@ -80,9 +79,9 @@ def style_mean(canvas: Moments, painting: Moments) -> Tensor:
 
 
 def style_covariance(canvas: Moments, painting: Moments) -> Tensor:
-    """Squared difference of covariances as a share of the painting's: |K - D|^2 / |D|^2.
+    """Squared difference of covariances, relative to the painting's: |K - D|^2 / |D|^2.
 
-    A painting that is nearly flat counts as if its covariance had a tenth of its Gram matrix's size.
+    A nearly flat painting counts as if its covariance had a tenth of the size of its Gram matrix.
     """
     target = painting.covariance
     whole = torch.maximum(target.square().sum(), 0.01 * painting.second_moment.square().sum())
@@ -90,7 +89,7 @@ def style_covariance(canvas: Moments, painting: Moments) -> Tensor:
 
 
 def style_mean_std(canvas: Moments, painting: Moments) -> Tensor:
-    """Squared difference of the channels' means and standard deviations, as a share of the painting's energy.
+    """Squared difference of the channels' means and standard deviations, relative to the painting's energy.
 
     Source: Li et al., "Demystifying Neural Style Transfer", 2017, their batch normalization statistics.
     """
@@ -99,7 +98,7 @@ def style_mean_std(canvas: Moments, painting: Moments) -> Tensor:
 
 
 def style_wasserstein(canvas: Moments, painting: Moments) -> Tensor:
-    """Squared Wasserstein-2 distance of two normal distributions of features, as a share of the painting's energy.
+    """Squared Wasserstein-2 distance of two normal distributions of features, relative to the painting's energy.
 
     |m - n|^2 + tr(C + D - 2 (D^1/2 C D^1/2)^1/2), over |n|^2 + tr D. Source: Olkin and Pukelsheim 1982; as a style loss
     Marron 2018 and Crowson, style-transfer-pytorch.
@@ -107,9 +106,9 @@ def style_wasserstein(canvas: Moments, painting: Moments) -> Tensor:
     ours, theirs = canvas.covariance, painting.covariance
     energy = _one_if_zero(painting.energy)
     root = painting.covariance_sqrt
-    # Only eigenvalues are asked for: their gradient, unlike that of eigenvectors, is safe where two coincide.
+    # Eigenvalues only: unlike eigenvectors', their gradient is finite where two of them coincide.
     inner = root @ ours @ root
-    floor = 1e-6 * energy / len(theirs)  # of the energy, as a flat painting has no variance
+    floor = 1e-6 * energy / len(theirs)  # relative to the energy, because a flat painting has no variance
     overlap = torch.linalg.eigvalsh(inner).clamp_min(floor**2).sqrt().sum()
     spread = ours.diagonal().sum() + theirs.diagonal().sum() - 2 * overlap
     distance: Tensor = ((canvas.mean - painting.mean).square().sum() + spread) / energy
@@ -119,29 +118,29 @@ def style_wasserstein(canvas: Moments, painting: Moments) -> Tensor:
 def style_wasserstein_mean(canvas: Moments, painting: Moments) -> Tensor:
     """Squared Wasserstein-2 distance of two normal distributions of N-channel features, divided by N.
 
-    Both covariances have 1e-4 added on their diagonals. Source: Crowson, style-transfer-pytorch, whose matrix root is
-    an approximation of the one here by twelve steps.
+    Both covariances get 1e-4 added on their diagonals. Source: Crowson, style-transfer-pytorch, which approximates the
+    matrix root by twelve steps; here it is exact.
     """
     ridge = 1e-4
     added = ridge * torch.eye(len(canvas.total)).to(canvas.total)
     eigenvalues, vectors = painting.eigen
     root = (vectors * (eigenvalues + ridge).clamp_min(ridge).sqrt()) @ vectors.T
     inner = root @ (canvas.covariance + added) @ root
-    overlap = torch.linalg.eigvalsh(inner).clamp_min(ridge**2).sqrt().sum()  # none is smaller but by rounding
+    overlap = torch.linalg.eigvalsh(inner).clamp_min(ridge**2).sqrt().sum()  # smaller ones are rounding errors
     spread = (canvas.covariance + painting.covariance + 2 * added).diagonal().sum() - 2 * overlap
     distance: Tensor = ((canvas.mean - painting.mean).square().sum() + spread) / len(canvas.total)
     return distance
 
 
 def out_of_range(rgb: Tensor) -> Tensor:
-    """Mean squared distance of the values of a canvas (1, 3, H, W) from what a picture can show, [0, 1].
+    """Mean squared distance of the values of a canvas (1, 3, H, W) from [0, 1], the range that a picture can show.
 
-    Without it L-BFGS matches the style with values that are cut off in the end, and the match with them.
+    Without it, L-BFGS matches the style with values that are clipped in the end, and the match is lost.
     """
     return squared_distance(rgb, rgb.detach().clamp(0, 1)) / rgb.numel()
 
 
-# What is compared by its moments alone, which add up over windows of a canvas.
+# Losses of moments alone, which add up over the tiles of a canvas.
 STYLE_LOSSES: Mapping[StyleLoss, Callable[[Moments, Moments], Tensor]] = {
     "gatys": style_sum,
     "gram_mean": style_mean,
@@ -151,13 +150,13 @@ STYLE_LOSSES: Mapping[StyleLoss, Callable[[Moments, Moments], Tensor]] = {
     "wasserstein": style_wasserstein,
     "wasserstein_mean": style_wasserstein_mean,
 }
-# What needs all features of the canvas at once, and so can't be had from windows: `painting/histograms.py`.
+# Losses that need all features of the canvas at once, so not in tiles: see histograms.py.
 NEED_FEATURES: frozenset[StyleLoss] = frozenset({"histogram"})
-GRAM_LOSSES: frozenset[StyleLoss] = frozenset({"gatys", "gram_mean", "gram"})  # what a shift of activations changes
+GRAM_LOSSES: frozenset[StyleLoss] = frozenset({"gatys", "gram_mean", "gram"})  # affected by `gram_shift`
 
 
 def style(weights: Mapping[StyleLoss, float], canvas: Moments, painting: Moments, shift: float = 0.0) -> Tensor:
-    """Sum the style losses that compare moments, each with its weight.
+    """Weighted sum of the style losses that compare moments.
 
     `shift` is added to all activations before their Gram matrices. Source: Novak and Nikulin, "Improving the Neural
     Algorithm of Artistic Style", 2016, section 3.1.
@@ -172,25 +171,26 @@ def style(weights: Mapping[StyleLoss, float], canvas: Moments, painting: Moments
 
 
 def temporal(rgb: Tensor, carried: Tensor, weights: Tensor) -> Tensor:
-    """Mean of c (x - w)^2 over the values of a frame's canvas x (1, 3, H, W), w another frame's picture carried here.
+    """Mean of c (x - w)^2 over a frame's canvas x (1, 3, H, W), where w is another frame's picture warped to it.
 
-    `weights` c (1, 1, H, W) is how far that is to be trusted. Source: Ruder, Dosovitskiy and Brox 2016, equation 7.
+    `weights` c (1, 1, H, W) is the confidence in the warp. Source: Ruder, Dosovitskiy and Brox 2016, equation 7.
     """
     return squared_distance(rgb, carried, weights) / rgb.numel()
 
 
 def squared_distance(x: Tensor, target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Sum of squared differences of two maps (1, C, h, w), float32 at least; `mask` (1, 1, h, w) weighs positions."""
+    """Sum of squared differences of maps (1, C, h, w), in float32 at least; `mask` (1, 1, h, w) weights positions."""
     distance: Tensor = _SquaredDistance.apply(x, target, mask)  # type: ignore[no-untyped-call]
     return distance
 
 
 class _SquaredDistance(torch.autograd.Function):
-    """Sum m (x - t)^2 by x alone, in the maps' own precision but for the sum: a map in float32 costs twice as much."""
+    """Sum of m (x - t)^2 with a gradient for x alone, in the maps' own precision except for the sum: float32 maps would
+    cost twice as much.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
-        """Return the sum, and keep sqrt(m) (x - t)."""
         root = None if mask is None else mask.sqrt().to(x.dtype)
         difference = x - target if root is None else (x - target) * root
         ctx.save_for_backward(difference, root)
@@ -201,14 +201,13 @@ class _SquaredDistance(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        """2 m (x - t)."""
         difference, root = ctx.saved_tensors
         pulled = difference * (2 * gradient).to(difference.dtype)
         return pulled if root is None else pulled * root, None, None
 
 
 def _one_if_zero(whole: Tensor) -> Tensor:
-    """What differences are a share of; where nothing at all is seen, they are taken as they are."""
+    """Return the denominator of a relative loss; 1 where nothing at all is visible."""
     return torch.where(whole > 0, whole, 1.0)
 
 

@@ -1,4 +1,4 @@
-"""How much memory tensors take while something runs: counted, not guessed from what the system says."""
+"""The peak memory of tensors while something runs, counted by torch's dispatch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +11,9 @@ from torch.utils._pytree import tree_leaves
 
 
 class MemoryTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the tensors that are made while it is entered, as long as each of them lives.
+    """Counts the bytes of tensors created while it is entered, as long as each of them lives.
 
-    `peak` is the most that lived at once. What lived before is not counted, nor what a library keeps to itself.
+    `peak` is the maximum at one time. Older tensors, and what libraries allocate internally, are not counted.
     """
 
     @classmethod
@@ -26,7 +26,7 @@ class MemoryTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._living: dict[StorageWeakRef, int] = {}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run one operation of torch's and enter what came of it."""
+        """Run one operation of torch and record its results."""
         given = {storage._cdata for storage in _storages((args, kwargs))}
         found = func(*args, **(kwargs or {}))
         self._living = {held: size for held, size in self._living.items() if not held.expired()}  # type: ignore[no-untyped-call]
@@ -38,13 +38,13 @@ class MemoryTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _storages(values: Any) -> list[torch.UntypedStorage]:
-    """List the storages of all tensors in nested lists; the packed weights of oneDNN have none."""
+    """List the storages of all tensors in nested containers; oneDNN's packed weights have none."""
     tensors = [value for value in tree_leaves(values) if isinstance(value, Tensor)]
     return [tensor.untyped_storage() for tensor in tensors if tensor.layout is torch.strided]
 
 
 def measure_peak_bytes(run: Callable[[], object]) -> int:
-    """Return the most bytes that the tensors made by `run` take at once."""
+    """Return the peak bytes of the tensors that a call creates."""
     ledger = MemoryTracker()
     with ledger:
         run()

@@ -1,4 +1,4 @@
-"""What painters have in common, kept from one picture to the next: networks, styles, paintings as they were read."""
+"""What painters share from one picture to the next: networks, styles, and paintings as read."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -24,9 +24,9 @@ Kept = TypeVar("Kept")
 
 
 class ModelCache:
-    """Keeps what the next painter can use again; a file that has changed is read anew.
+    """Networks, styles and paintings that the next painter can use again; a file that changed is read again.
 
-    Example: start_job(job, shelf=shelf)
+    Example: start_job(job, cache=cache)
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class ModelCache:
         return network
 
     def read_painting(self, path: Path, max_pixels: int = MAX_PIXELS) -> Image:
-        """Return a painting as it was read; at least the last one is kept. Errors: as `read_image`."""
+        """Return a painting as it was read; at least the last one stays cached. Errors: as read_image."""
         picture = _get_or_make(
             self._pictures,
             (path, file_signature(path), max_pixels),
@@ -82,7 +82,7 @@ class ModelCache:
 
 
 def _get_or_make(kept: OrderedDict[Any, Kept], key: Any, make: Callable[[], Kept]) -> Kept:
-    """Return what is kept under a key, or make it; it is the last to be let go."""
+    """Return the cached value of a key, or make it; it becomes the most recently used."""
     found = kept.pop(key) if key in kept else make()
     kept[key] = found
     return found

@@ -1,4 +1,4 @@
-"""What the canvas is painted towards: losses from content and style, weighed, and their gradient."""
+"""The objective of a canvas: weighted losses of content, style and pixels, and their gradient."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,19 +17,18 @@ from impasto.painting.tiles import Tile
 from impasto.painting.variation import measure_variation
 from impasto.settings.model import Settings
 
-# The relative content loss takes a photo's variance for at least this share of the paintings' energy at the tap.
-# Without it, a flat photo would weigh without bounds against the style. Ordinary photos are above it: theirs is 0.06 to
-# 1 of a painting's energy (the embedded network's relu4_1); a flat one's 0.0003 or nothing, one in thick fog's 0.005.
+# In the relative content loss, a photo's variance counts as at least this share of the paintings' energy at the tap:
+# otherwise the weight of a flat photo is unbounded. Ordinary photos have 0.06 to 1 of a painting's energy (the embedded
+# network's relu4_1), one in thick fog 0.005, and a flat one 0.0003 or less.
 MIN_VARIANCE_SHARE = 0.05
 
 
 @dataclass(frozen=True)
 class Sums:
-    """What a network sees of a canvas: sums, so that those of its windows add up.
+    """What a network measures of a canvas. These are sums, so those of its tiles add up.
 
-    `content` has the squared distance () from the photo by tap; `style`, for each region, moments by tap. `histograms`
-    has, for each region, distances () of its values by tap, where a style loss compares those: no window knows its part
-    of them, and so they don't add.
+    `content` is the squared distance () from the photo by tap; `style`, for each region, moments by tap. `histograms`,
+    for each region, are the style losses () of histograms by tap, which don't add up over tiles.
     """
 
     content: Mapping[str, Tensor]
@@ -38,7 +37,7 @@ class Sums:
 
     def __add__(self, other: "Sums") -> "Sums":
         if self.histograms or other.histograms:
-            raise ValueError("The style loss histogram is not one of sums.")
+            raise ValueError("Style losses of histograms are not sums.")
         content = {tap: distance + other.content[tap] for tap, distance in self.content.items()}
         pairs = zip(self.style, other.style, strict=True)
         return Sums(content, [{tap: mine[tap] + theirs[tap] for tap in mine} for mine, theirs in pairs])
@@ -46,9 +45,9 @@ class Sums:
 
 @dataclass(frozen=True, eq=False)
 class TemporalTarget:
-    """What holds the canvas of a film's frame to another frame's picture, carried here along the flow.
+    """A target that holds a film's frame to another frame's picture, warped along the flow.
 
-    `picture` (1, 3, H, W), and how much it counts at each pixel, `weights` (1, 1, H, W): gamma c.
+    `picture` (1, 3, H, W), and its weight at each pixel, `weights` (1, 1, H, W): gamma c.
     """
 
     picture: Tensor
@@ -56,15 +55,18 @@ class TemporalTarget:
 
 
 class Objective:
-    """L = alpha L_content + beta L_style + TV + range for a canvas of the photo's size, if there is one.
+    """L = alpha L_content + beta L_style + TV + range for a canvas of the size of the photo, if there is one.
 
-    Each region of the canvas has a style of its own, and its share of L_style; most canvases are one region. What is
-    transparent, in the photo or in a painting, is left out of every term.
+    Each region of the canvas has a style of its own, and its share of L_style; most canvases are one region.
+    Transparent parts of the photo and of paintings are left out of every term.
 
-    The network's part of it is `measure`, which adds up over the canvas, and `compare`, which takes the sums alone.
+    The network's terms are split into `measure_features`, whose sums add up over tiles, and `compare_features`, which
+    needs the sums alone.
 
     Sources: Gatys et al. 2015, equation 7; for regions Gatys et al. 2017, "Controlling Perceptual Factors in Neural
     Style Transfer", section 4.
+
+    Example: losses = Objective(network, settings, photo, regions).backward(canvas)
     """
 
     def __init__(
@@ -85,7 +87,7 @@ class Objective:
         self.gradient_norms = self._plan_gradient_norms() if settings.normalize_gradients else None
 
     def _capture_content(self, photo: Tensor) -> dict[str, Tensor | float]:
-        """Keep the photo's features as the content; returns, by tap, what distances from them are divided by."""
+        """Store the photo's features as the content; return the denominators of the content loss by tap."""
         self.content = self.network(photo, self.settings.active_content_taps)
         return {
             tap: losses.content_scale(self.settings.content_loss, features, self.masks[tap], self._min_variance(tap))
@@ -115,9 +117,9 @@ class Objective:
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
     def measure_features(self, canvas: Tensor, tile: Tile | None = None, *, content: bool = True) -> Sums:
-        """Sum up what the network sees of a canvas (1, 3, H, W), or in a tile's window; `content` is left out if not.
+        """Sum up the network's features of a canvas (1, 3, H, W), or of a tile's window, without its margin.
 
-        Of a tile only what it answers for is summed up, so that the sums of all tiles add up to the canvas's.
+        Without `content`, the distances from the photo are left out.
         """
         network, settings = self.network, self.settings
         masks = {
@@ -139,14 +141,14 @@ class Objective:
         return Sums(distances, style, self._compare_values(mixed) if needs_features(settings) else ())
 
     def _content_targets(self, tile: Tile | None) -> Mapping[str, Tensor]:
-        del tile  # here they are those of the whole canvas
+        del tile  # a tiled objective has a target for each
         return self.content
 
     def _crop_mask(self, mask: Tensor | None, tap: str, tile: Tile | None) -> Tensor | None:
         return mask if mask is None or tile is None else tile.crop_map(mask, self.network.stride[tap])
 
     def compare_features(self, sums: Sums) -> dict[str, Tensor]:
-        """Return the weighted terms, each (), of what the network has seen of the whole canvas: content, style."""
+        """Return the weighted terms (), content and style, of the sums over the whole canvas."""
         settings, zero = self.settings, torch.zeros((), device=next(self.network.parameters()).device)
         content = sum(
             (settings.content_taps[tap] * (seen / self.content_scales[tap]) for tap, seen in sums.content.items()),
@@ -166,20 +168,18 @@ class Objective:
         return {**({"content": alpha * content} if self.has_photo else {}), "style": beta * style}
 
     def compare_pixels(self, canvas: Tensor) -> dict[str, Tensor]:
-        """Return the weighted terms, each (), that need no network: tv, range and temporal, where they have weights."""
+        """Return the weighted terms () that need no network: tv, range and temporal, if they have weights."""
         settings, terms = self.settings, {}
         if settings.tv_weight:
-            terms["tv"] = settings.tv_weight * self._vary(canvas)
+            is_seamless = settings.padding == "circular"
+            variation = measure_variation(canvas, settings.tv_loss, settings.tv_exponent, self.mask, around=is_seamless)
+            terms["tv"] = settings.tv_weight * variation
         if settings.range_weight:
             terms["range"] = settings.range_weight * losses.out_of_range(canvas)
         if self.temporal_targets:
-            held = [losses.temporal(canvas, pull.picture, pull.weights) for pull in self.temporal_targets]
-            terms["temporal"] = torch.stack(held).sum()
+            targets = [losses.temporal(canvas, target.picture, target.weights) for target in self.temporal_targets]
+            terms["temporal"] = torch.stack(targets).sum()
         return terms
-
-    def _vary(self, canvas: Tensor) -> Tensor:
-        of = self.settings
-        return measure_variation(canvas, of.tv_loss, of.tv_exponent, self.mask, around=of.padding == "circular")
 
     def _region_mask(self, region: StyleRegion, tap: str) -> Tensor | None:
         return self.masks[tap] if region.masks is None else region.masks[tap]
@@ -202,7 +202,7 @@ class Objective:
         ]
 
     def _plan_gradient_norms(self) -> GradientNorms:
-        """Say how large each tap's gradients shall be, where they are normalised: as its weights."""
+        """Return the norms of each tap's gradients if they are normalized: the weights in the loss."""
         settings = self.settings
         alpha, beta = settings.weights
         features = {tap: alpha * settings.content_taps[tap] for tap in self.content}
@@ -216,10 +216,10 @@ class Objective:
 
 
 def needs_features(settings: Settings) -> bool:
-    """Does a style loss compare what no sums of windows tell?"""
+    """Tell whether a style loss needs all features of the canvas at once."""
     return any(weight and kind in losses.NEED_FEATURES for kind, weight in settings.style_loss.items())
 
 
 def list_taps(settings: Settings) -> list[str]:
-    """List the taps at which paintings are measured: the style's, and the content's for what its losses compare to."""
+    """List the taps at which paintings are measured: those of the style, and of the content for its relative loss."""
     return sorted({*settings.active_content_taps, *settings.style_taps})

@@ -11,7 +11,7 @@ from impasto.settings.model import Settings
 def add_pixel_terms(
     settings: Settings, canvas: Tensor, mask: Tensor | None, gradient: Tensor | None
 ) -> dict[str, Tensor]:
-    """Return the weighted terms, each (), of `Objective.compare_pixels`; adds their gradient to `gradient` in place."""
+    """Return the terms of `Objective.compare_pixels`; add their gradient to `gradient` in place, if it is given."""
     terms = {}
     if settings.tv_weight and can_use_bands(settings):
         terms["tv"] = add_total_variation(canvas, mask, gradient, settings.tv_weight)
@@ -40,7 +40,7 @@ def _add_whole_variation(settings: Settings, canvas: Tensor, mask: Tensor | None
 
 
 def _add_range_term(canvas: Tensor, weight: float, gradient: Tensor | None) -> Tensor:
-    """Weigh how far values are out of range, as `losses.out_of_range` does."""
+    """Return the weighted `losses.out_of_range`, and add its gradient."""
     total = canvas.new_zeros(())
     for band in split_into_bands(canvas):
         beyond = canvas[:, :, band] - canvas[:, :, band].clamp(0, 1)

@@ -1,4 +1,4 @@
-"""A basis in which a coarse scale is painted faster: low frequencies move farther than high ones."""
+"""A change of basis that speeds up coarse scales: low frequencies move farther than high ones."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -6,16 +6,15 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-GAIN_EXPONENT = (
-    0.5  # a frequency f, in cycles per pixel, is scaled by 1 / (f + LOWEST)^SLOPE: twice that in the step it takes
-)
+# A frequency f, in cycles per pixel, is scaled by (f + MIN_FREQUENCY)^-GAIN_EXPONENT; in a step, by the square of that.
+GAIN_EXPONENT = 0.5
 MIN_FREQUENCY = 0.02
 
 
 def choose_preconditioner(pixel_range: float, *, low_first: bool) -> Callable[[Tensor], Tensor] | None:
-    """Return the map from what L-BFGS walks in to pixels in [0, 1]; None where it is the same.
+    """Return the map from the values that L-BFGS works on to pixels in [0, 1]; None for the identity.
 
-    It walks in values of which `pixel_range` make a pixel's whole range, scaled as `favour_low` does if `low_first`.
+    `pixel_range` of those values make a pixel's whole range; with `low_first`, `favor_low_frequencies` scales them too.
     """
     if pixel_range == 1:
         return favor_low_frequencies if low_first else None
@@ -35,7 +34,7 @@ def favor_low_frequencies(x: Tensor) -> Tensor:
 
 @lru_cache(maxsize=2)
 def _make_gain(height: int, width: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Return the gain of each frequency, (H, W // 2 + 1) as rfft2 orders them."""
+    """Return the gain of each frequency, (H, W // 2 + 1), in the order of rfft2."""
     down = torch.fft.fftfreq(height, device=device, dtype=dtype)[:, None]
     right = torch.fft.rfftfreq(width, device=device, dtype=dtype)
     gain = (torch.hypot(down, right) + MIN_FREQUENCY) ** -GAIN_EXPONENT

@@ -1,8 +1,8 @@
-"""How a scale is painted: whole or in tiles, with how much of a history; and what needs less memory than that."""
+"""How a scale is painted, whole or in tiles, with how long a history; and what takes less memory."""
 
 from dataclasses import dataclass, replace
 
-MIN_TILE_SIZE = 128  # of a tile; below it the halo is most of the work
+MIN_TILE_SIZE = 128  # in pixels; below it, most of the work is in the margin
 MIN_HISTORY = 2
 
 
@@ -10,9 +10,9 @@ MIN_HISTORY = 2
 class ScaleStrategy:
     """How a scale is painted.
 
-    `side` is that of a tile in pixels, without its halo; 0: the picture is looked at whole. `history` is how many steps
-    L-BFGS learns from, None for as many as it is set to; `compact` keeps them in bfloat16. `on_disk` keeps the photo's
-    features in a file.
+    `tile_size` is the side of a tile in pixels, without its margin; 0 for the whole picture at once. `history` is the
+    number of pairs that L-BFGS keeps; None for the setting's. `compact` keeps them in bfloat16. `on_disk` keeps the
+    photo's features in a file.
     """
 
     tile_size: int = 0
@@ -21,9 +21,9 @@ class ScaleStrategy:
     on_disk: bool = False
 
     def step_down(self, *, can_compact: bool) -> "ScaleStrategy | None":
-        """Return a manner that takes clearly less memory, or None where there is none.
+        """Return a strategy that takes clearly less memory, or None if there is none.
 
-        `can_compact` says whether the optimiser has a history that can be kept in bfloat16.
+        `can_compact` says whether the optimizer has a history that can be kept in bfloat16.
         """
         if not self.tile_size:
             return replace(self, tile_size=1024)
@@ -35,7 +35,7 @@ class ScaleStrategy:
         return None
 
     def describe(self) -> str:
-        """Say it in words."""
+        """Describe it in words."""
         words = [f"in tiles of {self.tile_size} pixels" if self.tile_size else "whole"]
         if self.compact:
             words.append(f"{self.history or 'all'} steps of history in bfloat16")

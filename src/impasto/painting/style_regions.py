@@ -1,4 +1,4 @@
-"""The regions of a canvas: where it is painted in which style."""
+"""The regions of a canvas: which part is painted in which style."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,12 +16,12 @@ from impasto.settings.model import Settings
 
 @dataclass(frozen=True, eq=False)
 class StyleRegion:
-    """A part of the canvas: the style that it is painted in, by tap, and where it is.
+    """A part of the canvas and its style, by tap.
 
-    `masks` has, for each of the style's taps, a mask (1, 1, h, w) on the canvas, or None for all of it; without
-    `masks` the region is all that is visible. `share` is what its style loss counts. A style loss is of means over the
-    region, so that the pull on each pixel is as strong in a small region as in a large one where the share is the
-    region's part of the canvas. `values` are the style's histograms by tap, where a style loss compares those.
+    `masks` is its mask (1, 1, h, w) at each of the style's taps, or None for the whole grid; without `masks` the region
+    is the whole visible canvas. `weight` is that of its style loss. Style losses are means over the region: pixels of
+    small and large regions are pulled alike if the weight is the region's share of the canvas. `histograms` are the
+    style's, by tap, if a style loss compares those.
     """
 
     style: Style
@@ -36,58 +36,62 @@ def make_regions(
     photo: Image | None,
     paintings: Sequence[StyleInput],
     styles: Sequence[Style],
-    values: Sequence[Mapping[str, Histogram]],
+    histograms: Sequence[Mapping[str, Histogram]],
 ) -> list[StyleRegion]:
-    """Make regions of the paintings, each of which has its style and values, on a canvas of the photo's size.
+    """Make the regions of a canvas, which has the photo's size, from the paintings' styles and histograms.
 
-    Paintings that no other one has a place beside are one region, all of it. Otherwise where places meet they share the
-    canvas, and what no painting has a place on belongs to no region: there the photo's content is alone. A region's
-    style loss counts by its area, times its paintings' mean share relative to that of all: so it weighs against the
-    content alike in all regions, whatever their sizes.
+    Paintings without masks share one region: the whole canvas. Otherwise overlapping masks share the canvas, and parts
+    without a painting have no style loss, only content. A region's weight is its share of the area, times its
+    paintings' mean weight relative to that of all, so that style and content are balanced alike in regions of all
+    sizes.
     """
-    places: dict[int, Tensor | None] = {id(painting.region): painting.region for painting in paintings}
-    groups = [[number for number, it in enumerate(paintings) if id(it.region) == place] for place in places]
-    shares = [[paintings[number].weight for number in group] for group in groups]
-    blends = [
-        blend_styles([styles[number] for number in group], its) if sum(its) else None
-        for group, its in zip(groups, shares, strict=True)
+    by_mask: dict[int, list[int]] = {}
+    for number, painting in enumerate(paintings):
+        by_mask.setdefault(id(painting.region), []).append(number)
+    groups = list(by_mask.values())
+    masks = [paintings[group[0]].region for group in groups]
+    weights = [[paintings[number].weight for number in group] for group in groups]
+    blended = [
+        _blend_group([styles[number] for number in group], [histograms[number] for number in group], parts)
+        for group, parts in zip(groups, weights, strict=True)
     ]
-    poured = [
-        _blend_histograms([values[number] for number in group], its) for group, its in zip(groups, shares, strict=True)
-    ]
-    if photo is None or all(place is None for place in places.values()):
-        return [StyleRegion(style, histograms=its) for style, its in zip(blends, poured, strict=True) if style]
-    height, width = photo.rgb.shape[2:]
-    masks = divide_canvas([None if it is None else resize(it, width, height).clamp(0, 1) for it in places.values()])
+    if photo is None or all(mask is None for mask in masks):
+        return [region for region in blended if region]
+    resized = [None if mask is None else resize(mask, photo.width, photo.height).clamp(0, 1) for mask in masks]
     usual = _mean_positive([painting.weight for painting in paintings])
     return [
-        replace(_make_region(network, settings, photo.alpha, mask, style, _mean_positive(its) / usual), histograms=kept)
-        for mask, style, its, kept in zip(masks, blends, shares, poured, strict=True)
-        if style
+        _place_region(network, settings, photo.alpha, mask, region, _mean_positive(parts) / usual)
+        for mask, region, parts in zip(divide_canvas(resized), blended, weights, strict=True)
+        if region
     ]
 
 
-def _blend_histograms(values: Sequence[Mapping[str, Histogram]], shares: Sequence[float]) -> dict[str, Histogram]:
-    """Pour the values of paintings together, each by its share."""
-    parts = [(its, share) for its, share in zip(values, shares, strict=True) if share]
-    taps = parts[0][0] if parts else {}
-    return {tap: blend_histograms([its[tap] for its, _ in parts], [share for _, share in parts]) for tap in taps}
+def _blend_group(
+    styles: Sequence[Style], histograms: Sequence[Mapping[str, Histogram]], weights: Sequence[float]
+) -> StyleRegion | None:
+    """Blend the styles and histograms of paintings with the same mask; None where none of them has a weight."""
+    parts = [(each, weight) for each, weight in zip(histograms, weights, strict=True) if weight]
+    if not parts:
+        return None
+    shares = [weight for _, weight in parts]
+    merged = {tap: blend_histograms([each[tap] for each, _ in parts], shares) for tap in parts[0][0]}
+    return StyleRegion(blend_styles(styles, weights), histograms=merged)
 
 
-def _make_region(
-    network: Network, settings: Settings, visible: Tensor | None, mask: Tensor, style: Style, strength: float
+def _place_region(
+    network: Network, settings: Settings, visible: Tensor | None, mask: Tensor, region: StyleRegion, weight: float
 ) -> StyleRegion:
-    seen, whole = (mask.sum(), mask.numel()) if visible is None else ((mask * visible).sum(), float(visible.sum()))
+    """Give a region its mask (1, 1, H, W) on the canvas, and the weight of its visible area."""
+    area, whole = (mask.sum(), mask.numel()) if visible is None else ((mask * visible).sum(), float(visible.sum()))
+    propagation, rounding = settings.mask_propagation, network.rounding
     masks = {
-        tap: propagate_mask(
-            mask, visible, settings.mask_propagation, network.stride[tap], network.reach[tap], network.rounding
-        )
+        tap: propagate_mask(mask, visible, propagation, network.stride[tap], network.reach[tap], rounding)
         for tap in settings.style_taps
     }
-    return StyleRegion(style, masks, strength * float(seen) / whole)
+    return replace(region, masks=masks, weight=weight * float(area) / whole)
 
 
 def _mean_positive(shares: Sequence[float]) -> float:
-    """The mean of those that are not 0."""
+    """Return the mean of the positive values."""
     positive = [share for share in shares if share]
     return sum(positive) / len(positive)

@@ -63,11 +63,11 @@ def capture_style(
     propagation: Propagation = "simple",
     tiles: Sequence[Tile] = (),
 ) -> Style:
-    """Measure what is visible and used of a painting at `taps`; the moments have a count of 1.
+    """Measure the visible part of a painting, within its mask, at `taps`; the moments have a count of 1.
 
-    It is looked at by `tiles`, if there are any.
+    With `tiles`, features are computed one tile at a time.
 
-    Example: capture_style(network, Source(rgb), ["relu3_1"])["relu3_1"].mean
+    Example: capture_style(network, StyleInput(rgb), ["relu3_1"])["relu3_1"].mean
     """
     masks = {tap: [_weigh_cells(painting, network, tap, propagation)] for tap in taps}
     with torch.no_grad():
@@ -129,7 +129,7 @@ class StyleCache:
 
     A painting is identified by its pixels.
 
-    Example: Palette().ask(network, painting, 512, 384, ["relu3_1"])
+    Example: StyleCache().get(network, painting, 512, 384, ["relu3_1"])
     """
 
     def __init__(self, kept: int = MAX_CACHED_STYLES) -> None:

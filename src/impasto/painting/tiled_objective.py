@@ -1,4 +1,4 @@
-"""The same loss and gradient, tile by tile: sums over all tiles first, then what each tile does to them."""
+"""The objective in tiles: first the sums over all tiles, then the gradient through each tile."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -20,11 +20,11 @@ from impasto.settings.model import Settings
 
 
 class TiledObjective(Objective):
-    """The loss of `Objective` and its gradient, with features of no more than one tile of the canvas at a time.
+    """The loss of `Objective` and its gradient, with features of only one tile of the canvas at a time.
 
-    The style's losses are functions of sums. So one pass without a gradient sums up all tiles; the losses' gradient at
-    the sums, which are small, is known; and a second pass sends it back through each tile. The content's targets are
-    kept as they are seen by the tiles, in memory or `on_disk`.
+    Style losses are functions of sums. A first pass without gradients adds up all tiles; the gradient of the losses at
+    these small sums is then known, and a second pass sends it back through each tile. The photo's features are stored
+    by tile, in memory or `on_disk`.
 
     Errors: UsageError for losses that are not functions of sums.
     """
@@ -72,7 +72,7 @@ class TiledObjective(Objective):
     @torch.no_grad()
     def backward(self, canvas: Tensor) -> dict[str, float]:
         """Fill `canvas.grad` (1, 3, H, W); return the weighted losses by name: content, style, tv, range, total."""
-        # The same memory for each step's gradient: a canvas's size is not found again among what tiles leave behind.
+        # Reuse the gradient's memory: between the allocations of tiles there is no gap of a canvas's size.
         gradient = torch.empty_like(canvas) if canvas.grad is None else canvas.grad
         style = self._measure_tiles(canvas, content=False).style
         slopes = self._differentiate_sums(style, canvas)
@@ -106,9 +106,9 @@ class TiledObjective(Objective):
         return sums
 
     def _differentiate_sums(self, style: Sequence[Style], canvas: Tensor) -> list[Tensor | None]:
-        """Return the loss's gradient at the sums of the network's part, in the order of `_list_tensors`."""
+        """Return the loss's gradient at each sum, in the order of `_list_tensors`; None where there is none."""
         with torch.enable_grad():
-            # The content's losses are so much times their distances: their slopes are the same everywhere.
+            # Content losses are linear in the distances, so their gradients are the same everywhere.
             distances = {tap: canvas.new_zeros((), requires_grad=True) for tap in self.content_taps}
             sums = Sums(distances, [{tap: _as_leaves(moments) for tap, moments in seen.items()} for seen in style])
             total = torch.stack(list(self.compare_features(sums).values())).sum()
@@ -116,7 +116,7 @@ class TiledObjective(Objective):
 
 
 def why_untileable(settings: Settings) -> str:
-    """Say which of the settings can't be painted in tiles; nothing if all can."""
+    """Say which setting can't be computed in tiles; nothing if all can."""
     if needs_features(settings):
         return "`style_loss` histogram sorts all values of the picture, which can't be done in tiles: leave it out."
     if settings.normalize_gradients:
@@ -125,7 +125,7 @@ def why_untileable(settings: Settings) -> str:
 
 
 def cut_tiles_for(network: Network, settings: Settings, width: int, height: int, side: int) -> list[Tile]:
-    """Cut a picture into tiles, of about `side` pixels, that show a network's taps as the whole picture does."""
+    """Cut a picture into tiles of about `tile_size` pixels whose features at the settings' taps are exact."""
     taps = list_taps(settings)
     cell, reach = (max(of[tap] for tap in taps) for of in (network.stride, network.reach))
     return cut_into_tiles(width, height, side=side, cell=cell, reach=reach, wraps=network.padding == "circular")
@@ -136,7 +136,7 @@ def _as_leaves(moments: Moments) -> Moments:
 
 
 def _list_tensors(sums: Sums) -> list[Tensor]:
-    """List the sums that a canvas's pixels have a part in, in the order of their taps' names."""
+    """List the sums that depend on the canvas's pixels, in the order of their taps' names."""
     moments = [seen[tap] for seen in sums.style for tap in sorted(seen)]
     return [
         *(sums.content[tap] for tap in sorted(sums.content)),

@@ -1,4 +1,4 @@
-"""How a picture is cut into tiles: what each answers for, and what it has to look at for that."""
+"""Exact tiles: rectangles of the picture, each within a window with the margin that its features need."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,19 +15,22 @@ BAND_VALUES = 2**22  # of a canvas that are worked on at once
 
 @dataclass(frozen=True)
 class Span:
-    """A tile along a side of the picture, in pixels: it answers for `start` to `stop`, and looks at `near` to `far`."""
+    """A tile along one side of the picture, in pixels: `start` to `stop` is its own, and `near` to `far` its window.
+
+    `stop` is None at the end of the picture, where the tile takes what is less than a cell as well.
+    """
 
     start: int
-    stop: int | None  # None: to the picture's end, whatever is left over there
+    stop: int | None
     near: int
     far: int
 
-    def cells(self, stride: int, of: int = 0) -> slice:
-        """Return what it answers for on the grid of a tap with that stride, where the grid begins at pixel `of`."""
-        return slice((self.start - of) // stride, None if self.stop is None else (self.stop - of) // stride)
+    def cells(self, stride: int, origin: int = 0) -> slice:
+        """Return its own cells on the grid of a tap with that stride, if the grid begins at pixel `origin`."""
+        return slice((self.start - origin) // stride, None if self.stop is None else (self.stop - origin) // stride)
 
     def parts(self, length: int) -> Iterator[tuple[int, int]]:
-        """Go through what it looks at, first pixels and sizes: one part, but where it goes around a picture's end."""
+        """Yield first pixel and size of each part of the window: two where it wraps around the picture's end."""
         place = self.near
         while place < self.far:
             first = place % length
@@ -38,20 +41,20 @@ class Span:
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of the picture: the rows and columns that it answers for, within a window that it looks at."""
+    """A rectangle of the picture: its own rows and columns, within a larger window."""
 
     rows: Span
     columns: Span
 
     def crop(self, picture: Tensor) -> Tensor:
-        """Return what it looks at of a picture (B, C, H, W)."""
+        """Return the window of a picture (B, C, H, W)."""
         for dimension, span in ((2, self.rows), (3, self.columns)):
             parts = [picture.narrow(dimension, first, size) for first, size in span.parts(picture.shape[dimension])]
             picture = parts[0] if len(parts) == 1 else torch.cat(parts, dimension)
         return picture
 
     def add_to(self, picture: Tensor, seen: Tensor) -> None:
-        """Add to a picture (B, C, H, W) what belongs to the window, of the window's size."""
+        """Add values of the window's size to a picture (B, C, H, W)."""
         height, width = picture.shape[2:]
         down = 0
         for top, rows in self.rows.parts(height):
@@ -63,23 +66,25 @@ class Tile:
             down += rows
 
     def inside(self, stride: int) -> tuple[slice, slice]:
-        """Return the rows and columns that it answers for, on its window's grid of a tap with that stride."""
+        """Return the tile's own rows and columns on its window's grid of a tap with that stride."""
         return self.rows.cells(stride, self.rows.near), self.columns.cells(stride, self.columns.near)
 
     def crop_map(self, whole: Tensor, stride: int) -> Tensor:
-        """Return what it answers for of the whole picture's map (B, C, h, w) at a tap with that stride."""
+        """Return the tile's own part of the whole picture's map (B, C, h, w) at a tap with that stride."""
         return whole[..., self.rows.cells(stride), self.columns.cells(stride)]
 
 
 def cut_into_tiles(width: int, height: int, *, side: int, cell: int, reach: int, wraps: bool = False) -> list[Tile]:
-    """Cut a picture into tiles that are about `side` pixels wide and high, as even as can be, in rows from the top.
+    """Cut a picture into tiles of about `side` pixels, as even as possible, in rows from the top.
 
-    `cell` is the deepest tap's stride: tiles begin on multiples of it, so that their grids are the whole picture's.
-    `reach` is how far the deepest tap's cells see beyond their own pixels: the window has so much more on each side,
-    in whole cells or more, but ends where the picture does, as only there a border is to be seen. What features there
-    are of a tile's own pixels, and what of their gradient comes back, is then that of the whole picture. All windows
-    are of one size: a network prepares itself for each, in time and memory. A picture that `wraps` has no border:
-    windows go on at its other side. Its sides have to be multiples of `cell`, or UsageError.
+    `cell` is the stride of the deepest tap: tiles begin on multiples of it, so that their grids match the whole
+    picture's. `reach` is how far the deepest tap's cells see beyond their own pixels. The window has that margin on
+    each side, rounded up to whole cells, but ends where the picture ends, because a border is visible only there.
+    Features of the tile's own pixels, and their gradients, are then those of the whole picture. All windows have one
+    size, because a network prepares itself for each size, in time and memory. A picture that `wraps` has no border:
+    windows continue at its other side.
+
+    Errors: UsageError where a picture wraps and its sides are not multiples of `cell`.
 
     Example: [tile.rows.start for tile in cut_into_tiles(100, 300, side=100, cell=16, reach=70)] == [0, 96, 192]
     """
@@ -89,7 +94,7 @@ def cut_into_tiles(width: int, height: int, *, side: int, cell: int, reach: int,
 
 
 def _split(length: int, side: int, cell: int, halo: int, *, wraps: bool) -> list[Span]:
-    """Cut one side into even spans; the last has what is less than a cell as well, and so there are no slivers."""
+    """Cut one side into even spans; the last one includes what is less than a cell, so that there are no slivers."""
     cells = max(1, length // cell)
     count = min(cells, ceil(length / side))
     if count == 1:
@@ -97,7 +102,8 @@ def _split(length: int, side: int, cell: int, halo: int, *, wraps: bool) -> list
     if wraps and length % cell:
         raise UsageError(
             f"A picture with circular padding can be painted in tiles only where its sides are multiples of {cell}, "
-            f"and {length} is not: choose another `size`, or allow more `memory`."
+            f"and {length} is not: choose another `size`, or allow more `memory`.",
+            setting="size",
         )
     ends = [number * cells // count * cell for number in range(count)] + [length]
     size = max(stop - start for start, stop in pairwise(ends)) + 2 * halo

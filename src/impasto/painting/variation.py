@@ -20,11 +20,11 @@ def measure_variation(
 ) -> Tensor:
     """Return the total variation of a canvas (1, 3, H, W) in [0, 1]; `mask` (1, 1, H, W) says how much pixels count.
 
-    With steps d down and r to the right, one pixel apart, and the exponent p:
-    `mean`: mean |d|^p + mean |r|^p; `sum`: sum |d|^p + sum |r|^p; `isotropic`: mean (d^2 + r^2)^(p/2) over the pixels
-    that have both; `isotropic_sum`: sum of the same; `nine_point`: 2/3 of the means along the axes and 1/6 of those
-    along the diagonals, the border repeated. Steps are multiplied by the mask at both their pixels; the means are over
-    all steps, whatever they count. `around` goes on over the border to the other side, as of a picture that tiles.
+    With steps d down and r to the right, one pixel apart, and the exponent p: `mean`: mean |d|^p + mean |r|^p; `sum`:
+    sum |d|^p + sum |r|^p; `isotropic`: mean (d^2 + r^2)^(p/2) over the pixels that have both; `isotropic_sum`: the sum
+    of the same; `nine_point`: 2/3 of the means along the axes and 1/6 of those along the diagonals, with the border
+    repeated. Steps are multiplied by the mask at both of their pixels; means are over all steps. `around` continues at
+    the other side of the picture, for seamless ones.
 
     Source: Rudin, Osher and Fatemi 1992; Mahendran and Vedaldi 2015; the programs named in docs/presets.md.
     """
@@ -36,7 +36,7 @@ def measure_variation(
 def total_variation(rgb: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean squared step from each pixel to the one below and the one to the right: (1, 3, H, W) in [0, 1].
 
-    A mean, so that it weighs alike at every size. Source: Mahendran and Vedaldi 2015, with exponent 2.
+    It is a mean, so that a weight means the same at every size. Source: Mahendran and Vedaldi 2015, with exponent 2.
     """
     variation: Tensor = _TotalVariation.apply(rgb, mask)  # type: ignore[no-untyped-call]
     return variation
@@ -78,7 +78,7 @@ def _sum_isotropic(rgb: Tensor, exponent: float, mask: Tensor | None, around: bo
 
 
 def _nine_point(rgb: Tensor, exponent: float, mask: Tensor | None, around: bool) -> Tensor:
-    look = _neighbours_around if around else _neighbours
+    look = _neighbors_around if around else _neighbors
     framed = rgb if around else pad(rgb, (1, 1, 1, 1), "replicate")
     seen = framed.new_ones(()).expand_as(framed)
     if mask is not None:
@@ -91,8 +91,8 @@ def _nine_point(rgb: Tensor, exponent: float, mask: Tensor | None, around: bool)
     return 2 * total
 
 
-def _neighbours(framed: Tensor, down: int, right: int) -> tuple[Tensor, Tensor]:
-    """Return all pixels that have one so far below and to the right, and those, in a picture with a frame."""
+def _neighbors(framed: Tensor, down: int, right: int) -> tuple[Tensor, Tensor]:
+    """Return all pixels, and those so far below and to the right of them, in a picture with a frame of one pixel."""
     if not (down and right):
         framed = framed[..., 1 : framed.shape[2] - (not down), 1 : framed.shape[3] - (not right)]
     height, width = framed.shape[2] - down, framed.shape[3] - abs(right)
@@ -101,8 +101,8 @@ def _neighbours(framed: Tensor, down: int, right: int) -> tuple[Tensor, Tensor]:
     return first, framed[..., down : down + height, left + right : left + right + width]
 
 
-def _neighbours_around(x: Tensor, down: int, right: int) -> tuple[Tensor, Tensor]:
-    """Return all pixels, and for each the one so far below and to the right, beyond the border on the other side."""
+def _neighbors_around(x: Tensor, down: int, right: int) -> tuple[Tensor, Tensor]:
+    """Return all pixels, and for each the one so far below and to the right, wrapping around the border."""
     return x, x.roll((-down, -right), (2, 3))
 
 
@@ -116,7 +116,7 @@ FORMS: Mapping[Variation, Callable[[Tensor, float, Tensor | None, bool], Tensor]
 
 
 def _raise_root(squared: Tensor, exponent: float) -> Tensor:
-    """Raise the root of what is given to a power."""
+    """Return the square root of `squared` to a power."""
     if exponent == 2:
         return squared
     return torch.where(squared > MIN_SQUARED_STEP, squared.clamp_min(MIN_SQUARED_STEP) ** (exponent / 2), 0.0)
@@ -137,7 +137,7 @@ class _TotalVariation(torch.autograd.Function):
 
 
 def _step(rgb: Tensor, mask: Tensor | None, dimension: int, around: bool) -> Tensor:
-    if around:  # one step more, from the last to the first
+    if around:  # one more step, from the last pixel to the first
         rgb = torch.cat([rgb, rgb.narrow(dimension, 0, 1)], dimension)
         mask = None if mask is None else torch.cat([mask, mask.narrow(dimension, 0, 1)], dimension)
     steps = rgb.diff(dim=dimension)
