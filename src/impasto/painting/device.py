@@ -29,10 +29,9 @@ def choose_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         reason = str(error).partition("\n")[0].partition(". ")[0]  # torch goes on for pages
-        message = f"`device` {name}: there is no such device here ({reason}). Use auto or cpu."
-        raise UsageError(message, setting="device") from error
+        raise UsageError(f"`device` {name}: there is no such device here ({reason}). Use auto or cpu.") from error
     if device.type == "meta":
-        raise UsageError("`device` meta: nothing can be painted there. Use auto or cpu.", setting="device")
+        raise UsageError("`device` meta: nothing can be painted there. Use auto or cpu.")
     return device
 
 

@@ -57,7 +57,7 @@ def _choose_picture(
     if settings.init == "painting":
         picture = next(painting for painting in paintings if painting.weight).flattened()
     if picture is None:
-        raise UsageError(f"`init` {settings.init}: the picture to begin with was not given.", setting="init")
+        raise UsageError(f"`init` {settings.init}: the picture to begin with was not given.")
     return _resize_to_cover(picture, width, height)
 
 
