@@ -27,7 +27,7 @@ def test_the_iterates_are_torchs(layout: torch.memory_format, chosen: tuple[floa
     assert ours.is_contiguous(memory_format=layout)
 
 
-def test_by_default_the_second_moment_goes_over_a_hundred_steps() -> None:
+def test_second_moment_averages_a_hundred_steps() -> None:
     given = Adam(0.05)
     assert (given.beta1, given.beta2, given.epsilon) == (0.9, 0.99, 1e-8)
 

@@ -53,7 +53,7 @@ def finish(painter: Painter) -> Tensor:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_from_the_next_step_on_the_losses_are_those_of_the_new_goal(optimizer: str, strategy: ScaleStrategy) -> None:
+def test_losses_follow_a_steer_at_once(optimizer: str, strategy: ScaleStrategy) -> None:
     painter = make_painter(strategy=strategy, optimizer=optimizer)
     before = take(painter, 3)[-1].losses
     canvas = painter.picture()
@@ -69,13 +69,13 @@ def test_from_the_next_step_on_the_losses_are_those_of_the_new_goal(optimizer: s
     assert rest[-1].losses["total"] < rest[0].losses["total"]
 
 
-def test_steered_before_the_first_step_is_painted_so_from_the_start() -> None:
+def test_steering_before_the_first_step_equals_starting_so() -> None:
     steered = make_painter()
     steered.steer(make_settings(steps=8, style_weight=5.0))
     assert torch.equal(finish(steered), finish(make_painter(style_weight=5.0)))
 
 
-def test_steered_at_the_end_of_a_scale_the_next_one_has_the_new_goal() -> None:
+def test_steering_at_a_scales_end_affects_the_next() -> None:
     painter = make_painter(start_size=20, steps=3, later_steps=2)
     take(painter, 3)
     painter.steer(make_settings(start_size=20, steps=3, later_steps=2, style_weight=0.0))
@@ -85,7 +85,7 @@ def test_steered_at_the_end_of_a_scale_the_next_one_has_the_new_goal() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_another_blend_draws_it_to_the_other_painting(optimizer: str) -> None:
+def test_steering_the_blend_favors_the_other_painting(optimizer: str) -> None:
     paintings = (StyleInput(PAINTING), StyleInput(OTHER, weight=0.0))
     kept, steered = (make_painter(paintings, optimizer=optimizer, content_weight=0.1, steps=30) for _ in range(2))
     for painter in (kept, steered):
@@ -98,7 +98,7 @@ def test_another_blend_draws_it_to_the_other_painting(optimizer: str) -> None:
     assert near < 0.7 * far
 
 
-def test_a_painting_that_becomes_too_small_is_refused_and_all_stays_as_it_was() -> None:
+def test_steering_to_too_small_paintings_changes_nothing() -> None:
     untouched, painter = make_painter(), make_painter()
     take(painter, 3)
     give_paintings(painter, (StyleInput(OTHER),))
@@ -118,7 +118,7 @@ def move(state: Checkpoint, path: Path) -> Checkpoint:
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("memory", [True, False])
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_taken_up_and_steered_is_steered_on_the_spot(
+def test_restored_and_steered_equals_steered(
     tmp_path: Path, optimizer: str, memory: bool, strategy: ScaleStrategy
 ) -> None:
     turned = make_settings(steps=8, optimizer=optimizer, style_weight=4.0)
@@ -132,7 +132,7 @@ def test_taken_up_and_steered_is_steered_on_the_spot(
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_without_memory_a_state_is_small_and_painted_on_from(tmp_path: Path, optimizer: str) -> None:
+def test_state_without_optimizer_is_small_and_continues(tmp_path: Path, optimizer: str) -> None:
     first, whole, light = (make_painter(optimizer=optimizer, steps=40) for _ in range(3))
     take(first, 6)
     for painter, memory in ((whole, True), (light, False)):
@@ -163,7 +163,7 @@ def job(tmp_path: Path, weights_file: Path) -> Job:
     )
 
 
-def test_a_steered_runs_recipe_has_what_it_was_steered_to(job: Job) -> None:
+def test_recipe_has_the_steered_settings(job: Job) -> None:
     run = impasto.start_job(job)
     next(run)
     run.steer(tv_weight=0.5, style_blend=[1, 3], style_size="0.8")
@@ -177,7 +177,7 @@ def test_a_steered_runs_recipe_has_what_it_was_steered_to(job: Job) -> None:
     assert recipe.settings.style_weight == job.settings.style_weight
 
 
-def test_what_a_run_was_steered_to_is_kept_in_its_checkpoint(job: Job) -> None:
+def test_checkpoint_has_the_steered_settings(job: Job) -> None:
     run = impasto.start_job(job)
     next(run)
     run.steer(style_weight=3)
@@ -215,7 +215,7 @@ def test_refused_changes_change_nothing(job: Job, changes: dict[str, Any], setti
     assert run.picture().tobytes() == untouched.picture().tobytes()
 
 
-def test_a_run_is_taken_up_where_another_was(job: Job, tmp_path: Path) -> None:
+def test_run_continues_from_a_loaded_state(job: Job, tmp_path: Path) -> None:
     quiet = job.model_copy(update={"checkpoint": "none"})
     first, second = impasto.start_job(quiet), impasto.start_job(quiet)
     with pytest.raises(UsageError, match="Nothing is painted yet"):

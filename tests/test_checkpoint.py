@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_goes_in_comes_out(path: Path) -> None:
+def test_checkpoint_round_trips(path: Path) -> None:
     back = read_checkpoint(path)
     assert back.numbers == WHOLE.numbers
     assert back.texts == WHOLE.texts
@@ -45,20 +45,20 @@ def test_what_goes_in_comes_out(path: Path) -> None:
     assert [it.name for it in path.parent.iterdir()] == [path.name]
 
 
-def test_other_programs_read_it(path: Path) -> None:
+def test_safetensors_reads_a_checkpoint(path: Path) -> None:
     loaded = safetensors.torch.load_file(path)
     assert torch.equal(loaded["history"], TENSORS["history"])
     assert torch.equal(loaded["canvas"].permute(0, 3, 1, 2), TENSORS["canvas"])
 
 
-def test_what_is_read_is_no_map_of_the_file(path: Path) -> None:
+def test_read_tensors_are_copies(path: Path) -> None:
     back = read_checkpoint(path)
     with path.open("r+b") as file:
         file.write(bytes(path.stat().st_size))
     assert torch.equal(back.tensors["canvas"], TENSORS["canvas"])
 
 
-def test_cut_short_anywhere_it_is_refused(path: Path) -> None:
+def test_truncated_checkpoint_is_refused(path: Path) -> None:
     data = path.read_bytes()
     for length in {0, 1, 7, 8, 9, 100, *range(0, len(data), 97), len(data) - 1}:
         path.write_bytes(data[:length])
@@ -90,13 +90,13 @@ def _header(path: Path, change: object) -> None:
         (lambda header: header["canvas"].update(shape=[10**9, 10**9]), "damaged"),
     ],
 )
-def test_what_is_not_understood_is_refused(path: Path, change: object, said: str) -> None:
+def test_malformed_checkpoint_is_refused(path: Path, change: object, said: str) -> None:
     _header(path, change)
     with pytest.raises(CheckpointError, match=said):
         read_checkpoint(path)
 
 
-def test_foreign_files_are_none(tmp_path: Path) -> None:
+def test_foreign_files_are_no_checkpoints(tmp_path: Path) -> None:
     for name, data in {
         "empty": b"",
         "text": b"no checkpoint at all",
@@ -134,7 +134,7 @@ except PictureError as error:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no limits to a file's size")
-def test_where_a_file_may_not_grow_the_one_before_stays(path: Path) -> None:
+def test_failed_write_keeps_the_last_checkpoint(path: Path) -> None:
     before = path.read_bytes()
     done = subprocess.run(
         [sys.executable, "-c", "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n" + FILL, str(path)],
@@ -147,7 +147,7 @@ def test_where_a_file_may_not_grow_the_one_before_stays(path: Path) -> None:
     assert [it.name for it in path.parent.iterdir()] == [path.name]
 
 
-def test_where_the_disk_is_full_the_one_before_stays(tmp_path: Path) -> None:
+def test_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(

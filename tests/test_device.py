@@ -30,7 +30,7 @@ def test_auto_prefers_cuda_then_mps(
 
 
 @pytest.mark.parametrize("name", ["bogus", "", "cuda:99", "vulkan", "privateuseone", "hpu", "cpu:x"])
-def test_a_device_that_is_not_there_is_named(name: str) -> None:
+def test_missing_device_raises_with_its_name(name: str) -> None:
     with pytest.raises(UsageError) as refused:
         choose_device(name)
     message = str(refused.value)
@@ -39,13 +39,13 @@ def test_a_device_that_is_not_there_is_named(name: str) -> None:
     assert len(message) < 400  # torch explains itself over pages
 
 
-def test_the_device_without_numbers_is_refused() -> None:
+def test_meta_device_is_refused() -> None:
     with pytest.raises(UsageError, match=r"^`device` meta: nothing can be painted there"):
         choose_device("meta")
 
 
 @pytest.mark.parametrize("device", [CPU, CUDA, MPS])
-def test_a_precision_that_is_said_is_taken(device: torch.device) -> None:
+def test_given_precision_is_used(device: torch.device) -> None:
     assert choose_dtype("float32", device) is torch.float32
     assert choose_dtype("bfloat16", device) is torch.bfloat16
 
@@ -59,7 +59,7 @@ def test_a_precision_that_is_said_is_taken(device: torch.device) -> None:
         ({}, torch.float32),
     ],
 )
-def test_a_processor_computes_in_bfloat16_only_where_it_is_built_for_it(
+def test_cpu_uses_bfloat16_only_with_instructions_for_it(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: torch.dtype
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
@@ -67,7 +67,7 @@ def test_a_processor_computes_in_bfloat16_only_where_it_is_built_for_it(
 
 
 @pytest.mark.parametrize(("native", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
-def test_a_graphics_card_computes_in_bfloat16_only_where_it_need_not_emulate_it(
+def test_gpu_uses_bfloat16_only_without_emulation(
     monkeypatch: pytest.MonkeyPatch, native: bool, expected: torch.dtype
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or native)
@@ -78,7 +78,7 @@ def test_apples_chips_compute_in_float32() -> None:
     assert choose_dtype("auto", MPS) is torch.float32
 
 
-def test_freed_memory_is_kept_and_given_back_where_the_c_library_can() -> None:
+def test_glibc_keeps_and_returns_freed_memory() -> None:
     keep_freed_memory()
     return_freed_memory()  # and that nothing is lost by it:
     assert torch.equal(torch.arange(10**6)[-2:], torch.tensor([999_998, 999_999]))

@@ -272,7 +272,7 @@ def leave(run: impasto.FilmRun, frame: int, whole: bool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("chosen", [{}, {"passes": 3}, {"color": "keep"}, {"optimizer": "adam"}])
-def test_resumed_is_uninterrupted(tmp_path: Path, inputs: dict[str, Any], chosen: dict[str, Any]) -> None:
+def test_resuming_equals_running_through(tmp_path: Path, inputs: dict[str, Any], chosen: dict[str, Any]) -> None:
     source = write_clip(tmp_path / "a.mp4", make_pan(6), sound="aac")
     chosen = {**chosen, "codec": "lossless"}
     paint(source, tmp_path / "whole.mp4", inputs, **chosen)

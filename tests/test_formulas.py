@@ -48,7 +48,7 @@ def gradient_of(objective: Objective) -> Tensor:
 
 @pytest.mark.parametrize("kind", get_args(StyleLoss))
 @pytest.mark.parametrize("shift", [0.0, -1.0])
-def test_a_style_loss_is_the_function_of_its_name(kind: StyleLoss, shift: float) -> None:
+def test_style_loss_matches_its_formula(kind: StyleLoss, shift: float) -> None:
     if shift and kind not in losses.GRAM_LOSSES:
         return
     objective = aim(style_loss=f"{kind}:3", style_taps="relu2_1:2", gram_shift=shift, content_weight=0)
@@ -62,7 +62,7 @@ def test_a_style_loss_is_the_function_of_its_name(kind: StyleLoss, shift: float)
 
 
 @pytest.mark.parametrize("kind", get_args(ContentLoss))
-def test_a_content_loss_is_the_function_of_its_name(kind: ContentLoss) -> None:
+def test_content_loss_matches_its_formula(kind: ContentLoss) -> None:
     objective = aim(content_loss=kind, content_taps="relu2_1:2", style_weight=0)
     network = make_network(DOUBLE)
     ours, photos = (network(of, ["relu2_1"])["relu2_1"] for of in (CANVAS, PHOTO))
@@ -96,7 +96,7 @@ def test_gradients_point_uphill(kind: StyleLoss, *, normalize: bool) -> None:
 # Histograms among the sums
 
 
-def test_a_histogram_joins_the_other_losses_at_its_taps() -> None:
+def test_histogram_loss_adds_to_other_losses() -> None:
     kinds = ("gram:2", "histogram:0.5", "gram:2,histogram:0.5")
     parts = [aim(style_loss=kind).evaluate(CANVAS)["style"] for kind in kinds]
     assert parts[2] == pytest.approx(parts[0] + parts[1])
@@ -109,7 +109,7 @@ def test_histograms_are_refused_where_sums_are_added() -> None:
         sums + sums
 
 
-def test_what_is_transparent_is_in_no_histogram() -> None:
+def test_histogram_excludes_transparent_cells() -> None:
     alpha = torch.ones(1, 1, 20, 24, dtype=DOUBLE)
     alpha[..., 16:] = 0
     network = make_network(DOUBLE)
@@ -132,7 +132,7 @@ def test_the_painter_pours_histograms_of_paintings_together() -> None:
 # Normalised gradients
 
 
-def test_a_normalised_gradient_does_not_know_how_large_its_loss_is() -> None:
+def test_normalized_gradient_is_independent_of_loss_size() -> None:
     alone = {"content_weight": 0, "normalize_gradients": True}
     gradients = [gradient_of(aim(style_loss=f"gram:{of}", **alone)) for of in (1, 1000)]
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-6, atol=1e-9)
@@ -151,7 +151,7 @@ def test_a_tap_without_weight_adds_nothing_when_normalised() -> None:
 
 @pytest.mark.parametrize("pooling", ["max", "average", "l2"])
 @pytest.mark.parametrize("size", [(24, 16), (23, 16), (24, 17), (27, 21)])
-def test_pooling_that_rounds_up_is_torchs_with_ceil_mode(pooling: Any, size: tuple[int, int]) -> None:
+def test_ceil_mode_pooling_matches_torch(pooling: Any, size: tuple[int, int]) -> None:
     network = make_network(DOUBLE, pooling=pooling, rounding="up", keep_activation_size=False)
     weights = network.state_dict()
     ours, theirs = (make_picture(*size, 1, DOUBLE).requires_grad_() for _ in range(2))
@@ -173,7 +173,7 @@ def test_pooling_that_rounds_up_is_torchs_with_ceil_mode(pooling: Any, size: tup
 
 
 @pytest.mark.parametrize("stride", [1, 2, 4, 8])
-def test_a_mask_has_the_grid_of_pooling_that_rounds_up(stride: int) -> None:
+def test_mask_grid_matches_ceil_mode(stride: int) -> None:
     mask = torch.rand(1, 1, 21, 27)
     grid = shrink_mask(mask, stride, "up")
     assert grid is not None
@@ -182,7 +182,7 @@ def test_a_mask_has_the_grid_of_pooling_that_rounds_up(stride: int) -> None:
     assert torch.equal(shrink_mask(torch.ones_like(mask), stride, "up"), torch.ones_like(grid))
 
 
-def test_a_cut_out_photo_is_painted_where_pooling_rounds_up() -> None:
+def test_transparent_photo_works_with_ceil_mode() -> None:
     alpha = torch.ones(1, 1, 21, 27)
     alpha[..., :9] = 0
     photo = StyleInput(make_picture(27, 21), alpha)
@@ -274,7 +274,7 @@ def test_each_setting_of_an_optimiser_changes_the_painting(chosen: dict[str, Any
 
 
 @pytest.mark.parametrize("fit", ["longest", "shortest", "width", "height", "area", "shrink"])
-def test_the_ladder_follows_the_rule(fit: str) -> None:
+def test_scale_sizes_follow_fit(fit: str) -> None:
     painter = build_painter(
         make_network(),
         make_settings(size=64, start_size=32, scale_step=2.0, fit=fit),
@@ -292,7 +292,7 @@ def test_the_ladder_follows_the_rule(fit: str) -> None:
     assert list(painter.schedule.sizes) == expected[fit]
 
 
-def test_a_small_photo_is_not_enlarged_by_shrink() -> None:
+def test_shrink_never_enlarges_the_photo() -> None:
     painter = build_painter(
         make_network(),
         make_settings(size=640, start_size=20, scale_step=2.0, fit="shrink"),
@@ -302,7 +302,7 @@ def test_a_small_photo_is_not_enlarged_by_shrink() -> None:
     assert list(painter.schedule.sizes) == [(20, 16), (40, 32)]
 
 
-def test_a_size_that_a_rule_makes_too_small_is_refused() -> None:
+def test_too_small_size_after_fit_raises() -> None:
     with pytest.raises(UsageError, match="larger `size`"):
         build_painter(
             make_network(), Settings(fit="width", size=16), StyleInput(make_picture(300, 20)), [StyleInput(PHOTO)]

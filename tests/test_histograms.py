@@ -20,12 +20,12 @@ def row(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64).view(1, 1, 1, -1)
 
 
-def test_the_least_is_compared_with_the_least_and_the_largest_with_the_largest() -> None:
+def test_sorted_values_are_compared_in_order() -> None:
     # Sorted: 1, 2, 6 and 0, 4, 5. (1 + 4 + 1) / 3 over the painting's (0 + 16 + 25) / 3
     assert float(style_histogram(row(6, 1, 2), collect_histogram(row(5, 0, 4)))) == pytest.approx(6 / 41)
 
 
-def test_a_shift_and_a_stretch_are_what_they_are() -> None:
+def test_shift_and_stretch_have_the_expected_distance() -> None:
     painting = draw(1, 3, 6, 7)
     energy = painting.square().sum() / 42
     values = collect_histogram(painting)
@@ -34,7 +34,7 @@ def test_a_shift_and_a_stretch_are_what_they_are() -> None:
 
 
 @given(st.integers(0, 99), st.integers(1, 3), st.integers(1, 3))
-def test_where_the_values_lie_and_how_many_there_are_does_not_matter(seed: int, down: int, right: int) -> None:
+def test_loss_ignores_position_and_count_of_values(seed: int, down: int, right: int) -> None:
     painting = draw(1, 3, 4, 5, seed=seed)
     shuffled = painting.flatten(2)[..., torch.randperm(20, generator=torch.Generator().manual_seed(seed))]
     assert float(style_histogram(shuffled.view(1, 3, 5, 4), collect_histogram(painting))) == pytest.approx(0, abs=1e-20)
@@ -47,7 +47,7 @@ def test_where_the_values_lie_and_how_many_there_are_does_not_matter(seed: int, 
     assert float(more) == pytest.approx(float(once), abs=0.1)
 
 
-def test_two_distributions_of_the_same_moments_are_told_apart() -> None:
+def test_distributions_with_equal_moments_differ() -> None:
     two, three = row(-1, -1, 1, 1), row(-(2**0.5), 0, 0, 2**0.5)
     assert float(two.square().mean()) == pytest.approx(float(three.square().mean()))
     assert float(style_histogram(two, collect_histogram(three))) > 0.1
@@ -65,7 +65,7 @@ def test_a_mask_counts_positions_as_scipy_weighs_them(seed: int) -> None:
     assert found == pytest.approx(expected + 49)
 
 
-def test_a_mask_of_0_and_1_is_the_part_alone() -> None:
+def test_binary_mask_equals_cropping() -> None:
     features, painting = draw(1, 2, 4, 6), draw(1, 2, 3, 8, seed=1)
     mask = torch.zeros(1, 1, 4, 6, dtype=torch.float64)
     mask[..., :3] = 1
@@ -83,7 +83,7 @@ def test_styles_blend_by_their_shares_whatever_their_sizes() -> None:
     assert float(style_histogram(row(0, 1, 1, 1), both)) > 0.2
 
 
-def test_asking_again_or_for_another_size_gives_the_same() -> None:
+def test_cached_quantiles_are_the_same() -> None:
     painting, features = collect_histogram(draw(1, 3, 4, 5)), draw(1, 3, 6, 6, seed=1)
     first = style_histogram(features, painting)
     style_histogram(features[..., :3], painting)

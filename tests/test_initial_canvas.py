@@ -22,7 +22,7 @@ def noise(width: int = 300, height: int = 200, **chosen: object) -> torch.Tensor
 
 
 @pytest.mark.parametrize("kind", ["uniform", "normal", "painting"])
-def test_noise_is_decided_by_the_seed_and_within_range(kind: str) -> None:
+def test_noise_is_seeded_and_in_range(kind: str) -> None:
     first = noise(noise=kind)
     assert first.shape == (1, 3, 200, 300)
     assert torch.equal(first, noise(noise=kind))
@@ -37,7 +37,7 @@ def test_uniform_noise_is_torchs_own() -> None:
 
 @pytest.mark.parametrize(("kind", "deviation"), [("uniform", 1 / 12**0.5), ("normal", 0.22)])
 @pytest.mark.parametrize("strength", [1.0, 0.3])
-def test_noise_lies_around_grey_as_far_as_its_strength(kind: str, deviation: float, strength: float) -> None:
+def test_noise_is_centered_on_gray_by_strength(kind: str, deviation: float, strength: float) -> None:
     drawn = noise(noise=kind, noise_strength=strength)
     assert float(drawn.mean()) == pytest.approx(0.5, abs=0.005)
     if strength < 1 and kind == "normal":
@@ -45,7 +45,7 @@ def test_noise_lies_around_grey_as_far_as_its_strength(kind: str, deviation: flo
     assert float(drawn.std()) == pytest.approx(deviation * strength, rel=0.03)
 
 
-def test_noise_of_the_painting_has_its_colours_mean_and_covariance() -> None:
+def test_painting_noise_matches_color_mean_and_covariance() -> None:
     wanted, found = (visible_colors(rgb) for rgb in (PAINTINGS[1].rgb, noise(noise="painting")))
     assert wanted is not None
     assert found is not None
@@ -53,7 +53,7 @@ def test_noise_of_the_painting_has_its_colours_mean_and_covariance() -> None:
         torch.testing.assert_close(one, other, rtol=0.1, atol=5e-3)
 
 
-def test_what_is_transparent_in_a_painting_has_no_part_in_its_noise() -> None:
+def test_painting_noise_ignores_transparent_colors() -> None:
     rgb, alpha = torch.ones(1, 3, 20, 20), torch.zeros(1, 1, 20, 20)
     rgb[..., :10], alpha[..., :10] = 0.25, 1.0
     drawn = draw_noise(make_settings(init="noise", noise="painting"), 30, 30, [StyleInput(rgb, alpha)])
@@ -75,7 +75,7 @@ def test_gray_is_gray() -> None:
     assert torch.equal(start(init="gray"), torch.full((1, 3, 44, 60), 0.5))
 
 
-def test_the_photo_is_begun_with_as_it_is() -> None:
+def test_init_photo_is_the_photo() -> None:
     assert torch.equal(start(), PHOTO)
 
 
@@ -87,7 +87,7 @@ def test_noise_is_mixed_in_by_its_share(init: str) -> None:
     torch.testing.assert_close(start(init=init, picture=picture, init_noise=1.0), noise(60, 44))
 
 
-def test_a_blur_is_a_gaussian_of_that_share_of_the_longer_side() -> None:
+def test_blur_is_gaussian_relative_to_the_longer_side() -> None:
     dot = torch.zeros(1, 3, 44, 60)
     dot[:, :, 22, 30] = 1
     blurred = start(dot, init_blur=0.05)
@@ -97,20 +97,20 @@ def test_a_blur_is_a_gaussian_of_that_share_of_the_longer_side() -> None:
     assert float((along * place.square()).sum()) == pytest.approx((0.05 * 60) ** 2, rel=0.02)
 
 
-def test_a_blur_goes_over_the_border_where_the_picture_tiles() -> None:
+def test_blur_wraps_around_a_seamless_picture() -> None:
     blurred = start(init_blur=0.1, padding="circular")
     moved = start(PHOTO.roll((9, 20), (2, 3)), init_blur=0.1, padding="circular")
     torch.testing.assert_close(moved, blurred.roll((9, 20), (2, 3)), rtol=0, atol=1e-5)
     assert not torch.allclose(start(init_blur=0.1), blurred, atol=1e-2)
 
 
-def test_a_strong_blur_leaves_the_mean_where_it_tiles() -> None:
+def test_strong_seamless_blur_keeps_the_mean() -> None:
     blurred = start(init_blur=0.5, padding="circular")
     torch.testing.assert_close(
         blurred, PHOTO.mean((2, 3), keepdim=True).expand_as(PHOTO).contiguous(), rtol=0, atol=5e-3
     )
 
 
-def test_without_a_photo_there_is_none_to_begin_with() -> None:
+def test_init_photo_without_a_photo_raises() -> None:
     with pytest.raises(UsageError, match="`init` photo: there is no photo"):
         start(None)

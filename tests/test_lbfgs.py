@@ -50,7 +50,7 @@ def test_the_iterates_are_torchs(history: int, layout: torch.memory_format, rate
     assert float(valley(ours)) < 0.2 * float(valley(draw()))
 
 
-def test_it_converges_where_steepest_descent_crawls() -> None:
+def test_converges_on_an_ill_conditioned_quadratic() -> None:
     scales = torch.logspace(0, 3, 60, dtype=torch.float64).view(SHAPE)
     x, optimizer = draw(), LBFGS(history=10)
     for _ in range(200):
@@ -95,7 +95,7 @@ def test_a_flat_place_is_stayed_at() -> None:
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["plain", "channels_last"])
-def test_in_a_basis_it_walks_as_it_would_walk_for_the_coordinates_there(layout: torch.memory_format) -> None:
+def test_preconditioner_equals_a_change_of_basis(layout: torch.memory_format) -> None:
     weights = torch.linspace(0.2, 2, 60, dtype=torch.float64).view(SHAPE)  # a diagonal map, and so a symmetric one
     x, optimizer = draw().contiguous(memory_format=layout), LBFGS(preconditioner=lambda of: weights * of)
     u, plain = x / weights, LBFGS()
@@ -107,7 +107,7 @@ def test_in_a_basis_it_walks_as_it_would_walk_for_the_coordinates_there(layout: 
 
 @pytest.mark.parametrize("wide", [1.0, 255.0])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=["plain", "channels_last"])
-def test_within_limits_it_finds_the_best_that_they_hold(layout: torch.memory_format, wide: float) -> None:
+def test_limits_give_the_constrained_optimum(layout: torch.memory_format, wide: float) -> None:
     scales = torch.logspace(0, 2, 60, dtype=torch.float64).view(SHAPE)
     goal = draw(1)  # much of it lies outside
     x, optimizer = (
@@ -122,7 +122,7 @@ def test_within_limits_it_finds_the_best_that_they_hold(layout: torch.memory_for
 
 
 @pytest.mark.parametrize("basis", [None, lambda of: of / 255], ids=["plain", "in bytes"])
-def test_the_first_step_moves_by_the_least_on_average(basis: Callable[[Tensor], Tensor] | None) -> None:
+def test_first_step_moves_by_the_minimum(basis: Callable[[Tensor], Tensor] | None) -> None:
     x, optimizer = draw(), LBFGS(preconditioner=basis, min_first_move=0.25)
     slope = draw(1)
     optimizer.step(moved := x.clone(), slope)
@@ -155,7 +155,7 @@ def test_no_value_moves_farther_than_the_longest_step(basis: Callable[[Tensor], 
     assert float((x - before).abs().max()) == pytest.approx(0.5)
 
 
-def test_a_step_cut_short_counts_as_what_was_left_of_it() -> None:
+def test_shortened_step_counts_at_its_length() -> None:
     cut, optimizer, other, plain = draw(), LBFGS(), draw(), LBFGS(rate=0.5)
     optimizer.step(cut, gradient_of(valley, cut))
     optimizer.shorten_last_step(0.5)

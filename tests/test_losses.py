@@ -59,7 +59,7 @@ def test_content_is_half_the_sum_of_squares() -> None:
     assert float(content("sum", SEEN, PHOTO, MASK)) == pytest.approx(2.0, rel=1e-15)  # (1 + 0 + 4 / 2 + 1) / 2
 
 
-def test_mean_and_root_content_are_the_sum_over_its_size() -> None:
+def test_mean_and_root_content_scale_the_sum() -> None:
     # The squares 1, 0, 4, 1 sum to 6: over N M = 4; over 2 sqrt(4)
     assert float(content("mean", SEEN, PHOTO)) == pytest.approx(6 / 4, rel=1e-15)
     assert float(content("root", SEEN, PHOTO)) == pytest.approx(6 / 4, rel=1e-15)
@@ -72,7 +72,7 @@ def test_mean_and_root_content_are_the_sum_over_its_size() -> None:
 
 
 @given(st.integers(1, 4), st.integers(1, 4))
-def test_of_the_contents_the_mean_and_the_relative_do_not_grow_with_size(down: int, right: int) -> None:
+def test_mean_and_relative_content_ignore_size(down: int, right: int) -> None:
     small = draw(1, 3, 4, 5), draw(1, 3, 4, 5, seed=1)
     large = [of.tile(1, 1, down, right) for of in small]
     growths = {"mean": 1.0, "relative": 1.0, "root": (down * right) ** 0.5, "sum": down * right}
@@ -80,14 +80,14 @@ def test_of_the_contents_the_mean_and_the_relative_do_not_grow_with_size(down: i
         assert float(content(kind, *large)) == pytest.approx(growth * float(content(kind, *small)))
 
 
-def test_relative_content_is_a_share_of_the_photos_variance() -> None:
+def test_relative_content_is_relative_to_photo_variance() -> None:
     # The photo's mean is 2, its squared distances from it 4, 0, 1, 9.
     assert float(content("relative", SEEN, PHOTO)) == pytest.approx(6 / 14, rel=1e-12)
     # Masked, the mean is 5.5 / 2.5 = 2.2, the distances 4.84, 1.44 / 2, 7.84.
     assert float(content("relative", SEEN, PHOTO, MASK)) == pytest.approx(4 / 13.4, rel=1e-12)
 
 
-def test_relative_content_runs_from_the_photo_to_its_mean_at_any_size_and_scale() -> None:
+def test_relative_content_is_zero_at_photo_one_at_mean() -> None:
     photo, seen = draw(1, 3, 4, 5), draw(1, 3, 4, 5, seed=1)
     loss = content("relative", seen, photo)
     assert float(content("relative", photo, photo)) == 0
@@ -97,14 +97,14 @@ def test_relative_content_runs_from_the_photo_to_its_mean_at_any_size_and_scale(
 
 
 @pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "masked"])
-def test_a_photo_flatter_than_that_counts_as_if_it_had_the_least_variance(mask: Tensor | None) -> None:
+def test_flat_photo_counts_with_minimum_variance(mask: Tensor | None) -> None:
     flat, positions = torch.full_like(PHOTO, 2.0), 4 if mask is None else 2.5
     assert float(losses.content_variance(flat, mask, 0.5)) == pytest.approx(0.5 * positions)
     for least in (0.0, 3.4):  # the photo has 14 / 4, masked 13.4 / 2.5
         assert losses.content_variance(PHOTO, mask, least) == losses.content_variance(PHOTO, mask)
 
 
-def test_where_nothing_at_all_is_seen_differences_are_taken_as_they_are() -> None:
+def test_invisible_painting_gives_absolute_differences() -> None:
     nothing = torch.zeros_like(SEEN)
     assert float(content("relative", SEEN, nothing)) == 1 + 4 + 9 + 16
     assert float(losses.style_gram(measure_moments(SEEN), measure_moments(nothing))) == (30 / 4) ** 2
@@ -133,7 +133,7 @@ def test_each_gram_matrix_is_taken_per_position() -> None:
     assert float(losses.style_sum(measure_moments(CANVAS), single)) == pytest.approx(expected, rel=1e-12)
 
 
-def test_relative_style_is_a_share_of_the_paintings_gram_matrix() -> None:
+def test_gram_loss_is_relative_to_the_painting() -> None:
     # |G - A|^2 / 2^2 over |A|^2 / 2^2
     assert float(losses.style_gram(measure_moments(CANVAS), measure_moments(PAINTING))) == pytest.approx(
         147 / 2, rel=1e-12
@@ -149,7 +149,7 @@ def test_mean_style_counts_a_deep_tap_less() -> None:
     )
 
 
-def test_covariance_style_is_a_share_of_the_paintings_covariance() -> None:
+def test_covariance_loss_is_relative_to_the_painting() -> None:
     # K = [[2.5, 2.5], [2.5, 5]] - (1.5, 2) (1.5, 2)^T = [[.25, -.5], [-.5, 1]]; D = [[.25, -.25], [-.25, .25]]
     expected = (0.25**2 * 2 + 0.75**2) / (4 * 0.25**2)
     assert float(losses.style_covariance(measure_moments(CANVAS), measure_moments(PAINTING))) == pytest.approx(
@@ -159,7 +159,7 @@ def test_covariance_style_is_a_share_of_the_paintings_covariance() -> None:
     assert float(shifted) == pytest.approx(expected, rel=1e-9)
 
 
-def test_means_and_deviations_as_a_share_of_the_paintings_energy() -> None:
+def test_mean_std_loss_is_relative_to_energy() -> None:
     # Means 1.5, 2 against .5, .5; deviations .5, 1 against .5, .5; the painting's energy is 1.
     found = losses.style_mean_std(measure_moments(CANVAS), measure_moments(PAINTING))
     assert float(found) == pytest.approx(1 + 2.25 + 0 + 0.25, rel=1e-9)
@@ -173,7 +173,7 @@ def test_deviations_see_no_correlation_and_covariances_no_mean() -> None:
     assert float(losses.style_covariance(measure_moments(straight), measure_moments(across))) == pytest.approx(1)
 
 
-def test_the_channels_mean_of_wasserstein_worked_out_by_hand() -> None:
+def test_wasserstein_mean_matches_hand_calculation() -> None:
     ours = gaussian(torch.tensor([1.0, 2.0]).double(), torch.diag(torch.tensor([4.0, 9.0])).double())
     theirs = gaussian(torch.tensor([3.0, 0.0]).double(), torch.diag(torch.tensor([1.0, 4.0])).double())
     # As below, (8 + 2) / 2 channels, but for 1e-4 added to the variances
@@ -183,7 +183,7 @@ def test_the_channels_mean_of_wasserstein_worked_out_by_hand() -> None:
 
 
 @given(st.floats(-3, 3))
-def test_a_shift_of_moments_is_a_shift_of_features(shift: float) -> None:
+def test_shifted_moments_equal_shifted_features(shift: float) -> None:
     canvas = draw(1, 3, 4, 5)
     found, expected = measure_moments(canvas).shifted(shift), measure_moments(canvas + shift)
     torch.testing.assert_close(found.outer, expected.outer)
@@ -211,7 +211,7 @@ def test_wasserstein_between_any_covariances_as_scipy_has_it(seed: int) -> None:
     assert float(found) == pytest.approx(expected, rel=1e-8)
 
 
-def test_the_deviation_squares_to_the_covariance_and_is_computed_once() -> None:
+def test_covariance_sqrt_squares_back_and_is_cached() -> None:
     factor = draw(6, 4)
     singular = factor @ factor.T  # two eigenvalues are 0
     moments = gaussian(torch.zeros(6, dtype=singular.dtype), singular)
@@ -222,7 +222,7 @@ def test_the_deviation_squares_to_the_covariance_and_is_computed_once() -> None:
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_a_style_is_no_distance_from_itself_at_any_size_but_some_from_another(style: StyleLoss) -> None:
+def test_style_loss_is_zero_only_for_its_style(style: StyleLoss) -> None:
     painting, other = draw(1, 3, 6, 5), draw(1, 3, 6, 5, seed=1) + 1
     assert float(style(measure_moments(painting), measure_moments(painting))) == pytest.approx(0, abs=1e-9)
     assert float(style(measure_moments(painting.tile(1, 1, 2, 3)), measure_moments(painting))) == pytest.approx(
@@ -231,7 +231,7 @@ def test_a_style_is_no_distance_from_itself_at_any_size_but_some_from_another(st
     assert float(style(measure_moments(other), measure_moments(painting))) > 0.1 / SMALL.get(style, 1)
 
 
-def test_wasserstein_sees_a_faint_channel_beside_a_strong_one() -> None:
+def test_wasserstein_detects_a_faint_channel() -> None:
     # (3 / 100 - 1 / 100)^2 of the faint channel, over the painting's energy of 1 + 1 / 100^2
     ours, theirs = (
         gaussian(torch.zeros(2).double(), torch.diag(torch.tensor([1.0, faint]).double())) for faint in (9e-4, 1e-4)
@@ -240,7 +240,7 @@ def test_wasserstein_sees_a_faint_channel_beside_a_strong_one() -> None:
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_a_style_of_fewer_positions_than_channels_has_a_finite_gradient(style: StyleLoss) -> None:
+def test_fewer_positions_than_channels_gives_finite_gradient(style: StyleLoss) -> None:
     canvas = draw(1, 8, 1, 3).float().requires_grad_()
     painting = torch.zeros(1, 8, 2, 2)
     style(measure_moments(canvas), measure_moments(painting + draw(1, 8, 1, 1).float())).backward()
@@ -251,7 +251,7 @@ def test_a_style_of_fewer_positions_than_channels_has_a_finite_gradient(style: S
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("colour", [1.0, 0.0], ids=["flat", "nothing"])
-def test_a_flat_painting_has_a_finite_loss_and_gradient(style: StyleLoss, colour: float) -> None:
+def test_flat_painting_gives_finite_loss_and_gradient(style: StyleLoss, colour: float) -> None:
     painting = measure_moments(torch.full((1, 8, 4, 4), colour))
     for canvas in (draw(1, 8, 4, 4).float(), torch.full((1, 8, 4, 4), 0.9)):
         canvas.requires_grad_()

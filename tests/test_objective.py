@@ -79,7 +79,7 @@ def test_gatys2015_is_the_papers_loss_and_gradient() -> None:
     assert float((gradient - slope).norm() / slope.norm()) <= 1e-9
 
 
-def test_the_terms_are_weighed_and_sum_to_the_total() -> None:
+def test_weighted_terms_sum_to_total() -> None:
     network, photo, painting = make_network(DOUBLE), make_picture(24, 20, 2, DOUBLE), make_picture(28, 16, 3, DOUBLE)
     canvas = make_picture(24, 20, 1, DOUBLE)
     taps = {"content_taps": {"relu2_1": 2.0, "relu3_1": 0.5}, "style_taps": {"relu1_1": 3.0, "relu2_2": 0.25}}
@@ -107,7 +107,7 @@ def test_total_variation_is_no_term_without_a_weight() -> None:
 
 @pytest.mark.parametrize("style_loss", ["gatys", "gram", "wasserstein"])
 @pytest.mark.parametrize("content_loss", ["sum", "relative"])
-def test_the_gradient_is_of_the_total_and_fills_anew(style_loss: str, content_loss: str) -> None:
+def test_backward_replaces_the_gradient_of_the_total(style_loss: str, content_loss: str) -> None:
     settings = make_settings(style_loss=style_loss, content_loss=content_loss, tv_weight=1.0)
     photo, painting = (StyleInput(make_picture(20, 16, seed, DOUBLE)) for seed in (2, 3))
     objective = make_objective(make_network(DOUBLE), settings, photo, [painting])
@@ -122,7 +122,7 @@ def test_the_gradient_is_of_the_total_and_fills_anew(style_loss: str, content_lo
     assert float((gradient * direction).sum()) == pytest.approx((ahead - behind) / 2e-6, rel=1e-5)
 
 
-def test_the_photo_itself_has_no_content_loss_and_the_painting_no_style_loss() -> None:
+def test_losses_are_zero_at_their_targets() -> None:
     photo, painting = (StyleInput(make_picture(24, 24, seed, DOUBLE)) for seed in (1, 2))
     objective = make_objective(make_network(DOUBLE), make_settings(), photo, [painting])
     assert look(objective, photo.rgb)[0]["content"] == 0
@@ -178,7 +178,7 @@ def assert_moments_close(found: Mapping[str, Moments], expected: Mapping[str, Mo
         torch.testing.assert_close(found[tap].second_moment, moments.second_moment)
 
 
-def test_a_painting_blended_with_itself_or_with_nothing_is_the_painting() -> None:
+def test_trivial_blends_equal_the_painting() -> None:
     network, settings, photo = make_network(), style_only(), StyleInput(make_picture(16, 16))
     painting, other = make_picture(20, 20, 2), make_picture(20, 20, 3)
     alone = make_objective(network, settings, photo, [StyleInput(painting)]).regions[0].style
@@ -213,7 +213,7 @@ def make_regions(network: Network, taps: Mapping[str, float], shares: tuple[floa
 REGIONAL = {"content_taps": {"relu1_1": 1.0}, "style_taps": {"relu1_1": 1.0, "relu2_1": 0.5}}
 
 
-def test_each_region_is_compared_with_its_own_style_by_its_share() -> None:
+def test_regions_compare_with_their_own_styles() -> None:
     network, settings = make_network(DOUBLE), style_only(style_loss="wasserstein", **REGIONAL)
     photo, canvas = StyleInput(make_picture(48, 16, 1, DOUBLE)), make_picture(48, 16, 2, DOUBLE)
     regions = make_regions(network, REGIONAL["style_taps"], (0.25, 0.75))
@@ -236,7 +236,7 @@ def test_a_region_without_a_share_is_no_term() -> None:
     assert not look(both, canvas)[1][..., 30:].any()
 
 
-def test_the_sums_of_windows_add_up_to_those_of_the_canvas() -> None:
+def test_sums_of_tiles_add_up() -> None:
     network, settings = make_network(DOUBLE), make_settings(style_loss="wasserstein", **REGIONAL)
     photo, canvas = make_picture(48, 16, 1, DOUBLE), make_picture(48, 16, 2, DOUBLE)
     regions = make_regions(network, REGIONAL["style_taps"], (0.25, 0.75))
@@ -287,7 +287,7 @@ SHALLOW = {"content_taps": {"relu2_1": 1.0}, "style_taps": {"relu1_1": 1.0, "rel
 
 
 @pytest.mark.parametrize("content_loss", ["sum", "relative"])
-def test_what_is_transparent_in_the_photo_has_no_effect(content_loss: str) -> None:
+def test_transparent_parts_of_the_photo_are_ignored(content_loss: str) -> None:
     network, settings = make_network(), make_settings(content_loss=content_loss, **SHALLOW)
     photo, canvas, painting = make_picture(40, 16), make_picture(40, 16, 2), StyleInput(make_picture(24, 24, 3))
     objective = make_objective(network, settings, StyleInput(photo, half(40, 16)), [painting])
@@ -305,7 +305,7 @@ def test_what_is_transparent_in_the_photo_has_no_effect(content_loss: str) -> No
     assert look(opaque, beyond_reach(canvas))[0] != pytest.approx(look(opaque, canvas)[0], rel=1e-3)
 
 
-def test_a_cells_share_of_a_mask_counts_the_rim_that_pooling_crops() -> None:
+def test_mask_counts_the_rim_that_pooling_crops() -> None:
     mask = torch.arange(15.0).view(1, 1, 3, 5)
     assert shrink_mask(None, 2) is None
     torch.testing.assert_close(shrink_mask(mask, 1), mask)
@@ -314,7 +314,7 @@ def test_a_cells_share_of_a_mask_counts_the_rim_that_pooling_crops() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["photo", "painting"])
-def test_what_is_visible_in_the_cropped_rim_alone_is_seen(number: int) -> None:
+def test_visibility_only_in_the_cropped_rim_counts(number: int) -> None:
     sources = [StyleInput(make_picture(27, 19, seed)) for seed in (1, 2)]
     rim = torch.zeros(1, 1, 19, 27)
     rim[..., 24:] = 1  # relu3_1 has cells of 4 x 4 pixels
@@ -336,7 +336,7 @@ def test_total_variation_leaves_out_the_transparent() -> None:
     assert gradient[..., :12].any()
 
 
-def test_what_is_transparent_in_a_painting_has_no_effect() -> None:
+def test_transparent_parts_of_a_painting_are_ignored() -> None:
     network, settings, photo = make_network(), style_only(**SHALLOW), StyleInput(make_picture(16, 16))
     painting = make_picture(40, 24, 2)
 
@@ -360,7 +360,7 @@ def test_an_opaque_alpha_changes_nothing() -> None:
     torch.testing.assert_close(masked_gradient, plain_gradient)
 
 
-def test_a_bfloat16_network_sees_nearly_the_same_and_fills_a_float32_gradient() -> None:
+def test_bfloat16_network_gives_close_float32_gradient() -> None:
     photo, painting, canvas = (make_picture(24, 20, seed) for seed in (1, 2, 3))
     settings = make_settings()
     exact, slope = look(make_objective(make_network(), settings, StyleInput(photo), [StyleInput(painting)]), canvas)
@@ -372,7 +372,7 @@ def test_a_bfloat16_network_sees_nearly_the_same_and_fills_a_float32_gradient() 
     assert float(torch.cosine_similarity(rough_slope.flatten(), slope.flatten(), dim=0)) > 0.95
 
 
-def test_what_a_bfloat16_network_sees_is_compared_as_in_float32() -> None:
+def test_bfloat16_features_are_compared_in_float32() -> None:
     network, settings = make_network(torch.bfloat16), content_only()
     photo, canvas = make_picture(24, 20, 1), make_picture(24, 20, 2)
     seen, target = (network(rgb, ["relu3_1"])["relu3_1"].float() for rgb in (canvas, photo))

@@ -50,7 +50,7 @@ def first_canvas(*arguments: Any, **chosen: Any) -> Tensor:
 # Steps
 
 
-def test_steps_are_plain_numbers_up_the_ladder() -> None:
+def test_steps_go_through_all_scales() -> None:
     painter = make_painter(start_size=20, steps=3, later_steps=2)
     assert painter.total_steps == 5
     steps = list(painter)
@@ -72,7 +72,7 @@ def test_steps_are_plain_numbers_up_the_ladder() -> None:
     assert painter.picture().shape == (1, 3, 32, 40)
 
 
-def test_the_ladder_starts_where_the_deepest_tap_has_a_cell() -> None:
+def test_too_small_scales_are_dropped() -> None:
     photo = make_picture(40, 20)  # at half its size 10 pixels high
     for tap, sizes in (("relu4_1", [(20, 10), (40, 20)]), ("relu5_1", [(40, 20)])):
         painter = make_painter(photo, start_size=16, steps=1, later_steps=1, style_taps={tap: 1.0})
@@ -90,7 +90,7 @@ def test_the_losses_are_those_of_the_picture() -> None:
         assert objective.backward(canvas) == pytest.approx(step.losses, rel=1e-3)
 
 
-def test_with_an_average_the_losses_are_those_of_the_canvases() -> None:
+def test_ema_decay_does_not_change_losses() -> None:
     plain, averaged = (list(make_painter(ema_decay=average)) for average in (0.0, 0.9))
     assert [step.losses for step in averaged] == [step.losses for step in plain]
 
@@ -109,7 +109,7 @@ def test_twenty_steps_lower_the_loss(style_loss: str, optimizer: str, init: str)
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 @pytest.mark.parametrize("average", [0.0, 0.9])
-def test_the_picture_is_finite_and_in_range_after_every_step(optimizer: str, average: float) -> None:
+def test_picture_is_always_finite_and_in_range(optimizer: str, average: float) -> None:
     fast = {"learning_rate": 0.3} if optimizer == "adam" else {}
     # So strong a pull towards a painting beyond the photo's colours presses pixels against 0 and 1.
     painter = make_painter(
@@ -123,7 +123,7 @@ def test_the_picture_is_finite_and_in_range_after_every_step(optimizer: str, ave
         assert picture.is_contiguous()
 
 
-def test_the_picture_is_a_copy_that_no_later_step_changes() -> None:
+def test_picture_is_a_copy() -> None:
     for average in (0.0, 0.9):
         painter = make_painter(ema_decay=average)
         next(painter)
@@ -140,7 +140,7 @@ def test_before_the_first_step_there_is_no_picture() -> None:
         make_painter().picture()
 
 
-def test_to_stop_is_not_to_ask_for_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_step_is_computed_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = plant(monkeypatch, spoil(math.nan), at=lambda _: False)
     painter = make_painter(start_size=20, steps=3, later_steps=3)
     assert looks == []
@@ -159,7 +159,7 @@ def test_the_average_of_canvases_is_unbiased() -> None:
     assert float(average.value) == pytest.approx((0.25 * 1 + 0.5 * 4 + 10) / 1.75)
 
 
-def test_the_picture_is_the_average_of_the_last_scale() -> None:
+def test_ema_decay_averages_the_last_scale() -> None:
     canvases: list[Tensor] = []
     plain = make_painter(ema_decay=0.0)
     for _ in plain:
@@ -174,7 +174,7 @@ def test_the_picture_is_the_average_of_the_last_scale() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_the_same_seed_paints_the_same_picture_and_another_another(optimizer: str) -> None:
+def test_seed_determines_the_picture(optimizer: str) -> None:
     chosen = {"init": "noise", "optimizer": optimizer, "start_size": 20, "ema_decay": 0.5}
     first = paint(seed=3, **chosen)
     torch.manual_seed(99)  # nothing is drawn from what others draw from
@@ -200,7 +200,7 @@ def test_the_canvas_starts_as_noise() -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(40, 60), (80, 32)], ids=["taller", "wider"])
 @pytest.mark.parametrize("init", ["painting", "begun.png"])
-def test_the_canvas_starts_as_the_middle_of_the_painting_or_of_any_picture(init: str, width: int, height: int) -> None:
+def test_init_picture_is_center_cropped(init: str, width: int, height: int) -> None:
     source = make_picture(width, height, 5)
     paintings, begin = ([source, PAINTING], None) if init == "painting" else ([PAINTING], source)
     left, top = (width - 40) // 2, (height - 32) // 2
@@ -208,7 +208,7 @@ def test_the_canvas_starts_as_the_middle_of_the_painting_or_of_any_picture(init:
     torch.testing.assert_close(first_canvas(PHOTO, paintings, begin, init=init), middle)
 
 
-def test_the_canvas_starts_as_the_first_painting_that_has_a_share() -> None:
+def test_init_painting_takes_first_weighted_painting() -> None:
     sources = [
         StyleInput(make_picture(40, 32, 5), weight=0.0),
         StyleInput(make_picture(40, 32, 6)),
@@ -217,7 +217,7 @@ def test_the_canvas_starts_as_the_first_painting_that_has_a_share() -> None:
     torch.testing.assert_close(first_canvas(PHOTO, sources, init="painting"), sources[1].rgb)
 
 
-def test_what_is_transparent_in_the_painting_is_its_mean_visible_colour_in_the_canvas() -> None:
+def test_init_painting_fills_transparency_with_mean_color() -> None:
     painting, alpha = make_picture(40, 32, 5), torch.ones(1, 1, 32, 40)
     alpha[..., 10:], alpha[..., 5:10] = 0, 0.5
     mean = (painting[..., :5].sum((2, 3)) + painting[..., 5:10].sum((2, 3)) / 2)[..., None, None] / (32 * 7.5)
@@ -228,14 +228,14 @@ def test_what_is_transparent_in_the_painting_is_its_mean_visible_colour_in_the_c
 
 
 @pytest.mark.parametrize("size", [(13, 9), (100, 31), (500, 20)])
-def test_whatever_its_size_a_beginning_covers_the_canvas(size: tuple[int, int]) -> None:
+def test_initial_picture_covers_the_canvas(size: tuple[int, int]) -> None:
     begin = torch.full((1, 3, size[1], size[0]), 0.25)
     torch.testing.assert_close(
         first_canvas(PHOTO, [PAINTING], begin, init="x.png"), torch.full_like(PHOTO, 0.25), rtol=1e-4, atol=1e-4
     )
 
 
-def test_a_beginning_that_was_not_given_is_missed() -> None:
+def test_missing_initial_picture_raises() -> None:
     with pytest.raises(UsageError, match=r"`init` begun\.png: the picture to begin with was not given"):
         next(make_painter(init="begun.png"))
 
@@ -243,7 +243,7 @@ def test_a_beginning_that_was_not_given_is_missed() -> None:
 # Paintings
 
 
-def test_paintings_keep_their_aspect_at_their_size_beside_the_canvas() -> None:
+def test_paintings_keep_their_aspect_at_style_size() -> None:
     asked: list[tuple[int, int]] = []
 
     class Watched(StyleCache):
@@ -257,7 +257,7 @@ def test_paintings_keep_their_aspect_at_their_size_beside_the_canvas() -> None:
     assert asked == [(20, 10), (10, 20), (40, 20), (20, 40), (20, 10), (10, 20)]
 
 
-def test_only_the_proportions_of_shares_count() -> None:
+def test_only_relative_weights_matter() -> None:
     one, four = (
         paint(PHOTO, [StyleInput(PAINTING, weight=0.5 * whole), StyleInput(PHOTO, weight=1.5 * whole)], steps=3)
         for whole in (1.0, 4.0)
@@ -265,7 +265,7 @@ def test_only_the_proportions_of_shares_count() -> None:
     assert torch.equal(one, four)
 
 
-def test_paintings_are_looked_at_once_for_a_palette(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_style_cache_captures_each_painting_once(monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[StyleInput] = []
 
     def watched(network: Network, painting: StyleInput, *rest: Any) -> Style:
@@ -273,10 +273,10 @@ def test_paintings_are_looked_at_once_for_a_palette(monkeypatch: pytest.MonkeyPa
         return capture_style(network, painting, *rest)
 
     monkeypatch.setattr(style_module, "capture_style", watched)
-    palette, pictures = StyleCache(), []
+    cache, pictures = StyleCache(), []
     for share in (0.5, 0.5, 0.9):
         sources = [StyleInput(PAINTING, weight=share), StyleInput(PHOTO.flip(3), weight=1 - share)]
-        painter = build_painter(NETWORK, make_settings(start_size=20), StyleInput(PHOTO), sources, styles=palette)
+        painter = build_painter(NETWORK, make_settings(start_size=20), StyleInput(PHOTO), sources, styles=cache)
         for _ in painter:
             pass
         pictures.append(painter.picture())
@@ -285,7 +285,7 @@ def test_paintings_are_looked_at_once_for_a_palette(monkeypatch: pytest.MonkeyPa
     assert not torch.equal(pictures[0], pictures[2])
 
 
-def test_shares_decide_which_painting_the_picture_takes_after() -> None:
+def test_weights_determine_the_dominant_painting() -> None:
     dark, light = (0.2 * make_picture(36, 36, 3), 0.8 + 0.2 * make_picture(36, 36, 4))
     chosen = {"content_weight": 0.0, "style_taps": {"relu1_1": 1.0}, "steps": 30, "learning_rate": 0.05}
     brightness = [
@@ -299,14 +299,14 @@ def test_shares_decide_which_painting_the_picture_takes_after() -> None:
 # Sizes and transparency that can't be painted
 
 
-def test_a_picture_too_small_for_the_deepest_tap_is_refused() -> None:
+def test_too_small_picture_raises() -> None:
     with pytest.raises(UsageError) as refused:
         make_painter(make_picture(100, 12), style_taps={"relu5_1": 1.0}, size=64, start_size=64)
     assert "The picture would be 64 x 8 pixels; the deepest tap needs 16 on each side" in str(refused.value)
     assert refused.value.setting == "size"
 
 
-def test_a_painting_too_small_for_the_deepest_tap_is_refused() -> None:
+def test_too_small_painting_raises() -> None:
     with pytest.raises(UsageError) as refused:
         next(make_painter(PHOTO, [make_picture(80, 20)], style_size=0.3))
     assert "A painting would be 12 x 3 pixels, but the deepest tap needs 4 on each side" in str(refused.value)
@@ -325,7 +325,7 @@ def test_a_wholly_transparent_picture_is_refused(hidden: int, name: str) -> None
 @pytest.mark.parametrize("init", ["photo", "noise"])
 @pytest.mark.parametrize("average", [0.0, 0.7])
 @pytest.mark.parametrize("scales", [1, 2])
-def test_the_transparent_is_never_painted(optimizer: str, init: str, average: float, scales: int) -> None:
+def test_transparent_pixels_never_change(optimizer: str, init: str, average: float, scales: int) -> None:
     alpha = torch.ones(1, 1, 32, 40)
     alpha[..., 22:] = 0
     alpha[..., 20:22] = 0.5
@@ -337,7 +337,7 @@ def test_the_transparent_is_never_painted(optimizer: str, init: str, average: fl
 
 
 @pytest.mark.parametrize("optimizer", [Adam, LBFGS])
-def test_the_optimiser_never_hears_of_the_transparent(monkeypatch: pytest.MonkeyPatch, optimizer: type) -> None:
+def test_optimizer_gets_no_gradient_of_transparent_pixels(monkeypatch: pytest.MonkeyPatch, optimizer: type) -> None:
     heard: list[Tensor] = []
     step = optimizer.step
 
@@ -355,7 +355,7 @@ def test_the_optimiser_never_hears_of_the_transparent(monkeypatch: pytest.Monkey
         assert gradient[..., :20].any()
 
 
-def test_adam_goes_on_at_the_next_scale_with_what_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adam_moments_carry_over_to_next_scale(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = plant(monkeypatch, spoil(math.nan), at=lambda _: False)
     paint(start_size=20, steps=6, later_steps=2, learning_rate=0.01)
     small, large = looks[1] - looks[0], looks[7] - looks[6]
@@ -401,9 +401,7 @@ FAULTS = pytest.mark.parametrize(
 
 @FAULTS
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_it_goes_back_to_the_last_good_canvas_and_finishes(
-    monkeypatch: pytest.MonkeyPatch, fault: Fault, optimizer: str
-) -> None:
+def test_explosion_returns_to_last_good_canvas(monkeypatch: pytest.MonkeyPatch, fault: Fault, optimizer: str) -> None:
     looks = plant(monkeypatch, fault, lambda look: look == 4)
     painter = make_painter(optimizer=optimizer, steps=8)
     steps = [(step, painter.picture()) for step in painter]
@@ -417,7 +415,7 @@ def test_it_goes_back_to_the_last_good_canvas_and_finishes(
     assert steps[-1][0].losses["total"] < steps[2][0].losses["total"]
 
 
-def test_it_goes_on_with_a_quarter_of_the_step_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_recovery_quarters_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = plant(monkeypatch, spoil(math.nan), lambda look: look in (2, 4))
     painter = make_painter(0.25 + 0.5 * PHOTO, learning_rate=0.04, steps=4)
     list(painter)
@@ -427,7 +425,7 @@ def test_it_goes_on_with_a_quarter_of_the_step_each_time(monkeypatch: pytest.Mon
     assert len(painter.notes) == 2
 
 
-def test_a_step_that_raises_the_loss_is_taken_back_to_a_quarter_of_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_step_that_raises_the_loss_is_shortened(monkeypatch: pytest.MonkeyPatch) -> None:
     def raise_a_little(losses: dict[str, float], _: Tensor) -> dict[str, float]:
         return {**losses, "total": 6 * losses["total"]}
 
@@ -445,9 +443,7 @@ def test_a_step_that_raises_the_loss_is_taken_back_to_a_quarter_of_its_way(monke
 
 @FAULTS
 @pytest.mark.parametrize("average", [0.0, 0.9])
-def test_one_that_does_not_recover_fails_with_the_last_good_picture(
-    monkeypatch: pytest.MonkeyPatch, fault: Fault, average: float
-) -> None:
+def test_diverging_raises_with_last_good_picture(monkeypatch: pytest.MonkeyPatch, fault: Fault, average: float) -> None:
     looks = plant(monkeypatch, fault, lambda look: look >= 4)
     painter = make_painter(steps=100, ema_decay=average)
     for _ in range(3):
@@ -465,7 +461,7 @@ def test_one_that_does_not_recover_fails_with_the_last_good_picture(
     assert len(looks) < 12  # it gives up soon
 
 
-def test_one_that_diverges_after_every_return_fails_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_diverging_after_each_recovery_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch, spoil(math.nan), lambda look: look % 2 == 0)
     painter = make_painter(steps=100)
     with pytest.raises(DivergedError):
@@ -481,7 +477,7 @@ def test_one_that_diverges_after_every_return_fails_too(monkeypatch: pytest.Monk
         (spoil_gradient, "the loss's gradient is not finite"),
     ],
 )
-def test_one_that_is_not_finite_from_the_beginning_fails_at_once_with_what_it_began_with(
+def test_diverging_at_once_raises_with_initial_picture(
     monkeypatch: pytest.MonkeyPatch, fault: Fault, said: str
 ) -> None:
     looks = plant(monkeypatch, fault, lambda _: True)
@@ -495,7 +491,7 @@ def test_one_that_is_not_finite_from_the_beginning_fails_at_once_with_what_it_be
 
 
 @pytest.mark.parametrize("average", [0.0, 0.9])
-def test_one_that_is_not_finite_at_a_later_scale_fails_with_what_that_begins_with(
+def test_diverging_at_a_later_scale_raises_with_initial_picture(
     monkeypatch: pytest.MonkeyPatch, average: float
 ) -> None:
     looks = plant(monkeypatch, spoil(math.nan), lambda look: look > 3)
@@ -518,7 +514,7 @@ def test_one_that_is_not_finite_at_a_later_scale_fails_with_what_that_begins_wit
         (spoil_gradient, "The loss's gradient is not finite: back"),
     ],
 )
-def test_notes_and_the_failure_say_what_was_wrong(monkeypatch: pytest.MonkeyPatch, fault: Fault, said: str) -> None:
+def test_notes_and_failure_name_the_fault(monkeypatch: pytest.MonkeyPatch, fault: Fault, said: str) -> None:
     plant(monkeypatch, fault, lambda look: look > 1)
     painter = make_painter()
     with pytest.raises(DivergedError, match=said[1:].removesuffix(": back")):
@@ -528,7 +524,7 @@ def test_notes_and_the_failure_say_what_was_wrong(monkeypatch: pytest.MonkeyPatc
         assert re.match(said, note)
 
 
-def test_a_grey_canvas_that_is_not_finite_is_no_measure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_infinite_gray_loss_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Objective, "evaluate", lambda *_: {"total": math.inf})
     painter = make_painter()
     assert len(list(painter)) == 5
@@ -536,9 +532,7 @@ def test_a_grey_canvas_that_is_not_finite_is_no_measure(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("optimizer", "rate"), [(Adam, 0.02), (LBFGS, 1.0)])
-def test_later_scales_go_on_as_carefully_as_a_recovery_has_left_it(
-    monkeypatch: pytest.MonkeyPatch, optimizer: type, rate: float
-) -> None:
+def test_recovery_shortens_steps_of_later_scales(monkeypatch: pytest.MonkeyPatch, optimizer: type, rate: float) -> None:
     rates: list[float] = []
     step = optimizer.step
 
@@ -557,7 +551,7 @@ def test_later_scales_go_on_as_carefully_as_a_recovery_has_left_it(
 
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
 @pytest.mark.parametrize("style_loss", ["gatys", "gram", "wasserstein"])
-def test_a_loss_that_begins_near_zero_is_no_explosion(optimizer: str, style_loss: str) -> None:
+def test_loss_rising_from_zero_is_no_explosion(optimizer: str, style_loss: str) -> None:
     """Photo, painting and beginning are one picture: there is nothing to do, and whatever is done is not drastic."""
     painter = make_painter(PHOTO, [PHOTO], optimizer=optimizer, style_loss=style_loss, steps=12)
     steps: list[Step] = list(painter)

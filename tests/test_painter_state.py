@@ -22,10 +22,10 @@ WHOLE = ScaleStrategy()
 TILED = ScaleStrategy(tile_size=16, history=2, compact=True, on_disk=True)
 
 
-def make_painter(manner: ScaleStrategy = WHOLE, alpha: Tensor | None = None, **chosen: Any) -> Painter:
+def make_painter(strategy: ScaleStrategy = WHOLE, alpha: Tensor | None = None, **chosen: Any) -> Painter:
     settings = make_settings(**{"start_size": 20, "steps": 5, "later_steps": 6, **chosen})
     painter = build_painter(NETWORK, settings, StyleInput(PHOTO, alpha), [StyleInput(PAINTING)])
-    painter.state.strategies = [manner] * len(painter.schedule.sizes)
+    painter.state.strategies = [strategy] * len(painter.schedule.sizes)
     return painter
 
 
@@ -45,22 +45,22 @@ WAYS: dict[str, dict[str, Any]] = {
     "lbfgs": {"optimizer": "lbfgs"},
     "lbfgs, clamped": {"optimizer": "lbfgs", "clamp": "always", "lbfgs_range": 255.0},
     "lbfgs, all as torch": {"optimizer": "lbfgs", "lbfgs_max_step": 0.0, "lbfgs_preconditioner": False},
-    "compact": {"optimizer": "lbfgs", "lbfgs_preconditioner": False, "manner": TILED},
-    "compact, steps taken back": {"optimizer": "lbfgs", "lbfgs_preconditioner": False, "manner": TILED, "rise": 0.9},
+    "compact": {"optimizer": "lbfgs", "lbfgs_preconditioner": False, "strategy": TILED},
+    "compact, steps taken back": {"optimizer": "lbfgs", "lbfgs_preconditioner": False, "strategy": TILED, "rise": 0.9},
     "steps taken back": {"optimizer": "lbfgs", "rise": 0.9},
     "ended early": {"optimizer": "adam", "min_improvement": 0.9, "steps": 14, "later_steps": 13},
     "transparent": {"optimizer": "adam", "alpha": make_alpha()},
     "tiles that go round": {
         "optimizer": "lbfgs",
         "padding": "circular",
-        "manner": ScaleStrategy(tile_size=16),
+        "strategy": ScaleStrategy(tile_size=16),
         "size": 48,
     },
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_resumed_is_uninterrupted(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resuming_equals_running_through(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = dict(WAYS[way])
     if rise := chosen.pop("rise", None):
         monkeypatch.setattr(painter_module, "MAX_LOSS_RISE", rise)
@@ -82,7 +82,7 @@ def test_resumed_is_uninterrupted(way: str, tmp_path: Path, monkeypatch: pytest.
         assert resumed.notes == whole.notes
 
 
-def test_a_recovery_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resuming_keeps_the_recovery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Resumed after a return to the last good canvas it is as careful as it would have been."""
     steps = iter(range(1000))
 
@@ -102,7 +102,7 @@ def test_a_recovery_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert torch.equal(resumed.picture(), begun.picture())
 
 
-def test_another_paintings_checkpoint_is_refused(tmp_path: Path) -> None:
+def test_restoring_another_paintings_checkpoint_raises(tmp_path: Path) -> None:
     begun = make_painter()
     next(begun)
     write_checkpoint(tmp_path / "checkpoint", begun.capture_state({}))
@@ -111,6 +111,6 @@ def test_another_paintings_checkpoint_is_refused(tmp_path: Path) -> None:
             make_painter(**chosen).restore_state(read_checkpoint(tmp_path / "checkpoint"))
 
 
-def test_before_the_first_step_there_is_nothing_to_keep() -> None:
+def test_capturing_before_the_first_step_raises() -> None:
     with pytest.raises(UsageError, match="Nothing is painted yet"):
         make_painter().capture_state({})

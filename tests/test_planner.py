@@ -72,7 +72,7 @@ def plan_for(size: int, limit: int, costs: PixelCosts = COSTS, **chosen: Any) ->
     return make_plan(make_painter(96, 72, size=size, start_size=256, **chosen), limit, costs)
 
 
-def test_what_fits_is_painted_whole_with_the_full_history() -> None:
+def test_plan_with_enough_memory_is_whole() -> None:
     plan = plan_for(512, 2**31)
     assert plan.is_feasible
     assert set(plan.chosen.strategies) == {ScaleStrategy()}
@@ -81,7 +81,7 @@ def test_what_fits_is_painted_whole_with_the_full_history() -> None:
     assert plan.describe().endswith("2.0 GiB may be used")
 
 
-def test_less_memory_takes_more_time_and_never_more_than_allowed() -> None:
+def test_lower_limits_give_slower_fitting_plans() -> None:
     plans = [plan_for(4000, limit * MIB) for limit in (20_000, 8000, 4000, 3000, 2500, 2200, 2000)]
     assert all(plan.is_feasible and plan.chosen.bytes <= USABLE_SHARE * plan.limit for plan in plans)
     least = plans[0].alternatives[TILED].bytes
@@ -95,14 +95,14 @@ def test_less_memory_takes_more_time_and_never_more_than_allowed() -> None:
     assert plans[0].alternatives[RECOMPUTING].seconds > plans[0].alternatives[WHOLE].seconds
 
 
-def test_a_plan_does_not_depend_on_the_clock() -> None:
+def test_plan_is_independent_of_measured_times() -> None:
     wanted = [plan_for(3000, limit * MIB).chosen.strategies for limit in (8000, 2000, 1000)]
     slow_view = replace(VIEW_COSTS, backward_seconds=1e-3, forward_seconds=1.0)
     slow = replace(COSTS, views={NETWORK: slow_view}, compact_step_seconds=0.0)
     assert [plan_for(3000, limit * MIB, slow).chosen.strategies for limit in (8000, 2000, 1000)] == wanted
 
 
-def test_what_can_t_fit_is_refused_with_what_it_would_need() -> None:
+def test_infeasible_plan_raises_with_needed_memory() -> None:
     painter = make_painter(96, 72, size=4000, start_size=256)
     plan = make_plan(painter, 500 * MIB)
     assert not plan.is_feasible
@@ -117,7 +117,7 @@ def test_what_can_t_fit_is_refused_with_what_it_would_need() -> None:
     ("chosen", "named"),
     [({"style_loss": "histogram"}, "`style_loss` histogram"), ({"normalize_gradients": True}, "`normalize_gradients`")],
 )
-def test_what_can_t_be_tiled_says_so_at_the_start(chosen: dict[str, Any], named: str) -> None:
+def test_untileable_setting_is_named_in_the_plan(chosen: dict[str, Any], named: str) -> None:
     plan = plan_for(512, 2**31, **chosen)
     assert set(plan.alternatives) == {WHOLE}
     assert f"it can't be tiled: {named}" in plan.describe()
@@ -127,7 +127,7 @@ def test_what_can_t_be_tiled_says_so_at_the_start(chosen: dict[str, Any], named:
         make_plan(painter, 2**30).apply_to(painter)
 
 
-def test_the_table_has_a_row_for_each_way() -> None:
+def test_plan_table_lists_all_alternatives() -> None:
     lines = [*plan_for(4000, 3000 * MIB).format_table()]
     assert lines[0] == "4000 x 3000 pixels, 5 scales, 17 steps"
     assert [line.split()[0] for line in lines[2:6]] == [WHOLE, RECOMPUTING, TILED, "chosen"]
@@ -137,7 +137,7 @@ def test_the_table_has_a_row_for_each_way() -> None:
 # Measured
 
 
-def test_the_ledger_counts_what_lives_at_once() -> None:
+def test_memory_tracker_counts_live_tensors() -> None:
     def work() -> None:
         for _ in range(3):
             first = torch.zeros(1000)
@@ -147,9 +147,9 @@ def test_the_ledger_counts_what_lives_at_once() -> None:
             third += 1
 
     assert measure_peak_bytes(work) == 12_000  # what came of the round before is let go when there is another
-    with MemoryTracker() as ledger:
+    with MemoryTracker() as tracker:
         kept = [torch.zeros(10) for _ in range(3)]
-    assert ledger.peak == sum(it.nbytes for it in kept)
+    assert tracker.peak == sum(it.nbytes for it in kept)
 
 
 def test_measuring_changes_nothing() -> None:
@@ -188,7 +188,7 @@ print(json.dumps([run.plan.chosen.bytes, int(taken.split()[1]) * 1024, run.plan.
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
 @pytest.mark.parametrize("memory", ["auto", "760MiB"])
-def test_the_estimate_is_near_what_is_taken(memory: str, tmp_path: Path) -> None:
+def test_estimate_is_close_to_measured(memory: str, tmp_path: Path) -> None:
     """Of memory never more than a quarter too low; of time as nearly as on a busy machine.
 
     A small picture painted whole takes less than the plan says: what lies unused between maps is reckoned as for large
@@ -229,9 +229,7 @@ def fail_once_at(monkeypatch: pytest.MonkeyPatch, calls: Iterator[bool], error: 
         RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried 1 GB"),
     ],
 )
-def test_where_memory_runs_out_it_goes_on_in_tiles_from_where_it_was(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_running_out_of_memory_continues_in_tiles(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     painter = make_painter(start_size=96, steps=8)
     begun = [next(painter) for _ in range(4)]
     reached = painter.picture()
@@ -253,7 +251,7 @@ def test_where_memory_runs_out_it_goes_on_in_tiles_from_where_it_was(
     assert rest[-1].losses["total"] < begun[-1].losses["total"]
 
 
-def test_each_time_memory_runs_out_it_takes_less_and_at_last_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_running_out_of_memory_steps_down_until_none_left(monkeypatch: pytest.MonkeyPatch) -> None:
     painter = make_painter(start_size=96, steps=8)
     taken: list[ScaleStrategy] = []
     step_down = painter._reduce_memory
@@ -273,7 +271,7 @@ def test_each_time_memory_runs_out_it_takes_less_and_at_last_gives_up(monkeypatc
     assert len(set(taken)) == len(taken) == len(painter.notes) + 1
 
 
-def test_a_history_in_bfloat16_is_really_used_after_stepping_down(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stepping_down_uses_a_bfloat16_history(monkeypatch: pytest.MonkeyPatch) -> None:
     painter = make_painter(start_size=96, steps=6)
     fail_once_at(monkeypatch, iter([False, False, True, True]), MemoryError())
     steps = []
@@ -285,7 +283,7 @@ def test_a_history_in_bfloat16_is_really_used_after_stepping_down(monkeypatch: p
     assert isinstance(optimizer, CompactLBFGS)
 
 
-def test_other_failures_are_not_taken_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     painter = make_painter(start_size=96, steps=6)
     fail_once_at(monkeypatch, iter([True]), RuntimeError("shapes don't match"))
     with pytest.raises(RuntimeError, match="shapes"):

@@ -47,13 +47,13 @@ def judge(picture: Image.Image) -> tuple[float, float]:
     return sum(style) / len(style), float(content)
 
 
-def test_float32_and_bfloat16_paint_pictures_that_are_equally_good() -> None:
+def test_float32_and_bfloat16_pictures_are_equally_good() -> None:
     exact, rough = judge(paint("float32")), judge(paint("bfloat16"))
     assert rough == pytest.approx(exact, rel=0.03)
 
 
 @pytest.mark.skipif(not (SHARED / "tools" / "judge.py").is_file(), reason="the judge's networks are not here")
-def test_judges_that_did_not_paint_them_find_them_equally_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_independent_judges_rate_precisions_equally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(SHARED / "tools")
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     from judge import judge as ask  # type: ignore[import-not-found]
@@ -78,7 +78,7 @@ def test_the_same_seed_paints_the_same_picture(precision: str) -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA here")
 @pytest.mark.parametrize("style_loss", ["gatys", "gram", "wasserstein"])
-def test_cuda_finds_the_losses_and_the_gradient_of_the_processor(style_loss: str) -> None:
+def test_cuda_losses_and_gradient_match_cpu(style_loss: str) -> None:
     """Within 1e-3 in float32: TF32 is off unless somebody asks for it, so only orders of summation differ."""
     found = []
     for device in ("cpu", "cuda"):

@@ -88,14 +88,14 @@ def test_neural_style_tf_has_three_content_losses(function: int, kind: str) -> N
     compare(settings, make(CAFFE_CANVAS, neural_style_tf, function=function))
 
 
-def test_neural_style_normalises_gradients_at_each_of_its_layers() -> None:
+def test_neural_style_normalizes_gradients_at_each_layer() -> None:
     settings = Settings(network="its_own.pth", preset="neural-style", normalize_gradients=True)
     compare(settings, make(LUA_CANVAS, neural_style, normalise=True))
     with pytest.raises(AssertionError):
         compare(settings, PROGRAMS["neural-style"])
 
 
-def test_twelve_iterations_to_a_root_are_not_what_is_reproduced() -> None:
+def test_approximate_matrix_root_is_not_reproduced() -> None:
     """How far style-transfer-pytorch's own approximation is from the formula that it stands for."""
     settings = Settings(network="its_own.pth", preset="style-transfer-pytorch")
     rough = make(PLAIN_CANVAS, style_transfer_pytorch, iterations=12)
@@ -173,7 +173,7 @@ def test_the_first_steps_are_torchs(preset: str) -> None:
         assert float(other.max()) > 1  # and isn't held
 
 
-def test_of_a_line_search_the_first_direction_is_reproduced_and_not_how_far() -> None:
+def test_first_direction_of_line_search_is_reproduced() -> None:
     _, canvas = walk("gordicaleksa", 2)
     _, other = run_program("gordicaleksa", 2, torch.optim.LBFGS, max_iter=2, line_search_fn="strong_wolfe")
     ours, theirs = (canvas - CANVAS).flatten(), (other - CANVAS).flatten()

@@ -107,13 +107,13 @@ def test_a_place_takes_a_part() -> None:
     assert is_colored(rgb, 1, RED)
 
 
-def test_what_no_mask_covers_has_no_style() -> None:
+def test_uncovered_canvas_has_no_style() -> None:
     rgb, photo = paint("red.png", mask="left.png", optimizer="lbfgs", steps=60), read_image("photo.png").rgb
     assert is_colored(rgb, 0, RED)
     assert torch.equal(rgb[..., HALVES[1]], photo[..., HALVES[1]])
 
 
-def test_what_is_kept_is_the_photo_and_soft_edges_blend() -> None:
+def test_preserve_mask_keeps_the_photo_with_soft_edges() -> None:
     mask = grey(0.0)
     mask[..., :20], mask[..., 20:28] = 1.0, 0.5
     write_image(mask, "soft.png")
@@ -144,7 +144,7 @@ def test_labels_of_several_paintings_blend_by_their_weights() -> None:
     assert is_colored(rgb, 0, BLUE)
 
 
-def test_regions_are_found_and_painted_in_the_style_of_their_likes() -> None:
+def test_similar_regions_are_matched() -> None:
     pytest.importorskip("skimage")
     write_image(halves(plain((0.1, 0.0, 0.0)), plain((1.0, 0.6, 0.6))), "reds.png")
     rgb = paint("reds.png", regions=2)
@@ -160,7 +160,7 @@ def test_colours_are_matched_region_by_region() -> None:
     assert is_colored(rgb, 1, RED)
 
 
-def test_a_painting_without_a_weight_keeps_others_from_its_place() -> None:
+def test_painting_without_weight_still_occupies_its_mask() -> None:
     chosen = {"mask": ["left.png", "rest"], "style_blend": (0, 1), "optimizer": "lbfgs", "steps": 60}
     rgb = paint("red.png", "blue.png", **chosen)
     assert torch.equal(rgb[..., HALVES[0]], read_image("photo.png").rgb[..., HALVES[0]])
@@ -185,7 +185,7 @@ def test_transparency_and_masks_leave_out_together() -> None:
 
 
 @pytest.mark.parametrize("strength", [1.0, 3.0])
-def test_a_pixel_is_pulled_alike_in_small_and_large_regions(strength: float) -> None:
+def test_pixel_gradient_is_independent_of_region_size(strength: float) -> None:
     tile = make_picture(8, 8, 2, torch.float64)
     canvas = tile.repeat(1, 1, 4, 24)  # 192 x 32, the same everywhere
     network = make_network(torch.float64, padding="replicate")
@@ -267,7 +267,7 @@ def test_masks_differ_in_words(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.usefixtures("masks")
-def test_a_recipe_may_not_name_paths_or_other_files() -> None:
+def test_recipe_with_paths_or_other_files_raises() -> None:
     impasto.paint("photo.png", ["red.png", "blue.png"], output="a.png", **QUICK, **WAYS["mask"])
     data = json.loads(read_recipe("a.png").to_json())
     for change in (
@@ -362,7 +362,7 @@ def test_masks_are_varied_on_a_sheet() -> None:
         ({"mask": ["left.png", ""]}, "`mask` takes files with commas between them; not 'left.png,'"),
     ],
 )
-def test_what_makes_no_sense_is_refused_by_name(chosen: dict[str, Any], said: str) -> None:
+def test_invalid_masks_raise_with_their_setting(chosen: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError) as refused:
         impasto.start("photo.png", ["red.png", "blue.png"], **{**QUICK, **chosen})
     assert said in str(refused.value)
@@ -377,14 +377,14 @@ def test_a_missing_mask_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--mask gone.png does not exist" in capsys.readouterr().err
 
 
-def test_colours_that_are_not_used_are_told() -> None:
+def test_unused_label_colors_are_noted() -> None:
     write_image(halves(plain(GREEN), grey(0.0)), "black_right.png")
     chosen = {**QUICK, "labels": "black.png", "style_labels": "black_right.png"}
     run = impasto.start("photo.png", "both.png", **chosen)
     assert any("black_right.png: #" in note and "no part of the photo has it" in note for note in run.notes)
 
 
-def test_a_painting_that_is_transparent_where_it_is_used_is_refused() -> None:
+def test_style_mask_on_transparent_pixels_raises() -> None:
     alpha = torch.ones(1, 1, 36, 48)
     alpha[..., :24] = 0
     write_image(read_image("both.png").rgb, "both.png", alpha=alpha, overwrite=True)

@@ -1,4 +1,4 @@
-"""The style of paintings: what is captured, how it blends, and what a palette keeps."""
+"""The style of paintings: what is captured, how it blends, and what a cache keeps."""
 
 import gc
 
@@ -22,7 +22,7 @@ def with_mixes(network: Network) -> Network:
     return Network.from_weights({**weights, "relu3_1_mix.weight": mix[0], "relu3_1_mix.bias": mix[1]})
 
 
-def test_a_style_is_the_moments_after_mixes_with_a_count_of_one() -> None:
+def test_style_is_mixed_moments_with_count_one() -> None:
     network, rgb = with_mixes(make_network(DOUBLE)), make_picture(28, 20, 1, DOUBLE)
     style = capture_style(network, StyleInput(rgb), TAPS)
     assert list(style) == TAPS
@@ -44,42 +44,42 @@ def test_paintings_of_any_size_blend_by_their_shares() -> None:
     assert blend_styles([one, other], [0, 2]) is other
 
 
-def ask(palette: StyleCache, network: Network, rgb: Tensor, alpha: Tensor | None = None, width: int = 20) -> object:
-    return palette.get(network, StyleInput(rgb, alpha, weight=torch.rand(()).item()), width, 16, TAPS)
+def get_style(cache: StyleCache, network: Network, rgb: Tensor, alpha: Tensor | None = None, width: int = 20) -> object:
+    return cache.get(network, StyleInput(rgb, alpha, weight=torch.rand(()).item()), width, 16, TAPS)
 
 
 def test_a_palette_knows_paintings_by_their_pixels() -> None:
-    palette, network, rgb = StyleCache(), make_network(), make_picture(40, 32)
-    first = ask(palette, network, rgb)
-    assert ask(palette, network, rgb.clone()) is first
+    cache, network, rgb = StyleCache(), make_network(), make_picture(40, 32)
+    first = get_style(cache, network, rgb)
+    assert get_style(cache, network, rgb.clone()) is first
     changed = rgb.clone()
     changed[0, 0, 0, 0] += 0.01
     alpha = torch.ones_like(rgb[:, :1])
     alpha[..., :9] = 0
     others = [
-        ask(palette, network, changed),
-        ask(palette, network, rgb, alpha),
-        ask(palette, network, rgb, width=24),
-        ask(palette, make_network(), rgb),
-        palette.get(network, StyleInput(rgb), 20, 16, TAPS[:1]),
+        get_style(cache, network, changed),
+        get_style(cache, network, rgb, alpha),
+        get_style(cache, network, rgb, width=24),
+        get_style(cache, make_network(), rgb),
+        cache.get(network, StyleInput(rgb), 20, 16, TAPS[:1]),
     ]
     assert all(other is not first for other in others)
-    assert ask(palette, network, rgb) is first
+    assert get_style(cache, network, rgb) is first
 
 
-def test_a_palette_lets_go_what_was_not_asked_for_longest() -> None:
-    palette, network = StyleCache(kept=2), make_network()
+def test_style_cache_drops_the_least_recently_used() -> None:
+    cache, network = StyleCache(kept=2), make_network()
     first, second, third = (make_picture(24, 24, seed) for seed in (1, 2, 3))
-    styles = [ask(palette, network, rgb) for rgb in (first, second)]
-    assert ask(palette, network, first) is styles[0]
-    ask(palette, network, third)
-    assert ask(palette, network, first) is styles[0]
-    assert ask(palette, network, second) is not styles[1]
+    styles = [get_style(cache, network, rgb) for rgb in (first, second)]
+    assert get_style(cache, network, first) is styles[0]
+    get_style(cache, network, third)
+    assert get_style(cache, network, first) is styles[0]
+    assert get_style(cache, network, second) is not styles[1]
 
 
 def test_a_palette_keeps_no_network_alive() -> None:
-    palette, network = StyleCache(), make_network()
-    ask(palette, network, make_picture(24, 24))
+    cache, network = StyleCache(), make_network()
+    get_style(cache, network, make_picture(24, 24))
     del network
     gc.collect()
-    assert not palette._styles
+    assert not cache._styles

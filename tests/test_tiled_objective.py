@@ -113,7 +113,7 @@ def assert_same(whole: Objective, tiled: Objective, canvas: Tensor, tolerance: f
     False,
 )
 @trials(max_examples=16)
-def test_tiles_are_the_whole(
+def test_tiled_equals_whole(
     width: int,
     height: int,
     side: int,

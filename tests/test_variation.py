@@ -51,7 +51,7 @@ def test_the_default_is_the_mean_with_exponent_2() -> None:
 
 
 @given(st.integers(2, 9), st.integers(2, 9), st.floats(-1, 1), st.floats(-1, 1), st.floats(1, 4))
-def test_a_mean_weighs_a_slope_alike_at_every_size_and_a_sum_by_its_area(
+def test_mean_variation_ignores_size_sum_does_not(
     height: int, width: int, down: float, right: float, exponent: float
 ) -> None:
     rows, columns = (torch.arange(size, dtype=torch.float64) for size in (height, width))
@@ -69,7 +69,7 @@ def test_a_mean_weighs_a_slope_alike_at_every_size_and_a_sum_by_its_area(
 
 
 @given(st.sampled_from(FORMS), st.floats(1, 4), st.integers(1, 6), st.integers(1, 6), st.integers(0, 99))
-def test_it_is_0_where_flat_and_turns_with_the_picture(
+def test_variation_is_zero_if_flat_and_rotation_invariant(
     form: Variation, exponent: float, height: int, width: int, seed: int
 ) -> None:
     x = draw(height, width, seed)
@@ -91,7 +91,7 @@ def test_gradients(form: Variation, exponent: float, *, masked: bool) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("exponent", [1, 1.5, 2])
-def test_a_flat_picture_has_no_slope_and_a_finite_one(form: Variation, exponent: float) -> None:
+def test_flat_picture_has_zero_gradient(form: Variation, exponent: float) -> None:
     x = torch.full((1, 3, 4, 4), 0.5, requires_grad=True)
     measure_variation(x, form, exponent).backward()
     assert x.grad is not None
@@ -99,7 +99,7 @@ def test_a_flat_picture_has_no_slope_and_a_finite_one(form: Variation, exponent:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_is_not_seen_does_not_count(form: Variation) -> None:
+def test_masked_pixels_do_not_vary(form: Variation) -> None:
     mask = torch.ones(1, 1, 5, 6, dtype=torch.float64)
     mask[..., 3:] = 0
     x, other = draw(), draw(seed=1)
@@ -118,7 +118,7 @@ def test_a_mask_of_ones_changes_nothing(form: Variation) -> None:
     )
 
 
-def test_total_variation_is_the_mean_squared_step_down_plus_right() -> None:
+def test_total_variation_matches_hand_calculation() -> None:
     picture = torch.tensor([[[[0.0, 1.0, 3.0], [2.0, 1.0, 0.0]]]])
     # down 2, 0, -3; right 1, 2, -1, -1
     assert float(total_variation(picture)) == pytest.approx(13 / 3 + 7 / 4)
@@ -127,13 +127,13 @@ def test_total_variation_is_the_mean_squared_step_down_plus_right() -> None:
     assert float(total_variation(picture, mask)) == pytest.approx(4 / 3 + 3 / 4)
 
 
-def test_total_variation_weighs_alike_at_every_size() -> None:
+def test_total_variation_is_independent_of_size() -> None:
     small, large = (torch.linspace(0, 1, 5).tile(1, 3, height, 1) for height in (4, 9))
     assert float(total_variation(small)) == pytest.approx(1 / 16)
     assert float(total_variation(large)) == pytest.approx(1 / 16)
 
 
-def test_a_single_row_or_column_has_steps_in_one_direction() -> None:
+def test_single_row_or_column_varies_in_one_direction() -> None:
     row = torch.tensor([[[[0.0, 1.0, 3.0]]]])
     assert float(total_variation(row)) == pytest.approx(5 / 2)
     assert float(total_variation(row.mT, torch.ones(1, 1, 3, 1))) == pytest.approx(5 / 2)

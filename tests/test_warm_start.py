@@ -26,11 +26,11 @@ def paint(beginning: WarmStart, steps: int = 1, **chosen: object) -> Tensor:
     return painter.picture()
 
 
-def test_it_begins_with_the_canvas_that_it_is_given() -> None:
+def test_first_canvas_is_the_given_one() -> None:
     assert torch.equal(paint(WarmStart(OTHER)), OTHER)
 
 
-def test_the_temporal_loss_and_its_gradient_are_the_formula() -> None:
+def test_temporal_loss_and_gradient_match_the_formula() -> None:
     canvas = OTHER.double().requires_grad_()
     weights = torch.linspace(0, 2, 40, dtype=torch.float64).expand(1, 1, 32, 40)
     plain = (weights * (canvas - PHOTO.double()).square()).mean()
@@ -41,21 +41,21 @@ def test_the_temporal_loss_and_its_gradient_are_the_formula() -> None:
     torch.testing.assert_close(gradient, expected)
 
 
-def test_it_is_held_where_the_picture_counts() -> None:
+def test_temporal_target_holds_weighted_pixels() -> None:
     weights = torch.zeros(1, 1, 32, 40)
     weights[..., 20:] = 1000
     painted = paint(WarmStart(PHOTO, [TemporalTarget(OTHER, weights)]), 30)
     assert float((painted - OTHER)[..., 20:].abs().mean()) < 0.1 * float((painted - OTHER)[..., :20].abs().mean())
 
 
-def test_the_temporal_loss_is_told() -> None:
+def test_step_reports_the_temporal_loss() -> None:
     weights = torch.ones(1, 1, 32, 40)
     step = next(follow(WarmStart(PHOTO, [TemporalTarget(OTHER, weights), TemporalTarget(OTHER, 2 * weights)])))
     assert step.losses["temporal"] == pytest.approx(3 * float((PHOTO - OTHER).square().mean()), rel=1e-5)
     assert step.losses["total"] == pytest.approx(sum(step.losses[name] for name in ("content", "style", "temporal")))
 
 
-def test_the_scale_of_the_frame_before_makes_the_first_step_count() -> None:
+def test_lbfgs_scale_carries_over_to_next_frame() -> None:
     first = follow(WarmStart(OTHER), 6)
     totals = [step.losses["total"] for step in first]
     assert first.lbfgs_scale

@@ -45,7 +45,7 @@ def _storages(values: Any) -> list[torch.UntypedStorage]:
 
 def measure_peak_bytes(run: Callable[[], object]) -> int:
     """Return the peak bytes of the tensors that a call creates."""
-    ledger = MemoryTracker()
-    with ledger:
+    tracker = MemoryTracker()
+    with tracker:
         run()
-    return ledger.peak
+    return tracker.peak
