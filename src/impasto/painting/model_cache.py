@@ -17,8 +17,8 @@ from impasto.painting.device import limit_primitive_cache
 from impasto.painting.styles import StyleCache
 from impasto.settings.model import Settings
 
-MAX_NETWORKS = 3  # kept at one time
-MAX_PAINTING_BYTES = 256_000_000  # of paintings kept at one time
+MAX_NETWORKS = 3
+MAX_PAINTING_BYTES = 256_000_000  # of all cached paintings together
 
 Kept = TypeVar("Kept")
 
