@@ -77,6 +77,13 @@ def make_picture(width: int, height: int, seed: int = 1, dtype: torch.dtype = to
     return (0.9 * patches + 0.1 * torch.rand(1, 3, height, width, generator=chance)).to(dtype)
 
 
+def format_option(value: Any) -> str:
+    """Write a setting's value as on the command line."""
+    if isinstance(value, dict):
+        return ",".join(f"{name}:{weight}" for name, weight in value.items())
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def make_settings(**chosen: Any) -> Settings:
     """Spell out all settings, those `chosen` as they are given."""
     return Settings(**{**SPELT_OUT, **chosen})

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SPELT_OUT, make_picture
+from conftest import SPELT_OUT, format_option, make_picture
 
 import impasto
 from impasto import Job, PictureError, RecipeError, Settings, UsageError, read_recipe
@@ -44,7 +44,14 @@ class Scene:
         """The options of a quick painting."""
         options = Settings(**{**self.quick, **chosen}).model_dump(mode="json", include={*self.quick, *chosen})
         given = {name: value for name, value in options.items() if value not in ([], True)}
-        return [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+        return [
+            word
+            for name, value in given.items()
+            for word in (
+                f"--{name.replace('_', '-')}",
+                format_option(value),
+            )
+        ]
 
 
 @pytest.fixture

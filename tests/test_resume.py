@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SPELT_OUT, make_picture
+from conftest import SPELT_OUT, format_option, make_picture
 
 import impasto
 from impasto import CheckpointError, Job, PictureError, Run, Settings, UsageError
@@ -329,7 +329,7 @@ def words(scene: Scene, *more: str) -> list[str]:
         flag = f"--{name.replace('_', '-')}"
         if flag in more or value == () or value == Settings.model_fields[name].default:
             continue
-        words = ",".join(f"{key}:{weight}" for key, weight in value.items()) if isinstance(value, dict) else str(value)
+        words = format_option(value)
         given += [flag, words]
     return [str(scene.photo), str(scene.painting), *given, *more]
 

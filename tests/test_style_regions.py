@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SPELT_OUT, make_network, make_picture, make_settings
+from conftest import SPELT_OUT, format_option, make_network, make_picture, make_settings
 from torch import Tensor
 
 import impasto
@@ -292,7 +292,12 @@ def words(**chosen: str) -> list[str]:
     own = {name: value for name, value in QUICK.items() if value not in ((), True)}
     options = Settings(**own).model_dump(mode="json", include=set(own))
     return [
-        word for name, value in {**options, **chosen}.items() for word in (f"--{name.replace('_', '-')}", str(value))
+        word
+        for name, value in {**options, **chosen}.items()
+        for word in (
+            f"--{name.replace('_', '-')}",
+            format_option(value),
+        )
     ]
 
 
