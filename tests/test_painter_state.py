@@ -60,6 +60,7 @@ WAYS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.slow
 def test_resuming_equals_running_through(way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = dict(WAYS[way])
     if rise := chosen.pop("rise", None):

@@ -81,6 +81,7 @@ def test_plan_with_enough_memory_is_whole() -> None:
     assert plan.describe().endswith("2.0 GiB may be used")
 
 
+@pytest.mark.slow
 def test_lower_limits_give_slower_fitting_plans() -> None:
     plans = [plan_for(4000, limit * MIB) for limit in (20_000, 8000, 4000, 3000, 2500, 2200, 2000)]
     assert all(plan.is_feasible and plan.chosen.bytes <= USABLE_SHARE * plan.limit for plan in plans)
@@ -188,6 +189,7 @@ print(json.dumps([run.plan.chosen.bytes, int(taken.split()[1]) * 1024, run.plan.
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
 @pytest.mark.parametrize("memory", ["auto", "760MiB"])
+@pytest.mark.slow
 def test_estimate_is_close_to_measured(memory: str, tmp_path: Path) -> None:
     """Of memory never more than a quarter too low; of time as nearly as on a busy machine.
 

@@ -47,6 +47,7 @@ def judge(picture: Image.Image) -> tuple[float, float]:
     return sum(style) / len(style), float(content)
 
 
+@pytest.mark.slow
 def test_float32_and_bfloat16_pictures_are_equally_good() -> None:
     exact, rough = judge(paint("float32")), judge(paint("bfloat16"))
     assert rough == pytest.approx(exact, rel=0.03)
