@@ -16,6 +16,7 @@ from impasto.cli.batch import batch
 from impasto.cli.film import film
 from impasto.cli.networks import networks
 from impasto.cli.paint import paint
+from impasto.cli.paintings import paintings
 from impasto.cli.plan import plan
 from impasto.cli.recipes import diff, rerun, show_recipe
 from impasto.cli.regions import regions
@@ -24,6 +25,7 @@ from impasto.cli.sheet import sheet
 from impasto.cli.studio import studio
 from impasto.cli.texture import texture
 from impasto.errors import ImpastoError, UsageError
+from impasto.images.collection import COLLECTION
 from impasto.terminal.console import DONE, FAILED, INTERRUPTED, WRONG_USAGE, mute_stdout, print_message
 
 # api and weights bring torch, which takes seconds: they are imported where they are used, never by --help.
@@ -49,7 +51,7 @@ app = App(
 )
 app.default(paint)
 app.command(paint)
-for command in (batch, diff, film, networks, plan, regions, rerun, resume, sheet, studio, texture):
+for command in (batch, diff, film, networks, paintings, plan, regions, rerun, resume, sheet, studio, texture):
     app.command(command)
 app.command(show_recipe, name="recipe")
 
@@ -61,6 +63,8 @@ def explain_error(error: BaseException, tokens: list[str]) -> tuple[int, str]:
         hint = "impasto --help shows the options"
         if isinstance(error, MissingArgumentError):
             hint = _suggest_command(tokens) + hint
+            if error.argument and "PAINTING" in error.argument.names:
+                hint = f"name a painting, such as {next(iter(COLLECTION))}: impasto paintings lists them; {hint}"
         if dashed := next((it for it in tokens if it.startswith("-") and os.path.lexists(it)), ""):
             hint = f"the file is named by ./{dashed}; {hint}"
         return WRONG_USAGE, f"{error}\n{hint}"

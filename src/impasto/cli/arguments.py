@@ -13,7 +13,12 @@ OUTPUT_GROUP = Group("Output", sort_key=1)
 
 PhotoArgument = Annotated[Path, Parameter(help="the photograph")]
 PaintingArguments = Annotated[
-    Path, Parameter(name="PAINTING", required=True, help="one or more paintings, or folders of paintings")
+    Path,
+    Parameter(
+        name="PAINTING",
+        required=True,
+        help="one or more paintings, folders of paintings, or names that `impasto paintings` lists",
+    ),
 ]
 QuietOption = Annotated[
     bool,

@@ -1,5 +1,6 @@
 """The paintings that come with impasto, usable by name wherever a painting is: credits, and where their files are."""
 
+import os
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -73,7 +74,7 @@ COLLECTION = {
 }
 
 
-def find_painting(name: str | Path) -> Path:
+def find_painting(name: str | os.PathLike[str]) -> Path:
     """Return the file of a collection's painting of that name; the path as it is where a file or folder has it.
 
     Example: find_painting("starry_night").name == "starry_night.webp"

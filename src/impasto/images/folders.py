@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from impasto.errors import PictureError, UsageError
+from impasto.images.collection import find_painting
 from impasto.settings.model import Settings
 from impasto.settings.units import format_count
 
@@ -43,6 +44,7 @@ def list_pictures(folder: str | os.PathLike[str]) -> list[Path]:
 def expand_folders(paintings: Sequence[PaintingLike], settings: Settings) -> tuple[list[PaintingLike | Path], Settings]:
     """Replace each folder by its pictures, and repeat the settings of a folder for each of its pictures.
 
+    The name of a painting of the collection is replaced by its file.
     A folder counts as one painting: its pictures share its weight in `style_blend` evenly, and each has its size in
     `style_size`, its mask and its labels.
 
@@ -55,9 +57,11 @@ def expand_folders(paintings: Sequence[PaintingLike], settings: Settings) -> tup
     if settings.style_blend and not any(settings.style_blend):
         raise UsageError("`style_blend`: at least one painting needs a weight above 0.")
     groups: list[list[PaintingLike | Path]] = [
-        [*list_pictures(painting)]
-        if isinstance(painting, str | os.PathLike) and Path(painting).is_dir()
-        else [painting]
+        [painting]
+        if not isinstance(painting, str | os.PathLike)
+        else [*list_pictures(painting)]
+        if Path(painting).is_dir()
+        else [find_painting(painting)]
         for painting in paintings
     ]
     counts = [len(group) for group in groups]
