@@ -16,9 +16,9 @@ from impasto.images.read import read_image
 # As the command line, but kept after every step: so that a kill often comes while a checkpoint is being written.
 PROGRAM = """
 import sys
-from impasto import keeping
+from impasto.runs import checkpoints
 from impasto.cli.app import main
-keeping.EVERY = keeping.SHARE = 0.0
+checkpoints.MIN_CHECKPOINT_INTERVAL_SECONDS, checkpoints.MAX_CHECKPOINT_SHARE = 0.0, float("inf")
 sys.exit(main())
 """
 LONGEST = 1.0  # seconds after it is seen to paint, at which it is killed

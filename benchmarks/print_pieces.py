@@ -28,16 +28,16 @@ from reference import Reference
 Figures = dict[str, Any]
 
 
-def paint(photo: str, painting: str, settings: Mapping[str, Any], manner: Mapping[str, Any] | None = None) -> Figures:
-    """Paint; with a `manner`, every scale in that one and not as planned. What is refused is told in `refused`."""
+def paint(photo: str, painting: str, settings: Mapping[str, Any], strategy: Mapping[str, Any] | None = None) -> Figures:
+    """Paint; with a `strategy`, every scale in that one and not as planned. What is refused is told in `refused`."""
     run = impasto.start(photo, painting, **settings)
     try:
         run.apply_plan()
     except UsageError as error:
         return {"refused": str(error), "limit": run.plan.limit, "needed": run.plan.chosen.bytes}
     plan = run.plan
-    if manner:
-        run.painter.state.strategies = [ScaleStrategy(**manner)] * len(plan.sizes)
+    if strategy:
+        run.painter.state.strategies = [ScaleStrategy(**strategy)] * len(plan.sizes)
     before = peak()
     forget_peak()
     started, times = time.perf_counter(), [0.0]
@@ -50,7 +50,7 @@ def paint(photo: str, painting: str, settings: Mapping[str, Any], manner: Mappin
         "width": width,
         "height": height,
         "megapixels": width * height / 1e6,
-        "manner": (ScaleStrategy(**manner) if manner else plan.chosen.strategies[-1]).describe(),
+        "strategy": (ScaleStrategy(**strategy) if strategy else plan.chosen.strategies[-1]).describe(),
         "planned_bytes": plan.chosen.bytes,
         "planned_seconds": plan.chosen.seconds,
         "limit": plan.limit,

@@ -59,11 +59,11 @@ class Scene:
         height, width = read_image(self.photo).rgb.shape[2:]
         return round(math.sqrt(megapixels * 1e6 * max(width, height) / min(width, height)))
 
-    def paint(self, megapixels: float, manner: Figures | None = None, steps: int = 0, **settings: Any) -> Figures:
+    def paint(self, megapixels: float, strategy: Figures | None = None, steps: int = 0, **settings: Any) -> Figures:
         """Paint one scale of so many megapixels."""
         side = self.side(megapixels)
         chosen = {"size": side, "start_size": side, "steps": steps or self.steps, **settings}
-        return run("paint", photo=self.photo, painting=self.painting, settings=chosen, manner=manner)
+        return run("paint", photo=self.photo, painting=self.painting, settings=chosen, strategy=strategy)
 
 
 def run(piece: str, **options: Any) -> Figures:
@@ -94,9 +94,9 @@ def measure_memory(scene: Scene, sizes: Sequence[float]) -> Iterator[tuple[str, 
 def measure_time(scene: Scene) -> Iterator[tuple[str, Figures]]:
     """Measure a step whole and in tiles of several sizes."""
     for size in (1, 4):
-        for name, manner in (("whole", {}), *((f"tiles_{side}", {"side": side}) for side in (2048, 1024, 512))):
-            if manner.get("side", 0) < scene.side(size):
-                yield f"time/{name}/{size:g}", scene.paint(size, manner or {"side": 0})
+        for name, strategy in (("whole", {}), *((f"tiles_{side}", {"tile_size": side}) for side in (2048, 1024, 512))):
+            if strategy.get("tile_size", 0) < scene.side(size):
+                yield f"time/{name}/{size:g}", scene.paint(size, strategy or {"tile_size": 0})
 
 
 def measure_plan(scene: Scene) -> Iterator[tuple[str, Figures]]:
@@ -143,7 +143,7 @@ def show(name: str, found: Figures) -> None:
         words = f"{found['bytes'] / GIB:.2f} GiB ({per_pixel:.0f} bytes per pixel)"
         words += f", {found['step_seconds'] / found['megapixels']:.3f} s per megapixel and step"
         if "planned_bytes" in found:
-            words += f", {found['manner']}; planned {found['planned_bytes'] / GIB:.2f} GiB"
+            words += f", {found['strategy']}; planned {found['planned_bytes'] / GIB:.2f} GiB"
             words += f" and {found['planned_seconds']:.1f} s, it took {found['seconds']:.1f} s"
     else:
         words = json.dumps(found)

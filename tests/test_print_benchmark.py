@@ -29,13 +29,13 @@ def pictures(tmp_path: Path) -> list[Path]:
 def test_a_piece_tells_what_it_took_or_why_not(pictures: list[Path]) -> None:
     photo, painting = map(str, pictures)
     settings = {"size": 64, "start_size": 64, "steps": 4}
-    found = print_size.run("paint", photo=photo, painting=painting, settings=settings, manner={"side": 32})
+    found = print_size.run("paint", photo=photo, painting=painting, settings=settings, strategy={"tile_size": 32})
     assert found["megapixels"] == 64 * 48 / 1e6
     assert found["steps"] == 4
-    assert found["manner"] == "in tiles of 32 pixels"
+    assert found["strategy"] == "in tiles of 32 pixels"
     assert found["bytes_in_all"] >= found["bytes"] > found["base_bytes"] > 0
     refused = print_size.run("paint", photo=photo, painting=painting, settings={**settings, "memory": "50MB"})
-    assert "allow more with --memory" in refused["refused"]
+    assert "allow more `memory`" in refused["refused"]
     assert refused["needed"] > refused["limit"]
 
 

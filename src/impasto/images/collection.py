@@ -74,11 +74,10 @@ COLLECTION = {
 }
 
 
-def find_painting(name: str | os.PathLike[str]) -> Path:
-    """Return the file of a collection's painting of that name; the path as it is where a file or folder has it.
+def find_painting(name: str | os.PathLike[str]) -> Path | None:
+    """Return the file of the collection's painting of that name, or None; a file or folder of that name wins.
 
     Example: find_painting("starry_night").name == "starry_night.webp"
     """
-    path = Path(name)
-    painting = COLLECTION.get(str(name))
-    return path if painting is None or path.exists() else painting.path
+    painting = COLLECTION.get(os.fspath(name))
+    return None if painting is None or Path(name).exists() else painting.path

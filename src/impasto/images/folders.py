@@ -61,7 +61,7 @@ def expand_folders(paintings: Sequence[PaintingLike], settings: Settings) -> tup
         if not isinstance(painting, str | os.PathLike)
         else [*list_pictures(painting)]
         if Path(painting).is_dir()
-        else [find_painting(painting)]
+        else [find_painting(painting) or painting]
         for painting in paintings
     ]
     counts = [len(group) for group in groups]

@@ -1,7 +1,7 @@
 """What settings may be: the names to choose from, weights, lengths, files; each read as a person writes it."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer
@@ -36,6 +36,16 @@ def check_weights(weights: dict[str, float]) -> dict[str, float]:
     if weights and not any(weights.values()):
         raise ValueError(f"{format_weights(weights)} leaves nothing: give at least one a weight above 0")
     return weights
+
+
+def split_at_commas(value: Any) -> Any:
+    """Read `1,1,0.5` as ["1", "1", "0.5"]."""
+    return value.split(",") if isinstance(value, str) else value
+
+
+def join_with_commas(values: Sequence[float]) -> str:
+    """Write (1.0, 0.5) as `1,0.5`."""
+    return ",".join(repr(float(value)).removesuffix(".0") for value in values)
 
 
 def check_view_weights(weights: tuple[float, ...]) -> tuple[float, ...]:
@@ -83,7 +93,13 @@ Memory = Annotated[str, AfterValidator(check_bytes)]
 
 TapName = Annotated[str, Field(pattern=r"^(conv|relu)[1-5]_[1-4]$")]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-ViewWeights = Annotated[tuple[Weight, ...], Field(min_length=1, max_length=6), AfterValidator(check_view_weights)]
+ViewWeights = Annotated[
+    tuple[Weight, ...],
+    BeforeValidator(split_at_commas),
+    PlainSerializer(join_with_commas, return_type=str),
+    Field(min_length=1, max_length=6),
+    AfterValidator(check_view_weights),
+]
 WEIGHTS_FIELD = (
     BeforeValidator(parse_weights),
     PlainSerializer(format_weights, return_type=str),

@@ -105,7 +105,9 @@ def _holds_numbers(schema: Mapping[str, Any]) -> bool:
 def _list_networks() -> tuple[str, ...]:
     from impasto.network import registry
 
-    return tuple(known.entry.name for known in registry.list_statuses() if known.state in ("embedded", "cached"))
+    return tuple(
+        known.entry.name for known in registry.list_statuses() if known.state in ("embedded", "installed", "cached")
+    )
 
 
 def _list_devices() -> tuple[str, ...]:
