@@ -321,16 +321,17 @@ def mixing() -> tuple[dict[str, Tensor], Tensor, Tensor]:
     return {name.removeprefix("convs."): tensor for name, tensor in make_network().state_dict().items()}, mix, bias
 
 
-def test_mix_changes_its_tap_only() -> None:
+@pytest.mark.parametrize("tap", ["relu2_1", "conv2_1"])
+def test_mix_changes_its_tap_only(tap: str) -> None:
     held, mix, bias = mixing()
     plain = Network.from_weights(held)
-    mixed = Network.from_weights({**held, "relu2_1_mix.weight": mix, "relu2_1_mix.bias": bias})
+    mixed = Network.from_weights({**held, f"{tap}_mix.weight": mix, f"{tap}_mix.bias": bias})
     taps = [layer for layer in plain.layers if not layer.startswith("pool")]
     found, expected = mixed(picture(32, 32), taps), plain(picture(32, 32), taps)
-    planted = torch.einsum("dc,bchw->bdhw", mix, expected["relu2_1"]) + bias[:, None, None]
-    torch.testing.assert_close(found.pop("relu2_1"), planted)
-    for tap, features in found.items():
-        assert torch.equal(features, expected[tap])
+    planted = torch.einsum("dc,bchw->bdhw", mix, expected[tap]) + bias[:, None, None]
+    torch.testing.assert_close(found.pop(tap), planted)
+    for other, features in found.items():
+        assert torch.equal(features, expected[other])
     assert torch.equal(mixed(picture(32, 32), ["relu2_2"])["relu2_2"], expected["relu2_2"])
 
 

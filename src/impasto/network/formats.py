@@ -119,7 +119,7 @@ def arrange_weights(found: Mapping[str, Tensor], layout: Layout, file: str) -> d
     if any(name.endswith("running_mean") for name in found):
         raise NetworkError(f"{file} has batch normalization; only plain VGG-16 and VGG-19 can be read.")
     found = {name: tensor for name, tensor in found.items() if not name.startswith(IGNORED_PREFIXES)}
-    convs = _choose_plan({name.rpartition(".")[0] for name in found}, layout)
+    convs = _choose_plan({name.rpartition(".")[0] for name in found if "_mix." not in name}, layout)
     if not convs:
         raise NetworkError(f"{file} is not in the layout {layout}: it has {_sample_names(list(found))}.")
     expected = list(_list_expected(found, convs, layout))
@@ -142,11 +142,11 @@ def _list_expected(
         yield f"{conv}.weight", f"{prefix}.weight", (width, channels, 3, 3)
         yield f"{conv}.bias", f"{prefix}.bias", (width,)
         channels = width
-        mix = f"{conv.replace('conv', 'relu')}_mix"
-        if layout == "impasto" and f"{mix}.weight" in found:
-            mixed = _find_width(found, mix)
-            yield f"{mix}.weight", f"{mix}.weight", (mixed, width)
-            yield f"{mix}.bias", f"{mix}.bias", (mixed,)
+        for mix in (f"{conv}_mix", f"{conv.replace('conv', 'relu')}_mix"):
+            if layout == "impasto" and f"{mix}.weight" in found:
+                mixed = _find_width(found, mix)
+                yield f"{mix}.weight", f"{mix}.weight", (mixed, width)
+                yield f"{mix}.bias", f"{mix}.bias", (mixed,)
 
 
 def _find_width(found: Mapping[str, Tensor], prefix: str) -> int:

@@ -1,6 +1,7 @@
 """The perceptual network: a VGG of any widths, cut after the deepest tap needed."""
 
 import copy
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -146,9 +147,9 @@ class Network(nn.Module):
     def from_weights(cls, weights: Mapping[str, Tensor], *, cut: str | None = None, **options: Any) -> "Network":
         """Build the network that holds `weights`: `convX_Y.weight` (C, N, 3, 3) and `convX_Y.bias` (C,).
 
-        Mixes are `reluX_Y_mix.weight` (D, C) and `reluX_Y_mix.bias` (D,).
+        Mixes are `TAP_mix.weight` (D, C) and `TAP_mix.bias` (D,), where TAP is `reluX_Y` or `convX_Y`.
         """
-        convs = [name for name in weights if name.startswith("conv") and name.endswith(".weight")]
+        convs = [name for name in weights if re.fullmatch(r"conv\d_\d\.weight", name)]
         blocks = sorted({name[4] for name in convs})
         depths = [sum(name[4] == block for name in convs) for block in blocks]
         widths = [weights[f"conv{block}_1.weight"].shape[0] for block in blocks]
