@@ -21,7 +21,7 @@ from impasto.network.packaged import decode_weights, locate_packaged_file
 from impasto.network.vgg import Network, Normalization, Padding, Pooling, Rounding, Scaling, rescale_normalization
 from impasto.settings.types import Layout
 
-SLIM_SHA256 = "9d00c68c0e544e88c5875027dc5a97c1f12bde25ee26da478899019f13dae3a3"
+SLIM_SHA256 = "c5b3800d47ad50a2583183263e0b2b567335518b8a5e71e28401f94db2da459c"
 
 
 @dataclass(frozen=True)
