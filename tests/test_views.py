@@ -117,11 +117,11 @@ def test_views_too_small_for_a_painting_are_left_out() -> None:
 )
 def test_large_views_are_seen_by_their_network(chosen: dict[str, Any], expected: list[str]) -> None:
     settings = Settings(**{"network": "vgg19", "views": (1, 1, 1), **chosen})
-    assert [view.network for view in plan_views(settings, (1200, 900), 16)] == expected
+    assert [view.network for view in plan_views(settings, (1600, 1200), 16)] == expected
 
 
 def test_content_is_compared_where_each_network_sees_most() -> None:
-    views = plan_views(Settings(network="vgg19", content_weight=0.2, views=(1, 1, 1)), (1200, 900), 16)
+    views = plan_views(Settings(network="vgg19", content_weight=0.2, views=(1, 1, 1)), (1600, 1200), 16)
     assert [view.settings.content_weight for view in views] == [0.1, 0.1, 0.0]
 
 

@@ -213,7 +213,7 @@ class Settings(BaseModel):
         "sees the views that are larger than `large_view_size`; auto: slim if `network` is vgg19, otherwise the same",
     )
     large_view_size: int = setting(
-        640, "Network", "longer side in pixels above which a view is seen by `large_view_network`", ge=16
+        1100, "Network", "longer side in pixels above which a view is seen by `large_view_network`", ge=16
     )
     layout: Layout = setting("auto", "Network", "how a weights file names and scales things; auto recognises it")
     pooling: Pooling = setting("max", "Network", "how blocks are joined")

@@ -167,7 +167,15 @@ _PROGRAMS: dict[str, dict[str, Any]] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "draft": {"steps": 30, "later_steps": 30},
-    "fine": {"steps": 100, "later_steps": 300, "lbfgs_history": 30},
+    "fine": {
+        "network": "vgg19",
+        "views": (1.0, 1.0, 1.0),
+        "content_weight": 0.17,
+        "start_size": 128,
+        "steps": 100,
+        "later_steps": 150,
+        "lbfgs_history": 30,
+    },
     **{name: {**_AS_PUBLISHED, **values} for name, values in _PROGRAMS.items()},
 }
 
