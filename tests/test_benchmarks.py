@@ -51,7 +51,8 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
     widen.write_widened(folder / "widened.safetensors")
     for seed, name in enumerate(("photo.png", "painting.png"), start=1):
         write_image(make_picture(64, 64, seed), folder / name)
-    return Scene(*(str(folder / name) for name in ("widened.safetensors", "photo.png", "painting.png")), size=32)
+    weights, photo, painting = (str(folder / name) for name in ("widened.safetensors", "photo.png", "painting.png"))
+    return Scene(weights, photo, painting, size=32)
 
 
 def load(scene: Scene) -> Network:

@@ -135,8 +135,8 @@ def test_times_are_written_unchanged(tmp_path: Path, suffix: str) -> None:
         for frame, tick, after in zip(FRAMES, ticks, [*ticks[1:], 7680], strict=True):
             film.add_frame(frame, Fraction(tick, 12800), Fraction(after - tick, 12800))
     read = list(FilmReader(path))
-    for frame, tick in zip(read, ticks, strict=True):
-        assert float(frame.time) == pytest.approx(tick / 12800, abs=6e-4 if suffix == ".mkv" else 1e-9)
+    for seen, tick in zip(read, ticks, strict=True):
+        assert float(seen.time) == pytest.approx(tick / 12800, abs=6e-4 if suffix == ".mkv" else 1e-9)
     if suffix != ".mkv":
         assert (read[-1].time + read[-1].duration) * 12800 == 7680
     assert float((read[3].image.rgb - FRAMES[3]).abs().mean()) < 0.03

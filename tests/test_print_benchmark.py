@@ -75,6 +75,7 @@ def test_crops_show_where_tiles_meet(tmp_path: Path) -> None:
 
 def test_killed_runs_are_counted(pictures: list[Path]) -> None:
     options = ["--size", "48", "--start-size", "24", "--steps", "5", "--later-steps", "80", "--precision", "float32"]
-    count = kill_and_resume(*pictures, options, 1)
+    photo, painting = pictures
+    count = kill_and_resume(photo, painting, options, 1)
     assert count.kills >= 1
     assert count.same == count.runs >= 1

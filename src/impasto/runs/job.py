@@ -59,7 +59,7 @@ class Job(BaseJob):
 
     photo: Path | None
     bits: Literal[8, 16] = 8
-    quality: int = Field(95, ge=1, le=100)
+    quality: int = Field(default=95, ge=1, le=100)
     checkpoint: str = "auto"
     first: Recipe | None = None
 
