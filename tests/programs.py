@@ -226,7 +226,7 @@ def gordicaleksa(weights: Weights, photo: Tensor, painting: Tensor, y: Tensor) -
     style = torch.zeros((), dtype=y.dtype)
     for layer in RELUS:
         grams = [raw_gram(of[layer]) / of[layer].numel() for of in (ours, theirs)]
-        style = style + F.mse_loss(*grams, reduction="sum")
+        style = style + F.mse_loss(*grams, reduction="sum")  # type: ignore[misc]
     down, right = steps(y)
     return 1e5 * content + 3e4 * style / 5 + 1e0 * (down.abs().sum() + right.abs().sum())
 

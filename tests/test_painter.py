@@ -339,7 +339,7 @@ def test_transparent_pixels_never_change(optimizer: str, init: str, average: flo
 @pytest.mark.parametrize("optimizer", [Adam, LBFGS])
 def test_optimizer_gets_no_gradient_of_transparent_pixels(monkeypatch: pytest.MonkeyPatch, optimizer: type) -> None:
     heard: list[Tensor] = []
-    step = optimizer.step
+    step = optimizer.step  # type: ignore[attr-defined]
 
     def overheard(self: Any, canvas: Tensor, gradient: Tensor) -> None:
         heard.append(gradient.clone())
@@ -534,7 +534,7 @@ def test_infinite_gray_loss_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("optimizer", "rate"), [(Adam, 0.02), (LBFGS, 1.0)])
 def test_recovery_shortens_steps_of_later_scales(monkeypatch: pytest.MonkeyPatch, optimizer: type, rate: float) -> None:
     rates: list[float] = []
-    step = optimizer.step
+    step = optimizer.step  # type: ignore[attr-defined]
 
     def watched(self: Any, canvas: Tensor, gradient: Tensor) -> None:
         rates.append(self.learning_rate if isinstance(self, Adam) else self.rate)
