@@ -66,7 +66,7 @@ def test_content_loss_matches_its_formula(kind: ContentLoss) -> None:
     objective = aim(content_loss=kind, content_taps="relu2_1:2", style_weight=0)
     network = make_network(DOUBLE)
     ours, photos = (network(of, ["relu2_1"])["relu2_1"] for of in (CANVAS, PHOTO))
-    expected = losses.squared_distance(ours, photos) / losses.content_scale(kind, photos)
+    expected = losses.squared_distance(ours, photos) / losses.choose_content_divisor(kind, photos)
     assert objective.evaluate(CANVAS)["content"] == pytest.approx(2 * float(expected), rel=1e-9)
 
 

@@ -38,7 +38,7 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 
 def content(kind: ContentLoss, seen: Tensor, photo: Tensor, mask: Tensor | None = None) -> Tensor:
-    return losses.squared_distance(seen, photo, mask) / losses.content_scale(kind, photo, mask)
+    return losses.squared_distance(seen, photo, mask) / losses.choose_content_divisor(kind, photo, mask)
 
 
 def features(rows: list[list[float]]) -> Tensor:

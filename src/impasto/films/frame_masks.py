@@ -9,9 +9,10 @@ from torch import Tensor
 
 from impasto.errors import UsageError
 from impasto.films.frames import Frame, FrameReader, FrameSelection, Timeline
-from impasto.films.image_sequence import READABLE_SUFFIXES, has_frame_files, open_reader
+from impasto.films.image_sequence import has_frame_files, open_reader
 from impasto.films.prefetch import FrameCache, FrameSource, SequentialFrames
 from impasto.images.animation import is_animated
+from impasto.images.folders import IMAGE_SUFFIXES
 from impasto.images.image import Image
 from impasto.images.masks import read_mask
 from impasto.images.sizes import fit_size, resize_clamped
@@ -74,7 +75,7 @@ def list_film_masks(settings: Settings) -> list[tuple[str, str]]:
 def is_moving_mask(name: str) -> bool:
     """Tell whether a mask has an image for each frame."""
     path = Path(name)
-    return has_frame_files(path) or is_animated(path) or path.suffix.lower() not in READABLE_SUFFIXES
+    return has_frame_files(path) or is_animated(path) or path.suffix.lower() not in IMAGE_SUFFIXES
 
 
 def _count_mask_frames(reader: FrameReader, name: str, setting: str, timeline: Timeline) -> int:

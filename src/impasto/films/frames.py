@@ -69,7 +69,7 @@ class TimePoint:
     number: int | None = None
 
     def is_after(self, frame: Frame, number: int) -> bool:
-        """Tell whether this point comes after the start of a frame; False if there is no point."""
+        """Tell whether this point comes after the start of a frame; False if it is empty."""
         if self.number is not None:
             return number < self.number
         return self.seconds is not None and frame.time < self.seconds

@@ -12,10 +12,9 @@ from impasto.errors import PictureError, UsageError
 from impasto.films.frames import Frame, FrameReader
 from impasto.films.reader import FilmReader
 from impasto.images.animation import is_animated, read_animation
-from impasto.images.output import FORMATS
+from impasto.images.folders import IMAGE_SUFFIXES
 from impasto.images.read import read_image
 
-READABLE_SUFFIXES = (*FORMATS, ".bmp", ".ppm", ".jp2", ".gif")
 FRAME_NUMBER = re.compile(r"%0?(\d*)d")
 
 
@@ -28,7 +27,7 @@ def open_reader(path: Path, rate: float) -> FrameReader:
         return ImageSequence(path, Fraction(rate).limit_denominator(100_000))
     if is_animated(path):
         return AnimationReader(path)
-    if path.suffix.lower() in READABLE_SUFFIXES and path.is_file():
+    if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
         raise UsageError(f"{path} is a single picture, not a film")
     return FilmReader(path)
 
@@ -79,8 +78,8 @@ def list_frame_files(path: Path) -> list[Path]:
     """
     if path.is_dir():
         visible = [file for file in path.iterdir() if not file.name.startswith(".")]
-        found = [file for file in visible if file.suffix.lower() in READABLE_SUFFIXES]
-        missing = f"{path} holds no pictures ({', '.join(READABLE_SUFFIXES)})"
+        found = [file for file in visible if file.suffix.lower() in IMAGE_SUFFIXES]
+        missing = f"{path} holds no pictures ({', '.join(IMAGE_SUFFIXES)})"
     else:
         number = FRAME_NUMBER.search(path.name)
         # Only the name is matched, as the folder's own name may contain brackets.

@@ -96,7 +96,7 @@ def _to_unit_range(values: NDArray[np.uint8]) -> Floats:
 
 
 def _split_deep_channels(image: PilImage.Image, name: str) -> tuple[Floats, Floats | None]:
-    """Take gray (H, W, 1) and alpha (H, W) out of an image of numbers of more than 8 bits."""
+    """Take gray (H, W, 1) and alpha (H, W) out of an image with more than 8 bits per channel."""
     values = np.atleast_3d(np.asarray(image).astype(np.float32))
     if not np.isfinite(values).all():
         raise PictureError(f"{name} holds values that are no numbers (NaN or infinite): repair it first")

@@ -71,10 +71,10 @@ class PixelCosts:
 
 
 def estimate_bytes(settings: Settings, pixels: int | None = None, value_bytes: int | None = None) -> int:
-    """Estimate the memory of painting whole, without measuring and without the program itself.
+    """Estimate from the settings alone how many bytes painting without tiles takes, besides the program's own memory.
 
-    `pixels` are those of the picture, by default of a square one; `value_bytes` is the size of the network's numbers,
-    by default as the settings say, 2 where they leave it open.
+    `pixels` is the number of pixels of the picture, by default `settings.size` squared. `value_bytes` is the size of
+    one activation, by default 4 for float32 and otherwise 2.
     """
     value_bytes = value_bytes or (4 if settings.precision == "float32" else 2)
     pixels = pixels or settings.size**2

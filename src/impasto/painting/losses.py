@@ -11,8 +11,10 @@ from impasto.network.moments import Moments
 from impasto.settings.types import ContentLoss, StyleLoss
 
 
-def content_scale(kind: ContentLoss, target: Tensor, mask: Tensor | None = None, least: float = 0.0) -> Tensor | float:
-    """Return what the content loss divides the `squared_distance` from a target (1, N, h, w) over M positions by.
+def choose_content_divisor(
+    kind: ContentLoss, target: Tensor, mask: Tensor | None = None, least: float = 0.0
+) -> Tensor | float:
+    """Return the divisor that makes a content loss of the `squared_distance` from a target (1, N, h, w), M positions.
 
     `mask` (1, 1, h, w) says how much each position counts; M is then its sum. `sum`: 2. `mean`: N M, for a mean.
     `root`: 2 sqrt(N M), between the two. `relative`: the variance of the target, as `content_variance`; 0 is then the

@@ -90,7 +90,9 @@ class Objective:
         """Store the photo's features as the content; return the denominators of the content loss by tap."""
         self.content = self.network(photo, self.settings.active_content_taps)
         return {
-            tap: losses.content_scale(self.settings.content_loss, features, self.masks[tap], self._min_variance(tap))
+            tap: losses.choose_content_divisor(
+                self.settings.content_loss, features, self.masks[tap], self._min_variance(tap)
+            )
             for tap, features in self.content.items()
         }
 

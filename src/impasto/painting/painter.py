@@ -352,7 +352,7 @@ class Painter:
         return before - min(totals[-PLATEAU_STEPS:]) < needed * abs(before)
 
     def _measure_gray_loss(self, objective: CanvasObjective, canvas: Tensor) -> float:
-        """Return the loss of a gray canvas: losses have no unit, and a canvas that starts at its goal has almost 0."""
+        """Return the loss of a gray canvas, the yardstick for explosions: the first canvas's may be almost 0."""
         loss = objective.evaluate(torch.full_like(canvas, 0.5))["total"]
         return loss if math.isfinite(loss) else 0.0
 

@@ -99,7 +99,7 @@ class Prepared:
         return replace(self, settings=settings, paintings=self.build_paintings(settings))
 
     def list_painting_sizes(self, schedule: Schedule, canvas: Size) -> list[Size]:
-        """Return the size at which each painting is measured for a canvas of that size."""
+        """Return, for each painting, the size at which its style is captured for a canvas of size `canvas`."""
         default = self.settings.style_size[0]
         return [
             schedule.fit_painting((each.width, each.height), each.size or default, canvas) for each in self.paintings

@@ -63,7 +63,7 @@ class TiledObjective(Objective):
             return losses.content_variance_of_parts(parts, self._min_variance(tap))
         channels = next(parts())[0].shape[1]
         positions = sum(features[0, 0].numel() for features, _ in parts())
-        return losses.content_scale(kind, photo.new_zeros(()).expand(1, channels, 1, positions), mask)
+        return losses.choose_content_divisor(kind, photo.new_zeros(()).expand(1, channels, 1, positions), mask)
 
     def _content_targets(self, tile: Tile | None) -> Mapping[str, Tensor]:
         assert tile is not None

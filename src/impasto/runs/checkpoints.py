@@ -22,7 +22,7 @@ MAX_CHECKPOINT_SHARE = 0.05  # of the run's time
 
 
 class Throttle:
-    """Says when something costly is due again: at least `interval` seconds later, and so that it takes only `share`.
+    """Says when something costly is due again: after `interval` seconds, or later if it took more than `share` of time.
 
     With `counts_waiting` false, its cost is at most the processor's time: for what is small, and slow only where the
     machine is busy.
@@ -58,8 +58,8 @@ class Throttle:
 class CheckpointWriter:
     """Writes a run's checkpoints to `path`: when one is due, and only where no other run has written meanwhile.
 
-    `get_texts` gives what is written beside the painter's state. One is due at each new scale, unless `at_scales` is
-    false, and every `interval` seconds at most.
+    `get_texts` returns the texts that are written with the painter's state. A checkpoint is due at each new scale,
+    unless `at_scales` is false, and otherwise `interval` seconds after the last one, or later if writing is slow.
     """
 
     def __init__(
@@ -138,9 +138,9 @@ def get_checkpoint_path(output: Path) -> Path:
 
 
 def is_own_output(path: Path, recipe: Recipe) -> bool:
-    """Does a file hold this recipe: a picture, perhaps unfinished, or a recipe file, which a resumed run may replace?
+    """Tell whether a file, a picture or a recipe file, holds this recipe: then a resumed run may replace it.
 
-    A finished picture counts too: a run may be killed after it is written and before its checkpoint is deleted.
+    A finished picture counts too: a run may be killed after writing it and before deleting its checkpoint.
     """
     try:
         return identify_recipe(read_recipe(path)) == identify_recipe(recipe)

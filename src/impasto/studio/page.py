@@ -1,4 +1,4 @@
-"""The page: its layout, and what its buttons and fields do."""
+"""The page: puts the panels together, applies changes to a running job, refills the form."""
 
 from importlib.metadata import version
 from typing import Any

@@ -227,7 +227,7 @@ class SettingsForm:
         self.fields["color"].change(follow_color, self.fields["color"], self.fields["color_strength"], **QUIET_EVENT)
 
     def read_values(self, values: Sequence[Any], paintings: int) -> dict[str, Any]:
-        """Return the settings that the values of `inputs` mean."""
+        """Return settings from the values of the input components, in the order of `self.inputs`."""
         balance, stroke_scale, *others = values
         blend = tuple(float(weight or 0) for weight in others[:paintings])
         return read_form(

@@ -123,7 +123,7 @@ class JobQueue:
                 self._save_change(job)
 
     def resume_job(self, job_id: str, snapshot: int | None = None) -> None:
-        """Continue from the last snapshot, or from the given one; the picture painted since then is kept."""
+        """Continue from the last snapshot, or from the given one; the present picture is saved to the gallery first."""
         with self._lock:
             job = self._find_job(job_id)
             chosen = job.get_snapshot(snapshot)

@@ -50,7 +50,7 @@ def check_upload(uploads: Path, given: Any) -> Path:
 
 
 def is_film(path: Path) -> bool:
-    """Whether a file begins as films do of a kind that is painted here."""
+    """Tell whether a file's first bytes are those of a supported film format."""
     with path.open("rb") as file:
         head = file.read(16)
     return any(head[offset:].startswith(signature) for offset, signature in FILM_SIGNATURES)

@@ -29,7 +29,7 @@ class WorkerProcess:
         self.name = f"process {self._process.pid}"
 
     def send(self, message: Any) -> None:
-        """Send a message. If the process has ended, the message is lost, and `receive` will tell."""
+        """Send a message. If the process has ended, the message is lost, and the next `receive` reports the end."""
         with suppress(OSError):
             self.connection.send(message)
 

@@ -143,7 +143,7 @@ class RayPool:
     _stored_files: OrderedDict[Path, Any] = field(default_factory=OrderedDict)
 
     def count_workers(self) -> int:
-        """How many actors there is room for now. A given number includes actors that wait for new nodes."""
+        """Return how many actors there is room for now, or `max_workers`, some of which may wait for new nodes."""
         if self.max_workers:
             return self.max_workers
         needs = self._actor_resources()
