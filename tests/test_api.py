@@ -348,8 +348,9 @@ def test_transparency_that_the_output_cant_hold_is_said_before_painting(
 COLORFUL = {
     "network": "slim",
     "size": 64,
-    "start_size": 64,
+    "start_size": 32,
     "steps": 50,
+    "later_steps": 50,
     "optimizer": "lbfgs",
     "style_loss": "wasserstein",
     "style_weight": 30.0,

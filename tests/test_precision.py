@@ -48,9 +48,9 @@ def judge(picture: Image.Image) -> tuple[float, float]:
 
 
 @pytest.mark.slow
-def test_float32_and_bfloat16_pictures_are_equally_good() -> None:
+def test_bfloat16_pictures_are_as_good_as_float32() -> None:
     exact, rough = judge(paint("float32")), judge(paint("bfloat16"))
-    assert rough == pytest.approx(exact, rel=0.03)
+    assert all(mine <= 1.03 * theirs for mine, theirs in zip(rough, exact, strict=True))
 
 
 @pytest.mark.skipif(not (SHARED / "tools" / "judge.py").is_file(), reason="the judge's networks are not here")
@@ -64,7 +64,7 @@ def test_independent_judges_rate_precisions_equally(tmp_path: Path, monkeypatch:
     for precision in ("float32", "bfloat16"):
         picture = tmp_path / f"{precision}.png"
         impasto.paint(photo, painting, output=picture, size=320, start_size=160, precision=precision)
-        verdict = ask(picture, photo, [painting], SHARED / "weights", 320)
+        verdict = ask(picture, photo, [painting], size=320)
         found.append((verdict["style"], verdict["content"]))
     assert found[1] == pytest.approx(found[0], rel=0.03)
 
