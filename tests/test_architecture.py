@@ -165,7 +165,7 @@ def test_no_class_name_stands_twice():
         ),
         ("painting/planner.py", "from ..api import paint", "not below it"),
         ("films/flow.py", "from impasto.workers import worker", "not below it"),
-        ("studio/page.py", "from impasto.batch import run", "not below it"),
+        ("studio/page.py", "from impasto.batch import batch_run", "not below it"),
         ("api.py", "from impasto.cli.app import main", "not below it"),
         ("cli/app.py", "import impasto", "from the root package"),
         ("cli/app.py", "from impasto import paint", "from the root package"),

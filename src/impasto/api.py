@@ -13,8 +13,8 @@ from impasto.network.download import DownloadProgress
 from impasto.recipes.files import read_recipe
 from impasto.recipes.locate import locate_files
 from impasto.recipes.recipe import Recipe
-from impasto.runs.inputs import read_paintings
 from impasto.runs.job import Job, RecipeMode, check_recipe_mode
+from impasto.runs.painting_files import read_paintings
 from impasto.runs.run import Run
 from impasto.runs.start import check_photo_format, check_recipe_fits, start_job, start_run
 from impasto.settings.changes import merge_settings

@@ -147,7 +147,7 @@ def batch(
     for note in [] if quiet else inputs.list_notes():
         print_message(note)
     with Interrupts("" if quiet else INTERRUPT_NOTICE) as interrupts:
-        from impasto.batch.run import run_batch
+        from impasto.batch.batch_run import run_batch
         from impasto.workers.pool import WorkerOptions
 
         options = WorkerOptions(engine, address, transfer, workers, threads, memory_bytes, checkpoint_every)

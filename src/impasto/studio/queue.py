@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import ImpastoError, UsageError
+from impasto.studio.job_runner import run_worker
 from impasto.studio.mask_editor import read_brushed, write_masks
 from impasto.studio.store import FINISHED, UNKNOWN_JOB, JobStatus, JobStore, StudioJob
 from impasto.studio.updates import PERSISTED_EVENTS, ChangeTracker, apply_event
-from impasto.studio.worker import run_worker
 from impasto.workers.processes import WorkerProcess
 
 BRUSHED_NAME = "brush.png"  # the brushed masks, among a job's inputs
