@@ -69,6 +69,7 @@ def test_it_paints_with_the_embedded_network(scene: Scene) -> None:
 @pytest.mark.parametrize(
     "padding", ["replicate-first", "replicate"]
 )  # the second shows the network nothing but flatness
+@pytest.mark.slow
 def test_a_flat_photo_takes_on_the_style(scene: Scene, padding: str) -> None:
     photo = Image.new("RGB", (64, 48), (128, 128, 128))
     run = impasto.start(photo, scene.painting, size=64, start_size=64, steps=60, padding=padding, range_weight=30)

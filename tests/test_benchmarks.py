@@ -132,6 +132,7 @@ def test_a_bare_convolution_has_the_gradient_of_autograd():
     torch.testing.assert_close(backward()[0], expected)
 
 
+@pytest.mark.slow
 def test_every_figure_comes_out(scene):
     tasks = speed.list_tasks(TINY, dataclasses.replace(scene, size=16))
     listed = [task for part in TINY.parts for task in tasks[part]]
@@ -190,6 +191,7 @@ def test_the_losses_are_compared_as_saved_and_as_canvases():
     assert found["time_to_loss_ratio_raw"] == 20.0
 
 
+@pytest.mark.slow
 def test_the_command_line_measures_apart_and_writes(tmp_path):
     words = ["--quick", "--only", "bound", "--size", "32", "--json", str(tmp_path / "figures.json")]
     shown = subprocess.run(

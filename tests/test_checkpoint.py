@@ -134,6 +134,7 @@ except PictureError as error:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no limits to a file's size")
+@pytest.mark.slow
 def test_failed_write_keeps_the_last_checkpoint(path: Path) -> None:
     before = path.read_bytes()
     done = subprocess.run(

@@ -599,6 +599,7 @@ def test_the_script_catches_an_interrupt_while_importing() -> None:
     assert found.stderr.strip() == "['impasto.__main__:main', False]"
 
 
+@pytest.mark.slow
 def test_the_program_paints(folder: Path) -> None:
     words = [*SCALES, "--steps", "3", "--later-steps", "2", "-o", "[red].png"]
     painting = start_program(folder, *words)
@@ -611,6 +612,7 @@ def test_the_program_paints(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_the_program_is_interrupted(folder: Path, number: signal.Signals) -> None:
     words = [*SCALES, "--steps", "999999", "--save-every", "1", "-o", f"{number}.png"]
     painting = start_program(folder, *words)

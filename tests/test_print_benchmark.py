@@ -26,6 +26,7 @@ def pictures(tmp_path: Path) -> list[Path]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory is read from /proc")
+@pytest.mark.slow
 def test_a_piece_tells_what_it_took_or_why_not(pictures: list[Path]) -> None:
     photo, painting = map(str, pictures)
     settings = {"size": 64, "start_size": 64, "steps": 4}
@@ -73,6 +74,7 @@ def test_crops_show_where_tiles_meet(tmp_path: Path) -> None:
     assert torch.equal(middle, whole[..., top : top + 1024, left : left + 1024])
 
 
+@pytest.mark.slow
 def test_killed_runs_are_counted(pictures: list[Path]) -> None:
     options = ["--size", "48", "--start-size", "24", "--steps", "5", "--later-steps", "80", "--precision", "float32"]
     photo, painting = pictures

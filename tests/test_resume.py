@@ -391,6 +391,7 @@ def time_written(path: Path) -> int | None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_stopped_it_is_kept_and_goes_on(
     scene: Scene, number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -432,6 +433,7 @@ Objective.backward = backward
 )
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_does_not_wait_for_the_step(scene: Scene) -> None:
     given = words(scene, *STEPS, "-o", "out.png", "--checkpoint", "out.png.checkpoint")
     painting = subprocess.Popen(
@@ -459,6 +461,7 @@ def test_a_second_interrupt_does_not_wait_for_the_step(scene: Scene) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="disks are mounted otherwise elsewhere")
+@pytest.mark.slow
 def test_on_a_full_disk_the_finished_picture_is_kept_to_be_written(scene: Scene) -> None:
     """The picture can't be written where it should; its checkpoint, elsewhere, has all of it."""
     disk = scene.folder / "disk"
