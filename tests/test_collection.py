@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+from conftest import make_picture
 
 from impasto.cli.app import main
 from impasto.images.collection import COLLECTION, find_painting
 from impasto.images.folders import expand_folders
 from impasto.images.read import read_image
+from impasto.images.write import write_image
 from impasto.settings.model import Settings
 
 MAX_BYTES = 120 * 1024
@@ -58,3 +60,14 @@ def test_command_writes_a_contact_sheet(tmp_path: Path, capsys: pytest.CaptureFi
 def test_missing_painting_says_how_to_choose_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["photo.jpg"]) == 2
     assert "name a painting, such as starry_night: impasto paintings lists them" in capsys.readouterr().err
+
+
+def test_rerun_and_batch_find_a_painting_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_image(make_picture(40, 32), "photo.png")
+    quick = ["--size", "32", "--steps", "2", "--later-steps", "2", "-q"]
+    assert main(["photo.png", "the_scream", "-o", "picture.png", *quick]) == 0
+    assert main(["rerun", "picture.png", "-o", "again.png", "-q"]) == 0
+    assert Path("again.png").is_file()
+    assert main(["batch", "photo.png", "--style", "the_scream", "-o", "out", "--workers", "1", *quick]) == 0
+    assert [*Path("out").glob("*the_scream*.png")]

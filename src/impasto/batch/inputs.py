@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from impasto.errors import PictureError, UsageError
+from impasto.images.collection import find_painting
 from impasto.images.folders import IMAGE_SUFFIXES
 from impasto.images.metadata import read_embedded_text
 from impasto.settings.units import format_count
@@ -55,6 +56,8 @@ class InputCollector:
             yield from self._select_pictures(sorted(_walk_visible_files(path)), named=False)
         elif os.path.lexists(path):  # checked before patterns: photo[1].jpg is a common name
             yield path
+        elif painting := find_painting(name):
+            yield painting
         elif glob.has_magic(str(path)):
             # unlike Path.glob, it leaves out hidden files
             matches = sorted(Path(match) for match in glob.iglob(str(path), recursive=True))  # noqa: PTH207

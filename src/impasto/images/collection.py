@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+COLLECTION_FOLDER = Path(str(files("impasto.images") / "paintings"))
+
 
 @dataclass(frozen=True)
 class CollectionPainting:
@@ -19,7 +21,7 @@ class CollectionPainting:
     @property
     def path(self) -> Path:
         """The picture's file."""
-        return Path(str(files("impasto.images") / "paintings" / f"{self.name}.webp"))
+        return COLLECTION_FOLDER / f"{self.name}.webp"
 
     @property
     def credit(self) -> str:

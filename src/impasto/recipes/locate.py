@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import RecipeError, UsageError
+from impasto.images.collection import COLLECTION_FOLDER
 from impasto.network.download import digest_file
 from impasto.recipes.recipe import FileRef, Recipe, plain_name
 from impasto.settings.texture import TEXTURE_DEFAULTS
@@ -43,6 +44,7 @@ def locate_files(
     """Find the files that a recipe was painted from, by their digests alone.
 
     Searches `folders`, and the trees below `search`: first for a file of the recipe's name, then for any of its length.
+    The paintings that come with impasto are found, too.
     Settings named in `replaced` will get other values, so their files are not searched for. If `preset` is among them,
     only the settings that were given are kept, and the preset fills in the rest.
 
@@ -58,7 +60,8 @@ def locate_files(
         if settings.get(role, role) not in replaced and not (role == "network" and _is_registered(file))
     }
     file_search = FileSearch([Path(folder).absolute() for folder in folders], [Path(it).absolute() for it in search])
-    found = {role: file_search.find_file(file) for role, file in needed.items()}
+    collection = FileSearch([COLLECTION_FOLDER], [])
+    found = {role: file_search.find_file(file) or collection.find_file(file) for role, file in needed.items()}
     faults = [file_search.explain_missing(role, needed[role]) for role, path in found.items() if path is None]
     if "network" not in replaced and "network" not in needed:
         faults += _compare_registered(recipe.network)
