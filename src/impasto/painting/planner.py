@@ -132,6 +132,7 @@ class Planner:
         self.has_alpha = photo is not None and photo.alpha is not None
         self.untileable = why_untileable(self.settings)
         self._scales = range(1, len(schedule.sizes) + 1)
+        self._views = {scale: prepared.plan_views(schedule, schedule.sizes[scale - 1]) for scale in self._scales}
 
     def plan(self, limit: int | None = None) -> PaintingPlan:
         """Choose how each scale is painted within `limit` bytes for the whole program; None: what is free."""
@@ -201,7 +202,7 @@ class Planner:
         kept = canvases * CANVAS_BYTES + 4 * self.has_alpha + optimizer
         # Views are evaluated one after the other. A reduced one also needs the canvas's gradient and its own pixels.
         maps = 0.0
-        for view in self._plan_views(scale):
+        for view in self._views[scale]:
             each, window = self._view_costs(view), self._measure_windows(view.size, strategy)[0]
             beside = 0 if _count_pixels(view.size) == pixels else CANVAS_BYTES * (pixels + _count_pixels(view.size))
             maps = max(
@@ -214,15 +215,12 @@ class Planner:
             steps = kept * pixels + content + max(maps, step * pixels)
         return round(costs.base_bytes + max(steps, self._estimate_start_bytes(scale, strategy, content)))
 
-    def _plan_views(self, scale: int) -> list[View]:
-        return self.prepared.plan_views(self.schedule, self.schedule.sizes[scale - 1])
-
     def _view_costs(self, view: View) -> ViewCosts:
         return self.costs.views[self.prepared.get_network(view)]
 
     def _estimate_content(self, scale: int) -> float:
         """Return the bytes of the photo's features that are kept at a scale."""
-        views = [view for view in self._plan_views(scale) if view.settings.active_content_taps]
+        views = [view for view in self._views[scale] if view.settings.active_content_taps]
         return sum(self._view_costs(view).content * _count_pixels(view.size) for view in views)
 
     def _estimate_optimizer(self, scale: int, strategy: ScaleStrategy) -> tuple[float, float]:
@@ -241,7 +239,7 @@ class Planner:
         before = 0 if scale == 1 else CANVAS_BYTES * _count_pixels(self.schedule.sizes[scale - 2])
         # The photo, the canvas before and after it is laid out, and a copy of it.
         needs = [before + content + 4 * CANVAS_BYTES * _count_pixels(canvas)]
-        for view in self._plan_views(scale):
+        for view in self._views[scale]:
             for size in [view.size, *self.prepared.list_painting_sizes(self.schedule, view.size)]:
                 pixels, window = _count_pixels(size), self._measure_windows(size, strategy)[0]
                 kept = (content if size == view.size else 0) + CANVAS_BYTES * pixels
@@ -258,7 +256,7 @@ class Planner:
         else:
             step = costs.step_seconds if scale == len(self._scales) else costs.coarse_step_seconds
         evaluation = start = 0.0
-        for view in self._plan_views(scale):
+        for view in self._views[scale]:
             each, seen = self._view_costs(view), self._measure_windows(view.size, strategy)[1]
             paintings = sum(map(_count_pixels, self.prepared.list_painting_sizes(self.schedule, view.size)))
             evaluation += (each.backward_seconds + (each.forward_seconds if strategy.tile_size else 0)) * seen
