@@ -3,13 +3,13 @@
 import sys
 
 
-def main() -> int:
-    """Run the command line; Ctrl-C while it is still being imported ends as quietly as later."""
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; Ctrl-C while it is still imported ends as quietly as later."""
     try:
         from impasto.cli.app import main as run
     except KeyboardInterrupt:
         return 130
-    return run()
+    return run(argv)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Names of a batch's pictures, made from a template: the same in every run, and all different."""
 
-import hashlib
-import os
 import string
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,13 +7,12 @@ from pathlib import Path, PurePosixPath
 
 from impasto.batch.items import BatchItem
 from impasto.errors import UsageError
+from impasto.images.names import make_file_name
 from impasto.images.output import FORMATS
 from impasto.settings.model import Settings
 
 DEFAULT_TEMPLATE = "{photo}_{painting}.png"
 TEMPLATE_FIELDS = ("photo", "painting", "number", *Settings.model_fields)
-MAX_PART_BYTES = 200  # file systems end at 255, and temporary files have longer names
-DIGEST_DIGITS = 8
 
 
 def name_outputs(items: Sequence[BatchItem], template: str = DEFAULT_TEMPLATE) -> list[str]:
@@ -109,22 +106,12 @@ def _fill_template(template: str, words: Mapping[str, object], settings: Setting
     fields = {
         name: value if isinstance(value, int | float) else _to_plain_text(value) for name, value in values.items()
     }
-    return "/".join(map(_shorten_part, template.format_map(fields).split("/")))
+    return "/".join(map(make_file_name, template.format_map(fields).split("/")))
 
 
 def _to_plain_text(value: object) -> str:
     text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-    return "".join("_" if letter in "/\\\0" else letter for letter in text)
-
-
-def _shorten_part(part: str) -> str:
-    """Cut one part of a name that is too long for disks, and add digits that tell it from others cut alike."""
-    if len(os.fsencode(part)) <= MAX_PART_BYTES:
-        return part
-    suffix = Path(part).suffix if Path(part).suffix.lower() in FORMATS else ""
-    digits = hashlib.sha256(os.fsencode(part)).hexdigest()[:DIGEST_DIGITS]
-    kept = os.fsencode(part.removesuffix(suffix))[: MAX_PART_BYTES - len(suffix) - DIGEST_DIGITS - 1]
-    return f"{kept.decode(errors='ignore')}-{digits}{suffix}"
+    return text.replace("/", "_")
 
 
 def _number_duplicates(wanted: Sequence[str], items: Sequence[BatchItem]) -> list[str]:

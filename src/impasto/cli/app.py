@@ -27,6 +27,7 @@ from impasto.cli.texture import texture
 from impasto.errors import ImpastoError, UsageError
 from impasto.images.collection import COLLECTION
 from impasto.terminal.console import DONE, FAILED, INTERRUPTED, WRONG_USAGE, mute_stdout, print_message
+from impasto.workers.resources import configure_openmp
 
 # api and weights bring torch, which takes seconds: they are imported where they are used, never by --help.
 
@@ -95,6 +96,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     tokens = sys.argv[1:] if argv is None else argv
+    configure_openmp()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # a file name may hold bytes that are no text
     try:

@@ -1,13 +1,13 @@
 """Arguments and options that several commands share, and free names for outputs."""
 
-import itertools
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
+
+from impasto.images.names import find_free_path, make_file_name
 
 OUTPUT_GROUP = Group("Output", sort_key=1)
 
@@ -99,5 +99,4 @@ def find_free_name(*parts: Path | str, suffix: str = ".png") -> Path:
     `parts` are words, or files and folders whose names are taken without their suffix.
     """
     stem = "_".join(part if isinstance(part, str) else part.stem or part.resolve().stem for part in parts)
-    numbers = itertools.chain([""], (f"_{number}" for number in itertools.count(2)))
-    return next(name for name in (Path(f"{stem}{number}{suffix}") for number in numbers) if not os.path.lexists(name))
+    return find_free_path(Path(make_file_name(stem + suffix)))

@@ -73,7 +73,7 @@ def read_password(file: Path | None) -> str | None:
         password = os.environ.get(PASSWORD_VARIABLE)
     else:
         try:
-            password = (file.read_text().splitlines() or [""])[0].strip()
+            password = (file.read_text(encoding="utf-8").splitlines() or [""])[0].strip()
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"`password_file` {file} can't be read: {error}", setting="password_file") from None
     if password is not None and len(password) < MIN_PASSWORD_LENGTH:

@@ -1,5 +1,6 @@
 """Film files written with PyAV: H.264 or lossless frames, each at its time; sound and subtitles are copied."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -171,7 +172,7 @@ def _read_packets(
 
 def check_sound_fits(source: Path, target: Path) -> None:
     """Raise UsageError if the format of `target` can't hold the sound or subtitles of `source`."""
-    with open_film(source) as container, av.open("/dev/null", "w", format=FILM_FORMATS[target.suffix.lower()]) as probe:
+    with open_film(source) as container, av.open(os.devnull, "w", format=FILM_FORMATS[target.suffix.lower()]) as probe:
         supported = probe.supported_codecs
         refused = [
             f"{stream.type} ({name})"

@@ -3,15 +3,18 @@
 import errno
 import os
 import secrets
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from impasto.errors import PictureError, UsageError
+from impasto.images.names import IS_WINDOWS, make_portable
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 MAX_SIDES_PIXELS = {"JPEG": 65500, "WEBP": 16383}
+REPLACE_WAITS_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)  # a viewer or virus scanner may have the file open
 OTHER_SUFFIXES = "end the name in .png or .tif"  # of the formats that hold everything
 
 
@@ -38,6 +41,8 @@ def check_writable(
 ) -> None:
     """Raise now what `atomic_write` would raise later, and UsageError where the file is one of `inputs`."""
     path = Path(path)
+    if IS_WINDOWS and path.name != (allowed := make_portable(path.name)):
+        raise UsageError(f"Windows can't name a file {path.name}: {allowed} is allowed", setting="output")
     try:
         if path.is_dir():
             raise PictureError(f"{path} is a folder: name a file inside it, such as {path / 'painting.png'}")
@@ -81,12 +86,25 @@ def atomic_write(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         _check_absent(path, overwrite)
-        temporary.replace(os.path.realpath(path))  # a symbolic link keeps pointing to the picture
+        replace_file(temporary, path)
     except OSError as error:
         reason = error.strerror or error
         raise PictureError(f"{path} can't be written, {reason}: make room, or choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace_file(source: Path, target: Path) -> None:
+    """Give a file the name `target`; a symbolic link keeps pointing to the file.
+
+    Windows refuses while that file is open elsewhere: then it is tried again for a second and a half.
+    """
+    for wait in REPLACE_WAITS_SECONDS if IS_WINDOWS else ():
+        with suppress(PermissionError):
+            source.replace(os.path.realpath(target))
+            return
+        time.sleep(wait)
+    source.replace(os.path.realpath(target))
 
 
 def check_format(path: str | os.PathLike[str], *, alpha: bool = False, bits: int = 8, size: int = 1) -> None:

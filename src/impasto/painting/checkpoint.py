@@ -15,6 +15,7 @@ from torch import Tensor
 
 from impasto.errors import CheckpointError, PictureError
 from impasto.images.opening import check_regular_file
+from impasto.images.output import replace_file
 
 FORMAT = "2"
 KIND = "impasto checkpoint"
@@ -46,9 +47,9 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         folder.mkdir()
         part = folder / "checkpoint"
         save_file(rows, part, {"kind": KIND, "format": FORMAT, "numbers": numbers, **checkpoint.texts})
-        with part.open("rb") as file:
+        with part.open("r+b") as file:  # Windows syncs no file that is only read
             os.fsync(file.fileno())
-        part.replace(os.path.realpath(path))
+        replace_file(part, path)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise PictureError(f"{path} can't be written, {reason}: make room, or choose another place") from error

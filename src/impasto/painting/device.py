@@ -1,8 +1,8 @@
 """Devices and their memory: `auto` resolved, free memory measured, freed memory kept for reuse."""
 
 import ctypes
+import mmap
 import os
-import resource
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -102,9 +102,10 @@ def measure_used_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     if sys.platform == "linux":
-        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+        return int(Path("/proc/self/statm").read_text().split()[1]) * mmap.PAGESIZE
+    import psutil  # on Linux it would need the module `resource`, which some Pythons lack
+
+    return psutil.Process().memory_info().rss
 
 
 def measure_free_memory(device: torch.device) -> int:
@@ -124,7 +125,9 @@ def _measure_free_of_machine() -> int:
     if sys.platform == "linux":
         rows = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
         return next(int(row[1]) * 1024 for row in rows if row[0] == "MemAvailable:")
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2  # the free part is not known
+    import psutil
+
+    return psutil.virtual_memory().available
 
 
 def _find_in_glibc(name: str) -> Callable[..., Any] | None:

@@ -46,7 +46,7 @@ OUT_OF_MEMORY = "There is not enough memory for this: choose a smaller size."
 
 def run_worker(connection: Connection, jobs: Path, threads: int | None = None) -> None:
     """Paint jobs, whose folders are in `jobs`, until the connection is closed."""
-    with suppress(OSError):
+    with suppress(OSError, AttributeError):  # Windows has none
         os.nice(NICENESS)  # so that the page answers while all cores paint
     if threads:
         torch.set_num_threads(threads)

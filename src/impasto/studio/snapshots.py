@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto.errors import CheckpointError, PictureError
+from impasto.images.output import replace_file
 from impasto.painting.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from impasto.runs.checkpoints import Throttle
 from impasto.runs.run import Run
@@ -119,4 +120,4 @@ def write_jpeg(image: Any, path: Path, longer_side: int) -> None:
         image = paper.convert("RGB")
     temporary = path.with_suffix(".part")
     image.save(temporary, "JPEG", quality=JPEG_QUALITY)
-    temporary.replace(path)
+    replace_file(temporary, path)

@@ -164,7 +164,7 @@ class JobStore:
         jobs = []
         for path in self.jobs.glob("*/job.json"):
             with suppress(OSError, ValueError, ValidationError):
-                job = StudioJob.model_validate(json.loads(path.read_text()))
+                job = StudioJob.model_validate(json.loads(path.read_text(encoding="utf-8")))
                 if job.id == path.parent.name:
                     jobs.append(job)
         return sorted(jobs, key=lambda job: job.created)

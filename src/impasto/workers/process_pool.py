@@ -5,9 +5,11 @@ import threading
 from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from queue import SimpleQueue
+from typing import cast
 
 from impasto.workers.messages import Event, Task, WorkerLost, WorkerReady
 from impasto.workers.processes import WorkerProcess
+from impasto.workers.resources import configure_openmp
 
 
 class ProcessHandle(WorkerProcess):
@@ -50,8 +52,7 @@ class ProcessPool:
         workers = {worker.connection: worker for worker in self._workers}
         events: list[tuple[ProcessHandle, Event]] = []
         for connection in wait([*workers], seconds):
-            assert isinstance(connection, Connection)
-            worker = workers[connection]
+            worker = workers[cast(Connection, connection)]
             messages, can_continue = worker.receive()
             events += [(worker, message) for message in messages]
             if not can_continue:
@@ -70,7 +71,7 @@ class ProcessPool:
 
 def run_worker(connection: Connection, threads: int, gpu: int | None) -> None:
     """Paint tasks until the connection breaks, as it does when the parent process ends in any way."""
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # must be set before torch is imported
+    configure_openmp(threads)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
     tasks: SimpleQueue[Task] = SimpleQueue()

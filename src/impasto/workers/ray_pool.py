@@ -33,6 +33,7 @@ from impasto.workers.messages import (
     WorkerLost,
     WorkerReady,
 )
+from impasto.workers.resources import configure_openmp
 
 if TYPE_CHECKING:
     from impasto.runs.job import Job
@@ -278,7 +279,7 @@ class RayWorker:
     """A worker on some node. It reads the files that it sees, and asks for those that it does not see."""
 
     def __init__(self, threads: int) -> None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # must be set before torch is imported
+        configure_openmp(threads)
         from impasto.workers.worker import Worker
 
         self._worker = Worker()
