@@ -29,6 +29,7 @@ FLOORS = {package: floor for floor, packages in enumerate(LAYERS) for package in
 ENTRY_POINTS = {"__init__", "__main__"}  # they may import any layer, and nobody imports them
 ONLY_IN = {
     "PIL": ("images/",),
+    "pillow_heif": ("images/",),
     "tomli_w": ("recipes/files.py",),
     "av": ("films/reader.py", "films/encoder.py"),
     "cv2": ("films/flow.py",),

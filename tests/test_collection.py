@@ -32,7 +32,7 @@ def test_every_file_has_a_credit() -> None:
 def test_name_stands_for_the_painting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert find_painting("the_scream") == COLLECTION["the_scream"].path
-    paintings, _ = expand_folders(["the_scream", Path("starry_night"), "other.jpg"], Settings())
+    paintings, _, _ = expand_folders(["the_scream", Path("starry_night"), "other.jpg"], Settings())
     assert paintings == [COLLECTION["the_scream"].path, COLLECTION["starry_night"].path, "other.jpg"]
 
 

@@ -22,12 +22,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_pictures_are_listed_and_other_files_skipped(folder: Path) -> None:
-    assert [path.name for path in list_pictures(folder)] == ["a.jpg", "b.tiff", "c.PNG"]
+    assert [path.name for path in list_pictures(folder)[0]] == ["a.jpg", "b.tiff", "c.PNG"]
 
 
 def test_broken_symbolic_link_is_listed(folder: Path) -> None:
     (folder / "gone.jpg").symlink_to(folder / "nowhere.jpg")
-    assert folder / "gone.jpg" in list_pictures(folder)
+    assert folder / "gone.jpg" in list_pictures(folder)[0]
 
 
 def test_folder_without_pictures_is_refused(tmp_path: Path) -> None:
@@ -45,11 +45,11 @@ def test_unreadable_folder_is_refused(folder: Path) -> None:
 
 def test_paintings_that_are_files_are_kept() -> None:
     paintings, settings = ["a.jpg", object()], Settings(style_blend=(2, 1), style_size=(1, "400px"))
-    assert expand_folders(paintings, settings) == (paintings, settings)
+    assert expand_folders(paintings, settings) == (paintings, settings, [])
 
 
 def test_a_folder_counts_as_one_painting(folder: Path) -> None:
-    every, settings = expand_folders(["one.jpg", folder], Settings())
+    every, settings, _ = expand_folders(["one.jpg", folder], Settings())
     assert [Path(it).name for it in every] == ["one.jpg", "a.jpg", "b.tiff", "c.PNG"]
     assert settings.style_blend == pytest.approx((1, 1 / 3, 1 / 3, 1 / 3))
     assert settings.style_size == Settings().style_size
@@ -57,7 +57,7 @@ def test_a_folder_counts_as_one_painting(folder: Path) -> None:
 
 
 def test_pictures_share_their_folder_weight(folder: Path) -> None:
-    _, settings = expand_folders([str(folder), "one.jpg"], Settings(style_blend=(6, 1), style_size="0.5,400px"))
+    _, settings, _ = expand_folders([str(folder), "one.jpg"], Settings(style_blend=(6, 1), style_size="0.5,400px"))
     assert settings.style_blend == pytest.approx((2, 2, 2, 1))
     assert settings == Settings(style_blend=(2, 2, 2, 1), style_size="0.5,0.5,0.5,400px")
 
@@ -80,3 +80,26 @@ def test_wrong_counts_are_refused(folder: Path, settings: dict[str, object], mes
         expand_folders([folder, "one.jpg"], Settings(**settings))
     assert str(refused.value) == message
     assert refused.value.setting in settings
+
+
+def test_files_left_out_are_told_with_the_reason(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    (folder / "d.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    (folder / "e.HEIC").write_bytes(b"\xff\xd8\xff")  # a JPEG under a wrong name
+    (folder / "f.NEF").write_bytes(b"MM\0*" + bytes(100))
+    (folder / "g.txt").touch()
+    pictures, notes = list_pictures(folder)
+    assert [path.name for path in pictures] == ["a.jpg", "b.tiff", "c.PNG", "e.HEIC"]
+    heic, raw, others = sorted(notes, key=lambda note: note.split()[2])
+    assert heic.startswith("left out: d.HEIC, a HEIC picture")
+    assert raw.startswith("left out: f.NEF, a camera's raw file: develop it first")
+    assert (
+        others
+        == "left out: film.mp4, g.txt, notes.txt, of a suffix that no picture has; name such a file alone to paint it"
+    )
+
+
+def test_reasons_are_told_where_no_picture_is_left(tmp_path: Path) -> None:
+    (tmp_path / "a.dng").write_bytes(b"II*\0" + bytes(100))
+    with pytest.raises(PictureError, match=r"is a folder without pictures.*\nleft out: a\.dng, a camera's raw file"):
+        list_pictures(tmp_path)

@@ -218,7 +218,7 @@ def test_many_paintings_are_stored_at_their_painted_size(
     for number in range(7):
         write_image(make_picture(200, 100, number), folder / "monets" / f"{number}.png")
     settings = Settings(**{**TEXTURE_DEFAULTS, **quick, "style_size": 0.5})
-    kept = [picture.rgb.shape[2:] for picture in read_paintings(list_pictures("monets"), settings, None)]
+    kept = [picture.rgb.shape[2:] for picture in read_paintings(list_pictures("monets")[0], settings, None)]
     assert kept == [(8, 16)] * 7 + [(12, 16)] * 2  # in the order of their names
     quick["noise"] = "uniform"
     few = impasto.texture("monets", **quick)

@@ -86,7 +86,7 @@ def _paint(
     checkpoint: str,
 ) -> "PilImage.Image":
     check_recipe_mode(recipe)
-    every, settings = expand_folders(paintings, settings)
+    every, settings, notes = expand_folders(paintings, settings)
     files = [Path(picture) for picture in (photo, *every) if isinstance(picture, str | os.PathLike)]
     if output is not None and len(files) == len(every) + (photo is not None):
         job = Job(
@@ -98,6 +98,7 @@ def _paint(
             quality=95,
             recipe=recipe,
             checkpoint=checkpoint,
+            notes=notes,
         )
         return _finish_run(start_job(job))
     if checkpoint not in ("auto", "none"):
@@ -193,8 +194,10 @@ def start(
     else:
         chosen = merge_settings(settings, overrides)
         picture = read_image(photo, max_pixels=chosen.max_pixels)
-    every, chosen = expand_folders(_as_list(paintings), chosen)
-    return start_run(chosen, picture, read_paintings(every, chosen, picture), fetch_progress=fetch_progress)
+    every, chosen, notes = expand_folders(_as_list(paintings), chosen)
+    run = start_run(chosen, picture, read_paintings(every, chosen, picture), fetch_progress=fetch_progress)
+    run.notes.extend(notes)
+    return run
 
 
 def _list_inputs(settings: Settings, *pictures: "PictureLike | None") -> list[Path]:

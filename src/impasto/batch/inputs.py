@@ -9,7 +9,7 @@ from typing import Literal
 
 from impasto.errors import PictureError, UsageError
 from impasto.images.collection import find_painting
-from impasto.images.folders import IMAGE_SUFFIXES
+from impasto.images.folders import select_pictures
 from impasto.images.metadata import read_embedded_text
 from impasto.settings.units import format_count
 
@@ -53,7 +53,7 @@ class InputCollector:
     def _expand_name(self, name: str, option: str) -> Iterator[Path]:
         path = Path(name).expanduser()
         if path.is_dir():
-            yield from self._select_pictures(sorted(_walk_visible_files(path)), named=False)
+            yield from self._select_pictures(sorted(_walk_visible_files(path)))
         elif os.path.lexists(path):  # checked before patterns: photo[1].jpg is a common name
             yield path
         elif painting := find_painting(name):
@@ -61,25 +61,18 @@ class InputCollector:
         elif glob.has_magic(str(path)):
             # unlike Path.glob, it leaves out hidden files
             matches = sorted(Path(match) for match in glob.iglob(str(path), recursive=True))  # noqa: PTH207
-            yield from self._select_pictures([match for match in matches if not match.is_dir()], named=True)
+            yield from self._select_pictures(matches)
         else:
             raise UsageError(f"{option} {name}: there is no such file or folder")
 
-    def _select_pictures(self, paths: Sequence[Path], named: bool) -> Iterator[Path]:
-        others = 0
-        for path in paths:
-            if path.suffix.lower() not in IMAGE_SUFFIXES:
-                others += 1
-                if named and others <= 3:
-                    self.notes.append(
-                        f"{path} is left out: its suffix is not that of a picture; name it alone to paint it"
-                    )
-            elif self._is_own_output(path):
+    def _select_pictures(self, paths: Sequence[Path]) -> Iterator[Path]:
+        pictures, notes = select_pictures(paths)
+        self.notes += notes
+        for path in pictures:
+            if self._is_own_output(path):
                 self._own_outputs += 1
             else:
                 yield path
-        if named and others > 3:
-            self.notes.append(f"and {others - 3} more files whose suffixes are not those of pictures")
 
     def _is_own_output(self, path: Path) -> bool:
         if self._output not in Path(os.path.realpath(path)).parents:

@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 
 from impasto.batch.items import BatchItem
 from impasto.errors import UsageError
+from impasto.images.formats import WRITE_FORMATS
 from impasto.images.names import make_file_name
-from impasto.images.output import FORMATS
 from impasto.settings.model import Settings
 
 DEFAULT_TEMPLATE = "{photo}_{painting}.png"
@@ -64,8 +64,8 @@ def check_name(name: str, source: str) -> None:
         raise UsageError(f"{source}: has characters that can't be printed")
     if path.is_absolute() or ".." in path.parts or Path(name).is_absolute() or not path.name:
         raise UsageError(f"{source}: names no place inside the output folder; leave out / at the start and ..")
-    if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"{source}: end the name in {', '.join(FORMATS)}")
+    if path.suffix.lower() not in WRITE_FORMATS:
+        raise UsageError(f"{source}: end the name in {', '.join(WRITE_FORMATS)}")
 
 
 def make_distinct_names(paths: Iterable[Path]) -> dict[Path, str]:

@@ -10,8 +10,7 @@ import torch
 
 from impasto.batch.items import BatchItem
 from impasto.errors import ImpastoError, PictureError
-from impasto.images.folders import expand_folders
-from impasto.images.output import FORMATS
+from impasto.images.formats import WRITE_FORMATS
 from impasto.recipes.build import build_recipe, fingerprint_picture
 from impasto.recipes.files import read_recipe
 from impasto.recipes.locate import fingerprint_file
@@ -73,8 +72,7 @@ def _try(item: BatchItem, action: Callable[[BatchItem], None]) -> None:
 
 def _set_key(item: BatchItem) -> None:
     """Replace folders of paintings by the paintings in them, and set the key."""
-    paintings, settings = expand_folders(item.job.paintings, item.job.settings)
-    item.job = item.job.model_copy(update={"paintings": tuple(paintings), "settings": settings})
+    item.job = item.job.expand_folders()
     item.key = _make_key(_build_recipe(item.job), item.job.output, item.job.bits, item.job.quality)
 
 
@@ -108,7 +106,7 @@ def _check_job(item: BatchItem) -> None:
 
 
 def _read_finished_recipe(path: Path) -> Recipe | None:
-    if path.suffix.lower() not in FORMATS:
+    if path.suffix.lower() not in WRITE_FORMATS:
         return None
     try:
         recipe = read_recipe(path)
@@ -124,7 +122,7 @@ def _build_recipe(job: Job) -> Recipe:
 
 
 def _make_key(recipe: Recipe, path: Path, bits: int, quality: int) -> str:
-    format_name = FORMATS[path.suffix.lower()]
+    format_name = WRITE_FORMATS[path.suffix.lower()]
     written_as = f"{format_name} {bits} {quality if format_name in LOSSY_FORMATS else ''}"
     return hashlib.sha256(f"{identify_recipe(recipe)} {written_as}".encode()).hexdigest()
 

@@ -19,7 +19,7 @@ from impasto.cli.options import with_settings
 from impasto.cli.paint import make_job, start_picture
 from impasto.cli.run_loop import paint_run
 from impasto.errors import ImpastoError, UsageError
-from impasto.images.output import FORMATS
+from impasto.images.formats import WRITE_FORMATS
 from impasto.recipes.files import read_recipe
 from impasto.recipes.text import describe_recipe, list_differences
 from impasto.settings.parsing import parse_settings
@@ -87,7 +87,7 @@ def rerun(
     replaced = {name for name, value in given.items() if value is not None}
     if output is None:
         suffix = source.suffix.lower()
-        output = find_free_name(source, "rerun", suffix=suffix if suffix in FORMATS else ".png")
+        output = find_free_name(source, "rerun", suffix=suffix if suffix in WRITE_FORMATS else ".png")
     written = first.get_output_quality(output)
     outputs = OutputOptions(**vars(options), bits=bits or written[0], quality=quality or written[1])
     found = locate_files(first, folders=[source.parent, Path()], search=search or (), replaced=replaced)

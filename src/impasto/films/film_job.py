@@ -11,9 +11,9 @@ from impasto.errors import PictureError, RecipeError, UsageError
 from impasto.films.encoder import FILM_FORMATS, read_film_comment
 from impasto.films.film_options import FilmOptions
 from impasto.films.image_sequence import FRAME_NUMBER, has_frame_files, list_files
-from impasto.images.animation import ANIMATION_SUFFIXES, read_gif_comment
+from impasto.images.animation import read_gif_comment
+from impasto.images.formats import ANIMATION_FORMATS, WRITE_FORMATS
 from impasto.images.metadata import read_embedded_text
-from impasto.images.output import FORMATS as IMAGE_FORMATS
 from impasto.recipes.locate import fingerprint_file
 from impasto.recipes.recipe import FileRef, Recipe, plain_name
 from impasto.recipes.text import describe_recipe
@@ -36,12 +36,12 @@ class FilmJob(BaseJob):
         suffix, is_pattern = self.output.suffix.lower(), FRAME_NUMBER.search(self.output.name)
         if suffix in FILM_FORMATS and not is_pattern:
             return "film"
-        if suffix in ANIMATION_SUFFIXES and not is_pattern:
+        if suffix in ANIMATION_FORMATS and not is_pattern:
             return "animation"
-        if (suffix in IMAGE_FORMATS) if is_pattern else (not suffix or self.output.is_dir()):
+        if (suffix in WRITE_FORMATS) if is_pattern else (not suffix or self.output.is_dir()):
             return "images"
         raise UsageError(
-            f"{self.output} does not say what to write: end it in {', '.join([*FILM_FORMATS, *ANIMATION_SUFFIXES])}, "
+            f"{self.output} does not say what to write: end it in {', '.join([*FILM_FORMATS, *ANIMATION_FORMATS])}, "
             "or name a folder, or a pattern such as frame_%04d.png",
             setting="output",
         )
@@ -103,4 +103,4 @@ def _read_text(path: Path, suffix: str) -> str | None:
         return read_film_comment(path)
     if suffix == ".gif":
         return read_gif_comment(path)
-    return read_embedded_text(path) if suffix in ANIMATION_SUFFIXES else None
+    return read_embedded_text(path) if suffix in ANIMATION_FORMATS else None

@@ -12,7 +12,7 @@ from impasto.films.frames import Frame, FrameReader, FrameSelection, Timeline
 from impasto.films.image_sequence import has_frame_files, open_reader
 from impasto.films.prefetch import FrameCache, FrameSource, SequentialFrames
 from impasto.images.animation import is_animated
-from impasto.images.folders import IMAGE_SUFFIXES
+from impasto.images.formats import IMAGE_SUFFIXES
 from impasto.images.image import Image
 from impasto.images.masks import read_mask
 from impasto.images.sizes import fit_size, resize_clamped

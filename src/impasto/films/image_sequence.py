@@ -12,7 +12,8 @@ from impasto.errors import PictureError, UsageError
 from impasto.films.frames import Frame, FrameReader
 from impasto.films.reader import FilmReader
 from impasto.images.animation import is_animated, read_animation
-from impasto.images.folders import IMAGE_SUFFIXES
+from impasto.images.folders import select_pictures
+from impasto.images.formats import IMAGE_SUFFIXES
 from impasto.images.read import read_image
 
 FRAME_NUMBER = re.compile(r"%0?(\d*)d")
@@ -38,6 +39,8 @@ class ImageSequence(FrameReader):
     def __init__(self, path: Path, rate: Fraction) -> None:
         super().__init__(path, 1 / rate)
         self.files = list_frame_files(path)
+        if path.is_dir():
+            self.notes += select_pictures(path.iterdir())[1]
 
     @override
     def __iter__(self) -> Iterator[Frame]:
@@ -77,8 +80,7 @@ def list_frame_files(path: Path) -> list[Path]:
     Raises PictureError if there are none.
     """
     if path.is_dir():
-        visible = [file for file in path.iterdir() if not file.name.startswith(".")]
-        found = [file for file in visible if file.suffix.lower() in IMAGE_SUFFIXES]
+        found, _ = select_pictures(path.iterdir())
         missing = f"{path} holds no pictures ({', '.join(IMAGE_SUFFIXES)})"
     else:
         number = FRAME_NUMBER.search(path.name)

@@ -18,7 +18,6 @@ from impasto.films.frame_masks import check_film_masks, list_film_masks, open_fr
 from impasto.films.image_sequence import find_frame_folder, has_frame_files
 from impasto.films.sequence import FilmSequence
 from impasto.films.work_folder import WorkFolder, find_work_folder, name_work_folder
-from impasto.images.folders import expand_folders
 from impasto.network.download import DownloadProgress
 from impasto.painting.prepare import Prepared
 from impasto.recipes.files import check_recipe_file
@@ -74,12 +73,11 @@ def film(
 
 def start_film(job: FilmJob, fetch_progress: DownloadProgress | None = None) -> FilmRun:
     """Scan the film, check that the job can be done, and return its FilmRun. Errors as for `film`."""
-    paintings, settings = expand_folders(job.paintings, job.settings)
-    job = job.model_copy(update={"paintings": tuple(paintings), "settings": settings}).relocate(Path.absolute)
+    job = job.expand_folders().relocate(Path.absolute)
     _check_job(job)
     work_folder = WorkFolder(name_work_folder(job.output))
     inputs = FilmInputs(job, work_folder.folder)
-    notes = _check_film(inputs)
+    notes = [*job.notes, *_check_film(inputs)]
     prepared, recipe = inputs.prepare(fetch_progress)
     plan = {
         "film": 1,

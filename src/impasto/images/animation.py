@@ -14,16 +14,15 @@ from PIL import ImageSequence
 from torch import Tensor
 
 from impasto.errors import PictureError
+from impasto.images.formats import ANIMATION_FORMATS, MAX_PIXELS, READ_ANIMATIONS, READ_SUFFIXES
 from impasto.images.image import Image
 from impasto.images.metadata import pack_xmp
 from impasto.images.opening import open_file
 from impasto.images.output import atomic_write
-from impasto.images.read import MAX_PIXELS
 from impasto.images.write import make_png_text, to_pil
 
-ANIMATION_SUFFIXES = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}
 DEFAULT_FRAME_MILLISECONDS = 100  # for frames that give no duration, or 0, as in browsers
-READ_FORMATS = ("GIF", "WEBP", "PNG")
+ANIMATED_SUFFIXES = [suffix for form in READ_ANIMATIONS for suffix in READ_SUFFIXES[form]]
 MAX_PALETTE_FRAMES = 16  # that a GIF's one palette is taken from
 
 
@@ -34,7 +33,7 @@ def read_animation(path: Path) -> Iterator[tuple[Image, int]]:
     """
     with open_file(path) as file:
         try:
-            image = PilImage.open(file, formats=READ_FORMATS)
+            image = PilImage.open(file, formats=READ_ANIMATIONS)
             if image.width * image.height > MAX_PIXELS:
                 raise PictureError(f"{path} has more than {MAX_PIXELS:,} pixels a frame: make it smaller first")
             for frame in ImageSequence.Iterator(image):
@@ -47,11 +46,11 @@ def read_animation(path: Path) -> Iterator[tuple[Image, int]]:
 
 
 def is_animated(path: Path) -> bool:
-    """Tell whether a file is a GIF, or a WebP or PNG of several frames."""
-    if path.suffix.lower() not in ANIMATION_SUFFIXES:
+    """Tell whether a file is a GIF, or a WebP, PNG or AVIF of several frames."""
+    if path.suffix.lower() not in ANIMATED_SUFFIXES:
         return False
     try:
-        with PilImage.open(path, formats=READ_FORMATS) as image:
+        with PilImage.open(path, formats=READ_ANIMATIONS) as image:
             return image.format == "GIF" or bool(getattr(image, "is_animated", False))
     except Exception:  # reading it will report the error
         return path.suffix.lower() == ".gif"
@@ -82,7 +81,7 @@ def write_animation(
     `times` are the seconds at which each frame begins, and one more, at which the last ends. All frames of a GIF share
     one palette, taken from `palette_samples`: a palette for each would flicker. Errors: as for `write_image`.
     """
-    form = ANIMATION_SUFFIXES[path.suffix.lower()]
+    form = ANIMATION_FORMATS[path.suffix.lower()]
     unit = 10 if form == "GIF" else 1  # of milliseconds
     ticks = [round((time - times[0]) * 1000 / unit) for time in times]
     lasts = [max(1, after - before) * unit for before, after in itertools.pairwise(ticks)]

@@ -14,7 +14,7 @@ from impasto.images.sizes import resize_clamped
 class Image:
     """An sRGB image: `rgb` (1, 3, H, W) and `alpha` (1, 1, H, W), both in [0, 1]; `alpha` is None where all is opaque.
 
-    `path` is the file that it was read from, or None.
+    `path` is the file that it was read from, or None. `notes` say what of the file was left out or guessed.
 
     Example: Image(torch.rand(1, 3, 48, 64)).width == 64
     """
@@ -22,6 +22,7 @@ class Image:
     rgb: Tensor
     alpha: Tensor | None = None
     path: Path | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:

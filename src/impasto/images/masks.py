@@ -7,8 +7,9 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
 from impasto.errors import PictureError, UsageError
+from impasto.images.formats import MAX_PIXELS
 from impasto.images.image import Image
-from impasto.images.read import MAX_PIXELS, read_image
+from impasto.images.read import read_image
 from impasto.images.sizes import fit_size
 from impasto.settings.types import Propagation, Rounding
 

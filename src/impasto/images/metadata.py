@@ -10,13 +10,13 @@ from PIL import Image as PilImage
 from PIL import UnidentifiedImageError
 
 from impasto.errors import PictureError, UsageError
+from impasto.images.formats import WRITE_FORMATS
 from impasto.images.opening import limit_pillow, open_file
-from impasto.images.output import FORMATS
 
 MAX_TEXT_BYTES = 1 << 20
 MAX_JPEG_TEXT_BYTES = 64_000  # there XMP is one segment, of 65,533 bytes with all that is around the text
 MAX_PACKET_BYTES = 8 << 20  # a text of MAX_TEXT_BYTES may be longer in XML, and other programs add to the packet
-TEXT_FORMATS = tuple(dict.fromkeys(FORMATS.values()))
+TEXT_FORMATS = tuple(dict.fromkeys(WRITE_FORMATS.values()))
 
 XMP_TAG = 700  # in TIFF
 PNG_XMP = "XML:com.adobe.xmp"  # the keyword of the iTXt chunk
@@ -27,7 +27,7 @@ RDF_NAMESPACE = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 
 def check_text_length(path: str | os.PathLike[str], length: int) -> None:
     """Raise UsageError where a text of `length` bytes does not fit into a picture of the format of `path`."""
-    form = FORMATS.get(Path(path).suffix.lower())
+    form = WRITE_FORMATS.get(Path(path).suffix.lower())
     limit = MAX_JPEG_TEXT_BYTES if form == "JPEG" else MAX_TEXT_BYTES
     if length > limit:
         other = "end the name in .png, .webp or .tif, or " if form == "JPEG" else ""

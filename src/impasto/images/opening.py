@@ -1,5 +1,6 @@
 """Opening picture files: what the disk refuses is reported, and Pillow is told how large a picture may be."""
 
+import importlib
 import stat
 import threading
 import warnings
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image as PilImage
+from PIL import UnidentifiedImageError
 
 from impasto.errors import PictureError
+from impasto.images.formats import HEAD_BYTES, PILLOW_FORMATS, READ_SUFFIXES, describe_foreign, is_heif
 
 _pillow_lock = threading.Lock()
 
@@ -52,3 +55,31 @@ def check_regular_file(path: Path) -> None:
     kind = path.stat().st_mode
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
         raise PictureError(f"{path} is a pipe or a device, not a file: save what comes from it, and name that file")
+
+
+def read_head(file: BinaryIO, path: Path) -> bytes:
+    """Return the first bytes of a picture file, which tell its format.
+
+    Raises PictureError, with what to do, where it holds nothing, or a picture that can't be read.
+    """
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    if not head:
+        raise PictureError(f"{path} is empty (0 bytes): get the picture again")
+    if what := describe_foreign(head, path.suffix):
+        raise PictureError(f"{path} is {what}")
+    return head
+
+
+def open_picture(file: BinaryIO, path: Path, head: bytes) -> PilImage.Image:
+    """Open a file that begins with `head` with Pillow; raises PictureError where it is no picture."""
+    try:
+        if is_heif(head):  # the class alone: registering it would change Pillow for the whole program
+            opened: PilImage.Image = importlib.import_module("pillow_heif").HeifImageFile(file)
+            return opened
+        return PilImage.open(file, formats=PILLOW_FORMATS)
+    except (UnidentifiedImageError, SyntaxError):
+        if is_heif(head):
+            raise PictureError(f"{path} is a HEIC picture, but damaged: get it again, or save it as JPEG") from None
+        formats = ", ".join(READ_SUFFIXES)
+        raise PictureError(f"{path} is not a picture, or damaged at its start: give one of {formats}") from None

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from impasto.errors import PictureError, UsageError
+from impasto.images.formats import WRITE_FORMATS
 from impasto.images.names import IS_WINDOWS, make_portable
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 MAX_SIDES_PIXELS = {"JPEG": 65500, "WEBP": 16383}
 REPLACE_WAITS_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)  # a viewer or virus scanner may have the file open
 OTHER_SUFFIXES = "end the name in .png or .tif"  # of the formats that hold everything
@@ -110,10 +110,10 @@ def replace_file(source: Path, target: Path) -> None:
 def check_format(path: str | os.PathLike[str], *, alpha: bool = False, bits: int = 8, size: int = 1) -> None:
     """Raise UsageError where a file's format is unknown, or can't hold such a picture."""
     path = Path(path)
-    form = FORMATS.get(path.suffix.lower())
+    form = WRITE_FORMATS.get(path.suffix.lower())
     if form is None:
         wrong = f"has the suffix {path.suffix}, which is no format" if path.suffix else "has no suffix that says how"
-        raise UsageError(f"{path} {wrong} to write: end the name in {', '.join(FORMATS)}", setting="output")
+        raise UsageError(f"{path} {wrong} to write: end the name in {', '.join(WRITE_FORMATS)}", setting="output")
     longest = MAX_SIDES_PIXELS.get(form, size)
     problems = (
         (bits not in (8, 16), "bits", f"can't have {bits} bits: choose 8 or 16"),

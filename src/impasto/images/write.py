@@ -12,10 +12,11 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from impasto.errors import PictureError, UsageError
+from impasto.images.formats import WRITE_FORMATS
+from impasto.images.libvips import write_16_bit
 from impasto.images.metadata import PNG_XMP, XMP_TAG, check_text_length, pack_xmp
-from impasto.images.output import FORMATS, atomic_write, check_output
+from impasto.images.output import atomic_write, check_output
 from impasto.images.profiles import make_srgb_profile
-from impasto.images.sixteen_bit import write_16_bit
 
 BAND_ROWS = 64  # rows that are converted at once
 
@@ -44,7 +45,7 @@ def write_image(
         raise UsageError(f"{path} can't be written with quality {quality}: give 1 to 100", setting="quality")
     check_text_length(path, len(embedded_text.encode()))
     _check_pixels(rgb, alpha, str(path))
-    form, xmp = FORMATS[path.suffix.lower()], pack_xmp(embedded_text) if embedded_text else b""
+    form, xmp = WRITE_FORMATS[path.suffix.lower()], pack_xmp(embedded_text) if embedded_text else b""
     with atomic_write(path, overwrite=overwrite) as file:
         if bits == 16:
             write_16_bit(Path(file.name), form, rgb, alpha, profile=make_srgb_profile(), xmp=xmp)

@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 import torch
 
+from impasto.images.formats import MAX_PIXELS
 from impasto.images.image import Image
 from impasto.images.output import file_signature
-from impasto.images.read import MAX_PIXELS, read_image
+from impasto.images.read import read_image
 from impasto.network import registry
 from impasto.network.download import DownloadProgress
 from impasto.network.vgg import Network

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -186,6 +187,8 @@ def prepare(
     networks = {name: cache.load_network(name, settings, deepest, device, dtype, fetch_progress) for name in names}
     initial = None if settings.init in INIT_CHOICES else read_initial_picture(settings.init, settings.max_pixels)
     assignments, notes = plan_assignments(settings, reference, paintings)
+    read = [*([reference] if reference else []), *paintings, *([initial] if initial else [])]
+    notes = [*dict.fromkeys(chain.from_iterable(image.notes for image in read)), *notes]
 
     def build_paintings(settings: Settings) -> list[StyleInput]:
         return _build_style_inputs(settings, reference, paintings, assignments, device)
@@ -194,7 +197,7 @@ def prepare(
         networks.pop(settings.network),
         settings,
         build_paintings(settings),
-        initial,
+        initial.flattened() if initial else None,
         cache.styles,
         notes,
         build_paintings,
@@ -202,11 +205,11 @@ def prepare(
     )
 
 
-def read_initial_picture(path: str, max_pixels: int) -> Tensor:
-    """Read the picture (1, 3, H, W) that a canvas starts as."""
+def read_initial_picture(path: str, max_pixels: int) -> Image:
+    """Read the picture that a canvas starts as."""
     picture = read_image(path, max_pixels=max_pixels)
     check_visible(picture, f"`init` {path}: the picture")
-    return picture.flattened()
+    return picture
 
 
 def check_visible(picture: Image, name: str) -> None:

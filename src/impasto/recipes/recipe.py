@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from impasto.errors import RecipeError
-from impasto.images.output import FORMATS
+from impasto.images.formats import WRITE_FORMATS
 from impasto.settings.model import Settings
 from impasto.settings.types import FILE_SETTINGS
 
@@ -154,7 +154,7 @@ class Recipe(_RecipePart):
         """Return the bits and quality of the written picture, as far as the format of `output` has them."""
         if self.result is None:
             return 8, 95
-        deep = FORMATS.get(Path(output).suffix.lower()) in ("PNG", "TIFF")
+        deep = WRITE_FORMATS.get(Path(output).suffix.lower()) in ("PNG", "TIFF")
         return self.result.bits if deep else 8, self.result.quality
 
     def iterate_files(self) -> Iterator[tuple[str, FileRef]]:

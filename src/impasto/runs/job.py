@@ -20,7 +20,7 @@ class BaseJob(BaseModel):
     """What a picture's and a film's job have in common.
 
     What is at `output` before is kept unless `overwrite`, the inputs in any case. `recipe` says whether pictures carry
-    theirs; `recipe_file` gets the output's as TOML or JSON.
+    theirs; `recipe_file` gets the output's as TOML or JSON. `notes` are for the user.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +32,13 @@ class BaseJob(BaseModel):
     overwrite: bool = False
     recipe: RecipeMode = "embed"
     recipe_file: Path | None = None
+    notes: list[str] = Field(default_factory=list, exclude=True)
+
+    def expand_folders(self) -> Self:
+        """Return the job with folders of paintings replaced by the paintings in them, and notes on what is left out."""
+        paintings, settings, notes = expand_folders(self.paintings, self.settings)
+        changed = {"paintings": tuple(paintings), "settings": settings, "notes": [*self.notes, *notes]}
+        return self.model_copy(update=changed)
 
     def relocate(self, move: Callable[[Path], Path]) -> Self:
         """Return the job with `move(path)` for the path of each file that it reads or writes.
@@ -92,10 +99,9 @@ def check_job(job: Job, may_replace: Callable[[Path], bool] = lambda _: False) -
     """
     if job._checked_output == job.output:
         return job
-    paintings, settings = expand_folders(job.paintings, job.settings)
-    job = job.model_copy(update={"paintings": tuple(paintings), "settings": settings})
+    job = job.expand_folders()
     inputs = job.list_inputs()
-    size = settings.size if settings.fit == "longest" else 1  # otherwise it takes the photo to know
+    size = job.settings.size if job.settings.fit == "longest" else 1  # otherwise it takes the photo to know
     for target in job.list_pictures():
         overwrite = job.overwrite or may_replace(target)
         check_output(target, inputs=inputs, overwrite=overwrite, bits=job.bits, size=size)

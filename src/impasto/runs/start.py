@@ -42,6 +42,7 @@ def start_job(
     check_photo_format(job.output, job.settings, photo, job.bits)
     paintings = read_paintings(job.paintings, job.settings, photo, cache.read_painting)
     run = start_run(job.settings, photo, paintings, job, fetch_progress, cache)
+    run.notes.extend(job.notes)
     if job.recipe == "embed":
         check_recipe_fits(run, job.output)
     return run

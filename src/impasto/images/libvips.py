@@ -1,4 +1,4 @@
-"""16-bit PNG and TIFF through libvips: Pillow has no 16-bit color, and littleCMS through Pillow has 8 bits."""
+"""16-bit PNG and TIFF, and TIFF that Pillow can't read, through libvips: it keeps 16 bits, also in color profiles."""
 
 from pathlib import Path
 from typing import Any
@@ -8,48 +8,63 @@ import torch
 from PIL import Image as PilImage
 from torch import Tensor
 
+from impasto.images.image import Image
 from impasto.images.profiles import open_profile
+from impasto.images.white_level import scale_to_white
 
 BAND_ROWS = 256  # rows that are converted at once
 MAX_CLASSIC_TIFF_BYTES = 4_000_000_000  # of pixels before compression: above, a BigTIFF is written
 PIXELS_PER_MILLIMETER = 72 / 25.4  # libvips always writes a resolution: the one that files without any are shown at
+WHITES = {"uchar": 255, "ushort": 65535}  # of the kinds of numbers that tell how bright white is
 
 
 def has_16_bits(image: PilImage.Image) -> bool:
-    """Tell whether an opened PNG or TIFF file holds whole numbers of 16 bits."""
-    if image.format == "PNG":
-        return any("16B" in str(tile.args) for tile in getattr(image, "tile", ()))
-    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
-    bits_per_sample, sample_formats = tags.get(258, ()), tags.get(339, (1,))
-    return set(bits_per_sample) == {16} and set(sample_formats) == {1}
+    """Tell whether an opened PNG file holds 16 bits."""
+    return image.format == "PNG" and any("16B" in str(tile.args) for tile in getattr(image, "tile", ()))
 
 
-def read_16_bit(path: Path, form: str, profile: object) -> tuple[Tensor, Tensor | None]:
-    """Decode a 16-bit PNG or TIFF, `form`, to sRGB (1, 3, H, W) and alpha (1, 1, H, W), through its ICC profile.
+def read_by_vips(path: Path, page: int | None, profile: bytes | None) -> Image:
+    """Decode a PNG, or a page of a TIFF, to sRGB through its ICC profile; it is not turned upright.
 
-    The image is not turned upright. Raises ValueError where the file is damaged.
+    Raises ValueError where the file is damaged, PictureError as `scale_to_white`.
     """
     vips = _import_vips()
-    load = vips.Image.pngload if form == "PNG" else vips.Image.tiffload
+    load, options = (vips.Image.pngload, {}) if page is None else (vips.Image.tiffload, {"page": page})
     try:
-        image = load(str(path), access="sequential", fail_on="truncated")
-        channels = 1 if image.bands < 3 else 4 if image.interpretation == "cmyk" else 3
-        color = image.extract_band(0, n=channels)
-        if usable := open_profile(profile, channels):
-            if len(usable.mode) > channels:
-                color = color.bandjoin([color, color]).copy(interpretation="rgb16")
-            color.set_type(vips.GValue.blob_type, "icc-profile-data", profile)
-            color = color.icc_transform(
-                "srgb", embedded=True, depth=16, intent="relative", black_point_compensation=True
-            )
-        has_alpha = image.bands > channels
-        values = _fetch_rows(vips, color.bandjoin(image[channels]) if has_alpha else color)
+        image = load(str(path), access="sequential", fail_on="truncated", **options)
+        return _to_image(vips, image, path, profile)
     except vips.Error as error:
         raise ValueError(_describe(error)) from error
+
+
+def _to_image(vips: Any, image: Any, path: Path, profile: bytes | None) -> Image:
+    channels = 1 if image.bands < 3 else 4 if image.interpretation == "cmyk" else 3
+    kept = image.extract_band(0, n=min(image.bands, channels + 1))
+    white, notes = WHITES.get(image.format, 1), tuple[str, ...]()
+    if image.format not in WHITES:
+        is_float = image.format in ("float", "double")
+        scaled, notes = scale_to_white(_fetch_rows(vips, kept).numpy(), str(path), is_float=is_float)
+        kept = _to_vips(vips, torch.from_numpy(scaled))
+    if usable := open_profile(profile, channels):
+        kept = _to_srgb(vips, (kept * (65535 / white)).rint().cast("ushort"), channels, usable.mode, profile)
+        white = 65535
+    values = _fetch_rows(vips, kept) / white
+    has_alpha = image.bands > channels
     colors, alpha = (values[:, :-1], values[:, -1:]) if has_alpha else (values, None)
     if colors.shape[1] == 4:  # CMYK without a profile
         colors = (1 - colors[:, :3]) * (1 - colors[:, 3:])
-    return colors.expand(1, 3, -1, -1), alpha
+    return Image(colors.expand(1, 3, -1, -1), alpha, path, notes)
+
+
+def _to_srgb(vips: Any, image: Any, channels: int, mode: str, profile: bytes | None) -> Any:
+    """Convert the colors of a 16-bit image, `channels` and perhaps alpha, through a profile of Pillow's `mode`."""
+    color = image.extract_band(0, n=channels)
+    if len(mode) > channels:
+        color = color.bandjoin([color, color])
+    color = color.copy(interpretation={"L": "grey16", "RGB": "rgb16", "CMYK": "cmyk"}[mode])
+    color.set_type(vips.GValue.blob_type, "icc-profile-data", profile)
+    color = color.icc_transform("srgb", embedded=True, depth=16, intent="relative", black_point_compensation=True)
+    return color.bandjoin(image[channels]) if image.bands > channels else color
 
 
 def write_16_bit(path: Path, form: str, rgb: Tensor, alpha: Tensor | None, *, profile: bytes, xmp: bytes) -> None:
@@ -88,14 +103,13 @@ def _to_vips(vips: Any, x: Tensor) -> Any:
 
 
 def _fetch_rows(vips: Any, image: Any) -> Tensor:
-    """Compute a libvips image of 16 bits by bands of rows, as (1, C, H, W) in [0, 1]."""
-    region, width, height = vips.Region.new(image), image.width, image.height
+    """Compute a libvips image by bands of rows, as (1, C, H, W)."""
+    region, width, height = vips.Region.new(image.cast("float")), image.width, image.height
     values = torch.empty(1, image.bands, height, width)
     for top in range(0, height, BAND_ROWS):
         rows = min(BAND_ROWS, height - top)
-        numbers = np.frombuffer(region.fetch(0, top, width, rows), np.uint16).reshape(rows, width, -1)
-        band = torch.from_numpy(numbers.astype(np.float32) / np.float32(65535))
-        values[0, :, top : top + rows] = band.permute(2, 0, 1)
+        numbers = np.frombuffer(region.fetch(0, top, width, rows), np.float32).reshape(rows, width, -1)
+        values[0, :, top : top + rows] = torch.from_numpy(numbers.copy()).permute(2, 0, 1)
     return values
 
 
