@@ -67,7 +67,7 @@ def test_preset_values_do_not_count_as_given() -> None:
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_preset_values_hold(preset: str) -> None:
-    settings = Settings(preset=preset, network="vgg19")
+    settings = Settings(preset=preset, **({} if "network" in PRESETS[preset] else {"network": "vgg19"}))
     for name, value in PRESETS[preset].items():
         assert getattr(settings, name) == value
 

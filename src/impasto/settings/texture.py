@@ -21,7 +21,7 @@ PHOTO_SETTINGS = (
     *("mask", "preserve_mask", "labels", "style_labels", "regions"),
 )
 
-PHOTO_VALUES = {"init": ("photo",), "fit": ("shrink",), "color": ("keep", "match", "only")}
+PHOTO_VALUES = {"init": ("photo", "recolored"), "fit": ("shrink",), "color": ("keep", "match", "only")}
 
 
 def parse_texture_size(size: Any) -> dict[str, Any]:

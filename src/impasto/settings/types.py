@@ -59,6 +59,7 @@ Preset = Literal[
     "default",
     "draft",
     "fine",
+    "film",
     "gatys2015",
     "gatys2016",
     "gatys-pytorch",
@@ -113,7 +114,7 @@ Lengths = Annotated[
 ]
 
 ASPECT_PATTERN = r"^[1-9]\d{0,4}:[1-9]\d{0,4}$"
-INIT_CHOICES = ("noise", "photo", "painting", "gray")  # what `init` means, where it is no file
+INIT_CHOICES = ("recolored", "photo", "noise", "painting", "gray")  # what `init` means, where it is no file
 REST_MASK, WHOLE_MASK = "rest", "all"  # what `mask` and `style_mask` say where they name no file
 
 LargeViewNetwork = Literal["auto", "same", "slim", "vgg19"]
