@@ -311,7 +311,7 @@ def test_the_last_line_names_the_picture(fake_api: FakeApi, capsys: pytest.Captu
     shown = capsys.readouterr()
     assert shown.out == "[red].png: 128 x 96, 4.0 s\n"
     assert shown.err.splitlines() == [
-        "fetching slim, 0 MB",
+        "fetching vgg19, 0 MB",
         "128 x 96, painted whole",
         "step 2: the loss exploded",
         "scale 1/2, 64 x 48, 50%, step 2, content 0.5, style 0.25, total 0.75, 2.0 s",

@@ -53,6 +53,7 @@ def test_a_film_is_painted_and_named(words: list[str], capsys: pytest.CaptureFix
     assert main(["recipe", "a_p.mp4"]) == 0
     shown = capsys.readouterr().out
     assert "a.mp4" in shown
+    assert re.search(r"  preset +film \*\n", shown)
     assert re.search(r"  temporal_weight +20\n", shown)  # without a star: it was not given
     assert main([*words, "--temporal-weight", "3", "--recipe-file", "r.toml", "-o", "c.webp"]) == 0
     assert "temporal_weight = 3.0" in Path("r.toml").read_text()

@@ -65,7 +65,7 @@ def test_missing_painting_says_how_to_choose_one(capsys: pytest.CaptureFixture[s
 def test_rerun_and_batch_find_a_painting_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_image(make_picture(40, 32), "photo.png")
-    quick = ["--size", "32", "--steps", "2", "--later-steps", "2", "-q"]
+    quick = ["--network", "slim", "--size", "32", "--steps", "2", "--later-steps", "2", "-q"]
     assert main(["photo.png", "the_scream", "-o", "picture.png", *quick]) == 0
     assert main(["rerun", "picture.png", "-o", "again.png", "-q"]) == 0
     assert Path("again.png").is_file()

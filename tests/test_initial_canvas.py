@@ -6,7 +6,8 @@ from conftest import make_picture, make_settings
 
 from impasto.errors import UsageError
 from impasto.images.color_matching import measure_colors, visible_colors
-from impasto.painting.initial_canvas import draw_noise, make_initial_canvas
+from impasto.images.image import Image
+from impasto.painting.initial_canvas import draw_noise, make_initial_canvas, recolor_photo
 from impasto.painting.styles import StyleInput
 
 PHOTO = make_picture(60, 44)
@@ -14,7 +15,8 @@ PAINTINGS = [StyleInput(make_picture(50, 40, 2), weight=0.0), StyleInput(0.5 * m
 
 
 def start(photo: torch.Tensor | None = PHOTO, picture: torch.Tensor | None = None, **chosen: object) -> torch.Tensor:
-    return make_initial_canvas(make_settings(**chosen), 60, 44, photo, PAINTINGS, picture)
+    image = None if photo is None else Image(photo)
+    return make_initial_canvas(make_settings(**chosen), 60, 44, image, PAINTINGS, picture)
 
 
 def noise(width: int = 300, height: int = 200, **chosen: object) -> torch.Tensor:
@@ -111,6 +113,30 @@ def test_strong_seamless_blur_keeps_the_mean() -> None:
     )
 
 
-def test_init_photo_without_a_photo_raises() -> None:
-    with pytest.raises(UsageError, match="`init` photo: there is no photo"):
-        start(None)
+@pytest.mark.parametrize("init", ["photo", "recolored"])
+def test_init_photo_without_a_photo_raises(init: str) -> None:
+    with pytest.raises(UsageError, match=f"`init` {init}: there is no photo"):
+        start(None, init=init)
+
+
+def test_recolored_photo_has_the_painting_colors() -> None:
+    wanted, found = (measure_colors(visible_colors(rgb)) for rgb in (PAINTINGS[1].rgb, start(init="recolored")))
+    torch.testing.assert_close(found, wanted, rtol=0.05, atol=5e-3)
+
+
+def test_recolored_photo_takes_each_region_from_its_painting() -> None:
+    left = torch.zeros(1, 1, 44, 60)
+    left[..., :30] = 1
+    red, blue = (
+        torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, 9, 9) for color in ((0.9, 0.1, 0.1), (0.1, 0.1, 0.9))
+    )
+    canvas = recolor_photo(Image(PHOTO), [StyleInput(red, region=left), StyleInput(blue, region=1 - left)])
+    for half, color in ((canvas[..., :30], red), (canvas[..., 30:], blue)):
+        torch.testing.assert_close(half.mean((2, 3)), color.mean((2, 3)), rtol=0, atol=0.01)
+
+
+def test_recolored_photo_stays_where_no_painting_is() -> None:
+    left = torch.zeros(1, 1, 44, 60)
+    left[..., :30] = 1
+    canvas = recolor_photo(Image(PHOTO), [StyleInput(torch.full((1, 3, 9, 9), 0.2), region=left)])
+    torch.testing.assert_close(canvas[..., 30:], PHOTO[..., 30:])

