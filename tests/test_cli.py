@@ -139,9 +139,8 @@ def fail(error: BaseException) -> None:
 
 def test_help_imports_no_large_package() -> None:
     look = "[n for n in ('torch', 'numpy', 'pyvips', 'safetensors') if n in sys.modules]"
-    code = (
-        f"import sys; from impasto.cli.app import main; main(['--help']); main(['paint', '-h']); sys.exit(str({look}))"
-    )
+    help_pages = "main(['--help']); main(['paint', '--help-all'])"
+    code = f"import sys; from impasto.cli.app import main; {help_pages}; sys.exit(str({look}))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert found.stderr.strip() == "[]"
     assert found.stdout.count("--style-weight") == 2
@@ -375,7 +374,6 @@ def test_a_closed_stderr_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "PHOTO"),
         (["a.jpg"], "PAINTING"),
         (["network"], "did you mean the command networks?"),
         (["networks", "lst"], "lst"),

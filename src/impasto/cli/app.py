@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 """
 
 import difflib
-import io
 import os
 import sys
 import traceback
@@ -14,9 +13,11 @@ from cyclopts.exceptions import MissingArgumentError
 
 from impasto.cli.batch import batch
 from impasto.cli.film import film
+from impasto.cli.help import format_short_help, make_console, print_full_help
 from impasto.cli.networks import networks
 from impasto.cli.paint import paint
 from impasto.cli.paintings import paintings
+from impasto.cli.pipes import run_with_pipes
 from impasto.cli.plan import plan
 from impasto.cli.recipes import diff, rerun, show_recipe
 from impasto.cli.regions import regions
@@ -26,7 +27,16 @@ from impasto.cli.studio import studio
 from impasto.cli.texture import texture
 from impasto.errors import ImpastoError, UsageError
 from impasto.images.collection import COLLECTION
-from impasto.terminal.console import DONE, FAILED, INTERRUPTED, WRONG_USAGE, mute_stdout, print_message
+from impasto.terminal.console import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    WRONG_USAGE,
+    mute_stdout,
+    prepare_streams,
+    print_message,
+    print_result,
+)
 from impasto.workers.resources import configure_openmp
 
 # api and weights bring torch, which takes seconds: they are imported where they are used, never by --help.
@@ -78,6 +88,8 @@ def explain_error(error: BaseException, tokens: list[str]) -> tuple[int, str]:
         return INTERRUPTED, "interrupted"
     if _is_out_of_memory(error):
         return FAILED, "not enough memory; a smaller `size`, a lighter `network`, or adam as `optimizer` needs less"
+    if isinstance(error, OSError):
+        return FAILED, f"the system refused: {error}"
     where = "" if os.environ.get("IMPASTO_TRACEBACK") else "; IMPASTO_TRACEBACK=1 shows where"
     return FAILED, f"this is a bug in impasto: {type(error).__name__}: {error}{where}"
 
@@ -93,14 +105,24 @@ def _is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
+def run_command(words: list[str]) -> object:
+    """Run a command, or print its help; returns its exit code."""
+    if words in ([], ["-h"], ["--help"]):
+        print_result(format_short_help())
+    elif "--help-all" in words:
+        print_full_help(app, [word for word in words if word != "--help-all"], make_console())
+    else:
+        return app(words, console=make_console())
+    return DONE
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     tokens = sys.argv[1:] if argv is None else argv
     configure_openmp()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # a file name may hold bytes that are no text
+    prepare_streams()
     try:
-        code = app(tokens)
+        code = run_with_pipes(tokens, run_command)
         sys.stdout.flush()
     except BrokenPipeError:
         mute_stdout()
@@ -110,4 +132,6 @@ def main(argv: list[str] | None = None) -> int:
         if os.environ.get("IMPASTO_TRACEBACK"):
             traceback.print_exception(error)
         print_message(f"impasto: {words}")
+        if isinstance(error, OSError):
+            mute_stdout()  # it is perhaps full, and Python would fail at the end too
     return code if isinstance(code, int) else DONE

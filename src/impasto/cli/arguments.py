@@ -43,6 +43,16 @@ RecipeFileOption = Annotated[
     Path | None,
     Parameter(group=OUTPUT_GROUP, help="also write the recipe to this file: .toml, .json", show_default=False),
 ]
+JsonOption = Annotated[
+    bool,
+    Parameter(
+        name="--json",
+        group=OUTPUT_GROUP,
+        negative=(),
+        show_default=False,
+        help="print the result as one JSON object: file, size, steps, seconds, losses, notes",
+    ),
+]
 QuietOutputOption = Annotated[QuietOption, Parameter(group=OUTPUT_GROUP)]
 
 
@@ -71,6 +81,7 @@ class RunOptions:
         ),
     ] = "auto"
     quiet: QuietOutputOption = False
+    as_json: JsonOption = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from cyclopts.validators import Number
 
 from impasto.cli.arguments import (
     OUTPUT_GROUP,
+    JsonOption,
     OverwriteOption,
     PaintingArguments,
     QuietOutputOption,
@@ -76,6 +77,7 @@ def film(
     recipe: RecipeModeOption = "embed",
     recipe_file: RecipeFileOption = None,
     quiet: QuietOutputOption = False,
+    as_json: JsonOption = False,
     engine: EngineName = "local",
     address: Address = None,
     workers: ShotWorkersOption = None,
@@ -119,7 +121,7 @@ def film(
             show_shots(run, settings, worker_options, interrupts, quiet)
         return run
 
-    return paint_run(start, settings.network, quiet, SECONDS_BETWEEN_LINES)
+    return paint_run(start, settings.network, quiet, as_json, SECONDS_BETWEEN_LINES)
 
 
 def show_shots(
@@ -136,10 +138,10 @@ def show_shots(
             display.show_event(name, event)
 
 
-def resume_film_file(file: Path, quiet: bool) -> int:
+def resume_film_file(file: Path, quiet: bool, as_json: bool) -> int:
     """Continue a film that was not finished, given its own name or its work folder's."""
     return paint_run(
-        lambda fetch, _: _import_films().resume_film(file, fetch), "the network", quiet, SECONDS_BETWEEN_LINES
+        lambda fetch, _: _import_films().resume_film(file, fetch), "the network", quiet, as_json, SECONDS_BETWEEN_LINES
     )
 
 

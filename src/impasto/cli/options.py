@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from cyclopts import Group, Parameter
 from pydantic import BaseModel
 
+from impasto.cli.help import SettingsPanel
 from impasto.settings.model import Settings
 from impasto.settings.parsing import describe_range, names_files
 from impasto.terminal.console import format_flags
@@ -54,7 +55,11 @@ def make_options(
     """List every field of a model as a keyword-only parameter; `first_group` is the place of its groups in the help."""
     schemas = get_schemas(model)
     headings = list(dict.fromkeys(schema["group"] for schema in schemas.values()))
-    groups = {heading: Group(heading, sort_key=first_group + i) for i, heading in enumerate(headings)}
+    formatter = SettingsPanel() if model is Settings else None
+    groups = {
+        heading: Group(heading, sort_key=first_group + i, help_formatter=formatter)
+        for i, heading in enumerate(headings)
+    }
     return [
         inspect.Parameter(
             name,

@@ -36,7 +36,7 @@ def paint(
     """Repaint PHOTO in the style of one or more PAINTINGs."""
     output = output or find_free_name(photo, paintings[0])
     job = make_job(photo, paintings, output, parse_settings(given), options)
-    return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, options.quiet)
+    return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, options.quiet, options.as_json)
 
 
 def make_job(
@@ -48,7 +48,7 @@ def make_job(
     first: "Recipe | None" = None,
 ) -> Job:
     """Make a picture's job, and check its outputs before torch is imported, which takes seconds."""
-    fields = {name: value for name, value in asdict(options).items() if name != "quiet"}
+    fields = {name: value for name, value in asdict(options).items() if name not in ("quiet", "as_json")}
     job = Job(photo=photo, paintings=paintings, output=output, settings=settings, first=first, **fields)
     return check_job(job)
 

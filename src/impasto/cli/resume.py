@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from impasto.cli.arguments import QuietOption
+from impasto.cli.arguments import JsonOption, QuietOption
 from impasto.cli.film import is_unfinished_film, resume_film_file
 from impasto.cli.run_loop import DownloadProgress, paint_run
 from impasto.errors import UsageError
@@ -29,6 +29,7 @@ def resume(
         ),
     ] = False,
     quiet: Annotated[QuietOption, Parameter(group=RESUMING_GROUP)] = False,
+    as_json: Annotated[JsonOption, Parameter(group=RESUMING_GROUP)] = False,
 ) -> int:
     """Continue a picture or a film that was not finished, after an interrupt or a crash.
 
@@ -39,7 +40,7 @@ def resume(
     if is_unfinished_film(file):
         if overwrite:
             raise UsageError("`overwrite` is for pictures: an unfinished film is replaced anyway", setting="overwrite")
-        return resume_film_file(file, quiet)
+        return resume_film_file(file, quiet, as_json)
 
     def start(download_progress: DownloadProgress, _: Interrupts) -> "Run":
         from impasto.runs.resume import read_unfinished
@@ -50,4 +51,4 @@ def resume(
             print_message(f"continuing {unfinished.job.output} after step {step.step}, {step.width} x {step.height}")
         return unfinished.start(download_progress, overwrite=overwrite)
 
-    return paint_run(start, "the network", quiet)
+    return paint_run(start, "the network", quiet, as_json)

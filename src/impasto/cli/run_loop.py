@@ -1,10 +1,12 @@
 """The loop over a run of any painting command: progress, interrupts, and what is written at the end."""
 
+import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from impasto.errors import ImpastoError
 from impasto.terminal.console import DONE, INTERRUPTED, print_message, print_result
 from impasto.terminal.interrupts import INTERRUPT_NOTICE, Interrupts
 from impasto.terminal.progress import ProgressDisplay, show_download
@@ -20,9 +22,13 @@ def paint_run(
     start: Callable[[DownloadProgress, Interrupts], "PaintingRun"],
     network: str,
     quiet: bool,
+    as_json: bool = False,
     seconds_between_lines: float = 0.0,
 ) -> int:
-    """Start a run, paint it to its end or to an interrupt, and write what there is; returns the exit code."""
+    """Start a run, paint it to its end or to an interrupt, and write what there is; returns the exit code.
+
+    `as_json` prints the result as one JSON object, in place of a line for people.
+    """
     run: PaintingRun | None = None
     failure: BaseException | None = None
     display = ProgressDisplay(quiet, seconds_between_lines)
@@ -42,11 +48,15 @@ def paint_run(
         except (Exception, KeyboardInterrupt) as error:
             failure = error
         interrupts.mode = "hold"
-        return finish_run(run, failure, display, interrupts)
+        return finish_run(run, failure, display, interrupts, as_json)
 
 
 def finish_run(
-    run: "PaintingRun | None", failure: BaseException | None, display: ProgressDisplay, interrupts: Interrupts
+    run: "PaintingRun | None",
+    failure: BaseException | None,
+    display: ProgressDisplay,
+    interrupts: Interrupts,
+    as_json: bool,
 ) -> int:
     """Write what is painted, and a checkpoint if it is unfinished; returns the exit code, or raises the failure."""
     is_finished = run is not None and failure is None and run.is_finished
@@ -55,14 +65,41 @@ def finish_run(
             run.save_checkpoint()
         try:
             if path := run.write_result():
-                name = shorten_path(path)
-                print_result(name if display.is_quiet else f"{name}: {run.describe_result()}")
+                say_result(run, path, display.is_quiet, as_json)
         except Exception as error:
             if is_finished:
                 run.save_checkpoint()
             failure = failure or error
         display.show_new_notes(run.notes)
     return DONE if is_finished and failure is None else explain_end(run, failure, interrupts)
+
+
+def say_result(run: "PaintingRun", path: Path, quiet: bool, as_json: bool) -> None:
+    """Print where the result is, and what it is; that stdout is full is no failure, as the file is written."""
+    line = shorten_path(path) if quiet else f"{shorten_path(path)}: {run.describe_result()}"
+    try:
+        print_result(describe_as_json(run, path) if as_json else line)
+    except ImpastoError as error:
+        print_message(f"impasto: {error}")
+
+
+def describe_as_json(run: "PaintingRun", path: Path) -> str:
+    """Describe a result for programs; `steps` are frames if it is a film."""
+    result = run.recipe().result
+    assert result
+    facts = {
+        "file": str(path.absolute()),
+        "width": result.width,
+        "height": result.height,
+        "finished": run.is_finished,
+        "step": result.step,
+        "steps": result.steps,
+        "seconds": round(run.seconds, 3),
+        "losses": result.losses,
+        "notes": run.notes,
+        "resume": str(run.resume_path) if run.resume_path else None,
+    }
+    return json.dumps(facts)
 
 
 def explain_end(run: "PaintingRun | None", failure: BaseException | None, interrupts: Interrupts) -> int:

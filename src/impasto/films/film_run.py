@@ -81,7 +81,12 @@ class FilmRun:
         """Describe the film so far: `12 frames, 8.0 s`."""
         if not self.is_finished:
             return f"unfinished, {self.painted_frames} of {format_count(self.frame_count, 'frame')}"
-        return f"{format_count(self.frame_count, 'frame')}, {time.monotonic() - self._started:.1f} s"
+        return f"{format_count(self.frame_count, 'frame')}, {self.seconds:.1f} s"
+
+    @property
+    def seconds(self) -> float:
+        """How long it was painted."""
+        return time.monotonic() - self._started
 
     @property
     def frame_count(self) -> int:

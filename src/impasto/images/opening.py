@@ -1,6 +1,8 @@
 """Opening picture files: what the disk refuses is reported, and Pillow is told how large a picture may be."""
 
 import importlib
+import os
+import re
 import stat
 import threading
 import warnings
@@ -38,13 +40,23 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
         with path.open("rb") as file:
             yield file
     except FileNotFoundError:
-        raise PictureError(f"{path} does not exist: check the name and the folder") from None
+        raise PictureError(explain_missing(path)) from None
     except IsADirectoryError:
         raise PictureError(f"{path} is a folder: name a picture inside it") from None
     except PermissionError:
         raise PictureError(f"{path} can't be opened, permission denied: make it readable for you") from None
     except OSError as error:
         raise PictureError(f"{path} can't be opened: {error.strerror or error}") from error
+
+
+def explain_missing(path: Path) -> str:
+    """Say why there may be no file of a name: it is an address, or several names."""
+    if address := re.fullmatch(r"([a-z]+):/+(.+)", path.as_posix()):  # in a path the second slash is lost
+        return f"{address[1]}://{address[2]} is an address: save what is there, and name that file"
+    first = str(path).partition(",")[0]
+    if first != str(path) and os.path.lexists(first):
+        return f"{path} does not exist: to name several files, put spaces between them, not commas"
+    return f"{path} does not exist: check the name and the folder"
 
 
 def check_regular_file(path: Path) -> None:

@@ -4,18 +4,22 @@ import errno
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from impasto.errors import PictureError, UsageError
 from impasto.images.formats import WRITE_FORMATS
-from impasto.images.names import IS_WINDOWS, make_portable
+from impasto.images.names import IS_WINDOWS, find_free_path, make_portable
 
 MAX_SIDES_PIXELS = {"JPEG": 65500, "WEBP": 16383}
 REPLACE_WAITS_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)  # a viewer or virus scanner may have the file open
 OTHER_SUFFIXES = "end the name in .png or .tif"  # of the formats that hold everything
+
+
+class OutputTakenError(PictureError):
+    """Something else has the output's name, or another program keeps it open."""
 
 
 def check_output(
@@ -85,13 +89,38 @@ def atomic_write(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        _check_absent(path, overwrite)
-        replace_file(temporary, path)
+        _give_name(temporary, path, overwrite)
     except OSError as error:
         reason = error.strerror or error
         raise PictureError(f"{path} can't be written, {reason}: make room, or choose another place") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_beside(path: Path, write: Callable[[Path], object]) -> Path:
+    """Call `write(path)`; if the name is taken, call it with the next free number instead. Returns what was written."""
+    target = path
+    while True:
+        try:
+            write(target)
+            return target
+        except OutputTakenError:
+            target = find_free_path(path)
+
+
+def _give_name(temporary: Path, path: Path, overwrite: bool) -> None:
+    """Rename a finished file, so that of two programs at the same moment only one gets a name that was free."""
+    if not (overwrite or os.path.lexists(path)):
+        with suppress(OSError):  # the name is taken by now, or the disk has no hard links
+            os.link(temporary, os.path.realpath(path))
+            return
+    _check_absent(path, overwrite)
+    try:
+        replace_file(temporary, path)
+    except PermissionError:
+        if not path.exists():
+            raise
+        raise OutputTakenError(f"{path} can't be replaced: another program may have it open") from None
 
 
 def replace_file(source: Path, target: Path) -> None:
@@ -132,7 +161,9 @@ def check_format(path: str | os.PathLike[str], *, alpha: bool = False, bits: int
 
 def _check_absent(path: Path, overwrite: bool) -> None:
     if not overwrite and os.path.lexists(path):
-        raise PictureError(f"{path} already exists: choose another name, move it away, or allow it with `overwrite`")
+        raise OutputTakenError(
+            f"{path} already exists: choose another name, move it away, or allow it with `overwrite`"
+        )
 
 
 def _temporary_path(path: Path) -> Path:

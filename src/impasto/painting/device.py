@@ -16,23 +16,30 @@ from impasto.settings.types import Precision
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device that `name` means; `auto` prefers CUDA, then Apple's MPS, then the CPU.
+    """Return the device that `name` means; `auto` prefers CUDA, then Apple's MPS, then the CPU; `gpu` is no CPU.
 
     Errors: UsageError where this machine has no such device.
     """
-    if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    here = _list_devices()
+    if name == "auto" or (name == "gpu" and len(here) > 1):
+        return torch.device(here[0])
     try:
-        device = torch.device(name)
+        device = torch.device("cuda" if name == "gpu" else name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         reason = str(error).partition("\n")[0].partition(". ")[0]  # torch goes on for pages
-        raise UsageError(f"`device` {name}: there is no such device here ({reason}). Use auto or cpu.") from error
+        found = ", ".join(["auto", *reversed(here)])
+        raise UsageError(f"`device` {name}: there is no such device here ({reason}). There are: {found}.") from error
     if device.type == "meta":
         raise UsageError("`device` meta: nothing can be painted there. Use auto or cpu.")
     return device
+
+
+def _list_devices() -> list[str]:
+    """List the devices of this machine, the one for `auto` first."""
+    cards = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    graphics = ["cuda", *cards] if torch.cuda.is_available() else []
+    return [*graphics, *(["mps"] if torch.backends.mps.is_available() else []), "cpu"]
 
 
 def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:

@@ -1,16 +1,17 @@
 """Run: a picture being painted; and PaintingRun, what it has in common with a film's run."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from impasto.errors import UsageError
+from impasto.errors import PictureError, UsageError
 from impasto.images.color import recolor_result
 from impasto.images.image import Image
+from impasto.images.output import write_beside
 from impasto.images.sizes import resize
 from impasto.images.write import to_pil, write_image
 from impasto.painting.checkpoint import Checkpoint
@@ -38,6 +39,10 @@ class PaintingRun(Protocol):
     @property
     def notes(self) -> list[str]:
         """What the user should know, in order."""
+
+    @property
+    def seconds(self) -> float:
+        """How long it was painted."""
 
     @property
     def resume_path(self) -> Path | None:
@@ -103,9 +108,17 @@ class Run:
         if not self.is_finished and self.checkpoint_writer and self.checkpoint_writer.is_due(step):
             self.save_checkpoint()
         if not self.is_finished and job and job.save_every and step.step % job.save_every == 0:
-            self.write_picture(job.preview_path, job.recipe, overwrite=self._may_replace(job.preview_path))
-            self._own_files.add(job.preview_path)
+            self._write_preview(job)
         return step
+
+    def _write_preview(self, job: Job) -> None:
+        path = job.preview_path
+        try:
+            self.write_picture(path, job.recipe, overwrite=self._may_replace(path))
+            self._own_files.add(path)
+        except PictureError as error:
+            if (note := f"There is no preview: {error}") not in self.notes:
+                self.notes.append(note)
 
     @property
     def is_finished(self) -> bool:
@@ -169,7 +182,7 @@ class Run:
         if step is None:
             return "nothing is painted yet"
         state = f", unfinished: scale {step.scale} of {step.scales}, step {step.step} of {self.total_steps}"
-        return f"{step.width} x {step.height}, {step.seconds:.1f} s{'' if self.is_finished else state}"
+        return f"{step.width} x {step.height}, {self.seconds:.1f} s{'' if self.is_finished else state}"
 
     def resume(self, checkpoint: Checkpoint, path: Path, recipe: Recipe) -> None:
         """Go on from a checkpoint of the same job, in place of the start; errors: CheckpointError.
@@ -230,6 +243,11 @@ class Run:
         return self.painter.settings
 
     @property
+    def seconds(self) -> float:
+        """How long it was painted."""
+        return self.last_step.seconds if self.last_step else 0.0
+
+    @property
     def total_steps(self) -> int:
         """The number of steps over all scales."""
         return self.painter.total_steps
@@ -278,17 +296,35 @@ class Run:
             raise UsageError("This run has no output of its own: say where the picture must go.")
         mode = recipe or (job.recipe if job else "embed")
         check_recipe_mode(mode)
-        target = Path(path) if path is not None else job.output  # type: ignore[union-attr]
-        self.write_picture(target, mode, overwrite=self._may_replace(target))
-        if path is None and job and job.recipe_file:
-            write_recipe(self.recipe(), job.recipe_file, overwrite=self._may_replace(job.recipe_file))
-        if path is None and self.checkpoint_writer and self.is_finished:
-            self.checkpoint_writer.discard()
-        return target
+        if path is not None:
+            return self.write_picture(Path(path), mode, overwrite=self._may_replace(Path(path)))
+        return self._write_outputs(mode, lambda path, write: write(path))
 
     def write_result(self) -> Path | None:
-        """Write the picture so far, as `write` does; None if nothing is painted yet."""
-        return self.write() if self.last_step else None
+        """Write the picture so far, as `write` does, and return where it is; None if nothing is painted yet.
+
+        If something else has taken the output's name since the start, the picture gets the next free number instead,
+        and a note says so: no finished picture is lost.
+        """
+        job = self._first_job
+        if not (self.last_step and job):
+            return None
+        written = self._write_outputs(job.recipe, write_beside)
+        if written != job.output:
+            self.notes.append(f"{job.output} was taken while this was painted: it is written to {written}")
+        return written
+
+    def _write_outputs(self, mode: RecipeMode, put: Callable[[Path, Callable[[Path], Path]], Path]) -> Path:
+        """Write the job's output and recipe file; `put(path, write)` decides which paths are written."""
+        job = self._first_job
+        assert job
+        written = put(job.output, lambda path: self.write_picture(path, mode, overwrite=self._may_replace(path)))
+        if job.recipe_file:
+            recipe = self.recipe()
+            put(job.recipe_file, lambda path: write_recipe(recipe, path, overwrite=self._may_replace(path)))
+        if self.checkpoint_writer and self.is_finished:
+            self.checkpoint_writer.discard()
+        return written
 
     def _may_replace(self, path: Path) -> bool:
         if (self._first_job and self._first_job.overwrite) or path in self._own_files:

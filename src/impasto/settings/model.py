@@ -17,6 +17,7 @@ from impasto.settings.types import (
     ColorMode,
     ColorSpace,
     ContentLoss,
+    Device,
     FileName,
     FileNames,
     Fit,
@@ -230,7 +231,7 @@ class Settings(BaseModel):
     padding: Padding = setting(
         "replicate-first", "Network", "what lies beyond the border; replicate-first: zero above conv1_1"
     )
-    device: str = setting("auto", "Network", "auto, cpu, cuda, cuda:1, mps")
+    device: Device = setting("auto", "Network", "auto, cpu, gpu, cuda, cuda:1, mps")
     precision: Precision = setting(
         "auto", "Network", "of the network; auto: bfloat16 where the processor is fast at it"
     )

@@ -157,6 +157,12 @@ def expand_home(file: str) -> str:
     return os.path.expanduser(file)  # noqa: PTH111 - Path.expanduser raises for a file that is only called ~something
 
 
+def parse_device(name: str) -> str:
+    """Read `CUDA` as cuda, and `1` as cuda:1."""
+    name = name.strip().lower()
+    return f"cuda:{name}" if name.isdecimal() else name
+
+
 def check_regions(count: int) -> int:
     """Refuse one region."""
     if count == 1:
@@ -165,7 +171,9 @@ def check_regions(count: int) -> int:
 
 
 Regions = Annotated[int, AfterValidator(check_regions)]
-FileName = Annotated[str, BeforeValidator(path_to_text)]
+Device = Annotated[str, AfterValidator(parse_device)]
+FileName = Annotated[str, BeforeValidator(path_to_text), AfterValidator(expand_home)]
 NetworkName = Annotated[str, AfterValidator(expand_home)]
 Init = Annotated[FileName, AfterValidator(check_init)]
-FileNames = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(parse_file_names)]
+ListedFile = Annotated[str, Field(min_length=1), AfterValidator(expand_home)]
+FileNames = Annotated[tuple[ListedFile, ...], BeforeValidator(parse_file_names)]

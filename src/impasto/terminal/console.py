@@ -1,20 +1,42 @@
 """Exit codes, and lines on stdout and stderr, with settings written as options: `style_size` as --style-size."""
 
+import io
 import os
 import sys
 from contextlib import suppress
 
-from impasto.errors import rename_settings
+from impasto.errors import ImpastoError, rename_settings
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
+def prepare_streams() -> None:
+    """Open stdin, stdout and stderr where they are closed, and have stdout take any file's name.
+
+    The files opened next would take the places of closed ones, and receive what libraries print.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode)  # noqa: SIM115, PTH123
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        is_utf8 = sys.stdout.encoding.lower().startswith("utf")
+        sys.stdout.reconfigure(errors="surrogateescape" if is_utf8 else "replace")
+
+
 def print_result(text: str) -> None:
-    """Print a line on stdout as it is; a reader that has gone, as after `| head`, is no failure."""
+    """Print a line on stdout as it is; a reader that has gone, as after `| head`, is no failure.
+
+    Raises ImpastoError where the disk is full.
+    """
     try:
         print(text, flush=True)
     except BrokenPipeError:
         mute_stdout()
+    except OSError as error:
+        mute_stdout()
+        raise ImpastoError(f"The result can't be printed: {error.strerror}") from None
 
 
 def mute_stdout() -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the current step is finished, and the picture is saved."""
+"""Ctrl-C, SIGTERM and the terminal's end: the current step is finished, and the picture is saved."""
 
 import os
 import signal
@@ -6,7 +6,8 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Literal, Self
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # Windows has no SIGHUP, and alone has SIGBREAK
+SIGNALS = tuple(signal.Signals[name] for name in NAMES if name in signal.Signals.__members__)
 INTERRUPT_NOTICE = "finishing this step; Ctrl-C again stops at once"
 
 

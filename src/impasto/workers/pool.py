@@ -100,4 +100,4 @@ def _count_gpus(settings: Sequence[Settings]) -> int:
 
 
 def _wants_gpu(settings: Settings) -> bool:
-    return settings.device == "auto" or settings.device.startswith("cuda")
+    return settings.device in ("auto", "gpu") or settings.device.startswith("cuda")

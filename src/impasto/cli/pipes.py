@@ -1,0 +1,76 @@
+"""`-` on the command line: a picture that comes from stdin, or goes to stdout. And ~/, wherever a file is named."""
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from impasto.errors import UsageError
+from impasto.terminal.console import INTERRUPTED
+
+TO_STDOUT = re.compile(r"(-o|--output)=?-")
+FOLDER_COMMANDS = ("batch", "film", "regions")  # whose output is more than a picture
+
+
+def run_with_pipes(tokens: Sequence[str], run: Callable[[list[str]], object]) -> object:
+    """Call `run` with the words of a command in which pipes are replaced by temporary files; returns what it returns.
+
+    These are deleted when it ends, but kept when it is interrupted, as `impasto resume` needs them.
+    """
+    words = [_expand_home(token) for token in tokens]
+    for place, word in enumerate(words[:-1]):
+        if word in ("-o", "--output") and words[place + 1] == "-":
+            words[place : place + 2] = [f"{word}=-"]
+    to_stdout = [place for place, word in enumerate(words) if TO_STDOUT.fullmatch(word)]
+    from_stdin = [place for place, word in enumerate(words) if word == "-"]
+    if not (to_stdout or from_stdin):
+        return run(words)
+    folder = Path(tempfile.mkdtemp(prefix="impasto-"))
+    code: object = None
+    try:
+        for place in from_stdin:
+            words[place] = str(folder / "stdin")
+        if from_stdin:
+            _read_stdin(folder / "stdin")
+        if not to_stdout:
+            code = run(words)
+            return code
+        _check_stdout(words)
+        output = folder / "stdout.png"
+        for place in to_stdout:
+            words[place] = f"--output={output}"
+        with redirect_stdout(sys.stderr):  # messages must not mix with the picture
+            code = run(words)
+        if output.is_file():
+            with output.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+        return code
+    finally:
+        if code != INTERRUPTED:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _expand_home(token: str) -> str:
+    """Expand ~/ in a word such as ~/photo.jpg or --mask=~/mask.png, which a shell leaves as it is."""
+    option, path = re.fullmatch(r"(--?[a-z-]+=)?(.*)", token, re.DOTALL).groups("")  # type: ignore[union-attr]
+    return option + os.path.expanduser(path) if path.startswith(("~/", "~\\")) else token  # noqa: PTH111
+
+
+def _read_stdin(path: Path) -> None:
+    if sys.stdin.isatty():
+        raise UsageError("- reads a picture from stdin: pipe one into it, as in cat photo.jpg | impasto - painting.jpg")
+    with path.open("xb") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+
+
+def _check_stdout(words: Sequence[str]) -> None:
+    if words[0] in FOLDER_COMMANDS:
+        raise UsageError(f"-o - writes a picture to stdout, but impasto {words[0]} writes more than that: name a place")
+    if "--json" in words:
+        raise UsageError("-o - and --json would both write to stdout: give one of them")
+    if sys.stdout.isatty():
+        raise UsageError("-o - writes a PNG file to stdout: send it to a file or program, as in -o - > picture.png")
