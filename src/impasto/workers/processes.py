@@ -2,7 +2,6 @@
 
 import multiprocessing
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -73,7 +72,7 @@ class WorkerProcess:
 @contextmanager
 def _interrupts_blocked() -> Iterator[None]:
     """Block Ctrl-C so that a process started here can't receive it before it ignores it."""
-    if sys.platform == "win32":
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -85,6 +84,6 @@ def _interrupts_blocked() -> Iterator[None]:
 
 def _ignore_interrupts(target: Callable[..., None], *arguments: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform != "win32":
+    if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked when the process was started
     target(*arguments)
