@@ -76,7 +76,7 @@ def test_patterns_leave_out_other_files_with_a_note(tmp_path):
     found, notes = collect(tmp_path, "*")
     assert found == ["a.jpg"]
     assert len(notes) == 1
-    assert "notes.txt is left out" in notes[0]
+    assert notes[0].startswith("left out: notes.txt, of a suffix that no picture has; name such a file alone")
     assert collect(tmp_path, "notes.txt") == (["notes.txt"], [])
 
 
@@ -84,6 +84,7 @@ def test_painted_pictures_in_the_output_folder_are_left_out(tmp_path):
     write_picture(tmp_path / "a.jpg")
     write_picture(tmp_path / "out" / "a_b.png", RECIPE_TEXT)
     write_picture(tmp_path / "out" / "deep" / "a_c.png", RECIPE_TEXT)
+    (tmp_path / "out" / "report.csv").touch()
     found, notes = collect(tmp_path, ".")
     assert found == ["a.jpg"]
     assert notes == ["2 pictures in the output folder, painted by impasto, are not painted again as photos"]
@@ -200,7 +201,7 @@ def test_files_in_settings_are_relative_to_the_list(tmp_path):
         ("jobs.jsonl", '{"photo": "a", "painting": 3}', "line 1: paintings: Input should be a valid string"),
         ("jobs.jsonl", '{"photo": "a", "painting": "b", "output": "../c.png"}', "no place inside the output folder"),
         ("jobs.jsonl", '{"photo": "a", "painting": "b", "output": "c.gif"}', "end the name in .png"),
-        ("jobs.jsonl", b"\xff\xfe", "is not text in UTF-8"),
+        ("jobs.jsonl", b"\xfc", "is not text in UTF-8"),
     ],
 )
 def test_faults_in_a_list_are_named_with_their_place(tmp_path, name, text, said):
@@ -316,3 +317,15 @@ def test_names_are_distinct_and_the_same_every_time(pairs, template):
     folded = {unicodedata.normalize("NFC", name).casefold() for name in names}
     assert len(folded) == len(pairs)
     assert names == name_outputs(items, template)
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_csv_of_spreadsheets_with_decimal_commas(tmp_path, delimiter, encoding):
+    rows = ["photo;paintings;style_weight;style_size;size", 'ä.png;"b.png;c.png";1,5;0.5,400px;64']
+    text = "\r\n".join(row.replace(";", delimiter) if delimiter != ";" else row for row in rows)
+    (tmp_path / "jobs.csv").write_bytes(text.replace(f"b.png{delimiter}c", "b.png;c").encode(encoding))
+    (item,) = read_job_list(tmp_path / "jobs.csv", {})
+    assert item.job.photo == tmp_path / "ä.png"
+    assert [path.name for path in item.job.paintings] == ["b.png", "c.png"]
+    assert item.job.settings == Settings(style_weight=1.5, style_size="0.5,400px", size=64)

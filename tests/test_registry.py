@@ -464,7 +464,40 @@ def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | Non
 def test_layouts_give_equal_features(
     tmp_path: Path, file: str, layout: Any, express: Any, metadata: dict[str, str] | None
 ) -> None:
-    path = write(tmp_path / file, express(make_weights()), metadata)
+    check_equal_features(write(tmp_path / file, express(make_weights()), metadata), layout)
+
+
+@pytest.mark.usefixtures("embedded")
+@pytest.mark.parametrize("key", ["state_dict", "model_state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["", "module.", "net.vgg."])
+@pytest.mark.parametrize("express", [number, dict], ids=["numbered", "gatys"])
+def test_weights_inside_a_checkpoint_are_read(tmp_path: Path, key: str, prefix: str, express: Any) -> None:
+    inside = {prefix + name: tensor for name, tensor in express(make_weights()).items()}
+    optimizer = {"state": {}, "param_groups": [{"lr": 0.1}]}
+    path = tmp_path / "any.ckpt"
+    torch.save({"epoch": 3, "optimizer": optimizer, key: inside, "best": torch.zeros(1)}, path)
+    layout = "torchvision" if express is number else "impasto"
+    check_equal_features(str(path), layout)
+
+
+@pytest.mark.usefixtures("embedded")
+@pytest.mark.parametrize("prefix", ["", "module."])
+def test_weights_of_features_alone_are_read(tmp_path: Path, prefix: str) -> None:
+    numbered = number(make_weights()).items()
+    alone = {prefix + name.removeprefix("features."): it for name, it in numbered if name.startswith("features.")}
+    check_equal_features(write(tmp_path / "any.pth", alone), "torchvision")
+
+
+@pytest.mark.usefixtures("embedded")
+@pytest.mark.parametrize("layout", ["auto", "torchvision"])
+def test_weights_of_timm_are_read(tmp_path: Path, layout: str) -> None:
+    behind = {"pre_logits.fc1.weight": torch.zeros(4, 8, 7, 7), "head.fc.weight": torch.zeros(10, 4)}
+    convs = {name: it for name, it in number(make_weights()).items() if name.startswith("features.")}
+    check_equal_features(write(tmp_path / "any.safetensors", {**convs, **behind}), layout)
+
+
+def check_equal_features(path: str, layout: Any) -> None:
+    """Check that a file's network sees what the embedded one does."""
     # A border of zeros would be another gray in each normalization.
     seeing = {**SEEING, "padding": "replicate-first"}
     expected = registry.load_network("slim", **seeing)(picture(), TAPS)

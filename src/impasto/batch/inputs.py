@@ -14,6 +14,7 @@ from impasto.images.metadata import read_embedded_text
 from impasto.settings.units import format_count
 
 Pairs = Literal["product", "zip"]
+REPORT_NAMES = ("report.csv", "report.html")  # of the files beside a batch's pictures
 
 
 class InputCollector:
@@ -66,7 +67,7 @@ class InputCollector:
             raise UsageError(f"{option} {name}: there is no such file or folder")
 
     def _select_pictures(self, paths: Sequence[Path]) -> Iterator[Path]:
-        pictures, notes = select_pictures(paths)
+        pictures, notes = select_pictures(path for path in paths if path.name not in REPORT_NAMES)
         self.notes += notes
         for path in pictures:
             if self._is_own_output(path):

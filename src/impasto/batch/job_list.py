@@ -2,7 +2,9 @@
 
 import csv
 import io
+import re
 import tomllib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +20,7 @@ from impasto.settings.parsing import parse_settings
 
 JOB_LIST_SUFFIXES = (".csv", ".toml", ".jsonl")
 JOB_FIELDS = ("photo", "painting", "paintings", "output", "bits", "quality")  # the columns that are not settings
+CSV_DELIMITERS = (",", ";", "\t")  # where numbers have decimal commas, programs write semicolons or tabs
 MAX_FAULTS_SHOWN = 10
 
 Row = tuple[str, dict[str, Any]]  # its place in the list, and its values
@@ -47,8 +50,9 @@ def read_job_list(
     A row has `photo`, `painting` (or `paintings`, several), and may have `output`, `bits`, `quality` and any setting.
     Paths are relative to the list's folder.
 
-    CSV begins with a line of these names, and has semicolons between several paintings. TOML has a [[job]] for each
-    picture, JSON lines an object on each line.
+    CSV begins with a line of these names, and has semicolons between several paintings. Where its columns are parted by
+    semicolons or tabs, numbers may have decimal commas. TOML has a [[job]] for each picture, JSON lines an object on
+    each line.
 
     Raises UsageError that names the place of each fault; also for a list without rows.
     """
@@ -74,7 +78,8 @@ def _read_rows(path: Path) -> Iterator[Row]:
     if suffix not in JOB_LIST_SUFFIXES:
         raise UsageError(f"`jobs` {path}: takes a list in {', '.join(JOB_LIST_SUFFIXES)}")
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        data = path.read_bytes()
+        text = data.decode("utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"`jobs` {path}: is not text in UTF-8 ({error}): save it as UTF-8") from None
     except OSError as error:
@@ -84,7 +89,8 @@ def _read_rows(path: Path) -> Iterator[Row]:
 
 
 def _read_csv(text: str, path: Path) -> Iterator[Row]:
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, restval="")
+    delimiter = max(CSV_DELIMITERS, key=text.partition("\n")[0].count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, restval="", delimiter=delimiter)
     try:
         names = [name.strip().replace("-", "_") for name in reader.fieldnames or ()]
         if twice := next((name for name in names if names.count(name) > 1), None):
@@ -94,14 +100,23 @@ def _read_csv(text: str, path: Path) -> Iterator[Row]:
             source = f"{path}, line {reader.line_num}"
             if more := cells.pop(None, []):
                 count = len(names) + len(more)
-                raise UsageError(f"{source}: has {count} cells for {len(names)} columns; put quotes around commas")
+                raise UsageError(
+                    f"{source}: has {count} cells for {len(names)} columns; put quotes around {delimiter!r}"
+                )
             row: dict[str, Any] = {name: cell.strip() for name, cell in cells.items() if cell.strip()}
+            if delimiter != ",":
+                row = {name: _read_decimal_comma(name, cell) for name, cell in row.items()}
             if "paintings" in row:
                 row["paintings"] = [name.strip() for name in row["paintings"].split(";") if name.strip()]
             if row:
                 yield source, row
     except csv.Error as error:
         raise UsageError(f"{path}, line {reader.line_num}: is not CSV: {error}") from None
+
+
+def _read_decimal_comma(name: str, cell: str) -> str:
+    kind = Settings.model_json_schema()["properties"].get(name, {}).get("type")
+    return cell.replace(",", ".") if kind == "number" and re.fullmatch(r"-?\d+,\d+", cell) else cell
 
 
 def _read_toml(text: str, path: Path) -> Iterator[Row]:

@@ -12,13 +12,14 @@ from urllib.parse import quote
 
 from jinja2 import Environment, Template
 
+from impasto.batch.inputs import REPORT_NAMES
 from impasto.batch.items import BatchItem
 from impasto.errors import PictureError
 from impasto.images.output import atomic_write
 from impasto.runs.checkpoints import Throttle
 from impasto.settings.units import format_count
 
-CSV_NAME, HTML_NAME = "report.csv", "report.html"
+CSV_NAME, HTML_NAME = REPORT_NAMES
 COLUMNS = ("output", "status", "photo", "paintings", "width", "height", "seconds", "attempts", "resumed_at", "worker")
 LAST_COLUMNS = ("settings", "reason")
 GENERATOR_TAG = '<meta name="generator" content="impasto batch">'

@@ -23,8 +23,12 @@ NORMALIZATIONS: dict[Layout, Normalization] = {
     "gatys": CAFFE,
 }
 NUMBERED_LAYOUTS = ("torchvision", "caffe")  # name weights features.N.weight, where the others have convX_Y.weight
-WEIGHT_SUFFIXES = (".pth", ".pt", ".pkl", ".safetensors")
-IGNORED_PREFIXES = ("classifier.", "fc")  # a painter needs no opinion on dog breeds
+WEIGHT_SUFFIXES = (".pth", ".pt", ".pkl", ".safetensors", ".ckpt", ".bin")
+# A painter needs no opinion on dog breeds. timm has the last two in place of the classifier.
+IGNORED_PREFIXES = ("classifier.", "fc", "pre_logits.", "head.")
+STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model", "state", "net", "weights")  # of training checkpoints
+# How the first weight may be called, and what is to be put before: `vgg19().features.state_dict()` has bare numbers.
+FIRST_WEIGHTS = (("features.0.weight", ""), ("conv1_1.weight", ""), ("0.weight", "features."))
 
 # torchvision's layout and the Caffe conversions' have the same names and shapes, and weights of the same size: only who
 # published a file tells them apart. Publishers put the first eight digits of the sha256 into the file's name.
@@ -53,6 +57,7 @@ def read_weights(path: Path, layout: Layout) -> tuple[dict[str, Tensor], Normali
             tensors = load_pickle(path)
     except OSError as error:
         raise NetworkError(f"Can't read {path}: {error.strerror or error}.") from error
+    tensors = _strip_prefix(tensors)
     if layout == "auto":
         layout = detect_layout(tensors, metadata, path)
     return arrange_weights(tensors, layout, str(path)), NORMALIZATIONS[layout]
@@ -82,7 +87,25 @@ def load_pickle(path: Path) -> dict[str, Tensor]:
             raise NetworkError(f"{path} is truncated or not a file by torch.save.") from error
     if not isinstance(found, Mapping):
         raise NetworkError(f"{path} holds a {type(found).__name__}, not a state_dict: tensors by name.")
-    return {str(name): tensor for name, tensor in found.items() if isinstance(tensor, Tensor)}
+    inner = (found[key] for key in STATE_DICT_KEYS if isinstance(found.get(key), Mapping))
+    return {str(name): tensor for name, tensor in next(inner, found).items() if isinstance(tensor, Tensor)}
+
+
+def _strip_prefix(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Name tensors as the layouts do: DataParallel writes `module.` before each, models with a VGG inside its name."""
+    for first, added in FIRST_WEIGHTS:
+        prefixes = [
+            name.removesuffix(first)
+            for name, tensor in tensors.items()
+            if name.endswith(f".{first}") or name == first
+            if tensor.ndim == 4 and tensor.shape[1] == 3
+        ]
+        if prefixes:
+            prefix = min(prefixes, key=len)
+            return {
+                added + name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)
+            }
+    return tensors
 
 
 def detect_layout(names: Iterable[str], metadata: Mapping[str, str], path: Path) -> Layout:
@@ -93,6 +116,8 @@ def detect_layout(names: Iterable[str], metadata: Mapping[str, str], path: Path)
     names = list(names)
     if any(name.startswith("conv1_1.") for name in names):
         return "gatys"
+    if any(name.startswith("pre_logits.") for name in names):  # timm's, which are torchvision's
+        return "torchvision"
     if not any(name.startswith("features.") for name in names):
         raise NetworkError(
             f"{path} holds no VGG weights: {_sample_names(names)} instead of features.0.weight or conv1_1.weight."
