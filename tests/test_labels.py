@@ -97,3 +97,38 @@ def test_drawn_labels_round_trip() -> None:
     for number in range(3):
         color = torch.tensor(list(bytes.fromhex(LABEL_COLORS[number])))
         assert torch.equal(labels.numbers == labels.find_label(color), (masks.argmax(0) == number)[0])
+
+
+def grays(*values: int) -> Tensor:
+    return stripes(*((value / 255,) * 3 for value in values))
+
+
+def test_class_numbers_are_labels_of_their_own() -> None:
+    photo, painting = read(grays(0, 1, 2, 1)), read(grays(2, 1, 0, 0))
+    assert photo.colors[:, 0].sort().values.tolist() == [0, 1, 2]
+    for color, (match,) in zip(photo.colors, match_label_colors(photo, [painting]), strict=True):
+        assert torch.equal(painting.colors[match], color)
+
+
+def test_close_colors_of_a_palette_are_labels_of_their_own() -> None:
+    sky, river = ((6, 230, 230), (11, 200, 200))
+    labels = read(stripes(*(tuple(value / 255 for value in color) for color in (sky, river))))
+    assert {format_color(color) for color in labels.colors} == {"#06e6e6", "#0bc8c8"}
+
+
+def test_class_number_that_paintings_lack_is_refused() -> None:
+    photo = read(grays(0, 1, 2, 1))
+    with pytest.raises(UsageError, match=r"has the color #020202, which no `style_labels`.*there are #\d+, #\d+"):
+        match_label_colors(photo, [read(grays(0, 1), "painting.png")])
+    assert list_unused_colors(read(grays(0, 1)), photo) == ["#020202"]
+
+
+def test_more_class_numbers_than_labels_are_refused() -> None:
+    with pytest.raises(UsageError, match="has too many colors: it takes a label picture"):
+        numbers = torch.arange(40.0).view(1, 1, 5, 8) / 255
+        read(numbers.repeat_interleave(12, 2).repeat_interleave(10, 3).expand(1, 3, 60, 80))
+
+
+def test_noise_of_jpeg_fits_plain_labels() -> None:
+    photo = read(grays(0, 255, 0, 0), "photo.jpg", quality=85)
+    assert match_label_colors(photo, [read(grays(255, 0))]) in ([[0], [1]], [[1], [0]])

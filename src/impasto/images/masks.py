@@ -14,6 +14,8 @@ from impasto.images.sizes import fit_size
 from impasto.settings.types import Propagation, Rounding
 
 MAX_CHANNEL_DIFFERENCE = 0.1  # between a mask's channels: the noise of JPEG, no color
+# The brightest value, of 255, that a mask must have: masks of class numbers have few values, and none that is bright.
+MIN_BRIGHTEST, MIN_BRIGHTEST_OF_FEW_VALUES, MAX_CLASSES = 64, 128, 32
 SOFT_EDGE_SHARE = 0.003  # of a mask's longer side: the blur of a hard edge to each side, done twice
 
 
@@ -21,7 +23,7 @@ def read_mask(name: str, setting: str, reference: Image, reference_name: str) ->
     """Read a gray picture as the mask of a reference image, at its own size: white is 1, black and transparent are 0.
 
     Errors call the reference image `reference_name`: UsageError naming `setting` where the mask has colors, another
-    aspect or is black all over; PictureError as for `read_image`.
+    aspect or is black, or nearly, all over; PictureError as for `read_image`.
 
     Example: read_mask("sky.png", "mask", photo, "photo")
     """
@@ -33,9 +35,21 @@ def read_mask(name: str, setting: str, reference: Image, reference_name: str) ->
     mask = picture.rgb.mean(1, keepdim=True)
     if picture.alpha is not None:
         mask = mask * picture.alpha
-    if not bool((mask > 1 / 255).any()):
-        raise UsageError(f"`{setting}` {name} is black all over: make it white where it counts")
+    _check_brightness(mask, f"`{setting}` {name}")
     return mask
+
+
+def _check_brightness(mask: Tensor, name: str) -> None:
+    """Raise UsageError for a mask that is black, or so dark that its values are surely numbers of classes."""
+    brightest = round(float(mask.max()) * 255)
+    if brightest <= 1:
+        raise UsageError(f"{name} is black all over: make it white where it counts")
+    usual = MIN_BRIGHTEST_OF_FEW_VALUES if len(mask.unique()) <= MAX_CLASSES else MIN_BRIGHTEST
+    if brightest < usual:
+        raise UsageError(
+            f"{name} is nearly black all over: its brightest value is {brightest}, and white, where it counts in full, "
+            "is 255. Where its values are numbers of classes, make one of them white, and the others black"
+        )
 
 
 def read_aligned_image(name: str, setting: str, reference: Image, reference_name: str) -> Image:
