@@ -313,6 +313,15 @@ def test_too_small_painting_raises() -> None:
     assert refused.value.setting == "style_size"
 
 
+def test_narrow_painting_begins_where_it_is_wide_enough() -> None:
+    chosen = {"size": 64, "start_size": 16, "scale_step": 2.0, "style_size": 1}
+    assert make_painter(PHOTO, [make_picture(80, 60)], **chosen).schedule.sizes[0] == (16, 13)
+    narrow = make_painter(PHOTO, [make_picture(160, 20)], **chosen)  # at 32 pixels it is 4 high, one cell
+    assert [width for width, _ in narrow.schedule.sizes] == [32, 64]
+    assert narrow.total_steps == narrow.settings.steps + narrow.settings.later_steps
+    next(narrow)
+
+
 @pytest.mark.parametrize(("hidden", "name"), [(0, "photo"), (1, "painting 1"), (2, "painting 2")])
 def test_a_wholly_transparent_picture_is_refused(hidden: int, name: str) -> None:
     sources = [StyleInput(picture, torch.ones_like(picture[:, :1])) for picture in (PHOTO, PAINTING, PAINTING)]

@@ -17,7 +17,7 @@ from impasto.painting.device import is_out_of_memory, keep_freed_memory, return_
 from impasto.painting.initial_canvas import make_initial_canvas
 from impasto.painting.optimizers import Optimizer, can_compact, make_optimizer
 from impasto.painting.prepare import Prepared
-from impasto.painting.schedule import Schedule, Size, plan_schedule
+from impasto.painting.schedule import Schedule, Size
 from impasto.painting.state import CanvasAverage, PainterState, capture_state, restore_state
 from impasto.painting.tiled_objective import why_untileable
 from impasto.painting.views import CanvasObjective
@@ -78,7 +78,7 @@ class Painter:
         self.photo = photo and photo.to(prepared.device)
         self._check_visible()
         photo_size = (photo.width, photo.height) if photo else None
-        self.schedule = schedule or plan_schedule(prepared.settings, photo_size, prepared.cell_size)
+        self.schedule = schedule or prepared.plan_schedule(photo_size)
         self.state = PainterState.at_start(self.schedule)
         self.state.notes += prepared.notes
         self._reported_notes = 0

@@ -19,7 +19,7 @@ from impasto.painting.device import choose_device, choose_dtype
 from impasto.painting.histograms import Histogram
 from impasto.painting.model_cache import ModelCache
 from impasto.painting.objective import Objective, TemporalTarget, list_taps, needs_features
-from impasto.painting.schedule import Schedule, Size
+from impasto.painting.schedule import Schedule, Size, list_steps, plan_schedule
 from impasto.painting.strategy import ScaleStrategy
 from impasto.painting.style_regions import StyleRegion, make_regions
 from impasto.painting.styles import StyleCache, StyleInput, capture_histograms
@@ -80,14 +80,20 @@ class Prepared:
     def plan_views(self, schedule: Schedule, canvas: Size) -> list[View]:
         """Plan the views of a canvas of that size, without reduced views for which a painting becomes too small."""
 
-        def can_measure(size: Size) -> bool:
-            try:
-                self.list_painting_sizes(schedule, size)
-            except UsageError:
-                return False
-            return True
+        return plan_views(self.settings, canvas, self.cell_size, lambda size: self._can_measure(schedule, size))
 
-        return plan_views(self.settings, canvas, self.cell_size, can_measure)
+    def plan_schedule(self, photo_size: Size | None) -> Schedule:
+        """Plan the scales, without those for which a painting becomes too small. Errors: as `plan_schedule`."""
+        every = plan_schedule(self.settings, photo_size, self.cell_size)
+        sizes = tuple(size for size in every.sizes if self._can_measure(every, size)) or every.sizes[-1:]
+        return replace(every, sizes=sizes, steps=list_steps(self.settings, len(sizes)))
+
+    def _can_measure(self, schedule: Schedule, canvas: Size) -> bool:
+        try:
+            self.list_painting_sizes(schedule, canvas)
+        except UsageError:
+            return False
+        return True
 
     def get_network(self, view: View) -> Network:
         """Return the network that sees a view."""

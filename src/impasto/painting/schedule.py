@@ -76,7 +76,7 @@ def plan_schedule(settings: Settings, photo_size: Size | None, cell_size: int) -
         _check_seamless(settings, sizes[-1], cell_size, has_photo=photo_size is not None)
         sizes = [(_round_to_cells(wide, cell_size), _round_to_cells(high, cell_size)) for wide, high in sizes]
     sizes = [size for size in sizes if min(size) >= cell_size]
-    return Schedule(tuple(sizes), _list_steps(settings, len(sizes)), cell_size, settings.fit)
+    return Schedule(tuple(sizes), list_steps(settings, len(sizes)), cell_size, settings.fit)
 
 
 def measure_canvas(settings: Settings, photo: Image | None) -> Size:
@@ -85,7 +85,8 @@ def measure_canvas(settings: Settings, photo: Image | None) -> Size:
     return fit_size(width, height, settings.size, settings.fit)
 
 
-def _list_steps(settings: Settings, scales: int) -> tuple[int, ...]:
+def list_steps(settings: Settings, scales: int) -> tuple[int, ...]:
+    """List the steps of each of so many scales."""
     steps = [settings.steps] + [settings.later_steps] * (scales - 1)
     if scales > 1 and settings.final_steps:
         steps[-1] = settings.final_steps
