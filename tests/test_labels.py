@@ -124,8 +124,8 @@ def test_class_number_that_paintings_lack_is_refused() -> None:
 
 
 def test_more_class_numbers_than_labels_are_refused() -> None:
+    numbers = torch.arange(40.0).view(1, 1, 5, 8) / 255
     with pytest.raises(UsageError, match="has too many colors: it takes a label picture"):
-        numbers = torch.arange(40.0).view(1, 1, 5, 8) / 255
         read(numbers.repeat_interleave(12, 2).repeat_interleave(10, 3).expand(1, 3, 60, 80))
 
 
