@@ -18,23 +18,37 @@ from impasto.settings.types import ColorSpace
 
 BAND_ROWS = 256  # rows that are converted at once
 
+MAX_GRAY_SPREAD = 2.5 / 255  # between the channels of a gray that JPEG has rounded
+
 # The guided filter that tells painted colors from painted strokes:
 FILTER_MAX_SIDE_PIXELS = 256
 FILTER_RADIUS_SHARE = 1 / 32  # of the longer side: wider than a stroke
 FILTER_EPSILON = 1e-3  # variance of the photo that counts as an edge, which colors follow
 
 
+def is_gray(picture: Image) -> bool:
+    """Tell whether a picture is black and white: red, green and blue are equal wherever it is visible."""
+    spread = picture.rgb.amax(1, keepdim=True) - picture.rgb.amin(1, keepdim=True)
+    return float((spread if picture.alpha is None else spread * (picture.alpha > 0)).max()) <= MAX_GRAY_SPREAD
+
+
+def to_gray(rgb: Tensor) -> Tensor:
+    """Return the luma of (1, 3, H, W) in all three channels."""
+    return CONVERSIONS["yuv"].from_rgb(rgb)[:, :1].expand_as(rgb)
+
+
 def recolor_painting(painting: Image, photo: Image, settings: Settings) -> Image:
     """Return the painting as its style is taken: with colors matched to the photo's, or as it is.
 
-    Where either has no visible pixels there is nothing to match.
+    A black and white photo makes it black and white. Where either has no visible pixels there is nothing to match.
     """
     if settings.color != "match" or not settings.color_strength:
         return painting
-    source, goal = visible_colors(painting.rgb, painting.alpha), visible_colors(photo.rgb, photo.alpha)
+    rgb = to_gray(painting.rgb) if is_gray(photo) else painting.rgb
+    source, goal = visible_colors(rgb, painting.alpha), visible_colors(photo.rgb, photo.alpha)
     if source is None or goal is None:
         return painting
-    matched = match_colors(painting.rgb, source, goal, settings.color_match)
+    matched = match_colors(rgb, source, goal, settings.color_match)
     return replace(painting, rgb=clamp_luma_first(torch.lerp(painting.rgb, matched, settings.color_strength)))
 
 

@@ -39,8 +39,8 @@ class LabelMap:
     def tolerance(self) -> int:
         """How far, of 255 in any channel, a color may be from that of a label, and not be taken for another."""
         distances = (self.colors[:, None] - self.colors).abs().amax(2)
-        others = distances[~torch.eye(len(distances), dtype=torch.bool)]
-        return min([MAX_SAME_COLOR_DISTANCE, *((others - 1) // 2).tolist()])
+        others: list[int] = distances[~torch.eye(len(distances), dtype=torch.bool)].tolist()
+        return min([MAX_SAME_COLOR_DISTANCE, *((distance - 1) // 2 for distance in others)])
 
     def find_label(self, color: Tensor, tolerance: int = MAX_SAME_COLOR_DISTANCE) -> int | None:
         """Return the number of a color (3,), `tolerance` being that of the label picture it is from; None for none."""

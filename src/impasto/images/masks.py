@@ -44,7 +44,7 @@ def _check_brightness(mask: Tensor, name: str) -> None:
     brightest = round(float(mask.max()) * 255)
     if brightest <= 1:
         raise UsageError(f"{name} is black all over: make it white where it counts")
-    usual = MIN_BRIGHTEST_OF_FEW_VALUES if len(mask.unique()) <= MAX_CLASSES else MIN_BRIGHTEST
+    usual = MIN_BRIGHTEST_OF_FEW_VALUES if len(torch.unique(mask)) <= MAX_CLASSES else MIN_BRIGHTEST
     if brightest < usual:
         raise UsageError(
             f"{name} is nearly black all over: its brightest value is {brightest}, and white, where it counts in full, "

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import DivergedError, UsageError
+from impasto.images.color import to_gray
 from impasto.images.image import Image
 from impasto.images.sizes import resize, resize_wrapped
 from impasto.painting.adam import Adam
@@ -247,6 +248,8 @@ class Painter:
         """Start a scale with its first canvas, and carry Adam's moments over to its size."""
         state = self.state
         canvas = self._make_canvas(photo)
+        if self.prepared.is_gray:
+            canvas = to_gray(canvas)
         if isinstance(state.optimizer, Adam):
             state.optimizer = state.optimizer.resized(*self._size, self._resize_canvas)
         if photo and photo.alpha is not None:  # the transparent part of the photo is never painted
@@ -326,6 +329,8 @@ class Painter:
         assert state.optimizer is not None
         if alpha is not None:
             gradient.mul_(alpha > 0)
+        if self.prepared.is_gray:
+            gradient.copy_(gradient.mean(1, keepdim=True).expand_as(gradient))
         state.optimizer.step(canvas, gradient)
         if self.settings.optimizer == "adam" and self.settings.clamp != "never":
             canvas.clamp_(0, 1)

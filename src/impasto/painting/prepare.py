@@ -10,7 +10,7 @@ from torch import Tensor
 
 from impasto.errors import UsageError
 from impasto.images.assignments import StyleAssignment, plan_assignments
-from impasto.images.color import recolor_painting
+from impasto.images.color import is_gray, recolor_painting
 from impasto.images.image import Image
 from impasto.images.read import read_image
 from impasto.network.download import DownloadProgress
@@ -39,8 +39,8 @@ class Prepared:
 
     `network` is the one of the settings; `other_networks` are those that see large views, by name. `initial_picture`
     (1, 3, H, W) is what the canvas starts as where `settings.init` names a file. `styles` keeps the styles of paintings
-    from one painter to the next. `notes` are for the user. `build_paintings` makes the paintings for other settings;
-    without it the settings can't change.
+    from one painter to the next. `has_gray_photo`: the photo, if any, is black and white. `notes` are for the user.
+    `build_paintings` makes the paintings for other settings; without it the settings can't change.
     """
 
     network: Network
@@ -51,6 +51,7 @@ class Prepared:
     notes: Sequence[str] = ()
     build_paintings: Callable[[Settings], Sequence[StyleInput]] | None = None
     other_networks: Mapping[str, Network] = field(default_factory=dict)
+    has_gray_photo: bool = False
 
     @cached_property
     def device(self) -> torch.device:
@@ -66,6 +67,11 @@ class Prepared:
     def cell_size(self) -> int:
         """The stride of the deepest tap, in pixels."""
         return max(self.network.stride[tap] for tap in list_taps(self.settings))
+
+    @cached_property
+    def is_gray(self) -> bool:
+        """Are the photo and all paintings, as they are painted with, black and white? Then the picture is, too."""
+        return self.has_gray_photo and all(map(is_gray, self.paintings))
 
     @cached_property
     def style_networks(self) -> dict[Network, Network]:
@@ -208,6 +214,7 @@ def prepare(
         notes,
         build_paintings,
         networks,
+        has_gray_photo=reference is None or is_gray(reference),
     )
 
 
