@@ -99,7 +99,7 @@ class Worker:
                 reported = time.perf_counter()
                 yield TaskProgress(task.number, self.name, progress=step.progress)
         if not _is_written(task, job, run):  # a worker that was thought to be dead may have written it
-            run.write_result()
+            run.write()
         yield self._finish(task, run.recipe(), started, resumed_at, tuple(run.notes))
 
     def _finish(
