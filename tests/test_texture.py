@@ -15,8 +15,8 @@ from impasto.images.write import write_image
 from impasto.painting.styles import StyleInput
 from impasto.recipes.files import read_recipe
 from impasto.recipes.text import describe_recipe, format_command
-from impasto.runs import painting_files
-from impasto.runs.painting_files import read_paintings
+from impasto.runs import inputs
+from impasto.runs.inputs import read_paintings
 from impasto.settings.model import Settings
 from impasto.settings.texture import TEXTURE_DEFAULTS, check_texture, merge_texture_size, parse_texture_size
 from impasto.terminal.console import format_flags
@@ -229,7 +229,7 @@ def test_many_paintings_are_stored_at_their_painted_size(
     assert kept == [(8, 16)] * 7 + [(12, 16)] * 2  # in the order of their names
     quick["noise"] = "uniform"
     few = impasto.texture("monets", **quick)
-    monkeypatch.setattr(painting_files, "MAX_FULL_SIZE_PAINTINGS", 100)
+    monkeypatch.setattr(inputs, "MAX_FULL_SIZE_PAINTINGS", 100)
     many = impasto.texture("monets", **quick)
     assert few.tobytes() == many.tobytes()  # at one scale, the same reduction at another time
 

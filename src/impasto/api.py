@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from impasto.errors import UsageError
 from impasto.images.folders import expand_folders
 from impasto.images.output import check_output
-from impasto.images.read import read_image
 from impasto.network.download import DownloadProgress
 from impasto.recipes.files import read_recipe
 from impasto.recipes.locate import locate_files
 from impasto.recipes.recipe import Recipe
+from impasto.runs.inputs import read_paintings, read_photo
 from impasto.runs.job import Job, RecipeMode, check_recipe_mode
-from impasto.runs.painting_files import read_paintings
 from impasto.runs.run import Run
 from impasto.runs.start import check_photo_format, check_recipe_fits, start_job, start_run
 from impasto.settings.changes import merge_settings
@@ -106,7 +105,7 @@ def _paint(
             f"`checkpoint` {checkpoint} takes an output, and a photo and paintings that are files.",
             setting="checkpoint",
         )
-    picture = None if photo is None else read_image(photo, max_pixels=settings.max_pixels)
+    picture = None if photo is None else read_photo(photo, settings)
     if output is not None:
         inputs = _list_inputs(settings, photo, *every)
         check_output(output, inputs=inputs, overwrite=overwrite)
@@ -193,7 +192,7 @@ def start(
         chosen, picture = _resolve_texture_settings(settings, overrides), None
     else:
         chosen = merge_settings(settings, overrides)
-        picture = read_image(photo, max_pixels=chosen.max_pixels)
+        picture = read_photo(photo, chosen)
     every, chosen, notes = expand_folders(_as_list(paintings), chosen)
     run = start_run(chosen, picture, read_paintings(every, chosen, picture), fetch_progress=fetch_progress)
     run.notes.extend(notes)

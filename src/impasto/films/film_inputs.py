@@ -15,7 +15,7 @@ from impasto.painting.prepare import Prepared, prepare
 from impasto.painting.schedule import plan_schedule
 from impasto.recipes.build import build_recipe
 from impasto.recipes.recipe import Recipe
-from impasto.runs.painting_files import read_paintings
+from impasto.runs.inputs import read_paintings
 from impasto.settings.model import Settings
 from impasto.settings.types import REST_MASK
 

@@ -15,6 +15,7 @@ class Image:
     """An sRGB image: `rgb` (1, 3, H, W) and `alpha` (1, 1, H, W), both in [0, 1]; `alpha` is None where all is opaque.
 
     `path` is the file that it was read from, or None. `notes` say what of the file was left out or guessed.
+    `reading_bytes` is the memory of the program while it was read, where that is known.
 
     Example: Image(torch.rand(1, 3, 48, 64)).width == 64
     """
@@ -23,6 +24,7 @@ class Image:
     alpha: Tensor | None = None
     path: Path | None = None
     notes: tuple[str, ...] = ()
+    reading_bytes: int = 0
 
     @property
     def width(self) -> int:

@@ -10,11 +10,12 @@ from typing import BinaryIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import ExifTags, ImageCms
+from PIL import ExifTags, ImageCms, ImageOps
 from PIL import Image as PilImage
 from torch import Tensor
 
-from impasto.errors import PictureError
+from impasto.errors import ImpastoError, PictureError
+from impasto.images.demand import DEEP_BYTES, ReadingDemand, estimate_reading
 from impasto.images.formats import MAX_PIXELS, READ_ANIMATIONS, is_tiff
 from impasto.images.image import Image
 from impasto.images.libvips import has_16_bits, read_by_vips
@@ -25,26 +26,36 @@ from impasto.images.white_level import scale_to_white
 
 # EXIF's orientation: quarter turns anticlockwise, then whether to mirror left to right
 EXIF_TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, False), 7: (1, True), 8: (1, False)}
+BAND_ROWS = 256  # that are converted at once
 
 
-def read_image(source: str | os.PathLike[str] | PilImage.Image, *, max_pixels: int = MAX_PIXELS) -> Image:
+def read_image(
+    source: str | os.PathLike[str] | PilImage.Image,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    demand: ReadingDemand | None = None,
+) -> Image:
     """Read an image upright and in sRGB; of an animation the first frame, of a TIFF the first page in full size.
 
     Its format is told by what is in the file. PNG and TIFF files keep 16 bits. A broken ICC profile counts as none.
-    Raises PictureError where the file is missing, no image, damaged, or of more than `max_pixels` pixels.
+    With a `demand`, large JPEG files are read smaller if that is enough.
+    Raises PictureError where the file is missing, no image, damaged, or of more than `max_pixels` pixels; UsageError
+    where reading it takes more memory than the demand allows.
 
     Example: read_image("photo.jpg").rgb.shape
     """
+    demand = demand or ReadingDemand(max_pixels)
+    max_pixels = demand.max_pixels
     if isinstance(source, PilImage.Image):
         with _explain_errors("the picture given", max_pixels):
-            return _read_by_pillow(source, None, max_pixels)
+            return _read_by_pillow(source, None, demand)
     path = Path(source)
     with open_file(path) as file, limit_pillow(max_pixels), _explain_errors(str(path), max_pixels):
         head = read_head(file, path)
         if is_tiff(head):
-            return _read_tiff(file, path, max_pixels)
+            return _read_tiff(file, path, demand)
         opened = open_picture(file, path, head)
-        image = _read_by_pillow(opened, path, max_pixels)
+        image = _read_by_pillow(opened, path, demand)
         return replace(image, notes=image.notes + _describe_frames(opened, path))
 
 
@@ -53,7 +64,7 @@ def _explain_errors(name: str, max_pixels: int) -> Iterator[None]:
     """Raise PictureError for whatever reading raises."""
     try:
         yield
-    except PictureError:
+    except ImpastoError:
         raise
     except PilImage.DecompressionBombError as error:
         raise PictureError(
@@ -63,9 +74,9 @@ def _explain_errors(name: str, max_pixels: int) -> Iterator[None]:
         raise PictureError(f"{name} is damaged or cut short ({error}): get the picture again") from error
 
 
-def _read_tiff(file: BinaryIO, path: Path, max_pixels: int) -> Image:
+def _read_tiff(file: BinaryIO, path: Path, demand: ReadingDemand) -> Image:
     page = choose_page(file, path)
-    _check_size(*page.size, str(path), max_pixels)
+    _check_size(*page.size, str(path), demand.max_pixels)
     opened = None
     if not page.has_16_bits:
         with suppress(Exception):  # Pillow can't read all kinds of TIFF
@@ -73,9 +84,10 @@ def _read_tiff(file: BinaryIO, path: Path, max_pixels: int) -> Image:
             opened = PilImage.open(file, formats=("TIFF",))
             opened.seek(page.number)
     if opened:
-        image = _read_by_pillow(opened, path, max_pixels)
+        image = _read_by_pillow(opened, path, demand)
     else:
         page.check_kind(path)
+        demand.check_memory(str(path), page.size, DEEP_BYTES * page.size[0] * page.size[1])
         exif = page.read_exif(file)
         image = read_by_vips(path, page.number, find_profile({"icc_profile": page.tags.get(ICC_PROFILE)}, exif))
         image = _finish(image, exif)
@@ -83,20 +95,40 @@ def _read_tiff(file: BinaryIO, path: Path, max_pixels: int) -> Image:
     return replace(image, notes=image.notes + ((note,) if page.count > 1 else ()))
 
 
-def _read_by_pillow(opened: PilImage.Image, path: Path | None, max_pixels: int) -> Image:
+def _read_by_pillow(opened: PilImage.Image, path: Path | None, demand: ReadingDemand) -> Image:
     """Decode an opened image to sRGB, upright."""
-    name = str(path or "the picture given")
-    _check_size(*opened.size, name, max_pixels)
-    if path and has_16_bits(opened):
+    name, size, has_deep_png = str(path or "the picture given"), opened.size, bool(path) and has_16_bits(opened)
+    _check_size(*size, name, demand.max_pixels)
+    demand.reduce(opened)
+    pixels = size[0] * size[1]
+    taken = demand.check_memory(name, size, DEEP_BYTES * pixels if has_deep_png else estimate_reading(opened, pixels))
+    if path and has_deep_png:
         exif = _read_exif(opened)
-        return _finish(read_by_vips(path, None, find_profile(opened.info, exif)), exif)
+        image = read_by_vips(path, None, find_profile(opened.info, exif))
+        return replace(_finish(image, exif), reading_bytes=taken)
     opened.load()
     exif = _read_exif(opened)
-    color, alpha, notes = _split_channels(opened, name)
+    rgb, alpha, notes = _to_planes(_turn_upright(opened, exif), find_profile(opened.info, exif), name)
     if opened.format in ("BMP", "DIB") and alpha is not None and not alpha.any():
         alpha = None  # programs that write no alpha leave the bytes for it at 0
-    rgb = torch.from_numpy(np.array(_to_srgb(color, find_profile(opened.info, exif)))).permute(2, 0, 1)[None]
-    return _finish(Image(rgb, None if alpha is None else torch.from_numpy(alpha)[None, None], path, notes), exif)
+    return _drop_opaque_alpha(Image(rgb, alpha, path, notes, taken))
+
+
+def _to_planes(image: PilImage.Image, profile: object, name: str) -> tuple[Tensor, Tensor | None, tuple[str, ...]]:
+    """Convert a decoded image to sRGB (1, 3, H, W) and alpha (1, 1, H, W), by bands of rows: that saves memory."""
+    if image.mode.startswith(("I", "F")):  # how bright white is, only the whole picture tells
+        color, alpha, notes = _split_deep_channels(image, name)
+        rgb = torch.from_numpy(np.array(_to_srgb(color, profile))).permute(2, 0, 1)[None]
+        return rgb, None if alpha is None else torch.from_numpy(alpha)[None, None], notes
+    width, height = image.size
+    planes = torch.empty(1, 3 + image.has_transparency_data, height, width)
+    for top in range(0, height, BAND_ROWS):
+        bottom = min(height, top + BAND_ROWS)
+        color, alpha = _split_channels(image.crop((0, top, width, bottom)))
+        planes[0, :3, top:bottom] = torch.from_numpy(np.array(_to_srgb(color, profile))).permute(2, 0, 1)
+        if alpha is not None:
+            planes[0, 3, top:bottom] = torch.from_numpy(alpha)
+    return planes[:, :3], planes[:, 3:] if image.has_transparency_data else None, ()
 
 
 def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
@@ -108,14 +140,29 @@ def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
 
 def _finish(image: Image, exif: PilImage.Exif) -> Image:
     """Turn an image upright by EXIF's orientation, 1 to 8, and leave out an alpha that is 1 all over."""
-    quarters, is_mirrored = EXIF_TURNS.get(exif.get(ExifTags.Base.Orientation, 1), (0, False))
-    alpha = None if image.alpha is None or image.alpha.min() == 1 else image.alpha
+    quarters, is_mirrored = _get_turn(exif)
 
     def turn(x: Tensor) -> Tensor:
         x = torch.rot90(x, quarters, (2, 3)) if quarters else x  # anticlockwise; by 0 it would copy
         return (x.flip(3) if is_mirrored else x).contiguous()
 
-    return replace(image, rgb=turn(image.rgb), alpha=None if alpha is None else turn(alpha))
+    image = _drop_opaque_alpha(image)
+    return replace(image, rgb=turn(image.rgb), alpha=None if image.alpha is None else turn(image.alpha))
+
+
+def _drop_opaque_alpha(image: Image) -> Image:
+    return replace(image, alpha=None) if image.alpha is not None and image.alpha.min() == 1 else image
+
+
+def _get_turn(exif: PilImage.Exif) -> tuple[int, bool]:
+    return EXIF_TURNS.get(exif.get(ExifTags.Base.Orientation, 1), (0, False))
+
+
+def _turn_upright(image: PilImage.Image, exif: PilImage.Exif) -> PilImage.Image:
+    """Turn a decoded image as `_finish` does: its bytes take less memory than the numbers made of them."""
+    quarters, is_mirrored = _get_turn(exif)
+    image = image.rotate(90 * quarters, expand=True) if quarters else image
+    return ImageOps.mirror(image) if is_mirrored else image
 
 
 def _describe_frames(opened: PilImage.Image, path: Path) -> tuple[str, ...]:
@@ -130,18 +177,16 @@ def _describe_frames(opened: PilImage.Image, path: Path) -> tuple[str, ...]:
     return (f"{path} is an animation of {frames} frames, of which the first is painted; `impasto film` paints all",)
 
 
-def _split_channels(image: PilImage.Image, name: str) -> tuple[Floats, Floats | None, tuple[str, ...]]:
-    """Take color (H, W, 1 gray, 3 RGB or 4 CMYK) and alpha (H, W), both in [0, 1], out of an image of any mode."""
-    if image.mode.startswith(("I", "F")):
-        return _split_deep_channels(image, name)
+def _split_channels(image: PilImage.Image) -> tuple[Floats, Floats | None]:
+    """Take color (H, W, 1 gray, 3 RGB or 4 CMYK) and alpha (H, W), both in [0, 1], out of an image of 8 bits."""
     if image.mode == "LAB":
         image = ImageCms.profileToProfile(image, ImageCms.createProfile("LAB"), open_srgb(), outputMode="RGB") or image
     is_gray = image.mode in ("1", "L", "LA", "La")
     if image.has_transparency_data:
         values = _to_unit_range(np.asarray(image.convert("LA" if is_gray else "RGBA")))
-        return values[..., :-1], values[..., -1], ()
+        return values[..., :-1], values[..., -1]
     mode = "L" if is_gray else "CMYK" if image.mode == "CMYK" else "RGB"
-    return np.atleast_3d(_to_unit_range(np.asarray(image.convert(mode)))), None, ()
+    return np.atleast_3d(_to_unit_range(np.asarray(image.convert(mode)))), None
 
 
 def _to_unit_range(values: NDArray[np.uint8]) -> Floats:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from impasto.images.formats import MAX_PIXELS
+from impasto.images.demand import ReadingDemand
 from impasto.images.image import Image
 from impasto.images.output import file_signature
 from impasto.images.read import read_image
@@ -70,12 +70,12 @@ class ModelCache:
             self._networks.popitem(last=False)
         return network
 
-    def read_painting(self, path: Path, max_pixels: int = MAX_PIXELS) -> Image:
+    def read_painting(self, path: Path, demand: ReadingDemand) -> Image:
         """Return a painting as it was read; at least the last one stays cached. Errors: as read_image."""
         picture = _get_or_make(
             self._pictures,
-            (path, file_signature(path), max_pixels),
-            lambda: read_image(path, max_pixels=max_pixels),
+            (path, file_signature(path), demand),
+            lambda: read_image(path, demand=demand),
         )
         while len(self._pictures) > 1 and sum(it.rgb.nbytes for it in self._pictures.values()) > MAX_PAINTING_BYTES:
             self._pictures.popitem(last=False)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from impasto.errors import UsageError
+from impasto.images.demand import USABLE_SHARE
 from impasto.images.image import Image
 from impasto.painting.cost_model import TIMED_COMPACT_HISTORY, PixelCosts, ViewCosts, estimate_bytes, measure_costs
 from impasto.painting.device import measure_free_memory
@@ -24,7 +25,6 @@ TILES_SLOWDOWN, DISK_SLOWDOWN, COMPACT_SLOWDOWN = 1.4, 0.02, 1.02
 # Allocator fragmentation, as resident memory over live tensors, measured at 4 and 16 megapixels: of feature maps, and
 # of everything else in tiles.
 MAPS_FRAGMENTATION, FRAGMENTATION = 1.8, 1.08
-USABLE_SHARE = 0.93  # of the memory limit
 CANVAS_BYTES = 12  # of a pixel: three channels in float32
 SMALL_WORK_PIXELS = 40_000_000  # over all steps: minutes with VGG-19 on one old core
 MEMORY_ADVICE = "choose a smaller `size` or a lighter `network`, or allow more `memory`"
@@ -119,14 +119,21 @@ class PaintingPlan:
 class Planner:
     """Estimates what each strategy takes at each scale, and chooses.
 
-    `costs` are measured if they are not given; nothing of what is planned is changed.
+    `costs` are measured if they are not given; nothing of what is planned is changed. `reading_bytes` is the memory of
+    the program while the pictures were read.
 
     Example: Planner(prepared, photo, schedule).plan(limit=2**32).describe()
     """
 
     def __init__(
-        self, prepared: Prepared, photo: Image | None, schedule: Schedule, costs: PixelCosts | None = None
+        self,
+        prepared: Prepared,
+        photo: Image | None,
+        schedule: Schedule,
+        costs: PixelCosts | None = None,
+        reading_bytes: int = 0,
     ) -> None:
+        self.reading_bytes = reading_bytes
         self.prepared, self.settings, self.schedule = prepared, prepared.settings, schedule
         self.costs = costs or measure_costs(prepared, photo, schedule)
         self.has_alpha = photo is not None and photo.alpha is not None
@@ -151,7 +158,7 @@ class Planner:
 
     def _estimate(self, strategies: Sequence[ScaleStrategy]) -> Estimate:
         pairs = list(zip(self._scales, strategies, strict=True))
-        peak = max(self._estimate_bytes(*pair) for pair in pairs)
+        peak = max(self.reading_bytes, *(self._estimate_bytes(*pair) for pair in pairs))
         return Estimate(tuple(strategies), peak, sum(self._estimate_seconds(*pair) for pair in pairs))
 
     def _find_smallest(self, scale: int) -> ScaleStrategy:

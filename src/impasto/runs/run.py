@@ -89,6 +89,7 @@ class Run:
         self.painter = painter
         self._photo, self._first_recipe, self._first_job = photo, recipe, job
         self._preserve_mask = preserve_mask
+        self.reading_bytes = 0  # of memory, while its pictures were read
         self.last_step: Step | None = None
         self.checkpoint_writer: CheckpointWriter | None = None
         self._plan: PaintingPlan | None = None
@@ -140,7 +141,8 @@ class Run:
 
     def _make_plan(self, limit: int | None) -> PaintingPlan:
         painter = self.painter
-        return Planner(painter.prepared, painter.photo, painter.schedule).plan(limit)
+        planner = Planner(painter.prepared, painter.photo, painter.schedule, reading_bytes=self.reading_bytes)
+        return planner.plan(limit)
 
     def apply_plan(self, limit: int | None = None) -> None:
         """Choose how to paint and where checkpoints go, once; the first step does it where nobody has.

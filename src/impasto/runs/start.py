@@ -8,7 +8,6 @@ from impasto.images.assignments import read_preserve_mask
 from impasto.images.image import Image
 from impasto.images.metadata import check_text_length
 from impasto.images.output import check_format
-from impasto.images.read import read_image
 from impasto.network.download import DownloadProgress
 from impasto.network.registry import REGISTRY, is_installed
 from impasto.painting.model_cache import ModelCache
@@ -16,8 +15,8 @@ from impasto.painting.painter import Painter
 from impasto.painting.prepare import prepare
 from impasto.painting.schedule import measure_canvas
 from impasto.recipes.build import build_recipe, compare_environments, fingerprint_picture
+from impasto.runs.inputs import read_paintings, read_photo
 from impasto.runs.job import Job, check_job
-from impasto.runs.painting_files import read_paintings
 from impasto.runs.run import Run
 from impasto.settings.changes import merge_settings
 from impasto.settings.dependencies import check_settings
@@ -40,7 +39,7 @@ def start_job(
     """
     cache = cache or ModelCache()
     job = check_job(job, may_replace)
-    photo = None if job.photo is None else read_image(job.photo, max_pixels=job.settings.max_pixels)
+    photo = None if job.photo is None else read_photo(job.photo, job.settings)
     check_photo_format(job.output, job.settings, photo, job.bits)
     paintings = read_paintings(job.paintings, job.settings, photo, cache.read_painting)
     run = start_run(job.settings, photo, paintings, job, fetch_progress, cache)
@@ -71,7 +70,9 @@ def start_run(
     recipe = build_recipe(settings, source, paths, prepared.device, prepared.dtype, first)
     if first and (difference := compare_environments(recipe, first)):
         painter.notes.append(difference)
-    return Run(painter, photo, recipe, job, preserve_mask)
+    run = Run(painter, photo, recipe, job, preserve_mask)
+    run.reading_bytes = max(image.reading_bytes for image in [*([photo] if photo else []), *paintings])
+    return run
 
 
 def replace_missing_network(settings: Settings) -> tuple[Settings, list[str]]:
