@@ -16,7 +16,7 @@ from impasto.batch.items import BatchItem, make_item
 from impasto.batch.naming import check_name
 from impasto.errors import UsageError
 from impasto.settings.model import Settings
-from impasto.settings.parsing import parse_settings
+from impasto.settings.parsing import list_schemas, parse_settings
 
 JOB_LIST_SUFFIXES = (".csv", ".toml", ".jsonl")
 JOB_FIELDS = ("photo", "painting", "paintings", "output", "bits", "quality")  # the columns that are not settings
@@ -115,7 +115,7 @@ def _read_csv(text: str, path: Path) -> Iterator[Row]:
 
 
 def _read_decimal_comma(name: str, cell: str) -> str:
-    kind = Settings.model_json_schema()["properties"].get(name, {}).get("type")
+    kind = list_schemas(Settings).get(name, {}).get("type")
     return cell.replace(",", ".") if kind == "number" and re.fullmatch(r"-?\d+,\d+", cell) else cell
 
 

@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import cache
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -11,7 +10,7 @@ from pydantic import BaseModel
 
 from impasto.cli.help import SettingsPanel
 from impasto.settings.model import Settings
-from impasto.settings.parsing import describe_range, names_files
+from impasto.settings.parsing import describe_range, list_schemas, names_files
 from impasto.terminal.console import format_flags
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -53,7 +52,7 @@ def make_options(
     model: type[BaseModel], defaults: Mapping[str, Any] | None, first_group: int = 10
 ) -> list[inspect.Parameter]:
     """List every field of a model as a keyword-only parameter; `first_group` is the place of its groups in the help."""
-    schemas = get_schemas(model)
+    schemas = list_schemas(model)
     headings = list(dict.fromkeys(schema["group"] for schema in schemas.values()))
     formatter = SettingsPanel() if model is Settings else None
     groups = {
@@ -80,12 +79,6 @@ def make_options(
         )
         for name, schema in schemas.items()
     ]
-
-
-@cache
-def get_schemas(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
-    """Return the JSON schema of each field of a model."""
-    return dict(model.model_json_schema()["properties"])
 
 
 def _metavar(name: str, schema: Mapping[str, Any]) -> str | None:

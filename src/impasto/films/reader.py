@@ -100,7 +100,7 @@ def open_film(path: Path) -> Any:
     try:
         if path.is_file() and path.stat().st_size == 0:
             raise PictureError(f"{path} is empty (0 bytes): get the film again")
-        return av.open(path)
+        return av.open(path, metadata_errors="replace")
     except FileNotFoundError:
         raise PictureError(f"{path} does not exist: check the name and the folder") from None
     except PermissionError:

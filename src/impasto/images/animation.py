@@ -17,7 +17,7 @@ from impasto.errors import PictureError
 from impasto.images.formats import ANIMATION_FORMATS, MAX_PIXELS, READ_ANIMATIONS, READ_SUFFIXES
 from impasto.images.image import Image
 from impasto.images.metadata import pack_xmp
-from impasto.images.opening import open_file
+from impasto.images.opening import limit_pillow, open_file
 from impasto.images.output import atomic_write
 from impasto.images.write import make_png_text, to_pil
 
@@ -33,7 +33,8 @@ def read_animation(path: Path) -> Iterator[tuple[Image, int]]:
     """
     with open_file(path) as file:
         try:
-            image = PilImage.open(file, formats=READ_ANIMATIONS)
+            with limit_pillow(MAX_PIXELS):
+                image = PilImage.open(file, formats=READ_ANIMATIONS)
             if image.width * image.height > MAX_PIXELS:
                 raise PictureError(f"{path} has more than {MAX_PIXELS:,} pixels a frame: make it smaller first")
             for frame in ImageSequence.Iterator(image):
@@ -50,7 +51,7 @@ def is_animated(path: Path) -> bool:
     if path.suffix.lower() not in ANIMATED_SUFFIXES:
         return False
     try:
-        with PilImage.open(path, formats=READ_ANIMATIONS) as image:
+        with limit_pillow(MAX_PIXELS), PilImage.open(path, formats=READ_ANIMATIONS) as image:
             return image.format == "GIF" or bool(getattr(image, "is_animated", False))
     except Exception:  # reading it will report the error
         return path.suffix.lower() == ".gif"

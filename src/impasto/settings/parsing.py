@@ -1,5 +1,6 @@
 """Text to Settings: values as people write them on the command line, in job lists and in forms, and what is wrong."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -68,6 +69,12 @@ def list_changed(settings: Settings) -> list[str]:
     ]
 
 
+@functools.cache
+def list_schemas(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON schema of each field of a model of settings or options; making them takes a moment."""
+    return dict(model.model_json_schema()["properties"])
+
+
 def names_files(name: str) -> bool:
     """Does a setting name files, and hardly anything else?"""
     return name in FILE_SETTINGS and name != "init"
@@ -96,7 +103,7 @@ def _format_number(value: float) -> str:
 
 def _split_lists(model: type[BaseModel], given: Mapping[str, Any]) -> dict[str, Any]:
     """Split the text of lists, and join that of everything else, as options may be given in several words."""
-    schemas = model.model_json_schema()["properties"]
+    schemas = list_schemas(model)
     return {
         name: _split_at_commas(name, value) if schemas[name]["type"] == "array" else _join(value)
         for name, value in given.items()
@@ -123,7 +130,7 @@ def _validate(model: type[Model], values: Mapping[str, Any]) -> Model:
         return model.model_validate(values)
     except ValidationError as error:
         faults = {str(fault["loc"][0]) if fault["loc"] else "": dict(fault) for fault in error.errors()}
-        schemas = model.model_json_schema()["properties"]
+        schemas = list_schemas(model)
         messages = [_explain_fault(name, fault, schemas, values) for name, fault in faults.items()]
         raise UsageError("\n".join(messages), setting=next(iter(faults))) from None
 
