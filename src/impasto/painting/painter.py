@@ -298,7 +298,7 @@ class Painter:
         while (state.steps_left or is_replaying) and not self._is_steered:
             if state.steps_left >= steps - 2:  # the optimizer takes its memory in the first two steps
                 self._return_freed_memory()
-            losses = objective.backward(canvas)
+            losses = _evaluate(objective, canvas)
             gradient = canvas.grad
             assert gradient is not None
             if not is_replaying and (fault := _describe_fault(losses["total"], gradient, state.max_loss)):
@@ -417,6 +417,15 @@ class Painter:
         """Free what only another step would need: the picture is still to be written."""
         self.state.optimizer = None
         self._return_freed_memory()
+
+
+def _evaluate(objective: CanvasObjective, canvas: Tensor) -> dict[str, float]:
+    """Return the losses of a canvas and fill its gradient; a loss that can't be computed is not a number."""
+    try:
+        return objective.backward(canvas)
+    except torch.linalg.LinAlgError:  # of values far beyond those of pictures
+        canvas.grad = torch.zeros_like(canvas)
+        return {"total": math.nan}
 
 
 def _describe_fault(loss: float, gradient: Tensor, max_loss: float) -> str:

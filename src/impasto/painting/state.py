@@ -131,6 +131,9 @@ def restore_state(
         state = PainterState(**{**numbers["state"], "strategies": strategies})
         state.accepted = move(tensors["accepted"])
         state.rejected = move(tensors["rejected"]) if "rejected" in tensors else None
+        width, height = schedule.sizes[state.scale - 1]
+        if state.accepted.shape != (1, 3, height, width) or not state.accepted.isfinite().all():
+            raise ValueError(f"its canvas is no picture of {width} x {height}")
         if "optimizer" in numbers:
             state.optimizer = make_optimizer(state)
             _join_attributes(state.optimizer, "optimizer", tensors, numbers["optimizer"], move)
@@ -138,7 +141,7 @@ def restore_state(
             state.average = CanvasAverage(ema_decay)
             _join_attributes(state.average, "average", tensors, numbers["average"], move)
         torch.set_rng_state(tensors["chance"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"The checkpoint is not understood ({error}): resume it with the version of impasto that wrote it."
         ) from error
