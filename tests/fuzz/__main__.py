@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 from fuzz.kinds import KINDS
-from fuzz.trial import MAX_SECONDS, serve
+from fuzz.trial import serve
 
-START_SECONDS = 120.0
+START_SECONDS, MAX_SILENCE_SECONDS = 180.0, 60.0
 
 
 def fuzz(name: str, folder: Path, first: int, last: int) -> int:
@@ -26,7 +26,7 @@ def fuzz(name: str, folder: Path, first: int, last: int) -> int:
             while first < last:
                 if not ours.poll(wait):
                     raise TimeoutError
-                (first, fault), wait = ours.recv(), MAX_SECONDS
+                (first, fault), wait = ours.recv(), MAX_SILENCE_SECONDS
                 if fault:
                     findings += 1
                     print(f"{name} {first}: {fault}", flush=True)

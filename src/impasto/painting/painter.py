@@ -423,7 +423,7 @@ def _evaluate(objective: CanvasObjective, canvas: Tensor) -> dict[str, float]:
     """Return the losses of a canvas and fill its gradient; a loss that can't be computed is not a number."""
     try:
         return objective.backward(canvas)
-    except torch.linalg.LinAlgError:  # of values far beyond those of pictures
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # of values far beyond those of pictures
         canvas.grad = torch.zeros_like(canvas)
         return {"total": math.nan}
 
