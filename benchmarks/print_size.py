@@ -5,12 +5,12 @@
 Every painting runs in a process of its own, whose peak of resident memory is measured. The parts:
 
     memory   peak memory at --megapixels (1, 4, 16, 64), in tiles and with a history that do not change with size; bytes
-             per pixel from one size to the next, with VGG-19's widths up to 16; beside it the textbook loop
+             per pixel from one size to the next, with VGG-19 at all views up to 16; beside it the textbook loop
              (reference.py), until it dies
     time     seconds per megapixel of a step whole and in tiles, at 1 and 4 megapixels; at most 2.2 times is the aim
     plan     how near the plan's estimates come: of memory within 25 %, of time within a factor 1.5 is the aim
     limits   4 megapixels with --memory 1 to 8 GiB: the measured peak, or what is said beforehand
-    widths   16 megapixels with VGG-19's widths (widen.py) and --memory 6GiB
+    widths   16 megapixels with VGG-19 at all views and --memory 6GiB
     kills    a small picture killed --kills times (50) at random moments; all have to end in the same picture
     print    --print-size (12000) pixels with --options, by the command line, to --output, with crops beside it
 
@@ -23,7 +23,6 @@ import json
 import math
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -33,24 +32,22 @@ from typing import Any
 
 from kills import kill_and_resume
 from machine import describe
+from pieces import PAINTING, PHOTO
 from print_pieces import Figures
 from print_poster import print_poster
-from widen import write_widened
 
-ROOT = Path(__file__).parent.parent
 GIB = 2**30
 PARTS = ("memory", "time", "plan", "limits", "widths", "kills", "print")
-TILED: dict[str, Any] = {"side": 1024, "history": 4, "compact": True, "on_disk": True}
+TILED: dict[str, Any] = {"tile_size": 1024, "history": 4, "compact": True, "on_disk": True}
 LIMITS = range(1, 9)  # GiB
-WIDE = 16  # megapixels with VGG-19's widths, at most: a step of 64 takes minutes
+WIDE = 16  # megapixels with VGG-19, at most: a step of 64 takes minutes
 
 
 class Scene:
     """The pictures, and the settings that all pieces have."""
 
-    def __init__(self, arguments: argparse.Namespace, network: Path) -> None:
+    def __init__(self, arguments: argparse.Namespace) -> None:
         self.photo, self.painting, self.steps = str(arguments.photo), str(arguments.painting), arguments.steps
-        self.widened = str(network)
 
     def side(self, megapixels: float) -> int:
         """Say which longer side the photo has at so many megapixels."""
@@ -80,11 +77,11 @@ def run(piece: str, **options: Any) -> Figures:
 
 def measure_memory(scene: Scene, sizes: Sequence[float]) -> Iterator[tuple[str, Figures]]:
     """Measure ours at all sizes, and the textbook loop until it dies."""
-    for who, network, most in (("slim", "slim", math.inf), ("vgg", scene.widened, WIDE)):
+    for who, network, most in (("slim", "slim", math.inf), ("vgg", "vgg19", WIDE)):
         for size in filter(lambda size: size <= most, sizes):
-            yield f"memory/{who}/{size:g}", scene.paint(size, TILED, network=network)
+            yield f"memory/{who}/{size:g}", scene.paint(size, TILED, network=network, large_view_network="same")
     for size in sizes:
-        options = {"network": scene.widened, "size": scene.side(size), "steps": 6}
+        options = {"network": "vgg19", "size": scene.side(size), "steps": 6}
         found = run("reference", photo=scene.photo, painting=scene.painting, **options)
         yield f"memory/reference/{size:g}", found
         if "died" in found:
@@ -114,8 +111,8 @@ def measure_limits(scene: Scene) -> Iterator[tuple[str, Figures]]:
 
 
 def measure_widths(scene: Scene) -> Iterator[tuple[str, Figures]]:
-    """Measure 16 megapixels with the widths of VGG-19."""
-    yield "widths/6GiB/16", scene.paint(16, memory="6GiB", network=scene.widened)
+    """Measure 16 megapixels with VGG-19 at all views."""
+    yield "widths/6GiB/16", scene.paint(16, memory="6GiB", network="vgg19", large_view_network="same")
 
 
 def measure_kills(arguments: argparse.Namespace) -> Iterator[tuple[str, Figures]]:
@@ -124,7 +121,7 @@ def measure_kills(arguments: argparse.Namespace) -> Iterator[tuple[str, Figures]
         "lbfgs": ("--optimizer", "lbfgs"),
         "adam": ("--optimizer", "adam", "--learning-rate", "0.02"),
     }
-    options = ("--size", "96", "--start-size", "48", "--steps", "10", "--later-steps", "250")
+    options = ("--size", "96", "--start-size", "48", "--steps", "10", "--later-steps", "250", "--network", "slim")
     for seed, (name, way) in enumerate(ways.items()):
         kills = math.ceil(arguments.kills / len(ways))
         count = kill_and_resume(arguments.photo, arguments.painting, [*options, *way], kills, seed)
@@ -174,21 +171,11 @@ def summarise(results: dict[str, Figures]) -> Figures:
     return found
 
 
-def find_pictures() -> tuple[Path, Path]:
-    """Return the photo and the painting that are taken if none are named."""
-    shared = ROOT.parent / "shared" / "images"
-    photos, paintings = sorted(shared.glob("content/taj_mahal.*")), sorted(shared.glob("style/starry_night.*"))
-    if photos and paintings:
-        return photos[0], paintings[0]
-    return ROOT / "examples" / "pointillist_dots.jpg", ROOT / "examples" / "flow_strokes.jpg"
-
-
 def read_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    photo, painting = find_pictures()
-    parser.add_argument("--photo", type=Path, default=photo)
-    parser.add_argument("--painting", type=Path, default=painting)
+    parser.add_argument("--photo", type=Path, default=PHOTO)
+    parser.add_argument("--painting", type=Path, default=PAINTING)
     parser.add_argument("--only", type=lambda text: text.split(","), default=PARTS[:-1], metavar="PART,...")
     parser.add_argument("--megapixels", type=lambda text: [*map(float, text.split(","))], default=[1, 4, 16, 64])
     parser.add_argument("--steps", type=int, default=8, help="of each painting; memory is full after 6")
@@ -208,23 +195,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = read_arguments(argv)
     results: dict[str, Figures] = {}
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        network = Path(folder) / "widened.safetensors"
-        write_widened(network)
-        scene = Scene(arguments, network)
-        parts = {
-            "memory": lambda: measure_memory(scene, arguments.megapixels),
-            "time": lambda: measure_time(scene),
-            "plan": lambda: measure_plan(scene),
-            "limits": lambda: measure_limits(scene),
-            "widths": lambda: measure_widths(scene),
-            "kills": lambda: measure_kills(arguments),
-            "print": lambda: print_poster(arguments),
-        }
-        for part in arguments.only:
-            for name, found in parts[part]():
-                results[name] = found
-                show(name, found)
+    scene = Scene(arguments)
+    parts = {
+        "memory": lambda: measure_memory(scene, arguments.megapixels),
+        "time": lambda: measure_time(scene),
+        "plan": lambda: measure_plan(scene),
+        "limits": lambda: measure_limits(scene),
+        "widths": lambda: measure_widths(scene),
+        "kills": lambda: measure_kills(arguments),
+        "print": lambda: print_poster(arguments),
+    }
+    for part in arguments.only:
+        for name, found in parts[part]():
+            results[name] = found
+            show(name, found)
     figures = {
         "machine": describe("cpu"),
         "pictures": [arguments.photo.name, arguments.painting.name],

@@ -8,7 +8,7 @@ convolution is that of Crowson, style-transfer-pytorch.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,11 +17,25 @@ from torch import Tensor
 
 CONTENT_TAP = "relu4_2"
 STYLE_TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+TAPS = (CONTENT_TAP, *STYLE_TAPS)
 CONTENT_WEIGHT, STYLE_WEIGHT, TV_WEIGHT = 0.135, 1.0, 0.02
 HISTORY = 100  # pairs of canvases that L-BFGS keeps, as torch and most programs do
 
 DEPTHS = (2, 2, 4, 4, 1)  # convolutions in each block of VGG-19, as far as relu5_1
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
+FIRST_REPLICATED = {"conv1_1": "replicate"}  # no dark frame at the picture's border
+
+
+@dataclass(frozen=True)
+class Vgg:
+    """VGG-19's weights, `convX_Y.weight` (C, N, 3, 3) and `convX_Y.bias` (C,), and how it takes its input.
+
+    That is (rgb - mean) / std of sRGB in [0, 1], then with reversed channels if `bgr`.
+    """
+
+    weights: Mapping[str, Tensor]
+    mean: Sequence[float]
+    std: Sequence[float]
+    bgr: bool
 
 
 @dataclass(frozen=True)
@@ -33,23 +47,24 @@ class Step:
     loss: float
 
 
-def see(weights: Mapping[str, Tensor], rgb: Tensor) -> dict[str, Tensor]:
+def see(vgg: Vgg, rgb: Tensor, taps: Collection[str], pads: Mapping[str, str] = FIRST_REPLICATED) -> dict[str, Tensor]:
     """Return {tap: features (1, C, h, w)} of `rgb` (1, 3, H, W), sRGB in [0, 1].
 
-    `weights` are named as by torchvision: `features.N.weight` (C, N, 3, 3) and `features.N.bias` (C,).
+    `pads` names how the inputs of convolutions are padded; the others' are padded with zeros.
     """
-    mean, std = (rgb.new_tensor(of).view(1, 3, 1, 1) for of in (MEAN, STD))
-    x = F.pad((rgb - mean) / std, (1, 1, 1, 1), mode="replicate")  # no dark frame at the picture's border
-    found, number = {}, 0  # torchvision numbers convolutions, ReLUs and poolings alike
+    mean, std = (rgb.new_tensor(of).view(1, 3, 1, 1) for of in (vgg.mean, vgg.std))
+    x = (rgb - mean) / std
+    x = x.flip(1) if vgg.bgr else x
+    found = {}
     for block, depth in enumerate(DEPTHS, start=1):
-        if block > 1:
-            x = F.max_pool2d(x, 2)
-            number += 1
+        x = F.max_pool2d(x, 2) if block > 1 else x
         for index in range(1, depth + 1):
-            weight, bias = weights[f"features.{number}.weight"], weights[f"features.{number}.bias"]
-            x = F.conv2d(x, weight, bias, padding=1 if number else 0).relu_()
-            number += 2
-            if f"relu{block}_{index}" in (CONTENT_TAP, *STYLE_TAPS):
+            name = f"conv{block}_{index}"
+            if name in pads:
+                x = F.pad(x, (1, 1, 1, 1), mode=pads[name])
+            weight, bias = vgg.weights[f"{name}.weight"], vgg.weights[f"{name}.bias"]
+            x = F.conv2d(x, weight, bias, padding=0 if name in pads else 1).relu_()
+            if f"relu{block}_{index}" in taps:
                 found[f"relu{block}_{index}"] = x
     return found
 
@@ -73,20 +88,20 @@ class Reference:
     once, and each term is relative to its target's size, so that weights mean the same in every network.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor], photo: Tensor, painting: Tensor, seed: int = 0) -> None:
+    def __init__(self, vgg: Vgg, photo: Tensor, painting: Tensor, seed: int = 0) -> None:
         self.started = time.perf_counter()
-        self.weights = weights
+        self.vgg = vgg
         with torch.no_grad():
-            self.content = see(weights, photo)[CONTENT_TAP]
+            self.content = see(vgg, photo, TAPS)[CONTENT_TAP]
             self.variance = (self.content - self.content.mean((2, 3), keepdim=True)).square().sum()
-            theirs = see(weights, painting)
+            theirs = see(vgg, painting, TAPS)
             self.style = {tap: gram(theirs[tap]) for tap in STYLE_TAPS}
         noise = torch.rand(photo.shape, generator=torch.Generator().manual_seed(seed))
         self.canvas = noise.to(photo).requires_grad_()
 
     def loss(self, canvas: Tensor) -> Tensor:
         """Return the loss () of a canvas of the photo's size."""
-        seen = see(self.weights, canvas)
+        seen = see(self.vgg, canvas, TAPS)
         content = (seen[CONTENT_TAP] - self.content).square().sum() / self.variance
         style = torch.stack(
             [(gram(seen[tap]) - target).square().sum() / target.square().sum() for tap, target in self.style.items()]

