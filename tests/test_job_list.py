@@ -329,3 +329,14 @@ def test_csv_of_spreadsheets_with_decimal_commas(tmp_path, delimiter, encoding):
     assert item.job.photo == tmp_path / "ä.png"
     assert [path.name for path in item.job.paintings] == ["b.png", "c.png"]
     assert item.job.settings == Settings(style_weight=1.5, style_size="0.5,400px", size=64)
+
+
+def test_rows_may_name_files_in_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    listed = tmp_path / "jobs.csv"
+    listed.write_text("photo,painting,preserve_mask\n~/a.png,~/b.png,~/c.png\n")
+    (item,) = read_job_list(listed, {})
+    home = tmp_path / "home"
+    assert (item.photo, item.job.paintings) == (home / "a.png", (home / "b.png",))
+    assert item.job.settings.preserve_mask == str(home / "c.png")

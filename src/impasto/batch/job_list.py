@@ -17,6 +17,7 @@ from impasto.batch.naming import check_name
 from impasto.errors import UsageError
 from impasto.settings.model import Settings
 from impasto.settings.parsing import list_schemas, parse_settings
+from impasto.settings.types import ListedFile
 
 JOB_LIST_SUFFIXES = (".csv", ".toml", ".jsonl")
 JOB_FIELDS = ("photo", "painting", "paintings", "output", "bits", "quality")  # the columns that are not settings
@@ -35,8 +36,8 @@ class _JobFields(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    photo: str = Field(min_length=1)
-    paintings: list[str] = Field(min_length=1)
+    photo: ListedFile
+    paintings: list[ListedFile] = Field(min_length=1)
     output: str = ""
     bits: Annotated[Literal[8, 16] | None, BeforeValidator(_read_number)] = None
     quality: int | None = Field(None, ge=1, le=100)
@@ -153,7 +154,7 @@ def _read_row(
     return make_item(
         folder / fields.photo,
         tuple(folder / painting for painting in fields.paintings),
-        _read_settings({**given, **row}, source).map_files(lambda file: str(folder / Path(file).expanduser()), row),
+        _read_settings({**given, **row}, source).map_files(lambda file: str(folder / file), row),
         bits=fields.bits or bits,
         quality=fields.quality or quality,
         name=fields.output,

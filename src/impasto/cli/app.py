@@ -71,7 +71,8 @@ def explain_error(error: BaseException, tokens: list[str]) -> tuple[int, str]:
     """Turn what went wrong into an exit code and words for a person."""
     if isinstance(error, CycloptsError):
         error.verbose = False  # no class names and no file names of ours
-        hint = "impasto --help shows the options"
+        command = f"{tokens[0]} " if tokens and tokens[0] in app else ""
+        hint = f"impasto {command}--help shows the options"
         if isinstance(error, MissingArgumentError):
             hint = _suggest_command(tokens) + hint
             if error.argument and "PAINTING" in error.argument.names:

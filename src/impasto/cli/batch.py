@@ -161,6 +161,6 @@ def collect_pairs(
     if not photos or not style:
         missing = "PHOTO" if not photos else "`style` PAINTING"
         raise UsageError(f"{missing} is missing: name photos and paintings, or a list with `jobs`")
-    settings = parse_settings(given).map_files(lambda file: str(Path.cwd() / Path(file).expanduser()), given)
+    settings = parse_settings(given).map_files(lambda file: str(Path.cwd() / file), given)
     found = inputs.collect(photos, "PHOTO"), inputs.collect(style, "`style`")
     return ((photo, painting, settings) for photo, painting in make_pairs(*found, pairs))
