@@ -4,9 +4,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from conftest import make_settings
 from torch import Tensor
 
 from impasto.painting.lbfgs import LBFGS
+from impasto.painting.optimizers import FIRST_MOVE, make_optimizer
+from impasto.painting.strategy import ScaleStrategy
 
 SHAPE = (1, 3, 4, 5)
 
@@ -167,3 +170,17 @@ def test_shortened_step_counts_at_its_length() -> None:
         optimizer.step(cut, gradient_of(valley, cut))
         plain.step(other, gradient_of(valley, other))
         torch.testing.assert_close(cut, other)
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_first_move_at_later_scales_is_not_tiny(compact: bool) -> None:
+    settings, strategy = make_settings(optimizer="lbfgs"), ScaleStrategy(compact=compact)
+    canvas, gradient = torch.rand(1, 3, 40, 50), torch.randn(1, 3, 40, 50)
+    moves = []
+    for is_first_scale in (True, False):
+        moved = canvas.clone()
+        optimizer = make_optimizer(settings, strategy, torch.float32, is_last_scale=True, is_first_scale=is_first_scale)
+        optimizer.step(moved, gradient)
+        moves.append(float((moved - canvas).abs().mean()))
+    assert moves[0] < 0.001
+    assert moves[1] == pytest.approx(FIRST_MOVE, rel=0.01)

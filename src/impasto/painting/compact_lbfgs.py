@@ -18,8 +18,10 @@ class CompactLBFGS:
     in full precision and rounded afterwards. Besides the history it keeps the last gradient.
     """
 
-    def __init__(self, history: int, rate: float = 1.0, max_step: float = math.inf) -> None:
-        self.history, self.rate, self.max_step = history, rate, max_step
+    def __init__(
+        self, history: int, rate: float = 1.0, max_step: float = math.inf, min_first_move: float = 0.0
+    ) -> None:
+        self.history, self.rate, self.max_step, self.min_first_move = history, rate, max_step, min_first_move
         self.moves: list[Tensor] = []  # (n,), oldest first; one more than changes: that of the last step
         self.changes: list[Tensor] = []
         self.across = torch.zeros(0, 0, dtype=torch.float64)  # S Y^T
@@ -33,7 +35,8 @@ class CompactLBFGS:
         scale, shares, free = 1.0, list[tuple[Tensor, float]](), None
         if self.last_gradient is None:
             self.last_gradient = g.clone()
-            scale = 1 / max(1.0, sum(float(g[piece].abs().sum()) for piece in _split_chunks(g)))
+            size = sum(float(g[piece].abs().sum()) for piece in _split_chunks(g))
+            scale = max(1 / max(1.0, size), self.min_first_move / self.rate * len(g) / size if size else 0.0)
         else:
             slopes, free = self._add_pair(g, self.last_gradient)
             if self.changes:

@@ -15,7 +15,7 @@ class LBFGS:
     torch.optim.LBFGS with lr=rate and max_iter=1. A step that would move a value by more than `max_step` is shortened.
     With a `preconditioner`, a symmetric map B of such tensors, it works in the space of u where x = B u. With `limits`,
     no value leaves them; a preconditioner then has to multiply all values alike. The first step moves values by at
-    least `min_first_move` on average.
+    least `min_first_move` on average, unless `scale` was set before.
 
     Source: Byrd, Nocedal and Schnabel, "Representations of quasi-Newton matrices and their use in limited memory
     methods", 1994, theorem 2.2: the usual two loops over the history, as few products with all of it.
@@ -52,7 +52,11 @@ class LBFGS:
         else:
             move = g * (-self.rate * (self.scale or 1 / max(1.0, float(g.abs().sum()))))
         moved = flatten_like(x, self.preconditioner(_unflatten_like(x, move))) if self.preconditioner else move
-        if self.last_move is None and 0 < (mean := float(moved.abs().mean())) < self.min_first_move:
+        if (
+            self.last_move is None
+            and self.scale is None
+            and 0 < (mean := float(moved.abs().mean())) < self.min_first_move
+        ):
             move, moved = (of * (self.min_first_move / mean) for of in (move, moved))
         farthest = max(map(abs, torch.stack(torch.aminmax(moved)).tolist()))
         if farthest > self.max_step:

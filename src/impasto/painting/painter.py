@@ -282,6 +282,7 @@ class Painter:
             state.strategy,
             self.prepared.dtype,
             is_last_scale=is_last_scale,
+            is_first_scale=state.scale == 1,
             step_scale=state.step_scale,
         )
 
