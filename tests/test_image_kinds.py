@@ -14,9 +14,11 @@ from PIL import ExifTags
 from PIL import Image as PilImage
 
 from impasto.errors import PictureError
+from impasto.films.image_sequence import open_reader
 from impasto.images.formats import RAW_SUFFIXES, WRITE_FORMATS
 from impasto.images.profiles import ADOBE_RGB_CORNERS, SRGB_CORNERS, make_profile, open_profile
 from impasto.images.read import read_image
+from impasto.studio.uploads import is_film
 
 HEIC_HEADER = struct.pack(">I4s4sI4s4s", 24, b"ftyp", b"heic", 0, b"mif1", b"heic") + b"\0" * 2000
 
@@ -343,3 +345,16 @@ def test_every_written_suffix_is_read(tmp_path: Path) -> None:
     for suffix in WRITE_FORMATS:
         make_pil().save(tmp_path / f"a{suffix}")
         assert torch.isfinite(read_image(tmp_path / f"a{suffix}").rgb).all()
+
+
+@pytest.mark.parametrize(("brand", "expected"), [(b"isom", True), (b"heic", False), (b"avif", False), (b"mif1", False)])
+def test_uploads_of_phones_are_no_films(tmp_path: Path, brand: bytes, expected: bool) -> None:
+    (tmp_path / "upload").write_bytes(b"\0\0\0\x18ftyp" + brand + bytes(20))
+    assert is_film(tmp_path / "upload") == expected
+
+
+def test_avif_sequence_is_read_frame_by_frame() -> None:
+    frames = [PilImage.new("RGB", (32, 24), (shade, shade, shade)) for shade in (0, 100, 200)]
+    frames[0].save("a.avif", save_all=True, append_images=frames[1:], duration=50, quality=100)
+    shades = [round(float(frame.image.rgb.mean()) * 255) for frame in open_reader(Path("a.avif"), 25)]
+    assert shades == pytest.approx([0, 100, 200], abs=3)

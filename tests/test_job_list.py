@@ -340,3 +340,10 @@ def test_rows_may_name_files_in_the_home_folder(tmp_path, monkeypatch):
     home = tmp_path / "home"
     assert (item.photo, item.job.paintings) == (home / "a.png", (home / "b.png",))
     assert item.job.settings.preserve_mask == str(home / "c.png")
+
+
+def test_long_wrong_value_is_shown_in_part(tmp_path):
+    (tmp_path / "jobs.csv").write_text(f"photo,painting,size\na,b,{'x' * 5000}\n")
+    with pytest.raises(UsageError, match="not 'xxx") as refused:
+        read_job_list(tmp_path / "jobs.csv", {})
+    assert len(str(refused.value)) < 400

@@ -158,10 +158,11 @@ def is_unfinished_film(file: Path) -> bool:
 
 def _name_output(source: Path, painting: Path) -> Path:
     from impasto.films.encoder import FILM_FORMATS
+    from impasto.images.formats import ANIMATION_FORMATS
 
     suffix = source.suffix.lower()
     several = source.is_dir() or not source.exists()
-    kept = suffix if suffix in (*FILM_FORMATS, ".gif", ".webp", ".png") else ".mp4"
+    kept = suffix if suffix in (*FILM_FORMATS, *ANIMATION_FORMATS) else ".mp4"
     stem = source.name if source.is_dir() else "frames" if several else source.stem
     return find_free_name(stem, painting, suffix="" if several else kept)
 

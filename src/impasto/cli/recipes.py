@@ -19,7 +19,7 @@ from impasto.cli.options import with_settings
 from impasto.cli.paint import make_job, start_picture
 from impasto.cli.run_loop import paint_run
 from impasto.errors import ImpastoError, UsageError
-from impasto.images.formats import WRITE_FORMATS
+from impasto.images.formats import ANIMATION_FORMATS, WRITE_FORMATS
 from impasto.recipes.files import read_recipe
 from impasto.recipes.text import describe_recipe, list_differences
 from impasto.settings.parsing import parse_settings
@@ -46,7 +46,7 @@ def show_recipe(
 
 def _read_film_recipe(source: Path) -> "tuple[Recipe, Iterable[str]] | None":
     """Read the recipe of a film, and describe it; None if it is no film, or impasto[film] is not installed."""
-    if source.suffix.lower() not in (".mp4", ".m4v", ".mov", ".mkv", ".gif", ".webp", ".png", ".apng"):
+    if source.suffix.lower() not in (".mp4", ".m4v", ".mov", ".mkv", *ANIMATION_FORMATS):
         return None
     try:
         from impasto.films.film_job import describe_film, read_film_recipe

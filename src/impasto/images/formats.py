@@ -51,6 +51,7 @@ FOREIGN_STARTS = (
     *((4, b"ftyp" + brand, "a film, not a picture: `impasto film` paints it") for brand in (b"isom", b"mp4", b"qt  ")),
 )
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+PICTURE_BRANDS = (*HEIF_BRANDS, b"avif", b"avis", b"crx ")  # of files that otherwise begin as films do
 NO_HEIF = (
     "a HEIC picture, as phones take them, and the package that reads it is missing: `pip install 'impasto[heic]'`, or "
     "save it as JPEG"

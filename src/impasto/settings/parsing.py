@@ -16,6 +16,7 @@ from impasto.settings.types import FILE_SETTINGS
 
 Model = TypeVar("Model", bound=BaseModel)
 
+MAX_SHOWN_LETTERS = 100  # of a wrong value
 KINDS = {
     "integer": "a whole number",
     "number": "a number",
@@ -144,7 +145,8 @@ def _explain_fault(name: str, fault: Mapping[str, Any], schemas: Mapping[str, An
     schema, span = schemas[name], describe_range(schemas[name])
     value = values.get(name)
     shown = ",".join(map(str, value)) if isinstance(value, list) else value
-    return f"`{name}` takes {_describe_values(name, schema)}{', ' + span if span else ''}; not {shown!r}"
+    wanted = f"{_describe_values(name, schema)}{', ' + span if span else ''}"
+    return f"`{name}` takes {wanted}; not {shown!r:.{MAX_SHOWN_LETTERS}}"
 
 
 def _describe_values(name: str, schema: Mapping[str, Any]) -> str:

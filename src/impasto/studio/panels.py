@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from impasto.errors import ImpastoError, UsageError
+from impasto.images.formats import IMAGE_SUFFIXES
 from impasto.recipes.recipe import Recipe
 from impasto.settings.changes import STEERABLE
 from impasto.settings.model import Settings
@@ -39,7 +40,7 @@ SLIDER_RANGES = {"tv_weight": (0.0, 5.0, 0.02)}  # of settings without a maximum
 MAX_SLIDER_SPAN = 100  # of a setting's range, to be a slider
 SLIDER_STEPS = 50  # at least
 TOP_FIELDS = ("tv_weight", "color", "color_strength", "size", "preset")
-PICTURE_TYPES = ["image", ".jp2", ".ppm", ".tif", ".tiff", ".webp", ".bmp"]
+PICTURE_TYPES = ["image", *IMAGE_SUFFIXES]
 DROP_HEIGHT = 116  # pixels
 PRINT_CENTIMETERS, PRINT_DPI = (1, 300), (50, 600)
 CENTIMETERS_PER_INCH = 2.54

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import PictureError, UsageError
+from impasto.images.formats import PICTURE_BRANDS
 from impasto.images.image import Image
 from impasto.images.read import read_image
 from impasto.images.sizes import fit_size, resize
@@ -50,10 +51,11 @@ def check_upload(uploads: Path, given: Any) -> Path:
 
 
 def is_film(path: Path) -> bool:
-    """Tell whether a file's first bytes are those of a supported film format."""
+    """Tell whether a file's first bytes are those of a supported film format: pictures of phones begin as MP4 does."""
     with path.open("rb") as file:
         head = file.read(16)
-    return any(head[offset:].startswith(signature) for offset, signature in FILM_SIGNATURES)
+    has_signature = any(head[offset:].startswith(signature) for offset, signature in FILM_SIGNATURES)
+    return has_signature and head[8:12] not in PICTURE_BRANDS
 
 
 def read_picture(path: Path) -> Image:
