@@ -69,6 +69,14 @@ def test_truncated_checkpoint_is_refused(path: Path) -> None:
         read_checkpoint(path)
 
 
+def test_any_wrong_bit_is_found(path: Path) -> None:
+    data = path.read_bytes()
+    for at in range(0, len(data), max(1, len(data) // 200)):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+        with pytest.raises(CheckpointError):
+            read_checkpoint(path)
+
+
 def _header(path: Path, change: object) -> None:
     data = path.read_bytes()
     length = int.from_bytes(data[:8], "little")

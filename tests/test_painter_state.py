@@ -1,6 +1,5 @@
 """Resumed is uninterrupted, bit for bit: a painter taken apart after any step, written down, and put together again."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,16 +115,6 @@ def test_restoring_another_paintings_checkpoint_raises(tmp_path: Path) -> None:
 def test_capturing_before_the_first_step_raises() -> None:
     with pytest.raises(UsageError, match="Nothing is painted yet"):
         make_painter().capture_state({})
-
-
-@pytest.mark.parametrize("damage", [lambda x: x * float("nan"), lambda x: x.transpose(2, 3), lambda x: x[:, :2]])
-def test_canvas_that_is_no_picture_is_refused(damage: Any) -> None:
-    painter = make_painter()
-    next(painter)
-    checkpoint = painter.capture_state({})
-    damaged = replace(checkpoint, tensors={**checkpoint.tensors, "accepted": damage(checkpoint.tensors["accepted"])})
-    with pytest.raises(CheckpointError, match="its canvas is no picture of 20 x 16"):
-        make_painter().restore_state(damaged)
 
 
 def test_loss_that_has_no_eigenvalues_counts_as_diverged(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,10 @@ from impasto.errors import CheckpointError, PictureError
 from impasto.images.opening import check_regular_file
 from impasto.images.output import replace_file
 
-FORMAT = "2"
+FORMAT = "3"
 KIND = "impasto checkpoint"
 MAX_HEADER_BYTES = 100_000_000  # as in safetensors
-OWN_TEXTS = ("kind", "format", "numbers")
+OWN_TEXTS = ("kind", "format", "numbers", "checksum")
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,13 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     rows = {name: _to_rows(tensor) for name, tensor in checkpoint.tensors.items()}
     turned = [name for name, tensor in rows.items() if tensor.shape != checkpoint.tensors[name].shape]
     numbers = json.dumps({**checkpoint.numbers, "turned": turned})
+    texts = {"kind": KIND, "format": FORMAT, "numbers": numbers, **checkpoint.texts}
     folder = path.with_name(f".{path.name}.part")
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.mkdir()
         part = folder / "checkpoint"
-        save_file(rows, part, {"kind": KIND, "format": FORMAT, "numbers": numbers, **checkpoint.texts})
+        save_file(rows, part, {**texts, "checksum": _measure_checksum(rows, texts)})
         with part.open("r+b") as file:  # Windows syncs no file that is only read
             os.fsync(file.fileno())
         replace_file(part, path)
@@ -84,6 +86,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
                 raise CheckpointError(f"{path} has another format: resume it with the version of impasto that wrote it")
             numbers = json.loads(texts["numbers"])
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+        if texts.pop("checksum") != _measure_checksum(tensors, texts):
+            raise ValueError("its checksum is wrong")
         for name in numbers.pop("turned"):
             tensors[name] = tensors[name].permute(0, 3, 1, 2)
     except FileNotFoundError:
@@ -95,6 +99,15 @@ def read_checkpoint(path: Path) -> Checkpoint:
             f"{path} is no checkpoint, or is damaged or cut short ({error}): begin anew, or resume from another one"
         ) from None
     return Checkpoint(tensors, numbers, {name: text for name, text in texts.items() if name not in OWN_TEXTS})
+
+
+def _measure_checksum(rows: Mapping[str, Tensor], texts: Mapping[str, str]) -> str:
+    """Return the CRC-32 of all that a checkpoint holds: a single wrong bit could spoil hours of painting."""
+    checksum = zlib.crc32(json.dumps(texts, sort_keys=True).encode())
+    for name in sorted(rows):
+        checksum = zlib.crc32(f"{name} {rows[name].dtype} {[*rows[name].shape]}".encode(), checksum)
+        checksum = zlib.crc32(rows[name].cpu().reshape(-1).view(torch.uint8).numpy().data, checksum)
+    return f"{checksum:08x}"
 
 
 def _to_rows(tensor: Tensor) -> Tensor:

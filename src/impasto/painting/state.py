@@ -131,9 +131,6 @@ def restore_state(
         state = PainterState(**{**numbers["state"], "strategies": strategies})
         state.accepted = move(tensors["accepted"])
         state.rejected = move(tensors["rejected"]) if "rejected" in tensors else None
-        width, height = schedule.sizes[state.scale - 1]
-        if state.accepted.shape != (1, 3, height, width) or not state.accepted.isfinite().all():
-            raise ValueError(f"its canvas is no picture of {width} x {height}")
         if "optimizer" in numbers:
             state.optimizer = make_optimizer(state)
             _join_attributes(state.optimizer, "optimizer", tensors, numbers["optimizer"], move)
