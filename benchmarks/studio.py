@@ -4,11 +4,13 @@
 
 Starts a studio and drives its page in Chromium without a window, on the same machine as the painter. The figures:
 
-    first_picture_in_steps   from the click on Paint to the first painted preview on the screen, over a step's time at
-                             preview size (256 pixels, as timed in the same round); 20 at most are wanted
-    slider_effect_in_steps   from a key on the slider to the first preview painted with it, likewise; 10 at most
-    page_costs               seconds for the same steps at 512 pixels with the page open, over those with no page
-                             open; 1.05 at most
+    load_seconds             from the request to the drawn page, its files in no cache
+    first_look_seconds       from the click on a painting that was not used before to its first quick look
+    dial_seconds             from a key on a dial to the first quick look painted with it
+    whole_look_seconds       from the click to the last step of the quick look
+    rest_cpu                 share of a core that studio and worker take while the page is open, with nothing to do
+    change_in_steps          from a key on a dial to the first preview of a running painting with it, over a step's time
+    page_costs               seconds for the same steps at 512 pixels with the page open, over those with no page open
     studio_costs             seconds for the same steps in the studio with no page open, over those of the library alone
 
 Medians over the rounds, whose kinds alternate. Needs the extras studio and dev, and chromium.
@@ -25,63 +27,60 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 from playwright.sync_api import Page, sync_playwright
 
 from impasto import Settings, start
 from machine import describe
 
-EXAMPLES = Path(__file__).parent.parent / "src" / "impasto" / "studio" / "examples"
-PREVIEW: dict[str, Any] = {"size": 256, "start_size": 256, "steps": 90}
-TIMED: dict[str, Any] = {"size": 512, "start_size": 512, "steps": 70}
+PHOTO = Path(__file__).parent.parent / "src" / "impasto" / "studio" / "examples" / "coffee.jpg"
+TIMED: dict[str, Any] = {"network": "slim", "views": "1", "size": 512, "start_size": 512, "steps": 60}
 WARM_UP = 10  # steps that are not timed: memory settles
-VERSION = "document.querySelector('.preview .frame > img')?.dataset.version"
+REST_SECONDS = 5.0
+PAINTINGS = ("The Scream", "The Bedroom", "Composition VII", "Gray Tree", "The Street Pavers")
+LOOK = "+document.querySelector('.stage').dataset.look"
 
 
 @contextmanager
-def open_studio() -> Iterator[str]:
-    """Start a studio; yields its address."""
+def open_studio() -> Iterator[tuple[str, psutil.Process]]:
+    """Start a studio; yields its address and process."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "impasto", "studio", "--port", "0", "--folder", folder]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert process.stdout
         url = next(word for word in process.stdout.readline().split() if word.startswith("http"))
         try:
-            while not get_updates(url)["ready"]:
+            while not ask(f"{url}api/jobs")["ready"]:
                 time.sleep(0.1)
-            yield url
+            yield url, psutil.Process(process.pid)
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(30)
 
 
-def get_updates(url: str) -> dict[str, Any]:
-    """Return what the page gets."""
-    with urllib.request.urlopen(url + "studio/updates?since=0") as answer:
-        updates: dict[str, Any] = json.loads(answer.read())
-    return updates
+def ask(url: str, body: Any = None) -> Any:
+    """Send a request; returns the answer."""
+    headers = {} if body is None else {"content-type": "application/json"}
+    request = urllib.request.Request(url, None if body is None else json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request) as answer:
+        return json.loads(answer.read())
 
 
-def submit(url: str, settings: dict[str, Any]) -> str:
+def submit(url: str) -> str:
     """Submit a picture without a page; returns its job's ID."""
-    from gradio_client import Client, handle_file  # type: ignore[import-untyped]
-
-    client = Client(url, verbose=False)
-    photo, painting = (handle_file(EXAMPLES / name) for name in ("coffee.jpg", "flow_strokes.jpg"))
-    job_id = str(client.predict(photo, [painting], settings, api_name="/paint"))
-    client.close()
-    return job_id
+    return str(ask(f"{url}api/jobs", {"photo": "coffee", "paintings": ["starry_night"], "settings": TIMED})["id"])
 
 
 def time_steps(url: str, job_id: str) -> float:
-    """Return the seconds of the steps after the warm-up, and wait until the picture is finished."""
+    """Return the seconds of a step after the warm-up, and wait until the picture is finished."""
     begun: tuple[int, float] | None = None
     while True:
-        job = next(job for job in get_updates(url)["changed"] if job["id"] == job_id)
+        job = ask(f"{url}api/jobs/{job_id}")
         step, seconds = job["progress"]["step"], job["progress"]["seconds"]
         if begun is None and step >= WARM_UP:
             begun = step, seconds
@@ -93,70 +92,98 @@ def time_steps(url: str, job_id: str) -> float:
 
 def time_library() -> float:
     """Return the seconds of a step without any studio."""
-    paths = EXAMPLES / "coffee.jpg", EXAMPLES / "flow_strokes.jpg"
-    steps = list(start(*paths, settings=Settings(**TIMED)))
+    steps = list(start(PHOTO, "starry_night", settings=Settings(**TIMED)))
     return (steps[-1].seconds - steps[WARM_UP - 1].seconds) / (len(steps) - WARM_UP)
 
 
-def time_page(page: Page, url: str) -> dict[str, float]:
-    """Use the page as a visitor does. Returns seconds to the first picture, to a slider's effect, and of a step."""
-    page.goto(url)
-    page.wait_for_function("document.querySelector('.preview .status')?.textContent.length > 0")
-    page.get_by_role("button", name="Example photo: coffee").click()
-    page.wait_for_selector("#photo-preview img")
-    page.get_by_role("button", name="Example painting: flow strokes").click()
-    page.wait_for_selector("#paintings-preview img")
-    page.locator("button.label-wrap", has_text="All settings").click()
-    page.locator("button.label-wrap", has_text="Optimising").click()
-    for name, value in PREVIEW.items():
-        page.locator(f"#setting-{name} input").fill(str(value))
-        page.locator(f"#setting-{name} input").press("Tab")
-    time.sleep(1)
-    before = page.get_attribute(".preview", "data-id")
+def time_until(page: Page, act: Callable[[], Any], condition: str) -> float:
+    """Return the seconds from an action until an expression is true on the page."""
     begun = time.perf_counter()
+    act()
+    while not page.evaluate(condition):
+        time.sleep(0.005)
+    return time.perf_counter() - begun
+
+
+def time_page(page: Page, url: str, painting: str) -> dict[str, float]:
+    """Use the page as a visitor does; returns seconds."""
+    found = {"load": time_until(page, lambda: page.goto(url), "document.querySelector('.stage') !== null")}
+    page.get_by_role("button", name="coffee", exact=True).click()
+    page.wait_for_timeout(4000)
+    pick = page.get_by_role("button", name=painting, exact=True)
+    image = "document.querySelector('.frame > img')"
+    before = page.evaluate(f"{image}.src")
+    found["first_look"] = time_until(page, pick.click, f"{image}.src !== {json.dumps(before)} && {LOOK} >= 0")
+    found["whole_look"] = found["first_look"] + time_until(page, lambda: None, f"{LOOK} === 20")
+    page.focus("#balance")
+    begin = "window.before = document.querySelector('.frame > img').src"
+    page.evaluate(begin)
+    found["dial"] = time_until(
+        page, lambda: page.keyboard.press("PageUp"), f"0 < {LOOK} && {LOOK} < 20 && {image}.src !== before"
+    )
+    return found
+
+
+def time_change(page: Page, url: str) -> float:
+    """Change a setting of a running painting; returns the seconds to its effect over those of a step."""
+    change = "async (given) => (await import('./static/state.js')).change(given)"
+    page.evaluate(change, {**TIMED, "size": 256, "start_size": 256, "steps": 100_000})
     page.click("#paint")
-    page.wait_for_function(f"document.querySelector('.preview').dataset.id !== '{before}' && {VERSION} === '1'")
-    first = time.perf_counter() - begun
-    time.sleep(1)
-    version = int(page.evaluate(VERSION))
-    job_id = page.get_attribute(".preview", "data-id")
-    page.locator("#balance input[type=range]").focus()
-    begun = time.perf_counter()
-    page.keyboard.press("PageUp")
-    weight = None
-    while weight is None:  # until the worker says that it has changed
-        job = next(job for job in get_updates(url)["changed"] if job["id"] == job_id)
-        weight, version = job["settings"].get("content_weight"), job["progress"]["version"]
-        time.sleep(0.03)  # the studio takes 25 requests a second
-    page.wait_for_function(f"+{VERSION} > {version}")
+    version = "+(document.querySelector('.frame > img')?.dataset.version ?? 0)"
+    time_until(page, lambda: None, f"{version} > 3")
+    job_id = page.get_attribute(".stage", "data-id")
+    page.focus("#balance")
+    begun, before = time.perf_counter(), ask(f"{url}api/jobs/{job_id}")
+    page.keyboard.press("PageDown")
+    while (job := ask(f"{url}api/jobs/{job_id}"))["settings"] == before["settings"]:
+        time.sleep(0.04)  # the studio takes 25 requests a second
+    time_until(page, lambda: None, f"{version} > {job['progress']['version']}")
     effect = time.perf_counter() - begun
-    page.wait_for_function("document.querySelector('.preview').dataset.status === 'done'")
-    job = next(job for job in get_updates(url)["changed"] if job["id"] == job_id)
-    return {"first": first, "effect": effect, "step": job["progress"]["seconds"] / job["progress"]["step"]}
+    ask(f"{url}api/jobs/{job_id}/stop", {})
+    return float(effect * job["progress"]["step"] / job["progress"]["seconds"])
+
+
+def measure_rest(process: psutil.Process) -> float:
+    """Return the share of a core that the studio takes with nothing to do."""
+    family = [process, *process.children(recursive=True)]
+
+    def measure_used() -> float:
+        return sum(sum(one.cpu_times()[:2]) for one in family)
+
+    before = measure_used()
+    time.sleep(REST_SECONDS)
+    return (measure_used() - before) / REST_SECONDS
 
 
 def measure(rounds: int) -> dict[str, float]:
     """Measure everything, the kinds in turn."""
-    found: dict[str, list[float]] = {name: [] for name in ("first", "effect", "alone", "watched", "library")}
+    found: dict[str, list[float]] = {}
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    with open_studio() as url, sync_playwright() as player:
+    with open_studio() as (url, process), sync_playwright() as player:
         arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = player.chromium.launch(executable_path=chromium, args=arguments)
-        for _ in range(rounds):
+        for number in range(rounds):
             page = browser.new_page(viewport={"width": 1280, "height": 900})
-            seconds = time_page(page, url)
-            found["first"].append(seconds["first"] / seconds["step"])
-            found["effect"].append(seconds["effect"] / seconds["step"])
-            found["watched"].append(time_steps(url, submit(url, TIMED)))
+            figures = time_page(page, url, PAINTINGS[number % len(PAINTINGS)])
+            page.wait_for_timeout(4000)
+            figures["rest"] = measure_rest(process)
+            figures["change"] = time_change(page, url)
+            figures["watched"] = time_steps(url, submit(url))
             page.close()
-            found["alone"].append(time_steps(url, submit(url, TIMED)))
-            found["library"].append(time_library())
-            print({name: round(values[-1], 4) for name, values in found.items()}, file=sys.stderr, flush=True)
+            figures["alone"] = time_steps(url, submit(url))
+            figures["library"] = time_library()
+            print({name: round(value, 4) for name, value in figures.items()}, file=sys.stderr, flush=True)
+            for name, value in figures.items():
+                found.setdefault(name, []).append(value)
         browser.close()
     middle = {name: statistics.median(values) for name, values in found.items()}
     return {
-        "first_picture_in_steps": middle["first"],
-        "slider_effect_in_steps": middle["effect"],
+        "load_seconds": middle["load"],
+        "first_look_seconds": middle["first_look"],
+        "dial_seconds": middle["dial"],
+        "whole_look_seconds": middle["whole_look"],
+        "rest_cpu": middle["rest"],
+        "change_in_steps": middle["change"],
         "page_costs": statistics.median(a / b for a, b in zip(found["watched"], found["alone"], strict=True)),
         "studio_costs": statistics.median(a / b for a, b in zip(found["alone"], found["library"], strict=True)),
     }

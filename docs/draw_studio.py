@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,105 +20,139 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 PICTURES = Path(__file__).parent / "pictures"
-SIZES = {"": (1280, 900), "-phone": (390, 844)}
+SIZES = {"": (1280, 800), "-phone": (390, 844)}
 COLORS = 200
+PATIENCE = 600  # seconds
 
 
-def begin(page: Page) -> None:
+def until(page: Page, condition: str) -> None:
+    """Wait until an expression is true; the page forbids Playwright's own way, which is `eval`."""
+    latest = time.monotonic() + PATIENCE
+    while not page.evaluate(condition):
+        assert time.monotonic() < latest, condition
+        time.sleep(0.1)
+
+
+def show(page: Page, sheet: str) -> None:
+    """Show the pictures or the dials, which a telephone has in turn."""
+    tab = page.locator(".tabs button", has_text=sheet)
+    if tab.is_visible() and tab.get_attribute("aria-pressed") == "false":
+        tab.click()
+
+
+def empty(page: Page) -> None:
     """The page as it opens."""
-    page.wait_for_function("document.querySelector('.easel .status')?.textContent.startsWith('Choose')")
-
-
-def choose(page: Page, *paintings: str) -> None:
-    """A photo and paintings are chosen."""
-    page.get_by_role("button", name="Example photo: coffee").click()
-    page.wait_for_selector("#photo-seen img")
-    for number, name in enumerate(paintings or ("flow strokes",), start=1):
-        page.get_by_role("button", name=f"Example painting: {name}").click()
-        page.wait_for_function(f"document.querySelectorAll('#paintings-seen img').length === {number}")
     page.wait_for_timeout(500)
 
 
-def paint(page: Page) -> None:
-    """In the middle of a painting, steered once."""
-    choose(page, "flow strokes", "cut paper")
+def quick_look(page: Page) -> None:
+    """A photo and a painting, before anything is pressed."""
+    page.get_by_role("button", name="cat", exact=True).click()
+    until(page, "document.querySelector('.stage').dataset.look === '20'")
+    show(page, "Dials")
+    page.wait_for_timeout(300)
+
+
+def brush(page: Page) -> None:
+    """Two paintings, each in its place."""
+    show(page, "Pictures")
+    page.get_by_role("button", name="Mix it in: The Great Wave off Kanagawa").click()
+    page.get_by_role("button", name="Brush where").click()
+    page.locator(".brush .size input").fill("120")
+    box = page.locator(".board").bounding_box()
+    assert box
+    page.locator(".chips label", has_text="The Great Wave").click()
+    page.mouse.move(box["x"] + 0.15 * box["width"], box["y"] + 0.1 * box["height"])
+    page.mouse.down()
+    for x, y in ((0.12, 0.5), (0.18, 0.9), (0.3, 0.85)):
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(500)
+    until(page, "document.querySelector('.stage').dataset.look === '20'")
+
+
+def choose(page: Page) -> None:
+    """Quick looks side by side."""
+    page.get_by_role("button", name="Wipe all").click()
+    page.get_by_role("button", name="Brush where").click()
+    show(page, "Pictures")
+    page.get_by_role("button", name="The Starry Night", exact=True).click()
+    page.get_by_role("button", name="Choose by eye").click()
+    page.select_option("#vary", "paintings")
+    page.wait_for_timeout(20_000)
+
+
+def painting(page: Page) -> None:
+    """In the middle of a painting."""
+    page.keyboard.press("Escape")
+    show(page, "Dials")
+    page.select_option("#preset", "draft")
+    page.wait_for_timeout(1000)
     page.click("#paint")
-    page.wait_for_function("+document.querySelector('.easel .frame > img')?.dataset.version > 8")
-    page.wait_for_function("document.querySelectorAll('.states li').length > 1")
-    page.evaluate("window.scrollTo(0, 0)")
+    until(page, "document.querySelector('.frame > img')?.src.includes('preview')")
+    until(page, "document.querySelector('.status').textContent.includes('512')")
+    page.wait_for_timeout(500)
 
 
-def finish(page: Page) -> None:
-    """A finished picture, from the middle of the painting on."""
-    stop = page.get_by_role("button", name="Stop and keep")
-    if stop.count():
-        stop.click()
-    page.wait_for_function("['done', 'stopped'].includes(document.querySelector('.easel').dataset.stage)")
-    page.wait_for_selector(".gallery .tile img")
-    page.locator(".easel .frame").scroll_into_view_if_needed()
-    page.wait_for_timeout(2500)
+def finished(page: Page) -> None:
+    """A finished picture."""
+    until(page, "document.querySelector('.stage').dataset.status === 'done'")
+    page.wait_for_timeout(1000)
 
 
 def compare(page: Page) -> None:
-    """The picture over the photo."""
-    page.locator(".easel").get_by_role("button", name="Compare with the photo").click()
-    page.wait_for_function("[...document.querySelectorAll('.pair img')].every(it => it.naturalWidth > 0)")
-
-
-def sheet(page: Page) -> None:
-    """Small pictures side by side."""
-    if page.locator(".studio-dialog").count():
-        page.keyboard.press("Escape")
-    page.locator("button.label-wrap", has_text="Choose by eye").click()
-    page.locator("#sheet").click()
-    page.wait_for_function("document.querySelectorAll('.sheet img').length === 6", timeout=180_000)
-    page.wait_for_function("document.querySelector('.easel').dataset.stage === 'done'")
-    page.locator(".easel .frame").scroll_into_view_if_needed()
-
-
-def settings(page: Page) -> None:
-    """The form with its settings open, and the plan of a print."""
-    page.locator("button.label-wrap", has_text="All settings").click()
-    page.locator("button.label-wrap", has_text="Optimising").click()
-    page.locator("button.label-wrap", has_text="Choose by eye").click()
-    page.locator("button.label-wrap", has_text="Print size").click()
-    page.get_by_role("button", name="Show the plan").click()
-    page.wait_for_function("document.querySelector('#plan').textContent.includes('pixels')")
-    page.locator("#plan").scroll_into_view_if_needed()
+    """The picture next to the photo."""
+    page.get_by_role("button", name="Compare").click()
     page.wait_for_timeout(500)
+
+
+def more(page: Page) -> None:
+    """The other settings."""
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_text("More", exact=True).click()
+    page.get_by_text("Beginning", exact=True).click()
+    page.get_by_text("More", exact=True).scroll_into_view_if_needed()
+    page.locator("#setting-init").scroll_into_view_if_needed()
+
+
+def take(page: Page) -> None:
+    """A print, with its plan."""
+    page.get_by_role("button", name="Take it away").click()
+    page.get_by_role("button", name="What will it take?").click()
+    until(page, "document.querySelector('#plan').textContent.includes('pixels')")
+
+
+def gallery(page: Page) -> None:
+    """All results."""
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Gallery").click()
+    page.wait_for_timeout(800)
 
 
 def wrong(page: Page) -> None:
     """A file that is no picture."""
-    page.locator("#paintings-seen").scroll_into_view_if_needed()
+    page.keyboard.press("Escape")
     page.reload()
-    page.wait_for_selector("#paint")
+    page.wait_for_selector(".stage")
     bad = {"name": "holiday_letter.png", "mimeType": "image/png", "buffer": b"This is no picture."}
-    page.locator("#photo input[type=file]").set_input_files(bad)  # type: ignore[arg-type]
-    page.wait_for_selector("#photo-seen [role=alert]")
-    page.wait_for_timeout(500)
+    page.locator(".tray input[type=file]").first.set_input_files(bad)  # type: ignore[arg-type]
+    page.wait_for_selector("[role=alert]")
 
 
 STATES: dict[str, Callable[[Page], None]] = {
-    "empty": begin,
-    "painting": paint,
-    "finished": finish,
-    "compare": compare,
-    "sheet": sheet,
-    "settings": settings,
-    "wrong": wrong,
+    state.__name__: state
+    for state in (empty, quick_look, brush, choose, painting, finished, compare, more, take, gallery, wrong)
 }
 
 
 def save(page: Page, name: str) -> None:
-    """Write what the window shows, in few colours."""
+    """Write what the window shows, in few colors."""
     image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     image.quantize(COLORS, dither=Image.Dither.NONE).save(PICTURES / f"{name}.png", optimize=True)
 
 
 def main(chosen: list[str]) -> None:
     """Go through the states, in each size and scheme with a studio of its own."""
-    PICTURES.mkdir(exist_ok=True)
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     for ending, (width, height) in SIZES.items():
@@ -128,13 +163,13 @@ def main(chosen: list[str]) -> None:
                 assert studio.stdout
                 url = next(word for word in studio.stdout.readline().split() if word.startswith("http"))
                 browser = player.chromium.launch(executable_path=chromium, args=arguments)
-                page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
-                page.set_default_timeout(90_000)
+                page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme, locale="en")
                 page.goto(url)
+                page.wait_for_selector(".stage")
                 for name, state in STATES.items():
                     state(page)
                     if not chosen or name in chosen:
-                        save(page, f"studio-{name}-{scheme}{ending}")
+                        save(page, f"studio-{name.replace('_', '-')}-{scheme}{ending}")
                 browser.close()
                 studio.send_signal(signal.SIGINT)
                 studio.wait(30)

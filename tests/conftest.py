@@ -135,8 +135,8 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def open_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """A running studio, one for all tests; in all that time it asks no other machine for anything."""
-    if find_spec("gradio") is None:
-        pytest.skip("needs Gradio: pip install 'impasto[studio]'")
+    if find_spec("fastapi") is None or find_spec("uvicorn") is None:
+        pytest.skip("needs FastAPI and uvicorn: pip install 'impasto[studio]'")
     outside = Outside()
     opened = Studio(tmp_path_factory.mktemp("studio") / "studio", environment=outside.environment)
     yield opened

@@ -70,38 +70,52 @@ class Studio:
         assert self.process.stdout is not None
         self.process.stdout.close()
 
-    def ask(self, path: str, body: Any = None, **headers: str) -> tuple[int, bytes]:
+    def ask(self, path: str, body: Any = None, method: str = "", **headers: str) -> tuple[int, bytes]:
         """Send a request, a POST where there is a body; returns status and answer."""
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path.lstrip("/"), data)
+        method = method or ("GET" if data is None else "POST")
+        request = urllib.request.Request(self.url + path.lstrip("/"), data, method=method)
         if data is not None:
             request.add_header("content-type", "application/json")
         for name, value in headers.items():
             request.add_header(name.replace("_", "-"), value)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read()
 
+    def ask_json(self, path: str, body: Any = None, method: str = "") -> Any:
+        """Send a request that is answered; what is refused raises AssertionError."""
+        status, answer = self.ask(path, body, method)
+        assert status < 300, answer.decode()
+        return json.loads(answer) if answer else None
+
     def state(self) -> dict[str, Any]:
         """Return all that the page gets."""
-        status, body = self.ask("studio/updates?since=0")
-        assert status == 200, body
-        updates: dict[str, Any] = json.loads(body)
+        updates: dict[str, Any] = self.ask_json("api/jobs")
         updates["by_id"] = {job["id"]: job for job in updates["changed"]}
         return updates
 
     def get(self, job_id: str) -> dict[str, Any]:
         """Return what the page gets of a job."""
-        found: dict[str, Any] = self.state()["by_id"][job_id]
+        found: dict[str, Any] = self.ask_json(f"api/jobs/{job_id}")
         return found
 
     def act(self, action: str, job_id: str, **more: Any) -> tuple[int, dict[str, Any]]:
         """Send an action, as a button of the page does."""
-        status, body = self.ask("studio/actions", {"action": action, "id": job_id, **more})
-        return status, json.loads(body)
+        path, query = f"api/jobs/{job_id}", f"?snapshot={more['snapshot']}" if "snapshot" in more else ""
+        if action in ("change", "remove"):
+            method = "PATCH" if action == "change" else "DELETE"
+            status, body = self.ask(path, more.get("changes"), method)
+        else:
+            status, body = self.ask(f"{path}/{action}{query}", {})
+        return status, json.loads(body or b"{}")
+
+    def submit(self, photo: str, paintings: list[str], **settings: Any) -> str:
+        """Put a picture or a film into the queue; returns its ID."""
+        return str(self.ask_json("api/jobs", {"photo": photo, "paintings": paintings, "settings": settings})["id"])
 
     def wait_for(self, job_id: str, what: Any, patience: float = PATIENCE) -> dict[str, Any]:
         """Wait until `what` is true of a job, or is its status."""
@@ -114,28 +128,15 @@ class Studio:
         job["progress"].pop("points")  # too long to read
         raise AssertionError(f"waited for {what} in vain: {job}")
 
-    def upload(self, path: Path) -> str:
-        """Upload a file as the page does; returns its path there."""
-        edge = "impasto-test"
-        body = (
-            f'--{edge}\r\nContent-Disposition: form-data; name="files"; filename="{path.name}"\r\n'
-            "Content-Type: application/octet-stream\r\n\r\n"
-        ).encode()
-        body += path.read_bytes() + f"\r\n--{edge}--\r\n".encode()
-        request = urllib.request.Request(self.url + "gradio_api/upload", body)
-        request.add_header("content-type", f"multipart/form-data; boundary={edge}")
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return str(json.loads(answer.read())[0])
-
-    def call(self, name: str, *values: Any) -> Any:
-        """Call one of the functions for programs, as Gradio's client does."""
-        status, body = self.ask(f"gradio_api/call/{name}", {"data": list(values)})
-        assert status == 200, body
-        event = json.loads(body)["event_id"]
-        with urllib.request.urlopen(self.url + f"gradio_api/call/{name}/{event}", timeout=30) as answer:
-            lines = answer.read().decode().splitlines()
-        assert "event: complete" in lines, lines
-        return json.loads(lines[lines.index("event: complete") + 1].removeprefix("data: "))[0]
+    def upload(self, path: Path, role: str = "photo") -> str:
+        """Upload a file as the page does; returns its ID."""
+        request = urllib.request.Request(self.url + f"api/uploads?role={role}&name={path.name}", path.read_bytes())
+        request.add_header("content-type", "application/octet-stream")
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return str(json.loads(answer.read())["id"])
+        except urllib.error.HTTPError as error:
+            raise AssertionError(error.read().decode()) from None
 
     def clear(self) -> None:
         """Stop and remove all jobs."""

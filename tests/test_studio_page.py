@@ -15,16 +15,18 @@ from conftest import make_picture
 from PIL import Image
 from studio_process import PATIENCE, Studio
 
-from impasto import Settings, read_recipe
+from impasto import read_recipe
 from impasto.images.write import write_image
-from impasto.studio.form import MAX_BALANCE_FACTOR
 
 pytestmark = pytest.mark.browser
 playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PHOTO_WEIGHT = pytest.approx(MAX_BALANCE_FACTOR * Settings().content_weight)  # with the balance at 0
 NO_BROWSER = "no browser here: apt-get install chromium, or playwright install chromium"
+SMALL = {"network": "slim", "views": "1", "size": 96, "start_size": 96, "later_steps": 5}
+ENDLESS = {**SMALL, "steps": 100_000}
+PANELS = ("Gallery", "Choose by eye", "Take it away")
+IMAGE = "document.querySelector('.frame > img')"
 
 
 @pytest.fixture(scope="module")
@@ -39,23 +41,16 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
-@pytest.fixture(scope="module")
-def context(browser: Any) -> Iterator[Any]:
-    """A visitor's browser, which keeps the page's own files from one visit to the next."""
-    opened = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    yield opened
-    opened.close()
-
-
 @pytest.fixture
-def page(context: Any, studio: Studio) -> Iterator[Any]:
+def page(browser: Any, studio: Studio) -> Iterator[Any]:
     """The page, opened; at the end nothing was asked of another machine, and nothing went wrong in its scripts."""
-    opened = context.new_page()
+    opened = browser.new_page(viewport={"width": 1280, "height": 900}, locale="en")
     opened.set_default_timeout(PATIENCE * 1000)
     asked: list[str] = []
     faults: list[str] = []
     opened.on("request", lambda request: asked.append(request.url))
     opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.on("console", lambda said: faults.append(said.text) if "Content Security" in said.text else None)
     visit(opened, studio)
     yield opened
     opened.close()
@@ -66,75 +61,60 @@ def page(context: Any, studio: Studio) -> Iterator[Any]:
 
 def visit(page: Any, studio: Studio) -> None:
     page.goto(studio.url)
-    page.wait_for_function("document.querySelector('.preview')?.dataset.status !== undefined")
-    page.wait_for_function("!document.querySelector('.preview .status').textContent.startsWith('Getting')")
+    page.wait_for_selector(".stage")
 
 
-def choose_examples(page: Any, *paintings: str) -> None:
-    page.get_by_role("button", name="Example photo: coffee").click()
-    page.wait_for_selector("#photo-preview img")
-    for number, painting in enumerate(paintings or ("flow strokes",), start=1):
-        page.get_by_role("button", name=f"Example painting: {painting}").click()
-        page.wait_for_function(f"document.querySelectorAll('#paintings-preview img').length == {number}")
+def until(page: Any, condition: str) -> None:
+    """Wait until an expression is true; Playwright's own way is `eval`, which the page forbids."""
+    latest = time.monotonic() + PATIENCE
+    while not page.evaluate(condition):
+        assert time.monotonic() < latest, f"waited for {condition} in vain: {page.inner_text('body')}"
+        time.sleep(0.05)
 
 
-def open_part(page: Any, name: str) -> None:
-    page.locator("button.label-wrap", has_text=name).click()
-    page.wait_for_timeout(300)  # Gradio sets what is in a part once more just after it is opened
+def set_settings(page: Any, **settings: Any) -> None:
+    """Change settings as the dials and fields do."""
+    page.evaluate("async (given) => (await import('./static/state.js')).change(given)", settings)
 
 
-def set_numbers(page: Any, **values: float) -> None:
-    """Fill fields, until they stay so: what Gradio sets at its own time may be later than that."""
-    wanted = {name: str(value) for name, value in values.items()}
-    found: dict[str, str] = {}
-    until = time.monotonic() + PATIENCE
-    while found != wanted:
-        assert time.monotonic() < until, found
-        for name in [name for name, value in wanted.items() if found.get(name) != value]:
-            page.locator(f"#setting-{name} input").fill(wanted[name])
-            page.locator(f"#setting-{name} input").press("Tab")
-        page.wait_for_timeout(300)
-        found = {name: page.locator(f"#setting-{name} input").input_value() for name in wanted}
+def choose_photo(page: Any, name: str = "coffee") -> None:
+    page.get_by_role("button", name=name, exact=True).click()
 
 
-def make_small(page: Any, steps: int) -> None:
-    """Small and for so many steps, as the settings of a picture are changed by hand."""
-    open_part(page, "All settings")
-    open_part(page, "Optimising")
-    set_numbers(page, steps=steps, later_steps=5, start_size=96, size=96)
-    open_part(page, "All settings")
+def wait_for_look(page: Any, step: int = 0) -> None:
+    until(page, f"+document.querySelector('.stage').dataset.look >= {step} && {IMAGE}?.src.startsWith('data:')")
 
 
 def press_paint(page: Any, studio: Studio) -> str:
     """Press Paint; returns the ID of the job that the page shows then."""
     known = set(studio.state()["order"])
     page.click("#paint")
-    page.wait_for_function(
-        f"document.querySelector('.preview').dataset.id && !{list(known)}.includes("
-        "document.querySelector('.preview').dataset.id)"
-    )
-    return str(page.get_attribute(".preview", "data-id"))
+    shown = "document.querySelector('.stage').dataset.id"
+    until(page, f"{shown} && !{sorted(known)}.includes({shown})")
+    return str(page.get_attribute(".stage", "data-id"))
 
 
 def wait_for_preview(page: Any, after: int = 0) -> int:
     """Wait for a preview later than `after`; returns its number."""
-    page.wait_for_function(f"+document.querySelector('.preview .frame > img')?.dataset.version > {after}")
-    return int(page.get_attribute(".preview .frame > img", "data-version"))
+    until(page, f"{IMAGE}?.src.includes('preview') && +new URL({IMAGE}.src).searchParams.get('v') > {after}")
+    return int(page.evaluate(f"+new URL({IMAGE}.src).searchParams.get('v')"))
 
 
 def wait_for_status(page: Any, status: str) -> None:
-    page.wait_for_function(f"document.querySelector('.preview')?.dataset.status === '{status}'")
+    until(page, f"document.querySelector('.stage').dataset.status === '{status}'")
 
 
 def canvas(page: Any) -> np.ndarray:
     """The pixels of what the page shows."""
-    encoded = page.evaluate(
-        """async () => {
-          const answer = await fetch(document.querySelector('.preview .frame > img').src);
-          return [...new Uint8Array(await answer.arrayBuffer())];
-        }"""
-    )
+    encoded = page.evaluate(f"async () => [...new Uint8Array(await (await fetch({IMAGE}.src)).arrayBuffer())]")
     return np.asarray(Image.open(io.BytesIO(bytes(encoded))).convert("RGB"), dtype=float)
+
+
+def look(page: Any) -> np.ndarray:
+    """The pixels of the quick look."""
+    encoded = page.evaluate(f"[...atob({IMAGE}.src.split(',')[1])].map((letter) => letter.charCodeAt(0))")
+    picture = Image.open(io.BytesIO(bytes(encoded))).convert("RGB")
+    return np.asarray(picture.resize((96, 64)), dtype=float)
 
 
 def roughness(pixels: np.ndarray) -> float:
@@ -142,180 +122,225 @@ def roughness(pixels: np.ndarray) -> float:
     return float(np.abs(np.diff(pixels, axis=0)).mean() + np.abs(np.diff(pixels, axis=1)).mean())
 
 
+def test_a_quick_look_comes_before_anything_is_pressed(page, studio):
+    choose_photo(page)
+    wait_for_look(page, step=3)
+    assert studio.state()["order"] == []
+    before = look(page)
+    page.get_by_role("button", name="The Scream", exact=True).click()
+    wait_for_look(page, step=20)
+    other = look(page)
+    assert np.abs(other - before).mean() > 5
+    assert "Press Paint" in page.inner_text(".status")
+    page.focus("#balance")
+    page.keyboard.press("Home")  # all the way to the photo
+    until(page, "+document.querySelector('.stage').dataset.look < 20")
+    wait_for_look(page, step=20)
+    assert np.abs(look(page) - other).mean() > 5
+
+
+def test_the_picture_only_becomes_better_after_paint(page, studio):
+    choose_photo(page)
+    set_settings(page, **ENDLESS)
+    wait_for_look(page, step=5)
+    press_paint(page, studio)
+    assert page.evaluate(f"{IMAGE}.src.startsWith('data:')")  # the quick look, while the painting is worse
+    versions = [wait_for_preview(page)]
+    assert studio.get(page.get_attribute(".stage", "data-id"))["progress"]["step"] >= 12
+    for _ in range(3):
+        versions.append(wait_for_preview(page, versions[-1]))
+    assert versions == sorted(versions)
+
+
 def test_paint_change_reload_stop_and_download(page, studio, tmp_path):
-    choose_examples(page)
-    make_small(page, 100_000)
+    choose_photo(page)
+    set_settings(page, **ENDLESS)
     job_id = press_paint(page, studio)
     first = wait_for_preview(page)
     early = canvas(page)
-    later = wait_for_preview(page, first + 3)
-    assert np.abs(canvas(page) - early).mean() > 1
+    later = wait_for_preview(page, first + 2)
+    assert np.abs(canvas(page) - early).mean() > 0.5
     before = roughness(canvas(page))
-    smooth = page.locator("#setting-tv_weight input[type=range]")
-    smooth.focus()
-    page.keyboard.press("End")
-    studio.wait_for(job_id, lambda job: job["settings"].get("tv_weight") == 5)
-    until = time.monotonic() + PATIENCE
+    page.get_by_text("More", exact=True).click()
+    page.get_by_text("Content and style", exact=True).click()
+    page.get_by_label("Smoothness", exact=True).fill("50")
+    page.keyboard.press("Tab")
+    studio.wait_for(job_id, lambda job: job["settings"].get("tv_weight") == 50)
+    latest = time.monotonic() + PATIENCE
     while roughness(canvas(page)) > 0.8 * before:
-        assert time.monotonic() < until
+        assert time.monotonic() < latest
         later = wait_for_preview(page, later)
-    balance = page.locator("#balance input[type=range]")
-    balance.focus()
+    page.focus("#balance")
     page.keyboard.press("Home")  # all the way to the photo
-    studio.wait_for(job_id, lambda job: job["settings"].get("content_weight") == PHOTO_WEIGHT)
+    studio.wait_for(job_id, lambda job: job["settings"].get("content_weight", 0) > 1)
+    weight = studio.get(job_id)["settings"]["content_weight"]
     page.reload()
+    page.wait_for_selector(".stage")
+    page.get_by_role("button", name="Gallery").click()
+    page.locator(".card .look").first.click()
     wait_for_status(page, "painting")
-    assert page.get_attribute(".preview", "data-id") == job_id
-    wait_for_preview(page, later + 3)
+    assert page.get_attribute(".stage", "data-id") == job_id
+    wait_for_preview(page, later)
+    until(page, "document.querySelector('#balance').value === '0'")  # the dials are those of the job
+    page.get_by_text("Earlier states, details").click()
     assert page.locator(".plot svg").is_visible()
-    assert "96 x 64 pixels in 1 scale: about" in page.inner_text(".preview .plan")
+    assert "96 x 64 pixels in 1 scale: about" in page.inner_text(".plan")
     page.get_by_role("button", name="Stop and keep").click()
     wait_for_status(page, "stopped")
     with page.expect_download() as download:
-        page.locator(".preview").get_by_role("link", name="Download").click()
+        page.locator(".status").get_by_role("link", name="Download").click()
     saved = tmp_path / download.value.suggested_filename
     download.value.save_as(saved)
-    assert saved.name == "coffee_flow_strokes.png"
+    assert saved.name == "coffee_starry_night.png"
     recipe = read_recipe(saved)
-    assert recipe.settings.content_weight == PHOTO_WEIGHT
-    assert recipe.settings.tv_weight == 5
+    assert recipe.settings.content_weight == weight
+    assert recipe.settings.tv_weight == 50
     assert recipe.settings.steps == 100_000
-    # and dropped again, it fills the form
+    # and dropped again, its settings are used
     page.reload()
-    page.wait_for_selector("#paint")
-    open_part(page, "Settings from a painted picture")
-    page.locator("#painted input[type=file]").set_input_files(saved)
-    page.wait_for_selector("#paintings-preview img")
-    page.wait_for_function("document.querySelector('#setting-size input') !== null")
-    assert page.locator("#setting-size input").input_value() == "96"
-    assert "in the form" in page.inner_text("#message")
+    page.wait_for_selector(".stage")
+    page.locator(".tray input[type=file]").first.set_input_files(saved)
+    page.get_by_role("button", name="Use its settings").click()
+    until(page, "document.querySelector('#size').value === '96' && document.querySelector('#balance').value === '0'")
+    assert page.get_by_role("button", name="coffee.jpg").get_attribute("aria-pressed") == "true"
 
 
 def test_pause_resume_and_go_back_to_a_snapshot(page, studio):
-    choose_examples(page)
-    make_small(page, 100_000)
+    choose_photo(page)
+    set_settings(page, **ENDLESS)
     job_id = press_paint(page, studio)
     wait_for_preview(page)
     page.get_by_role("button", name="Pause").click()
     wait_for_status(page, "paused")
     step = studio.get(job_id)["progress"]["step"]
-    page.reload()
-    wait_for_status(page, "paused")
     page.get_by_role("button", name="Go on", exact=True).click()
     wait_for_status(page, "painting")
     studio.wait_for(job_id, lambda job: job["progress"]["step"] > step + 5)
+    page.get_by_text("Earlier states, details").click()
     page.locator(".snapshots button").first.click()
     studio.wait_for(job_id, lambda job: "kept-1.png" in job["pictures"])
-    page.wait_for_selector(".gallery .tile img")
+    studio.wait_for(job_id, "painting")
+    page.get_by_role("button", name="Keep this one too").click()
+    studio.wait_for(job_id, lambda job: "kept-2.png" in job["pictures"])
     page.get_by_role("button", name="Stop and keep").click()
     wait_for_status(page, "stopped")
     stopped = studio.get(job_id)["progress"]["step"]
-    page.reload()  # and what is stopped is gone on with as well
-    page.get_by_role("button", name="Go on", exact=True).click()
+    page.get_by_role("button", name="Go on", exact=True).click()  # and what is stopped is gone on with as well
     studio.wait_for(job_id, lambda job: job["progress"]["step"] > stopped + 3)
-    page.get_by_role("button", name="Stop and keep").click()
+    page.get_by_role("button", name="Stop at once").click()
     wait_for_status(page, "stopped")
-    page.locator(".preview").get_by_role("button", name="Compare with the photo").click()
-    split = page.get_by_role("slider", name="Photo on the left, picture on the right")
+
+
+def test_compare_zoom_and_two_results_side_by_side(page, studio):
+    choose_photo(page)
+    for weight in (1, 3):
+        set_settings(page, **SMALL, steps=3, style_weight=weight)
+        studio.wait_for(press_paint(page, studio), "done")
+    wait_for_status(page, "done")
+    page.get_by_role("button", name="Compare").click()
+    split = page.get_by_role("slider", name="Left: the other; right: the picture")
     split.focus()
     page.keyboard.press("End")
-    assert page.evaluate("getComputedStyle(document.querySelector('.pair')).getPropertyValue('--split')") == "100%"
-    page.keyboard.press("Escape")
-    page.locator(".preview").get_by_role("button", name="Look closely").click()
-    seen = page.locator(".studio-dialog img")
-    seen.wait_for()
-    page.wait_for_function("document.querySelector('.studio-dialog img').naturalWidth === 96")
-    assert round(seen.bounding_box()["width"]) == 96
-    page.keyboard.press("Escape")
+    until(page, "document.querySelector('.line').style.left === '100%'")
+    assert "pictures/coffee" in page.get_attribute(".under", "src")
+    page.get_by_role("button", name="100 %").click()
+    until(page, f"{IMAGE}.naturalWidth === 96 && {IMAGE}.getBoundingClientRect().width === 96")
+    page.get_by_role("button", name="Gallery").click()
+    page.get_by_role("searchbox").fill("coffee finished")
+    assert page.locator(".card").count() == 2
+    page.get_by_role("searchbox").fill("cat")
+    assert page.locator(".card").count() == 0
+    page.get_by_role("searchbox").fill("")
+    other = page.locator(".card").last
+    other_id = other.get_attribute("data-id")
+    other.get_by_role("button", name="A/B").click()
+    assert f"jobs/{other_id}/files/picture.png" in page.get_attribute(".under", "src")
+    assert page.get_attribute(".stage", "data-id") != other_id
 
 
-def test_errors_are_shown_on_the_page(page, tmp_path):
-    page.click("#paint")
-    page.wait_for_function("document.querySelector('#message').textContent.includes('Choose a photo')")
+def test_errors_are_shown_on_the_page(page, studio, tmp_path):
+    assert page.locator("#paint").is_disabled()  # until there is a photo
     wrong = tmp_path / "letter.png"
     wrong.write_text("This is no picture.")
-    page.locator("#photo input[type=file]").set_input_files(wrong)
-    page.wait_for_function(
-        "document.querySelector('#photo-preview').textContent.includes('letter.png is not a picture')"
-    )
-    assert page.locator("#photo-preview [role=alert]").count() == 1
+    page.locator(".tray input[type=file]").first.set_input_files(wrong)
+    until(page, "document.querySelector('[role=alert]')?.textContent.includes('letter.png is not a picture')")
     long = tmp_path / f"{'long_' * 40}name.png"
     write_image(make_picture(60, 40), long)
-    page.locator("#paintings input[type=file]").set_input_files(long)
-    page.wait_for_selector("#paintings-preview img")
-    open_part(page, "All settings")
-    open_part(page, "Content and style")
-    page.locator("#setting-style_taps input, #setting-style_taps textarea").fill("nowhere")
+    page.locator(".tray input[type=file]").first.set_input_files(long)
+    wait_for_look(page)
+    page.get_by_text("More", exact=True).click()
+    page.get_by_text("Content and style", exact=True).click()
+    assert page.input_value("#setting-content_loss") == "relative"
+    taps = page.get_by_label("Style taps", exact=True)
+    taps.fill("nowhere")
+    page.keyboard.press("Tab")
+    until(page, "document.querySelector('[role=alert]')?.textContent.includes('“Style taps”')")
+    assert taps.get_attribute("aria-invalid") == "true"
+    taps.fill("")  # an empty field counts as not given
+    page.keyboard.press("Tab")
+    page.get_by_text("Optimising", exact=True).click()
+    page.get_by_label("Steps", exact=True).fill("0")
     page.click("#paint")
-    page.wait_for_function("document.querySelector('#message').textContent.includes('“Style taps”')")
-    page.locator("#setting-style_taps input, #setting-style_taps textarea").fill("")
-    page.locator("#setting-size input").fill("0")
-    page.click("#paint")
-    page.wait_for_function("document.querySelector('#message').textContent.match(/“Size”:? takes a whole number, 16/)")
-    page.locator("#setting-size input").fill("")  # an empty field counts as not given
-    page.click("#paint")
-    page.wait_for_function("document.querySelector('#message').textContent.includes('letter.png')")
+    until(page, "document.querySelector('[role=alert]')?.textContent.includes('“Steps” takes a whole number, 1')")
+    assert studio.state()["order"] == []
 
 
-def test_a_sheet_its_cell_and_a_second_tab(page, browser, studio):
-    choose_examples(page)
-    open_part(page, "Choose by eye")
-    page.get_by_label("What to vary").fill("style_weight=0.3,3")
-    make_small(page, 4)
-    page.locator("#sheet").click()
-    page.wait_for_selector(".sheet li")
-    page.wait_for_function("document.querySelectorAll('.sheet img').length === 2")
-    wait_for_status(page, "done")
+def test_choosing_by_eye_and_a_print_with_its_plan(page, browser, studio):
+    choose_photo(page)
+    set_settings(page, **SMALL, steps=4)
+    page.get_by_role("button", name="Choose by eye").click()
+    page.select_option("#vary", "own")
+    page.get_by_label("One setting a line").fill("style_weight=0.3,3")
+    page.get_by_role("button", name="Try out").click()
+    until(page, "document.querySelectorAll('.cells img').length === 2")
+    page.get_by_role("button", name="Weight of the paintings 3").click()
+    made = press_paint(page, studio)
+    assert float(studio.wait_for(made, "done")["settings"]["style_weight"]) == 3
     other = browser.new_page()
     visit(other, studio)
-    job_id = page.get_attribute(".preview", "data-id")
-    other.locator(".card").first.get_by_role("button", name="Show").click()
-    assert other.get_attribute(".preview", "data-id") == job_id
+    other.get_by_role("button", name="Gallery").click()
+    other.locator(".card .look").first.click()
+    assert other.get_attribute(".stage", "data-id") == made
     other.close()
-    page.get_by_role("button", name="style weight 3", exact=False).last.click()
-    page.wait_for_function("document.querySelector('#message').textContent.includes('in the form')")
-    made = press_paint(page, studio)
-    job = studio.wait_for(made, "done")
-    assert float(job["settings"]["style_weight"]) == 3
-    # and the same at print size, with its plan
-    open_part(page, "Print size")
-    page.get_by_label("Longer side in centimetres").fill("0")
-    page.get_by_role("button", name="Show the plan").click()
-    page.wait_for_function("document.querySelector('#plan').textContent.includes('longer side of a print is 1 to 300')")
-    page.get_by_label("Longer side in centimetres").fill("2")
-    page.get_by_role("button", name="Show the plan").click()
-    page.wait_for_function("document.querySelector('#plan').textContent.includes('157 x')")
-    known = set(studio.state()["order"])
-    page.locator("#print").click()
-    page.wait_for_function("!" + str(list(known)) + ".includes(document.querySelector('.preview').dataset.id)")
-    large = str(page.get_attribute(".preview", "data-id"))
+    page.get_by_role("button", name="Take it away").click()
+    page.fill("#centimeters", "0")
+    page.get_by_role("button", name="What will it take?").click()
+    until(page, "document.querySelector('#plan').textContent.includes('1 to 300 centimeters')")
+    page.fill("#centimeters", "2")
+    page.get_by_role("button", name="What will it take?").click()
+    until(page, "document.querySelector('#plan').textContent.includes('157 x')")
+    page.get_by_role("button", name="Paint it for print").click()
+    until(page, f"![undefined, '{made}'].includes(document.querySelector('.stage').dataset.id)")
+    large = str(page.get_attribute(".stage", "data-id"))
     studio.wait_for(large, "done")
     with Image.open(studio.folder / "jobs" / large / "picture.png") as printed:
         assert max(printed.size) == 157
 
 
 def test_the_page_reports_a_killed_worker_and_goes_on(page, studio):
-    choose_examples(page, "cut paper", "flow strokes")
+    choose_photo(page)
+    page.get_by_role("button", name="Mix it in: The Scream").click()
     page.locator("#blend-2").wait_for()
-    make_small(page, 100_000)
+    set_settings(page, **ENDLESS)
     job_id = press_paint(page, studio)
     wait_for_preview(page)
     studio.wait_for(job_id, lambda job: job["snapshots"])
     os.kill(studio.worker(), signal.SIGKILL)
     wait_for_status(page, "failed")
-    assert "SIGKILL" in page.inner_text(".preview .notes")
+    assert "SIGKILL" in page.inner_text(".status")
     page.get_by_role("button", name="Go on", exact=True).click()
     wait_for_status(page, "painting")
     wait_for_preview(page)
-    page.locator("#blend-2 input[type=range]").focus()
+    page.focus("#blend-2")
     page.keyboard.press("Home")
     studio.wait_for(job_id, lambda job: job["settings"].get("style_blend") == [1, 0])
     page.get_by_role("button", name="Stop and keep").click()
     wait_for_status(page, "stopped")
-    card = page.locator(".card").first
-    card.get_by_role("button", name="Remove").click()
-    card.get_by_role("button", name="Remove for good?").click()
+    page.get_by_role("button", name="Gallery").click()
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Remove for good?").click()
     studio.wait_for_absence(job_id)
+    wait_for_status(page, "draft")
 
 
 def test_many_photos_and_a_film_are_queued(page, studio, tmp_path):
@@ -323,115 +348,211 @@ def test_many_photos_and_a_film_are_queued(page, studio, tmp_path):
     for number in range(2):
         write_image(make_picture(60, 40, number), tmp_path / f"holiday_{number}.png")
     clip = clips.write_clip(tmp_path / "walk.mp4", clips.make_pan(4))
-    choose_examples(page)
-    make_small(page, 3)
-    open_part(page, "Many photos, films")
-    drop = page.locator("#many-files input[type=file]")
-    drop.set_input_files([tmp_path / "holiday_0.png", tmp_path / "holiday_1.png", clip])
-    page.wait_for_function("document.querySelector('#many-files').textContent.includes('walk')")
-    page.locator("#paint-all").click()
-    page.wait_for_function("document.querySelector('#message').textContent.includes('3 in the queue')")
-    page.wait_for_function("document.querySelectorAll('.card').length === 3")
+    choose_photo(page)
+    set_settings(page, **SMALL, steps=3)
+    page.get_by_role("button", name="Take it away").click()
+    files = [tmp_path / "holiday_0.png", tmp_path / "holiday_1.png", clip]
+    page.get_by_label("Choose photos or films").set_input_files(files)
+    until(page, "document.querySelector('[role=alert]')?.textContent.includes('3 in the queue')")
+    until(page, "document.querySelectorAll('.card').length === 3")
     jobs = studio.state()["by_id"]
     assert sorted(job["kind"] for job in jobs.values()) == ["film", "painting", "painting"]
     for job_id in jobs:
         studio.wait_for(job_id, "done")
-    page.locator(".card", has_text="walk").locator("button.quiet", has_text="Show").click()
-    video = page.locator(".preview video")
+    page.get_by_role("button", name="Show: walk").click()
+    video = page.locator(".stage video")
     video.wait_for()
     if video.evaluate("it => it.canPlayType('video/mp4; codecs=avc1.640028')"):  # Playwright's own Chromium can't
-        page.wait_for_function("document.querySelector('.preview video').readyState >= 2")
+        until(page, "document.querySelector('.stage video').readyState >= 2")
         assert video.evaluate("it => it.duration") == pytest.approx(0.16, abs=0.05)
 
 
-ANCESTORS = """() => {
-  const found = [];
-  for (let node = document.activeElement; node; node = node.parentElement) found.push(node.id);
-  return found;
-}"""
+def test_pictures_can_be_pasted_and_dropped(page):
+    give = """async ([kind, where]) => {
+      const canvas = new OffscreenCanvas(60, 40);
+      canvas.getContext('2d').fillRect(0, 0, 20, 20);
+      const data = new DataTransfer();
+      data.items.add(new File([await canvas.convertToBlob()], `${kind}.png`, {type: 'image/png'}));
+      const event = kind === 'paste' ? new ClipboardEvent(kind, {clipboardData: data, bubbles: true})
+        : new DragEvent(kind, {dataTransfer: data, bubbles: true});
+      document.querySelector(where).dispatchEvent(event);
+    }"""
+    page.evaluate(give, ["paste", "body"])
+    page.locator(".tile [aria-label='paste.png'][aria-pressed=true]").wait_for()
+    wait_for_look(page)
+    page.evaluate(give, ["drop", ".shelf:last-child"])
+    page.locator(".shelf:last-child [aria-label='drop.png'][aria-pressed=true]").wait_for()
+    page.evaluate(give.replace("20, 20", "30, 30"), ["drop", ".stage"])
+    page.locator(".shelf:first-child [aria-label='drop.png'][aria-pressed=true]").wait_for()
+
+
+NAMELESS = """() => [...document.querySelectorAll('button, input, textarea, select, a[href], [tabindex], img')]
+  .filter((it) => it.checkVisibility())
+  .filter((it) => it.tagName === 'IMG' ? !it.hasAttribute('alt') : !(it.getAttribute('aria-label')
+    || it.labels?.length || it.textContent.trim()))
+  .map((it) => it.outerHTML.slice(0, 120))"""
 
 
 def test_controls_have_names_and_keyboard_access(page):
-    for part in ("All settings", "Choose by eye", "Print size", "Settings from a painted picture"):
-        open_part(page, part)
-    nameless = page.evaluate(
-        """() => [...document.querySelectorAll('button, input, textarea, select, a[href], [role=button]')]
-          .filter(it => it.checkVisibility() && !it.getAttribute('aria-hidden'))
-          .filter(it => !(it.getAttribute('aria-label') || it.title || it.textContent.trim()
-            || it.closest('label')?.textContent.trim() || it.labels?.length || it.getAttribute('aria-labelledby')))
-          .map(it => it.outerHTML.slice(0, 120))"""
-    )
-    assert nameless == []
-    assert page.evaluate("[...document.images].filter(it => it.alt === null || !it.hasAttribute('alt')).length") == 0
-    page.locator("body").press("Tab")
+    choose_photo(page)
+    wait_for_look(page)
+    page.get_by_role("button", name="Brush where").click()
+    page.get_by_text("More", exact=True).click()
+    page.get_by_text("Optimising", exact=True).click()
+    assert page.evaluate(NAMELESS) == []
     reached = set()
-    for _ in range(200):
-        reached |= set(page.evaluate(ANCESTORS))
+    page.locator("header button").focus()
+    for _ in range(150):
         page.keyboard.press("Tab")
-        if "paint" in reached:
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.className"))
+        if {"paint", "board"} <= reached:
             break
-    assert {"paint", "balance", "photo-examples"} <= reached
+    assert {"paint", "board", "balance", "strokes", "setting-steps"} <= reached
+    for panel in PANELS:
+        page.get_by_role("button", name=panel).click()
+        assert page.evaluate(NAMELESS) == []
+        page.keyboard.press("Escape")
+        until(page, "!document.querySelector('dialog')")
 
 
-def test_an_idle_page_requests_few_frames(context, studio):
+CONTRASTS = """() => {
+  const canvas = new OffscreenCanvas(1, 1).getContext('2d', {willReadFrequently: true});
+  const parse = (color) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = color;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = (rgb) => rgb.slice(0, 3).map((part) => part / 255)
+    .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, part, place) => sum + part * [0.2126, 0.7152, 0.0722][place], 0);
+  const behind = (node) => {
+    for (; node; node = node.parentElement) {
+      const color = parse(getComputedStyle(node).backgroundColor);
+      if (color[3] === 255) return color;
+    }
+    return [255, 255, 255, 255];
+  };
+  const texts = [...document.querySelectorAll('*')].filter((node) => node.checkVisibility()
+    && [...node.childNodes].some((it) => it.nodeType === 3 && it.textContent.trim()) && !node.closest(':disabled'));
+  return texts.map((node) => {
+    const [one, other] = [light(parse(getComputedStyle(node).color)), light(behind(node))].sort();
+    return [(other + 0.05) / (one + 0.05), node.outerHTML.slice(0, 90)];
+  }).filter(([contrast]) => contrast < 4.5);
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_contrast_is_enough_and_nothing_is_too_wide(browser, studio, scheme, width):
+    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme, locale="en")
     page = context.new_page()
+    visit(page, studio)
+    choose_photo(page)
+    wait_for_look(page)
+    page.get_by_role("button", name="Brush where").click()
+    for sheet in ("pictures", "dials"):
+        page.evaluate("async (sheet) => (await import('./static/state.js')).update({sheet})", sheet)
+        page.evaluate("document.querySelectorAll('details').forEach((it) => { it.open = true; })")
+        assert page.evaluate(CONTRASTS) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("#paint").is_visible()
+    for panel in PANELS:
+        page.get_by_role("button", name=panel).click()
+        assert page.evaluate(CONTRASTS) == []
+        assert page.evaluate(
+            f"[...document.querySelectorAll('dialog *')].every((it) => it.getBoundingClientRect().right <= {width})"
+        )
+        page.keyboard.press("Escape")
+    context.close()
+
+
+def test_page_is_light_loads_at_once_and_does_not_shift(browser, studio):
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    sizes: dict[str, int] = {}
+    page.on(
+        "response",
+        lambda answer: (
+            sizes.update({answer.url: len(answer.body())})
+            if "pictures" not in answer.url and "events" not in answer.url
+            else None
+        ),
+    )
+    page.add_init_script(
+        "window.shift = 0; new PerformanceObserver((list) => { for (const entry of list.getEntries())"
+        " window.shift += entry.value; }).observe({type: 'layout-shift', buffered: true});"
+    )
+    visit(page, studio)
+    page.wait_for_load_state("load")
+    time.sleep(1)
+    assert sum(sizes.values()) < 300_000
+    assert page.evaluate("shift") < 0.01
+    page.close()
+
+
+def test_an_idle_page_asks_for_no_frames_and_no_data(page):
     page.add_init_script(
         "const ask = requestAnimationFrame; window.asked = 0;"
         "window.requestAnimationFrame = (draw) => { window.asked += 1; return ask.call(window, draw); };"
     )
-    visit(page, studio)
-    time.sleep(5)
+    page.reload()
+    page.wait_for_selector(".stage")
+    choose_photo(page)
+    wait_for_look(page, step=20)
+    time.sleep(1)
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
     before = page.evaluate("asked")
-    time.sleep(2)
-    assert page.evaluate("asked") - before <= 10  # of 120
-    come = """async () => {
-      let [came, left] = [0, 0];
-      requestAnimationFrame(() => { came += 1; });
-      cancelAnimationFrame(requestAnimationFrame(() => { left += 1; }));
-      await new Promise((done) => setTimeout(done, 3000));
-      return [came, left];
-    }"""
-    assert page.evaluate(come) == [1, 0]  # what is put off comes all the same, unless it is called off
-    page.mouse.move(200, 200)
-    assert page.evaluate(come.replace("3000", "500")) == [1, 0]  # and at once, where somebody does something
-    page.close()
+    time.sleep(3)
+    assert page.evaluate("asked") == before
+    assert requests == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_screen_shows_the_whole_page(browser, studio, scheme):
-    context = browser.new_context(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-    page = context.new_page()
-    visit(page, studio)
-    for part in ("All settings", "Choose by eye", "Print size", "Settings from a painted picture"):
-        open_part(page, part)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
-    too_wide = page.evaluate(
-        "[...document.querySelectorAll('.preview *, .card, #paint, input')].filter(it => it.checkVisibility() && "
-        "it.getBoundingClientRect().right > 391 && !it.closest('.snapshots, .tiles')).length"
-    )
-    assert too_wide == 0
-    context.close()
+def test_words_are_those_of_the_chosen_language(page):
+    for language, word in (("de", "Malen"), ("es", "Pintar"), ("en", "Paint")):
+        page.get_by_role("combobox").first.select_option(language)
+        until(page, f"document.querySelector('#paint').textContent === '{word}'")
+        assert page.get_attribute("html", "lang") == language
 
 
-def test_a_brushed_mask_preserves_the_photo_there(page, studio):
-    choose_examples(page)
-    make_small(page, 30)
-    open_part(page, "Brush where")
-    board = page.locator(".mask-editor canvas")
-    board.wait_for()
-    page.get_by_label("Stays as it is").check()
-    page.locator(".mask-editor input[type=range]").fill("120")
-    board.scroll_into_view_if_needed()
-    box = board.bounding_box()
+def brush(page: Any) -> None:
+    """A stroke from top to bottom, a fifth from the left."""
+    box = page.locator(".board").bounding_box()
     page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 2)
     page.mouse.down()
     for part in (0.25, 0.5, 0.75, 1.0):
         page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + part * box["height"] - 2, steps=3)
     page.mouse.up()
-    board.focus()
-    page.keyboard.press("ArrowLeft")
-    page.wait_for_timeout(500)
+
+
+COVERED = """(() => {
+  const board = document.querySelector('.board');
+  const data = board.getContext('2d').getImageData(0, 0, board.width, board.height).data;
+  return data.filter((part, place) => place % 4 === 3 && part).length / (board.width * board.height);
+})()"""
+
+
+def test_a_brushed_mask_preserves_the_photo_there(page, studio):
+    choose_photo(page)
+    set_settings(page, **SMALL, steps=30)
+    page.get_by_role("button", name="Brush where").click()
+    page.get_by_label("stays as it is").check(force=True)
+    page.locator(".brush .size input").fill("170")
+    brush(page)
+    covered = page.evaluate(COVERED)
+    assert 0.1 < covered < 0.6
+    page.get_by_role("button", name="Undo").click()
+    assert page.evaluate(COVERED) == 0
+    page.get_by_role("button", name="Redo").click()
+    assert page.evaluate(COVERED) == covered
+    page.locator(".board").focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    assert page.evaluate(COVERED) > covered
+    page.keyboard.press("Control+z")
+    assert page.evaluate(COVERED) == covered
+    wait_for_look(page, step=20)
+    time.sleep(0.5)
     job_id = press_paint(page, studio)
     studio.wait_for(job_id, "done")
     folder = studio.folder / "jobs" / job_id
@@ -442,24 +563,29 @@ def test_a_brushed_mask_preserves_the_photo_there(page, studio):
     assert change[keep > 0.95].mean() < 8
     assert change[keep < 0.05].mean() > 3 * change[keep > 0.95].mean()
     assert read_recipe(folder / "picture.png").settings.preserve_mask == "preserve.png"
-    # the settings, with what was brushed, in the form again
+
+
+def test_masks_come_back_with_a_job_and_regions_are_found(page, studio):
+    choose_photo(page)
+    set_settings(page, **SMALL, steps=2)
+    page.get_by_role("button", name="Brush where").click()
+    brush(page)
+    until(page, "(async () => (await import('./static/state.js')).state.masks !== null)()")
+    job_id = press_paint(page, studio)
+    studio.wait_for(job_id, "done")
     page.reload()
-    page.wait_for_selector(".card")
-    page.locator(".card").first.get_by_role("button", name="Settings").click()
-    page.wait_for_function("document.querySelector('#message').textContent.includes('in the form')")
-    open_part(page, "Brush where")
+    page.wait_for_selector(".stage")
+    page.get_by_role("button", name="Gallery").click()
+    page.locator(".card .look").first.click()
+    page.get_by_role("button", name="Brush where").click()
+    until(page, f"{COVERED} > 0.05")
     again = press_paint(page, studio)
     studio.wait_for(again, "done")
     assert (studio.folder / "jobs" / again / "inputs" / "preserve.png").exists()
-    # and regions that are found, to begin with
-    choose_more = page.get_by_role("button", name="Example painting: cut paper")
-    choose_more.click()
-    page.wait_for_function("document.querySelectorAll('#paintings-preview img').length === 2")
-    before = len(page.get_attribute(".mask-editor", "data-start"))
-    page.get_by_role("button", name="Begin with regions that are found").click()
-    page.wait_for_function(
-        f"![0, {before}].includes(document.querySelector('.mask-editor')?.dataset.start?.length ?? 0)"
-    )
+    page.get_by_role("button", name="Mix it in: The Scream").click()
+    page.get_by_role("button", name="Brush where").click()
+    page.get_by_role("button", name="Find regions").click()
+    until(page, f"{COVERED} === 1")
     parted = press_paint(page, studio)
     studio.wait_for(parted, "done")
     assert (studio.folder / "jobs" / parted / "inputs" / "mask_2.png").exists()

@@ -1,21 +1,15 @@
-"""The studio's snapshots and plan requests: how many are kept, and what is answered."""
+"""The studio's snapshots: how many are kept."""
 
-import threading
-import time
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from conftest import SPELT_OUT, make_picture
 
-pytest.importorskip("gradio", reason="needs Gradio: pip install 'impasto[studio]'")
-
 from impasto import Job, Run, Settings, start_job
-from impasto.errors import PictureError, UsageError
+from impasto.errors import PictureError
 from impasto.images.write import write_image
-from impasto.studio import queue as queue_module
 from impasto.studio import snapshots as snapshots_module
-from impasto.studio.queue import MAX_PLAN_REQUESTS, PlanRequests
 from impasto.studio.snapshots import SnapshotStore
 
 
@@ -82,28 +76,3 @@ def test_reading_a_lost_or_damaged_snapshot_raises(run: Run, tmp_path: Path) -> 
     for number in (1, 2):
         with pytest.raises(PictureError, match="This earlier state is gone"):
             snapshots.read_snapshot(number)
-
-
-def test_a_plan_request_gets_an_answer_or_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_module, "PLAN_TIMEOUT_SECONDS", 0.05)
-    plans = PlanRequests()
-    assert plans.request_plan(lambda number: plans.set_answer(number, text="a minute")) == "a minute"
-    with pytest.raises(UsageError, match="too little memory"):
-        plans.request_plan(lambda number: plans.set_answer(number, error="too little memory"))
-    with pytest.raises(UsageError, match="it died"):
-        plans.request_plan(lambda _: plans.fail_all("it died"))
-    with pytest.raises(UsageError, match="busy"):
-        plans.request_plan(lambda _: None)
-    monkeypatch.setattr(queue_module, "PLAN_TIMEOUT_SECONDS", 5)
-    sent: list[int] = []
-    crowd = [threading.Thread(target=plans.request_plan, args=(sent.append,)) for _ in range(MAX_PLAN_REQUESTS)]
-    for one in crowd:
-        one.start()
-    while len(sent) < MAX_PLAN_REQUESTS:
-        time.sleep(0.01)
-    with pytest.raises(UsageError, match="Other plans"):
-        plans.request_plan(sent.append)
-    for number in sent:
-        plans.set_answer(number, text="now")
-    for one in crowd:
-        one.join()

@@ -44,7 +44,7 @@ def studio(
     password = read_password(password_file)
     check_address(host, password, open_to_all)
     folder = folder or default_folder()
-    for needed in ("gradio", "fastapi", "uvicorn"):
+    for needed in ("fastapi", "uvicorn"):
         if find_spec(needed) is None:
             raise ImpastoError(f"The studio needs {needed}: pip install 'impasto[studio]'")
     try:

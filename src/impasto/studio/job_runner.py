@@ -9,13 +9,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from impasto.api import start
-from impasto.errors import DivergedError, ImpastoError, PictureError, UsageError
+from impasto.errors import ImpastoError, PictureError, UsageError
 from impasto.images.write import to_pil
 from impasto.painting.device import is_out_of_memory
 from impasto.painting.model_cache import ModelCache
@@ -26,7 +25,7 @@ from impasto.runs.run import Run
 from impasto.runs.start import start_job
 from impasto.settings.model import Settings
 from impasto.settings.units import format_bytes, format_seconds
-from impasto.studio.form import check_settings, find_changes, given_settings, page_message
+from impasto.studio.form import add_masks, find_changes, given_settings, page_message
 from impasto.studio.snapshots import PreviewWriter, SnapshotStore
 from impasto.studio.store import JobStatus, StudioJob
 from impasto.terminal.progress import ProgressDisplay
@@ -44,12 +43,9 @@ ROUNDING = 1e-6  # of a frame
 OUT_OF_MEMORY = "There is not enough memory for this: choose a smaller size."
 
 
-def run_worker(connection: Connection, jobs: Path, threads: int | None = None) -> None:
+def run_worker(connection: Connection, jobs: Path) -> None:
     """Paint jobs, whose folders are in `jobs`, until the connection is closed."""
-    with suppress(OSError, AttributeError):  # Windows has none
-        os.nice(NICENESS)  # so that the page answers while all cores paint
-    if threads:
-        torch.set_num_threads(threads)
+    lower_priority(NICENESS)  # so that the page answers while all cores paint
     warm_up()
     connection.send(("ready", {}))
     cache = ModelCache()  # the next job often has the same network and paintings
@@ -58,11 +54,15 @@ def run_worker(connection: Connection, jobs: Path, threads: int | None = None) -
             kind, content = connection.recv()
         except EOFError:
             return
-        if kind == "paint":
+        if kind == "paint":  # what else there is was for a job that has ended
             job = StudioJob.model_validate(content)
             JobRunner(connection, jobs / job.id, job, cache).run_job()
-        elif kind == "plan":
-            answer_plan(connection, cache, **content)
+
+
+def lower_priority(niceness: int) -> None:
+    """Let other threads and processes go before this one, where the system can do that."""
+    with suppress(OSError, AttributeError):  # Windows has none
+        os.nice(niceness)
 
 
 def warm_up() -> None:
@@ -70,20 +70,6 @@ def warm_up() -> None:
     noise = to_pil(torch.rand(1, 3, WARM_UP_PIXELS, WARM_UP_PIXELS, generator=torch.Generator().manual_seed(0)))
     for _ in start(noise, noise, size=WARM_UP_PIXELS, start_size=WARM_UP_PIXELS, steps=6):
         pass
-
-
-def answer_plan(
-    connection: Connection, cache: ModelCache, number: int, photo: Path, paintings: list[Path], settings: dict[str, Any]
-) -> None:
-    """Answer the plan request with a number: what a painting takes, or why it can't be painted."""
-    output = photo.with_name("planned.png")  # never written
-    try:
-        job = _make_job(photo, paintings, output, check_settings({}, settings))
-        answer = {"text": describe_plan(start_job(job, cache=cache).plan)}
-    except Exception as error:
-        answer = {"error": explain_error(error)}
-    with suppress(OSError):
-        connection.send(("planned", {"number": number, **answer}))
 
 
 def describe_plan(plan: PaintingPlan) -> str:
@@ -104,7 +90,8 @@ def explain_error(error: Exception) -> str:
     return OUT_OF_MEMORY if is_out_of_memory(error) else f"This is a bug in impasto: {error!r}"
 
 
-def _make_job(photo: Path, paintings: list[Path], output: Path, settings: Settings) -> Job:
+def make_job(photo: Path, paintings: list[Path], output: Path, settings: Settings) -> Job:
+    """Return the job of painting a picture."""
     return Job(
         photo=photo,
         paintings=tuple(paintings),
@@ -132,7 +119,6 @@ class JobRunner:
         """Paint the job and send how it ends; nothing is raised."""
         runs: dict[str, Callable[[], JobStatus | None]] = {
             "painting": self._paint_picture,
-            "sheet": self._paint_sheet,
             "film": self._paint_film,
         }
         try:
@@ -208,32 +194,6 @@ class JobRunner:
             self.send_note(f"This state could not be kept: {error}")
         self.send("snapshots", snapshots=[snapshot.model_dump() for snapshot in self.snapshots.snapshots])
 
-    # A sheet
-
-    def _paint_sheet(self) -> JobStatus:
-        for number, cell in enumerate(self.job.cells, start=1):
-            name = f"cell-{number:02}.png"
-            if name in self.job.pictures:
-                continue
-            try:
-                self._paint_cell(number, name, cell)
-            except (DivergedError, UsageError) as error:
-                self.send_note(f"Picture {number}: {error}")
-                continue
-            if self.stop_request:
-                return "stopped" if self.stop_request == "stop" else "paused"
-            self.send("picture", name=name)
-        return "done"
-
-    def _paint_cell(self, number: int, name: str, cell: Mapping[str, Any]) -> None:
-        run = start_job(self._make_job(self.folder / name, self._settings(self.job.settings, cell)), cache=self.cache)
-        for step in run:
-            self._handle_commands(run)
-            if self.stop_request:
-                return
-            self.send("cell", number=number, share=step.progress)
-        run.write()
-
     # A film
 
     def _paint_film(self) -> JobStatus:
@@ -293,12 +253,11 @@ class JobRunner:
         return tuple(self.inputs / painting for painting in self.job.paintings)
 
     def _make_job(self, output: Path, settings: Settings) -> Job:
-        return _make_job(self.inputs / self.job.photo, list(self._paintings), output, settings)
+        return make_job(self.inputs / self.job.photo, list(self._paintings), output, settings)
 
-    def _settings(self, settings: Mapping[str, Any], cell: Mapping[str, Any] = MappingProxyType({})) -> Settings:
-        """Return the settings of a picture, or of a sheet's cell, with the brushed masks."""
-        masks = self.job.masks
-        return check_settings(cell, {**settings, **masks}).map_files(lambda file: str(self.inputs / file), masks)
+    def _settings(self, settings: Mapping[str, Any]) -> Settings:
+        """Return the settings of a picture with the brushed masks."""
+        return add_masks(settings, self.job.masks, self.inputs)
 
     def _send_step(self, step: "Step | FrameStep", number: int, total: int) -> None:
         self.clock.update(step.progress, "")
@@ -324,9 +283,7 @@ class JobRunner:
             self.stop_request = "pause"
 
     def _handle_command(self, run: Run | None, kind: str, content: dict[str, Any]) -> None:
-        if kind == "plan":
-            answer_plan(self.connection, self.cache, **content)
-        elif kind in ("pause", "rewind", "stop"):
+        if kind in ("pause", "rewind", "stop"):
             self.stop_request = kind
         elif run and kind == "change":
             self._change_settings(run, content)

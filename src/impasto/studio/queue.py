@@ -1,12 +1,10 @@
 """The queue: jobs painted one at a time by a worker process, which is replaced if it dies."""
 
-import itertools
 import multiprocessing
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import Any
 
 from impasto.errors import ImpastoError, UsageError
 from impasto.studio.job_runner import run_worker
-from impasto.studio.mask_editor import read_brushed, write_masks
+from impasto.studio.masks import read_brushed, write_masks
 from impasto.studio.store import FINISHED, UNKNOWN_JOB, JobStatus, JobStore, StudioJob
 from impasto.studio.updates import PERSISTED_EVENTS, ChangeTracker, apply_event
 from impasto.workers.processes import WorkerProcess
@@ -22,10 +20,8 @@ from impasto.workers.processes import WorkerProcess
 BRUSHED_NAME = "brush.png"  # the brushed masks, among a job's inputs
 MAX_WAITING_JOBS = 20  # of one visitor
 MAX_JOBS = 500
-MAX_PLAN_REQUESTS = 3  # at a time
 RESERVED_BYTES = 100_000_000  # that the folder needs for another job
 STEP_UPDATE_SECONDS = 1.0  # between two steps that pages hear of; they hear of previews and ends at once
-PLAN_TIMEOUT_SECONDS = 30.0
 SHUTDOWN_SECONDS = 20.0
 WAIT_SECONDS = 5.0
 MAX_RESTART_DELAY_SECONDS = 30
@@ -39,16 +35,14 @@ STATUS_ORDER = {"painting": 0, "paused": 1, "waiting": 2}
 class JobQueue:
     """Takes jobs, has them painted one after the other, and knows the state of each.
 
-    `revision` grows with every change. All methods may be called from any thread.
+    `changes` counts what changes. All methods may be called from any thread.
     """
 
-    def __init__(self, store: JobStore, *, threads: int | None = None) -> None:
+    def __init__(self, store: JobStore) -> None:
         self.store = store
         self.is_ready = False  # whether the worker can paint
         self.is_closing = False
-        self._threads = threads
-        self._changes = ChangeTracker()
-        self._plan_requests = PlanRequests()
+        self.changes = ChangeTracker()
         self._last_step_update = 0.0
         self._failed_starts = 0  # in a row
         self._lock = threading.RLock()
@@ -56,7 +50,6 @@ class JobQueue:
         for job in self._jobs.values():
             if job.status == "painting":
                 self._interrupt(job, STUDIO_CLOSED)
-        self._commands: list[tuple[str, dict[str, Any]]] = []
         self._current: StudioJob | None = None
         self._wake_receiver, self._wake_sender = multiprocessing.Pipe(duplex=False)
         self._worker = self._start_worker()
@@ -64,16 +57,26 @@ class JobQueue:
         self._thread.start()
 
     @property
-    def revision(self) -> int:
-        """The number of changes so far."""
-        return self._changes.revision
+    def is_painting(self) -> bool:
+        """Whether something is being painted."""
+        return self._current is not None
 
     # What visitors ask for
 
     def submit(
-        self, photo: Path, paintings: Sequence[Path], *, brushed: Path | None = None, visitor: str = "", **fields: Any
+        self,
+        photo: Path,
+        paintings: Sequence[Path],
+        *,
+        brushed: Path | None = None,
+        preview: Path | None = None,
+        visitor: str = "",
+        **fields: Any,
     ) -> StudioJob:
-        """Add a job with these fields of StudioJob. Raises UsageError if the visitor has too many waiting."""
+        """Add a job with these fields of StudioJob; `preview` is a small JPEG of the photo.
+
+        Raises UsageError if the visitor has too many waiting.
+        """
         with self._lock:
             waiting = sum(job.status == "waiting" and job.visitor == visitor for job in self._jobs.values())
             if waiting >= MAX_WAITING_JOBS:
@@ -82,6 +85,8 @@ class JobQueue:
                 raise UsageError(f"There are {MAX_JOBS} paintings here: remove some first.")
             self.free_space(RESERVED_BYTES)
             job = self.store.add_job(photo, paintings, visitor=visitor, **fields)
+            if preview:
+                shutil.copyfile(preview, self.store.job_folder(job.id) / "photo.jpg")
             if brushed:
                 inputs = self.store.job_folder(job.id) / "inputs"
                 shutil.copyfile(brushed, inputs / BRUSHED_NAME)
@@ -107,7 +112,7 @@ class JobQueue:
             if job.status in FINISHED:
                 raise UsageError("This picture is finished: go back to an earlier state of it, or paint anew.")
             if job is self._current:
-                self._send_change(changes)
+                self._send_command("change", **changes)
             else:
                 job.settings = settings
                 self._save_change(job)
@@ -172,42 +177,37 @@ class JobQueue:
             if job is self._current:
                 raise UsageError("This is being painted: stop it first.")
             del self._jobs[job_id]
-            self._changes.forget(job_id)
+            self.changes.forget(job_id)
             self.store.remove_job(job_id)
 
     def mark_changed(self, job_id: str) -> None:
         """Tell pages that something about a job has changed."""
         with self._lock:
             if job_id in self._jobs:
-                self._changes.mark_changed(job_id)
+                self.changes.mark_changed(job_id)
 
     def list_changes(self, since: int) -> dict[str, Any]:
         """Return what has changed since a revision, as plain data for the page."""
         with self._lock:
             return {
-                "session": self._changes.session,
-                "revision": self.revision,
+                "revision": self.changes.revision,
                 "ready": self.is_ready,
                 "order": [job.id for job in self._sort_jobs()],
-                "changed": [job.to_json() for job in self._jobs.values() if self._changes.has_changed(job.id, since)],
+                "changed": [job.to_json() for job in self._jobs.values() if self.changes.has_changed(job.id, since)],
             }
 
-    def plan_painting(self, photo: Path, paintings: Sequence[Path], settings: dict[str, Any]) -> str:
-        """Ask the worker what a painting takes. Raises UsageError if it can't be painted."""
-
-        def send(number: int) -> None:
-            with self._lock:
-                self._send_command("plan", number=number, photo=photo, paintings=list(paintings), settings=settings)
-
-        return self._plan_requests.request_plan(send)
-
-    def close(self) -> None:
-        """Pause the current job, and end the worker."""
+    def begin_closing(self) -> None:
+        """Pause the current job, and let those go who wait for changes."""
         with self._lock:
             self.is_closing = True
+            self.changes.mark_changed()
             if self._current:
                 self._send_command("pause")
             self._wake()
+
+    def close(self) -> None:
+        """Pause the current job, and end the worker."""
+        self.begin_closing()
         self._thread.join(SHUTDOWN_SECONDS)
         if self._worker.is_alive and self._current:
             self._worker.kill()
@@ -215,7 +215,7 @@ class JobQueue:
     # The worker
 
     def _start_worker(self) -> WorkerProcess:
-        return WorkerProcess(run_worker, self.store.jobs, self._threads, name="impasto painter")
+        return WorkerProcess(run_worker, self.store.jobs, name="impasto painter")
 
     def _run_loop(self) -> None:
         while True:
@@ -224,9 +224,6 @@ class JobQueue:
                     self._worker.connection.close()  # which ends it
                     return
                 self._start_next()
-                commands, self._commands = self._commands, []
-                for command in commands:
-                    self._worker.send(command)
             wait([self._worker.connection, self._wake_receiver], WAIT_SECONDS)
             while self._wake_receiver.poll():
                 self._wake_receiver.recv()
@@ -240,7 +237,6 @@ class JobQueue:
     def _on_worker_exit(self) -> None:
         """Interrupt what the worker painted, and start another worker."""
         ended = self._worker.reap()
-        self._plan_requests.fail_all(f"The painter's process ended, {OUT_OF_MEMORY_HINT}: ask again.")
         with self._lock:
             self._failed_starts = 0 if self.is_ready else self._failed_starts + 1
             self.is_ready = False
@@ -250,7 +246,7 @@ class JobQueue:
                     self._interrupt(job, STOPPED_NOW)
                 else:
                     self._interrupt(job, f"The painter's process {ended}, {OUT_OF_MEMORY_HINT}.", "failed")
-            self._changes.mark_changed(job.id if job else None)
+            self.changes.mark_changed(job.id if job else None)
             is_closing = self.is_closing
         if not is_closing:
             time.sleep(min(MAX_RESTART_DELAY_SECONDS, 2**self._failed_starts) if self._failed_starts else 0)
@@ -263,22 +259,18 @@ class JobQueue:
             return
         job = self._current = min(waiting, key=lambda job: job.created)
         job.status, job.message, job.notes = "painting", "", []
-        plans = [command for command in self._commands if command[0] == "plan"]  # others were for the job before
-        self._commands = [("paint", job.model_dump()), *plans]
+        self._worker.send(("paint", job.model_dump()))
         self._save_change(job)
 
     def _on_event(self, kind: str, content: dict[str, Any]) -> None:
-        if kind == "planned":
-            self._plan_requests.set_answer(**content)
-            return
         self.is_ready = self.is_ready or kind == "ready"
         job, now = self._current, time.monotonic()
         if job is None:
-            self._changes.mark_changed()
+            self.changes.mark_changed()
             return
-        if kind not in ("step", "cell") or now - self._last_step_update > STEP_UPDATE_SECONDS:
+        if kind != "step" or now - self._last_step_update > STEP_UPDATE_SECONDS:
             self._last_step_update = now
-            self._changes.mark_changed(job.id)
+            self.changes.mark_changed(job.id)
         apply_event(job, kind, content)
         if kind == "ended":
             self._on_job_end(job, **content)
@@ -312,16 +304,7 @@ class JobQueue:
             job.add_picture(name)
 
     def _send_command(self, kind: str, **content: Any) -> None:
-        self._commands.append((kind, content))
-        self._wake()
-
-    def _send_change(self, changes: dict[str, Any]) -> None:
-        """Send changed settings, together with those that are not sent yet."""
-        if self._commands and self._commands[-1][0] == "change":
-            self._commands[-1][1].update(changes)
-            self._wake()
-        else:
-            self._send_command("change", **changes)
+        self._worker.send((kind, content))
 
     def _wake(self) -> None:
         """Wake the loop, from any thread."""
@@ -329,7 +312,7 @@ class JobQueue:
             self._wake_sender.send(None)
 
     def _save_change(self, job: StudioJob) -> None:
-        self._changes.mark_changed(job.id)
+        self.changes.mark_changed(job.id)
         self._write_job(job)
         self._wake()
 
@@ -352,44 +335,3 @@ class JobQueue:
         if job is None:
             raise UsageError(UNKNOWN_JOB)
         return job
-
-
-class PlanRequests:
-    """Plans that visitors wait for, by number. All methods may be called from any thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._numbers = itertools.count(1)
-        self._waiting: dict[int, Future[str]] = {}
-
-    def request_plan(self, send: Callable[[int], None]) -> str:
-        """Call `send` with the request's number, and wait for the answer. Raises UsageError if there is none."""
-        with self._lock:
-            if len(self._waiting) >= MAX_PLAN_REQUESTS:
-                raise UsageError("Other plans are being made: ask again in a moment.")
-            number = next(self._numbers)
-            answer = self._waiting[number] = Future()
-        send(number)
-        try:
-            return answer.result(PLAN_TIMEOUT_SECONDS)
-        except TimeoutError:
-            raise UsageError("The painter is busy: ask again in a moment.") from None
-        finally:
-            with self._lock:
-                self._waiting.pop(number, None)
-
-    def set_answer(self, number: int, text: str = "", error: str = "") -> None:
-        """Answer a request, or say why it can't be answered, if its visitor still waits."""
-        with self._lock:
-            waiting = self._waiting.pop(number, None)
-        if waiting and error:
-            waiting.set_exception(UsageError(error))
-        elif waiting:
-            waiting.set_result(text)
-
-    def fail_all(self, message: str) -> None:
-        """Tell all who wait that there will be no answer."""
-        with self._lock:
-            numbers = list(self._waiting)
-        for number in numbers:
-            self.set_answer(number, error=message)

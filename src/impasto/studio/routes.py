@@ -1,56 +1,213 @@
-"""The HTTP routes: changes, actions and pictures for the page, functions for programs."""
+"""The HTTP routes: for the page, and for programs; the same functions."""
 
 import asyncio
+import base64
 import json
-import time
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-import gradio as gr
-from fastapi import FastAPI, Request
-from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi.sse import EventSourceResponse
 from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, Field
 
-from impasto.errors import ImpastoError, UsageError
-from impasto.studio.form import form_fields, page_message
-from impasto.studio.service import StudioService, given_in_recipe
-from impasto.studio.store import FINISHED, UNKNOWN_JOB
+from impasto.errors import ImpastoError
+from impasto.images.collection import COLLECTION
+from impasto.images.formats import IMAGE_SUFFIXES
+from impasto.settings.changes import STEERABLE
+from impasto.settings.types import Preset
+from impasto.studio.form import check_settings, field_values, form_fields, page_message
+from impasto.studio.job_runner import lower_priority
+from impasto.studio.masks import PAINTING_COLORS, PRESERVE_COLOR
+from impasto.studio.queue import JobQueue
+from impasto.studio.service import Composition, StudioService
+from impasto.studio.store import FINISHED
+from impasto.studio.uploads import EXAMPLE_PHOTOS, Role, Upload
 
-MAX_WAIT_SECONDS = 10.0  # that a request for changes stays open
-POLL_SECONDS = 0.015
-MAX_ACTION_LENGTH = 40  # in messages
-CONCURRENT_CALLS = 8  # of one function for programs
+NICENESS = 10  # the worker's is 5
 FINAL_NAMES = ("picture.png", "film.mp4")
 Data = dict[str, Any]
+Action = Literal["pause", "resume", "keep", "stop", "stop_now"]
 
 
-def add_routes(application: FastAPI, service: StudioService) -> None:
-    """Add the studio's addresses to an application; the security middleware has checked every request."""
+class Variations(BaseModel):
+    """Settings, and what to vary in them: texts such as `style_weight=0.3,1,3`."""
+
+    settings: Data = {}
+    vary: list[str] = Field(max_length=10)
+
+
+def make_api(service: StudioService) -> FastAPI:
+    """Return the application; the security middleware has checked every request."""
+    api = FastAPI(title="impasto studio", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
+    api.mount("/static", StaticFiles(packages=[("impasto.studio", "static")]))
+    add_input_routes(api, service)
+    # One thread, behind the worker in priority, paints quick looks and measures plans.
+    add_look_routes(api, service, ThreadPoolExecutor(1, initializer=lower_priority, initargs=(NICENESS,)))
+    add_job_routes(api, service)
+
+    @api.exception_handler(ImpastoError)
+    async def explain(_: Request, error: ImpastoError) -> JSONResponse:
+        return JSONResponse({"detail": page_message(error), "setting": getattr(error, "setting", "")}, 400)
+
+    @api.get("/", include_in_schema=False)
+    def page() -> FileResponse:
+        return FileResponse(Path(__file__).parent / "static" / "index.html", headers={"cache-control": "no-cache"})
+
+    return api
+
+
+def add_input_routes(api: FastAPI, service: StudioService) -> None:
+    """Add what is chosen from: settings, photos, paintings."""
+    uploads = service.uploads
+
+    @api.get("/api/form")
+    def form(preset: Preset = "default", network: str = "") -> Data:
+        """Return the settings' fields, and their usual values with a preset."""
+        usual = check_settings({"preset": preset, **({"network": network} if network else {})})
+        colors = {"paintings": PAINTING_COLORS, "preserve": PRESERVE_COLOR}
+        values, types = field_values(usual), ["image/*", *IMAGE_SUFFIXES]
+        return {"fields": form_fields(), "values": values, "steerable": STEERABLE, "colors": colors, "types": types}
+
+    @api.get("/api/tray")
+    def tray() -> dict[str, list[Upload]]:
+        """Return the photos and paintings to choose from: those that come with impasto, and those uploaded last."""
+        photos = [Upload(id=name, name=name) for name in EXAMPLE_PHOTOS]
+        known = [Upload(id=name, name=row.title, credit=row.credit) for name, row in COLLECTION.items()]
+        return {"photos": uploads.list_recent("photo") + photos, "paintings": uploads.list_recent("painting") + known}
+
+    @api.post("/api/uploads")
+    async def upload(request: Request, name: str, role: Role = "photo") -> Upload:
+        """Upload a picture or a film: the body is the file itself."""
+        with tempfile.TemporaryDirectory(dir=service.store.root) as folder:
+            path = Path(folder) / "upload"
+            with path.open("wb") as file:
+                async for chunk in request.stream():
+                    file.write(chunk)
+            return await asyncio.to_thread(uploads.add, path, name, role)
+
+    @api.get("/api/pictures/{upload_id}")
+    def picture(upload_id: str, side: int = 320) -> Response:
+        """Return a small JPEG of an upload."""
+        path = uploads.find_preview(upload_id, side)
+        return FileResponse(path, headers={"cache-control": "private, max-age=86400"})
+
+    @api.get("/api/masks/{upload_id}")
+    def masks(upload_id: str) -> Response:
+        """Return uploaded masks as they were brushed."""
+        return FileResponse(uploads.find(upload_id, "masks"), media_type="image/png")
+
+    @api.post("/api/recipes/{upload_id}")
+    def recipe(upload_id: str) -> Data:
+        """Return the settings that a painted picture carries, and its inputs if they are known here."""
+        return service.read_recipe(upload_id)
+
+    @api.post("/api/regions/{photo}")
+    def regions(photo: str, paintings: int) -> Upload:
+        """Return masks that are found in a photo, for so many paintings, as an upload."""
+        return service.find_regions(photo, paintings)
+
+
+def add_look_routes(api: FastAPI, service: StudioService, background: Executor) -> None:
+    """Add what is asked before painting: quick looks, variations, plans."""
+
+    async def run(function: Callable[..., Any], *values: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(background, function, *values)
+
+    @api.post("/api/quick_look")
+    async def quick_look(
+        wanted: Composition, fresh: bool = False, steps: Annotated[int, Query(ge=2, le=60)] = 20
+    ) -> StreamingResponse:
+        """Return small pictures, ever better, as lines of JSON: step, steps, and a JPEG in base 64.
+
+        They go on from the last look at the same pictures, unless they are to be `fresh`.
+        """
+        looks = service.quick_look(wanted, steps, fresh=fresh)
+        first = await run(next, looks)  # whose error is still answered with its status
+
+        async def stream() -> AsyncIterator[str]:
+            look, step = first, 0
+            try:
+                while look is not None:
+                    jpeg = base64.b64encode(look).decode()
+                    yield json.dumps({"step": step, "steps": steps, "jpeg": jpeg}) + "\n"
+                    look, step = await run(next, looks, None), step + 1
+            finally:
+                background.submit(looks.close)  # type: ignore[attr-defined]
+
+        return StreamingResponse(stream(), media_type="application/x-ndjson")
+
+    @api.post("/api/variations")
+    def variations(wanted: Variations) -> list[Data]:
+        """Return settings for each combination of the values to vary."""
+        return service.vary_settings(wanted.settings, wanted.vary)
+
+    @api.post("/api/plan")
+    async def plan(wanted: Composition) -> dict[str, str]:
+        """Describe the size, time and memory that a picture will take."""
+        return {"text": await run(service.plan_painting, wanted)}
+
+
+def add_job_routes(api: FastAPI, service: StudioService) -> None:
+    """Add the jobs: submitted, followed, changed, and their pictures."""
     queue = service.queue
 
-    @application.get("/studio/updates")
-    async def updates(since: int = 0, wait: float = 0.0) -> JSONResponse:
-        """Return what has changed since a revision, or wait until something has."""
-        until = time.monotonic() + min(max(wait, 0.0), MAX_WAIT_SECONDS)
-        while queue.revision == since and time.monotonic() < until and not queue.is_closing:
-            await asyncio.sleep(POLL_SECONDS)
-        return JSONResponse(queue.list_changes(since), headers={"cache-control": "no-store"})
+    @api.get("/api/events", response_class=EventSourceResponse)
+    async def events() -> AsyncIterator[Data]:
+        """Send all jobs, and then what changes, as server-sent events."""
+        async for update in follow_changes(queue):
+            yield update
 
-    @application.post("/studio/actions")
-    async def actions(request: Request) -> JSONResponse:
-        """Pause, resume, stop, keep, remove a job, or change its settings."""
-        try:
-            command = json.loads(await request.body() or b"null")
-            if not isinstance(command, dict):
-                raise UsageError("This is no action.")
-            await asyncio.to_thread(execute_action, service, command)
-        except ImpastoError as error:
-            return JSONResponse({"error": page_message(error)}, 400)
-        return JSONResponse({"revision": queue.revision})
+    @api.get("/api/jobs")
+    def jobs() -> Data:
+        """Return all jobs, and whether the painter is ready."""
+        return queue.list_changes(0)
 
-    @application.get("/studio/pictures/{job_id}/{name}")
-    def picture(job_id: str, name: str, download: int = 0) -> Response:
+    @api.post("/api/jobs", status_code=201)
+    def submit(wanted: Composition, request: Request) -> Data:
+        """Put a picture or a film into the queue."""
+        return service.submit(wanted, request.client.host if request.client else "").to_json()
+
+    @api.get("/api/jobs/{job_id}")
+    def status(job_id: str) -> Data:
+        """Return a job's status, message, plan, progress, settings, snapshots, and files."""
+        return queue.get_job(job_id).to_json()
+
+    @api.patch("/api/jobs/{job_id}")
+    def change(job_id: str, changes: Data) -> Data:
+        """Change settings of a picture while it is painted."""
+        service.change_settings(job_id, changes)
+        return status(job_id)
+
+    @api.post("/api/jobs/{job_id}/{action}")
+    def act(job_id: str, action: Action, snapshot: int | None = None) -> Data:
+        """Pause, resume (from an earlier snapshot if one is named), keep a copy, stop, or stop at once."""
+        actions: dict[Action, Callable[[], None]] = {
+            "pause": lambda: queue.pause_job(job_id),
+            "resume": lambda: queue.resume_job(job_id, snapshot),
+            "keep": lambda: queue.keep_copy(job_id),
+            "stop": lambda: queue.stop_job(job_id),
+            "stop_now": lambda: queue.stop_job(job_id, now=True),
+        }
+        actions[action]()
+        return status(job_id)
+
+    @api.delete("/api/jobs/{job_id}", status_code=204)
+    def remove(job_id: str) -> None:
+        """Delete a job with all its files."""
+        queue.remove_job(job_id)
+
+    @api.get("/api/jobs/{job_id}/composition")
+    def composition(job_id: str, name: str = "") -> Composition:
+        """Return what a job, or one of its pictures, was painted from."""
+        return service.reuse(job_id, name)
+
+    @api.get("/api/jobs/{job_id}/files/{name}")
+    def file(job_id: str, name: str, download: bool = False) -> Response:
         """Return a picture out of a job's folder."""
         path = service.store.find_file(job_id, name)
         if path is None:
@@ -60,115 +217,28 @@ def add_routes(application: FastAPI, service: StudioService) -> None:
             return Response(path.read_bytes(), media_type="image/jpeg", headers=headers)
         return FileResponse(path, headers=headers, filename=_download_name(service, job_id, name) if download else None)
 
-    for folder in ("examples", "static"):
-        application.mount(f"/studio/{folder}", StaticFiles(packages=[("impasto.studio", folder)]))
 
+async def follow_changes(queue: JobQueue) -> AsyncIterator[Data]:
+    """Yield all jobs, and then what changes, until the queue is closed."""
+    loop, has_changed, revision = asyncio.get_running_loop(), asyncio.Event(), 0
 
-def execute_action(service: StudioService, command: Data) -> None:
-    """Execute what the page asks for. Raises UsageError for what is not understood."""
-    queue, job_id, snapshot = service.queue, command.get("id"), command.get("snapshot")
-    if not isinstance(job_id, str) or not isinstance(snapshot, int | None):
-        raise UsageError(UNKNOWN_JOB)
-    actions: dict[str, Callable[[], None]] = {
-        "pause": lambda: queue.pause_job(job_id),
-        "resume": lambda: queue.resume_job(job_id, snapshot),
-        "keep": lambda: queue.keep_copy(job_id),
-        "stop": lambda: queue.stop_job(job_id),
-        "stop_now": lambda: queue.stop_job(job_id, now=True),
-        "remove": lambda: queue.remove_job(job_id),
-        "change": lambda: service.change_settings(job_id, _check_changes(command.get("changes"))),
-    }
-    action = command.get("action")
-    if not isinstance(action, str) or action not in actions:
-        raise UsageError(f"There is no such action: {str(action)[:MAX_ACTION_LENGTH]}")
-    actions[action]()
+    def wake() -> None:
+        loop.call_soon_threadsafe(has_changed.set)
 
-
-def add_functions(service: StudioService) -> None:
-    """Add the functions for programs to the page that is being built; Gradio's client calls them."""
-
-    def paint(request: gr.Request, photo: Data, paintings: list[Any], settings: Data) -> str:
-        """Put a picture into the queue; returns its ID."""
-        return service.submit_painting(photo, paintings, settings, visitor=visitor_address(request)).id
-
-    def sheet(request: gr.Request, photo: Data, paintings: list[Any], settings: Data, vary: str) -> str:
-        """Put a sheet of small pictures into the queue; returns its ID."""
-        return service.submit_painting(photo, paintings, settings, visitor=visitor_address(request), vary=vary).id
-
-    def film(request: gr.Request, film: Data, paintings: list[Any], settings: Data) -> str:
-        """Put a film into the queue; returns its ID."""
-        return service.submit_film(film, paintings, settings, visitor=visitor_address(request)).id
-
-    def plan(photo: Data, paintings: list[Any], settings: Data) -> str:
-        """Describe the size, time and memory that a picture will take."""
-        return service.plan_painting(photo, paintings, settings)
-
-    def status(job_id: str) -> Data:
-        """Return a picture's status, message, plan, progress, settings, snapshots, and files."""
-        return service.queue.get_job(job_id).to_json()
-
-    def change(job_id: str, changes: Data) -> Data:
-        """Change settings of a picture while it is painted."""
-        service.change_settings(job_id, changes)
-        return status(job_id)
-
-    def resume(job_id: str, snapshot: int | None = None) -> Data:
-        """Continue a picture, from an earlier snapshot if one is named."""
-        service.queue.resume_job(job_id, snapshot)
-        return status(job_id)
-
-    def remove(job_id: str) -> str:
-        """Delete a picture with all its files."""
-        service.queue.remove_job(job_id)
-        return job_id
-
-    def make_action(name: str) -> Callable[[str], Data]:
-        def act(job_id: str) -> Data:
-            execute_action(service, {"action": name, "id": job_id})
-            return status(job_id)
-
-        act.__name__ = name
-        return act
-
-    def read_settings(picture: Data) -> Data:
-        """Return the settings that a painted picture carries."""
-        given = given_in_recipe(service.read_recipe(picture))
-        return {name: value for name, value in given.items() if name in form_fields()}
-
-    functions: list[Callable[..., Any]] = [paint, sheet, film, plan, status, change, resume, remove, read_settings]
-    for function in (*functions, *map(make_action, ("pause", "keep", "stop"))):
-        gr.api(  # type: ignore[attr-defined]
-            _with_gradio_errors(function), api_name=function.__name__, concurrency_limit=CONCURRENT_CALLS
-        )
-
-
-def visitor_address(request: gr.Request) -> str:
-    """Return a visitor's address, which tells visitors apart."""
-    return request.client.host if request and request.client else ""
-
-
-def _with_gradio_errors(function: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(function)
-    def call(*values: Any) -> Any:
-        try:
-            return function(*values)
-        except ImpastoError as error:
-            raise gr.Error(page_message(error), print_exception=False) from None
-
-    return call
-
-
-def _check_changes(changes: Any) -> Data:
-    if not isinstance(changes, dict) or not all(isinstance(name, str) for name in changes):
-        raise UsageError("There is nothing to change.")
-    return changes
+    queue.changes.listeners.add(wake)
+    try:
+        while not queue.is_closing:
+            has_changed.clear()
+            update = queue.list_changes(revision)
+            revision = update["revision"]
+            yield update
+            await has_changed.wait()
+    finally:
+        queue.changes.listeners.discard(wake)
 
 
 def _download_name(service: StudioService, job_id: str, name: str) -> str:
-    try:
-        job = service.queue.get_job(job_id)
-    except UsageError:
-        return name
+    job = service.queue.get_job(job_id)
     stem, suffix = name.rsplit(".", 1)
     mark = "" if name in FINAL_NAMES and job.status in FINISHED else f"_{stem}"
     return f"{job.photo.rsplit('.', 1)[0]}_{job.paintings[0].rsplit('.', 1)[0]}{mark}.{suffix}"

@@ -1,48 +1,57 @@
 """What the page and programs ask for: checked, and passed on to the queue."""
 
-import re
+import functools
+import os
 import shutil
 import tempfile
-import threading
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.resources import files as resources
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
 from impasto.errors import ImpastoError, UsageError
+from impasto.images.image import Image
+from impasto.images.read import read_image
+from impasto.painting.model_cache import ModelCache
 from impasto.recipes.files import read_recipe
 from impasto.recipes.locate import locate_files
 from impasto.recipes.recipe import Recipe
+from impasto.runs.start import start_job
 from impasto.settings.changes import STEERABLE, check_painting_weights
 from impasto.settings.model import Settings
+from impasto.settings.types import REST_MASK
 from impasto.settings.variations import parse_variations
-from impasto.studio import uploads
-from impasto.studio.form import check_settings, find_changes, form_fields, given_settings
+from impasto.studio.form import add_masks, check_settings, form_fields, given_settings
+from impasto.studio.job_runner import describe_plan, make_job
+from impasto.studio.masks import PAINTING_COLORS, read_brushed, write_masks, write_regions
 from impasto.studio.queue import BRUSHED_NAME, JobQueue
-from impasto.studio.store import FINISHED, JobStore, StudioJob
+from impasto.studio.quick_look import quick_look
+from impasto.studio.store import JobStore, StudioJob
+from impasto.studio.uploads import Role, Upload, encode_jpeg, is_film, shrink
 
-MAX_SHEET_CELLS = 12
+MAX_PAINTINGS = len(PAINTING_COLORS)
+MAX_VARIATIONS = 12
 MAX_PICTURE_SIZE = 16384
 MAX_FILM_SIZE = 1280
-CELL_SIZE = 256
-MAX_THUMBNAILS = 100  # in memory
-PHOTO_COPY_PIXELS = 1200  # longer side
-PHOTO_COPY_DELAY_SECONDS = 2
-EXAMPLE_PHOTOS = ("coffee.jpg", "cat.jpg")
-EXAMPLE_PAINTINGS = ("flow_strokes.jpg", "pointillist_dots.jpg", "cut_paper.jpg")
+MAX_LAST_LOOKS = 20
+QUICK_INPUT_PIXELS = 320  # longer side
+PHOTO_COPY_PIXELS = 1024  # longer side
 
 
-@dataclass(frozen=True)
-class FormPrefill:
-    """What a job was painted from, for the form. Files are paths of uploads; `brushed` is empty if no masks were."""
+class Composition(BaseModel):
+    """What is painted: uploads or pictures that come with impasto, by their IDs, and settings that are not usual.
 
-    settings: Settings
+    `masks` is an upload, a picture in which each painting's place has its color. `photo` may be a film.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
     photo: str
-    paintings: list[str]
-    brushed: str
-    name: str
+    paintings: list[str] = Field(min_length=1, max_length=MAX_PAINTINGS)
+    settings: dict[str, Any] = {}
+    masks: str | None = None
 
 
 class StudioService:
@@ -52,102 +61,66 @@ class StudioService:
     """
 
     def __init__(self, store: JobStore, queue: JobQueue) -> None:
-        self.store, self.queue = store, queue
-        self._thumbnails: dict[tuple[Path, int], bytes] = {}
+        self.store, self.queue, self.uploads = store, queue, store.uploads
+        self._cache = ModelCache()  # of the background thread
+        self._last_looks: dict[tuple[str, ...], Any] = {}  # by photo and paintings
+        self._read_small = functools.lru_cache(maxsize=64)(self._read_preview)
 
-    def load_picture(self, given: Any) -> tuple[Path, bytes]:
-        """Check an uploaded picture by reading it. Returns its path, and a small JPEG of it."""
-        path = uploads.check_upload(self.store.uploads, given)
-        key = (path, path.stat().st_mtime_ns)
-        if key not in self._thumbnails:
-            if len(self._thumbnails) >= MAX_THUMBNAILS:
-                self._thumbnails.clear()
-            self._thumbnails[key] = uploads.make_thumbnail(uploads.read_picture(path))
-        return path, self._thumbnails[key]
+    def submit(self, wanted: Composition, visitor: str = "") -> StudioJob:
+        """Put a picture or a film into the queue; faults inside a film show when it is painted."""
+        photo, paintings = self._find_files(wanted)
+        brushed = self.uploads.find(wanted.masks) if wanted.masks else None
+        settings = check_settings(wanted.settings, {"mask": [REST_MASK]} if brushed else {})
+        given: dict[str, Any] = {"settings": wanted.settings, "visitor": visitor}
+        if is_film(photo):
+            _check_size(settings, MAX_FILM_SIZE, " of a film")
+            return self.queue.submit(photo, paintings, kind="film", **given)
+        _check_size(settings, MAX_PICTURE_SIZE)
+        preview = self.uploads.find_preview(wanted.photo, PHOTO_COPY_PIXELS)
+        return self.queue.submit(photo, paintings, brushed=brushed, preview=preview, **given)
 
-    def copy_example(self, name: str) -> str:
-        """Copy one of the example pictures to the uploads, and return its path."""
-        if name not in (*EXAMPLE_PHOTOS, *EXAMPLE_PAINTINGS):
-            raise UsageError("There is no such example.")
-        target = Path(tempfile.mkdtemp(dir=self.store.uploads)) / name
-        target.write_bytes(resources("impasto.studio").joinpath("examples", name).read_bytes())
-        return str(target)
+    def plan_painting(self, wanted: Composition) -> str:
+        """Describe the size, time and memory that a picture will take, measured in about a second."""
+        photo, paintings = self._find_files(wanted)
+        settings = check_settings(wanted.settings)
+        _check_size(settings, MAX_PICTURE_SIZE)
+        if is_film(photo):
+            raise UsageError("A film's time is not known before it is painted.")
+        self._share_cores()
+        job = make_job(photo, paintings, self.store.root / "planned.png", settings)  # which is never written
+        return describe_plan(start_job(job, cache=self._cache).plan)
 
-    def submit_painting(
-        self,
-        photo: Any,
-        paintings: Sequence[Any],
-        given: Mapping[str, Any],
-        *,
-        visitor: str = "",
-        vary: str = "",
-        brushed: str | None = None,
-        plan: str = "",
-    ) -> StudioJob:
-        """Put a picture into the queue, or a sheet of small ones if settings are to `vary`.
+    def quick_look(self, wanted: Composition, steps: int, *, fresh: bool = False) -> Iterator[bytes]:
+        """Yield JPEGs of ever better small pictures, from the last look at the same pictures on unless `fresh`."""
+        self._share_cores()
+        paintings = [self._read_small(painting) for painting in wanted.paintings]
+        settings = check_settings(wanted.settings)
+        check_painting_weights(settings, len(paintings))
+        if wanted.masks:
+            folder = self.uploads.find(wanted.masks).parents[1] / f"split_{len(paintings)}"
+            folder.mkdir(exist_ok=True)
+            masks = write_masks(read_brushed(self.uploads.find(wanted.masks)), len(paintings), folder)
+            settings = add_masks(wanted.settings, masks, folder)
+        key = (wanted.photo, *wanted.paintings)
+        photo, start = self._read_small(wanted.photo), None if fresh else self._last_looks.get(key)
+        for picture in quick_look(photo, paintings, settings, steps, self._cache, start):
+            if not fresh:
+                self._last_looks = {**dict(list(self._last_looks.items())[-MAX_LAST_LOOKS:]), key: picture}
+            yield encode_jpeg(picture, QUICK_INPUT_PIXELS)
 
-        `brushed` is an uploaded picture of masks, as the mask editor makes it.
-        """
-        _check_chosen(photo, paintings)
-        masks = uploads.check_upload(self.store.uploads, brushed) if brushed else None
-        _check_size(_check_masked_settings(given) if masks else check_settings(given))
-        cells = self._parse_cells(given, vary) if vary else []
-        photo_path, *others = [self.load_picture(picture)[0] for picture in (photo, *paintings)]
-        job = self.queue.submit(
-            photo_path,
-            others,
-            kind="sheet" if cells else "painting",
-            settings=_as_plain_data(given),
-            cells=cells,
-            visitor=visitor,
-            brushed=masks,
-            plan=plan,
-        )
-        threading.Thread(target=self._write_photo_copy, args=(job, photo_path), daemon=True).start()
-        return job
+    def vary_settings(self, settings: Mapping[str, Any], texts: list[str]) -> list[dict[str, Any]]:
+        """Return settings for each combination of values such as `style_weight=0.3,1,3`."""
+        varied = parse_variations([text for text in texts if text.strip()], {})
+        if len(varied) > MAX_VARIATIONS:
+            raise UsageError(f"These are {len(varied)} pictures: vary less, {MAX_VARIATIONS} at most.")
+        base = [{name: value for name, value in settings.items() if name not in variation} for variation in varied]
+        return [given_settings(check_settings(*pair)) for pair in zip(varied, base, strict=True)]
 
-    def submit_film(
-        self, film: Any, paintings: Sequence[Any], given: Mapping[str, Any], *, visitor: str = ""
-    ) -> StudioJob:
-        """Put a film into the queue; faults inside it show when it is painted."""
-        path = uploads.check_upload(self.store.uploads, film)
-        if not uploads.is_film(path):
-            raise UsageError(f"{path.name} is no film that is painted here: take MP4, MOV, MKV, WebM, AVI or GIF.")
-        if not uploads.CAN_READ_FILMS:
-            raise UsageError("Films take more than there is here: pip install 'impasto[film]'")
-        _check_chosen(path, paintings)
-        _check_size(check_settings(given), MAX_FILM_SIZE, " of a film")
-        others = [self.load_picture(painting)[0] for painting in paintings]
-        return self.queue.submit(path, others, kind="film", settings=_as_plain_data(given), visitor=visitor)
-
-    def submit_many(
-        self, given_files: Sequence[Any], paintings: Sequence[Any], given: Mapping[str, Any], *, visitor: str = ""
-    ) -> int:
-        """Put many photos and films into the queue, each as its own job, once all are checked. Returns how many."""
-        if not given_files:
-            raise UsageError("Choose photos or films first.")
-        paths = [uploads.check_upload(self.store.uploads, file) for file in given_files]
-        films = {path for path in paths if uploads.is_film(path)}
-        for path in paths:
-            try:
-                if path not in films:
-                    self.load_picture(str(path))
-            except ImpastoError as error:
-                raise UsageError(f"{error}\nNone of the {len(paths)} is in the queue.") from None
-        for done, path in enumerate(paths):
-            try:
-                submit = self.submit_film if path in films else self.submit_painting
-                submit(str(path), paintings, given, visitor=visitor)
-            except UsageError as error:
-                raise UsageError(f"{error} {done} of {len(paths)} are in the queue." if done else str(error)) from None
-        return len(paths)
-
-    def plan_painting(self, photo: Any, paintings: Sequence[Any], given: Mapping[str, Any]) -> str:
-        """Describe the size, time and memory that a picture will take."""
-        _check_chosen(photo, paintings)
-        _check_size(check_settings(given))
-        path, *others = [self.load_picture(picture)[0] for picture in (photo, *paintings)]
-        return self.queue.plan_painting(path, others, _as_plain_data(given))
+    def find_regions(self, photo: str, paintings: int) -> Upload:
+        """Return masks that are found in a photo, as they would be brushed."""
+        with tempfile.TemporaryDirectory(dir=self.store.root) as folder:
+            write_regions(self._read_small(photo), min(paintings, MAX_PAINTINGS), Path(folder) / BRUSHED_NAME)
+            return self.uploads.add(Path(folder) / BRUSHED_NAME, BRUSHED_NAME, "masks")
 
     def change_settings(self, job_id: str, changes: Mapping[str, Any]) -> None:
         """Change settings of a picture while it is painted."""
@@ -161,85 +134,60 @@ class StudioService:
         check_painting_weights(settings, len(job.paintings))
         self.queue.change_settings(job_id, dict(changes), given_settings(settings))
 
-    def apply_form(self, job_id: str, given: Mapping[str, Any]) -> None:
-        """Change those settings of an unfinished picture that are different in the form now."""
-        job = self.queue.get_job(job_id)
-        if job.status in FINISHED or job.kind == "film":
-            return
-        current = check_settings({}, {**job.settings, **job.masks})
-        if changes := find_changes(check_settings(given), current, len(job.paintings)):
-            self.change_settings(job_id, changes)
+    def read_recipe(self, upload_id: str) -> dict[str, Any]:
+        """Read the recipe out of a painted picture, and find its photo and paintings among those that are here.
 
-    def read_recipe(self, given: Any) -> Recipe:
-        """Read the recipe out of a painted picture that was uploaded."""
-        path = uploads.check_upload(self.store.uploads, given)
+        `left_out` are settings that can't be set here, `files` the names of the inputs.
+        """
+        path = self.uploads.find(upload_id)
         try:
-            return read_recipe(path)
+            recipe = read_recipe(path)
         except ImpastoError as error:
             raise UsageError(str(error).replace(str(path), path.name)) from None
+        given = given_in_recipe(recipe)
+        settings = {name: value for name, value in given.items() if name in form_fields()}
+        check_settings(settings)
+        files = [str(file.name) for role, file in recipe.iterate_files() if role.startswith(("photo", "painting"))]
+        left_out = sorted(given.keys() - settings.keys())
+        return {"settings": settings, "left_out": left_out, "files": files, **self._find_inputs(recipe)}
 
-    def find_inputs(self, recipe: Recipe) -> tuple[str, list[str]] | None:
-        """Find a recipe's photo and paintings among the inputs of all jobs, and copy them to the uploads."""
-        try:
-            found = locate_files(recipe, folders=[], search=[self.store.jobs], replaced=("network", "init"))
-        except ImpastoError:
-            return None
-        if found.photo is None:  # of a texture
-            return None
-        photo, *paintings = self._copy_to_uploads([found.photo, *found.paintings])
-        return photo, paintings
-
-    def prefill_form(self, job_id: str, name: str) -> FormPrefill:
-        """Return what a job, a cell of its sheet, or one of its pictures was painted from."""
+    def reuse(self, job_id: str, name: str) -> Composition:
+        """Return what a job, or one of its pictures, was painted from: of a picture, the settings in its recipe."""
         job = self.queue.get_job(job_id)
-        if job.kind == "film":
-            raise UsageError("Of a film, nothing goes back into the form.")
         inputs = self.store.job_folder(job_id) / "inputs"
-        names = [job.photo, *job.paintings, *([BRUSHED_NAME] if job.masks else [])]
-        photo, *others = self._copy_to_uploads([inputs / input_name for input_name in names])
-        given = self._find_settings(job, name)
-        settings = check_settings({name: value for name, value in given.items() if name in form_fields()}, job.masks)
-        brushed = others.pop() if job.masks else ""
-        return FormPrefill(settings, photo, others, brushed, job.photo)
+        path = self.store.find_file(job.id, name) if name.endswith(".png") else None
+        given = given_in_recipe(read_recipe(path)) if path else job.settings
+        return Composition(
+            photo=self._copy_input(inputs / job.photo, "photo"),
+            paintings=[self._copy_input(inputs / painting, "painting") for painting in job.paintings],
+            settings={name: value for name, value in given.items() if name in form_fields()},
+            masks=self._copy_input(inputs / BRUSHED_NAME, "masks") if job.masks else None,
+        )
 
-    def _find_settings(self, job: StudioJob, name: str) -> dict[str, Any]:
-        """Return the settings of a job's picture or cell: of a picture, those in its recipe."""
-        cell = re.fullmatch(r"cell-(\d{2,3})\.png", name)
-        if cell and 1 <= int(cell[1]) <= len(job.cells):
-            given = {**job.settings, **job.cells[int(cell[1]) - 1]}
-            return {name: value for name, value in given.items() if name != "size"}
-        if name.endswith(".png") and (path := self.store.find_file(job.id, name)):
-            return given_in_recipe(read_recipe(path))
-        return job.settings
+    def _share_cores(self) -> None:
+        """Use one core while the worker paints, and all when it does not: a crowd of threads slows both."""
+        torch.set_num_threads(1 if self.queue.is_painting else os.cpu_count() or 1)
 
-    def _copy_to_uploads(self, paths: Sequence[Path]) -> list[str]:
-        folder = Path(tempfile.mkdtemp(dir=self.store.uploads))
-        copies = []
-        for number, path in enumerate(paths):
-            target = folder / str(number) / path.name
-            target.parent.mkdir()
-            shutil.copyfile(path, target)
-            copies.append(str(target))
-        return copies
+    def _find_files(self, wanted: Composition) -> tuple[Path, list[Path]]:
+        return self.uploads.find(wanted.photo), [self.uploads.find(painting) for painting in wanted.paintings]
 
-    def _parse_cells(self, given: Mapping[str, Any], vary: str) -> list[dict[str, str]]:
-        texts = [text for text in vary.splitlines() if text.strip()]
-        cells = parse_variations(texts, {})
-        if len(cells) > MAX_SHEET_CELLS:
-            raise UsageError(f"These are {len(cells)} pictures: vary less, {MAX_SHEET_CELLS} at most.")
-        for cell in cells:
-            check_settings(cell, {name: value for name, value in given.items() if name not in cell})
-        return [{"size": str(CELL_SIZE), **cell} for cell in cells]
+    def _read_preview(self, upload_id: str) -> Image:
+        return shrink(read_image(self.uploads.find_preview(upload_id, QUICK_INPUT_PIXELS)), QUICK_INPUT_PIXELS)
 
-    def _write_photo_copy(self, job: StudioJob, path: Path) -> None:
-        """Write a small copy of the photo for the page, when the worker has begun."""
-        time.sleep(PHOTO_COPY_DELAY_SECONDS)
+    def _find_inputs(self, recipe: Recipe) -> dict[str, Any]:
         try:
-            small = uploads.make_thumbnail(uploads.read_picture(path), PHOTO_COPY_PIXELS)
-            (self.store.job_folder(job.id) / "photo.jpg").write_bytes(small)
-        except (ImpastoError, OSError):
-            return
-        self.queue.mark_changed(job.id)
+            places = [self.store.jobs, self.uploads.root]
+            found = locate_files(recipe, folders=[], search=places, replaced=("network", "init"))
+        except ImpastoError:
+            return {}
+        photo = {"photo": self._copy_input(found.photo, "photo")} if found.photo else {}  # a texture has none
+        return {**photo, "paintings": [self._copy_input(path, "painting") for path in found.paintings]}
+
+    def _copy_input(self, path: Path, role: Role) -> str:
+        """Make a job's input an upload again; returns its ID."""
+        with tempfile.TemporaryDirectory(dir=self.store.root) as folder:
+            copy = shutil.copyfile(path, Path(folder) / path.name)
+            return self.uploads.add(copy, path.name, role).id
 
 
 def given_in_recipe(recipe: Recipe) -> dict[str, Any]:
@@ -247,25 +195,6 @@ def given_in_recipe(recipe: Recipe) -> dict[str, Any]:
     return recipe.settings.model_dump(mode="json", include=set(recipe.given))
 
 
-def _check_masked_settings(given: Mapping[str, Any]) -> Settings:
-    """Check the settings of a picture with brushed masks, some of which do nothing without masks."""
-    others = {name: value for name, value in given.items() if name != "mask_propagation"}
-    return check_settings(others, {"preserve_mask": "brushed"})
-
-
-def _check_chosen(photo: Any, paintings: Sequence[Any]) -> None:
-    if not photo:
-        raise UsageError("Choose a photo first.")
-    if not paintings:
-        raise UsageError("Choose a painting first.")
-    if len(paintings) > uploads.MAX_PAINTINGS:
-        raise UsageError(f"{uploads.MAX_PAINTINGS} paintings at most: take some away.")
-
-
-def _check_size(settings: Settings, maximum: int = MAX_PICTURE_SIZE, what: str = "") -> None:
+def _check_size(settings: Settings, maximum: int, what: str = "") -> None:
     if settings.size > maximum:
         raise UsageError(f"`size`{what} is {maximum} at most in the studio.", setting="size")
-
-
-def _as_plain_data(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}

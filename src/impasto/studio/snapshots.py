@@ -10,13 +10,13 @@ from impasto.runs.checkpoints import Throttle
 from impasto.runs.run import Run
 from impasto.studio.form import given_settings
 from impasto.studio.store import Snapshot
+from impasto.studio.uploads import encode_jpeg
 
 if TYPE_CHECKING:
     from impasto.films.film_run import FilmRun
 
-PREVIEW_PIXELS = 1200  # longer side
+PREVIEW_PIXELS = 2048  # longer side
 THUMBNAIL_PIXELS = 160
-JPEG_QUALITY = 85
 EARLY_STEPS = (2, 4, 8)  # after the beginning or a change of the settings: shown at once
 MAX_EARLY_SECONDS = 0.1  # that a preview may cost to be shown at these
 MAX_PREVIEW_SHARE = 0.03  # of the time
@@ -110,14 +110,7 @@ class SnapshotStore:
 
 
 def write_jpeg(image: Any, path: Path, longer_side: int) -> None:
-    """Write a small copy of a Pillow image, transparent parts in white; readers always find a whole file."""
-    image.thumbnail((longer_side, longer_side))
-    if image.mode != "RGB":
-        image = image.convert("RGBA")
-        paper = image.copy()
-        paper.paste((255, 255, 255, 255), (0, 0, *image.size))
-        paper.alpha_composite(image)
-        image = paper.convert("RGB")
+    """Write a small copy of a Pillow image; readers always find a whole file."""
     temporary = path.with_suffix(".part")
-    image.save(temporary, "JPEG", quality=JPEG_QUALITY)
+    temporary.write_bytes(encode_jpeg(image, longer_side))
     replace_file(temporary, path)

@@ -15,15 +15,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from impasto.errors import UsageError
 from impasto.images.output import atomic_write
 from impasto.recipes.recipe import plain_name
+from impasto.studio.uploads import MIN_LIFETIME_SECONDS, UploadStore
 
 JobStatus = Literal["waiting", "painting", "paused", "done", "stopped", "failed"]
 FINISHED: tuple[JobStatus, ...] = ("done", "stopped", "failed")
 
 MAX_NAME_LENGTH = 80
 MAX_PLOT_POINTS = 240
-UPLOAD_LIFETIME_SECONDS = 3600.0
 JOB_ID = re.compile(r"[0-9a-f]{16}")
-VISIBLE_NAMES = re.compile(r"(picture|kept-\d{1,4}|cell-\d{2,3}|snapshot-\d{1,4}|preview|photo)\.(png|jpg)|film\.mp4")
+VISIBLE_NAMES = re.compile(r"(picture|kept-\d{1,4}|snapshot-\d{1,4}|preview|photo)\.(png|jpg)|film\.mp4")
 UNKNOWN_JOB = "There is no such painting here."
 
 
@@ -61,21 +61,22 @@ class JobProgress(PlainData):
 
 
 class StudioJob(PlainData):
-    """A picture, a sheet of small pictures, or a film that a visitor wants painted; `photo` is then the film.
+    """A picture or a film that a visitor wants painted; `photo` is then the film.
 
-    `settings` are those that the visitor gave, `masks` those that name mask files among the inputs, and each of `cells`
-    replaces some settings for one picture of a sheet. The painting starts from the snapshot numbered `start_snapshot`.
+    `settings` are those that the visitor gave, `masks` those that name mask files among the inputs. The painting starts
+    from the snapshot numbered `start_snapshot`.
     """
 
+    model_config = ConfigDict(extra="ignore")  # what older studios wrote
+
     id: str = Field(pattern=JOB_ID.pattern)
-    kind: Literal["painting", "sheet", "film"] = "painting"
+    kind: Literal["painting", "film"] = "painting"
     visitor: str = ""
     created: float
     photo: str
     paintings: list[str]
     settings: dict[str, Any]
     masks: dict[str, Any] = {}
-    cells: list[dict[str, str]] = []
     start_snapshot: int | None = None
     status: JobStatus = "waiting"
     message: str = ""
@@ -107,8 +108,9 @@ class StudioJob(PlainData):
     def to_json(self) -> dict[str, Any]:
         """Return what the page and programs see of the job; `folder` is the address of its pictures."""
         data = self.model_dump(mode="json", exclude={"visitor", "masks", "snapshots", "start_snapshot"})
-        data["title"] = f"{Path(self.photo).stem} · {', '.join(Path(name).stem for name in self.paintings)}"
-        data["folder"] = f"studio/pictures/{self.id}/"
+        photo, *paintings = (Path(name).stem.replace("_", " ") for name in (self.photo, *self.paintings))
+        data["title"] = f"{photo} · {', '.join(paintings)}"
+        data["folder"] = f"api/jobs/{self.id}/files/"
         data["snapshots"] = [{"number": snapshot.number, "step": snapshot.step} for snapshot in self.snapshots]
         if self.status in FINISHED:
             data["progress"]["points"] = []
@@ -123,8 +125,8 @@ class JobStore:
 
     def __init__(self, root: Path, max_bytes: int) -> None:
         self.root, self.max_bytes = root.resolve(), max_bytes
-        self.jobs, self.uploads = self.root / "jobs", self.root / "uploads"
-        for folder in (self.jobs, self.uploads):
+        self.jobs, self.uploads = self.root / "jobs", UploadStore(self.root / "uploads")
+        for folder in (self.jobs, self.uploads.root):
             folder.mkdir(parents=True, exist_ok=True)
 
     def job_folder(self, job_id: str) -> Path:
@@ -178,8 +180,10 @@ class JobStore:
 
         Only visitors delete pictures, so this raises UsageError if the folder stays too full.
         """
-        self.remove_old_uploads()
-        excess = sum(map(_file_bytes, self.root.rglob("*"))) + needed_bytes - self.max_bytes
+        self.uploads.remove_old()
+        if (excess := self._find_excess(needed_bytes)) > 0:
+            self.uploads.remove_old(MIN_LIFETIME_SECONDS)
+            excess = self._find_excess(needed_bytes)
         for job in sorted(jobs, key=lambda job: job.created):
             if excess <= 0:
                 return
@@ -194,13 +198,8 @@ class JobStore:
                 f"The studio's folder is full ({self.max_bytes / 1e9:.3g} GB): remove pictures that you don't need."
             )
 
-    def remove_old_uploads(self, older_than: float = UPLOAD_LIFETIME_SECONDS) -> None:
-        """Delete old uploads; jobs have their own copies."""
-        limit = time.time() - older_than
-        for path in self.uploads.rglob("*"):
-            with suppress(OSError):
-                if path.is_file() and path.stat().st_mtime < limit:
-                    path.unlink()
+    def _find_excess(self, needed_bytes: int) -> int:
+        return sum(map(_file_bytes, self.root.rglob("*"))) + needed_bytes - self.max_bytes
 
 
 def _copy_input(path: Path, inputs: Path) -> str:

@@ -1,20 +1,20 @@
 """Changes of jobs: events of the worker applied to them, and what a page has not seen."""
 
-import secrets
+from collections.abc import Callable
 from typing import Any
 
-from impasto.studio.store import JobProgress, Snapshot, StudioJob
+from impasto.studio.store import Snapshot, StudioJob
 
 PERSISTED_EVENTS = ("snapshots", "settings", "plan", "picture", "ended")  # after these the job's file is written
 MAX_NOTES = 5
 
 
 class ChangeTracker:
-    """Counts changes and remembers each job's last one. A new `session` tells pages that the count began again."""
+    """Counts changes, remembers each job's last one, and calls its listeners, which must be quick, at each."""
 
     def __init__(self) -> None:
-        self.session = secrets.token_hex(8)
         self.revision = 1
+        self.listeners: set[Callable[[], None]] = set()
         self._last: dict[str, int] = {}
 
     def mark_changed(self, job_id: str | None = None) -> None:
@@ -22,15 +22,17 @@ class ChangeTracker:
         self.revision += 1
         if job_id is not None:
             self._last[job_id] = self.revision
+        for listener in list(self.listeners):
+            listener()
 
     def forget(self, job_id: str) -> None:
         """Count the removal of a job."""
         self._last.pop(job_id, None)
-        self.revision += 1
+        self.mark_changed()
 
     def has_changed(self, job_id: str, since: int) -> bool:
-        """Whether a job has changed since a revision; at a page's first request all have."""
-        return since <= 0 or since > self.revision or self._last.get(job_id, 0) > since
+        """Whether a job has changed since a revision; since 0 all have."""
+        return since == 0 or self._last.get(job_id, 0) > since
 
 
 def apply_event(job: StudioJob, kind: str, content: dict[str, Any]) -> None:
@@ -38,9 +40,6 @@ def apply_event(job: StudioJob, kind: str, content: dict[str, Any]) -> None:
     if kind == "step":
         job.add_point(content["step"], content.pop("losses"))
         job.progress = job.progress.model_copy(update=content)
-    elif kind == "cell":
-        number, cells = content["number"], len(job.cells)
-        job.progress = JobProgress(step=number, total=cells, share=(number - 1 + content["share"]) / cells)
     elif kind == "preview":
         job.progress.version = content["version"]
     elif kind == "snapshots":

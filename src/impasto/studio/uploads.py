@@ -1,25 +1,44 @@
-"""Files that visitors upload: checked to be such files, within limits, and read."""
+"""Pictures and films to paint from: those that visitors upload, and those that come with impasto, each by its ID."""
 
-import base64
+import hashlib
 import io
+import re
+import shutil
 import threading
+import time
+from contextlib import suppress
+from importlib.resources import files as resources
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from impasto.errors import PictureError, UsageError
+from pydantic import BaseModel
+
+from impasto.errors import ImpastoError, PictureError, UsageError
+from impasto.images.collection import COLLECTION
 from impasto.images.formats import PICTURE_BRANDS
 from impasto.images.image import Image
+from impasto.images.output import replace_file
 from impasto.images.read import read_image
-from impasto.images.sizes import fit_size, resize
+from impasto.images.sizes import fit_size
 from impasto.images.write import to_pil
+from impasto.recipes.files import read_recipe
+from impasto.recipes.recipe import plain_name
+
+Role = Literal["photo", "painting", "masks"]
 
 MAX_UPLOAD_BYTES = 100_000_000
 MAX_UPLOAD_PIXELS = 60_000_000
-MAX_PAINTINGS = 6
-THUMBNAIL_PIXELS = 480  # longer side
-THUMBNAIL_QUALITY = 82
-
+MAX_NAME_LENGTH = 80
+JPEG_QUALITY = 85
+PREVIEW_SIDES = (320, 1024)  # longer side in pixels
+LIFETIME_SECONDS = 30 * 86400.0
+MIN_LIFETIME_SECONDS = 3600.0  # even where there is no space
+MAX_RECENT = 12
+UPLOAD_ID = re.compile(r"[0-9a-f]{16}")
+EXAMPLES = Path(str(resources("impasto.studio") / "examples"))
+EXAMPLE_PHOTOS = {name: EXAMPLES / f"{name}.jpg" for name in ("coffee", "cat")}
+BUILT_IN = {**EXAMPLE_PHOTOS, **{name: painting.path for name, painting in COLLECTION.items()}}
 CAN_READ_FILMS = all(find_spec(name) for name in ("av", "cv2"))
 # The first bytes of MP4 and MOV, Matroska and WebM, AVI, GIF. Other kinds, such as lists of files, are not opened.
 FILM_SIGNATURES = ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"), (8, b"AVI "), (0, b"GIF8"))
@@ -27,27 +46,85 @@ FILM_SIGNATURES = ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"), (8, b"AVI "), (0, b"G
 _reading = threading.Lock()  # one picture at a time: a large one takes a gigabyte while it is read
 
 
-def check_upload(uploads: Path, given: Any) -> Path:
-    """Return the uploaded file that `given` names: a path, or a dict with a `path`.
+class Upload(BaseModel):
+    """A picture or film that can be painted from. `has_recipe`: it was painted by impasto, and says how."""
 
-    Raises UsageError for anything but a plain file in the folder `uploads`, however it is spelled.
+    id: str
+    name: str
+    credit: str = ""
+    is_film: bool = False
+    has_recipe: bool = False
+
+
+class UploadStore:
+    """A folder of uploads, by role and ID. An ID is the digest of the file: the same file is there once.
+
+    Requests name files by these IDs alone, or by the names of pictures that come with impasto.
     """
-    if isinstance(given, dict):
-        given = given.get("path")
-    if not isinstance(given, str) or not given or "\0" in given:
-        raise UsageError("Choose a picture first.")
-    path = Path(given)
-    try:
-        resolved = path.resolve()
-        is_upload = path.is_absolute() and resolved.is_relative_to(uploads) and resolved.is_file()
-        size = resolved.stat().st_size if is_upload else 0
-    except OSError:
-        is_upload = False
-    if not is_upload:
-        raise UsageError("This file was not uploaded here, or is gone by now: choose it again.")
-    if size > MAX_UPLOAD_BYTES:
-        raise UsageError(f"{path.name} is larger than {MAX_UPLOAD_BYTES / 1e6:.0f} MB: make it smaller first.")
-    return resolved
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def add(self, source: Path, name: str, role: Role) -> Upload:
+        """Move a file here and check it. Raises PictureError if it is no picture, UsageError if it is no film."""
+        name = plain_name(name)[-MAX_NAME_LENGTH:].lstrip(".") or "picture"
+        with source.open("rb") as file:
+            upload_id = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        folder = self.root / role / upload_id
+        (folder / "file").mkdir(parents=True, exist_ok=True)
+        path = next((folder / "file").iterdir(), folder / "file" / name)
+        shutil.move(source, path)
+        path.touch()
+        try:
+            is_video = role == "photo" and _check_film(path)
+            if not is_video:
+                self._write_previews(folder, path)
+        except ImpastoError:
+            shutil.rmtree(folder)
+            raise
+        return Upload(id=upload_id, name=path.name, is_film=is_video, has_recipe=not is_video and _has_recipe(path))
+
+    def find(self, upload_id: str, role: str = "*") -> Path:
+        """Return the file with an ID, or of a picture that comes with impasto. Raises UsageError if there is none."""
+        if upload_id in BUILT_IN:
+            return BUILT_IN[upload_id]
+        paths = self.root.glob(f"{role}/{upload_id}/file/*") if UPLOAD_ID.fullmatch(upload_id) else iter(())
+        path = next(paths, None)
+        if path is None or path.is_symlink():
+            raise UsageError("This picture was not uploaded here, or is gone by now: choose it again.")
+        return path
+
+    def find_preview(self, upload_id: str, side: int) -> Path:
+        """Return a small JPEG of a picture. Raises UsageError if there is no such picture."""
+        path = self.find(upload_id)
+        folder = self.root / "built_in" / upload_id if upload_id in BUILT_IN else path.parents[1]
+        side = next((known for known in PREVIEW_SIDES if side <= known), PREVIEW_SIDES[-1])
+        if not (folder / f"{side}.jpg").exists():
+            self._write_previews(folder, path)
+        return folder / f"{side}.jpg"
+
+    def list_recent(self, role: Role) -> list[Upload]:
+        """List the pictures uploaded last."""
+        folders = sorted((self.root / role).glob("*/file"), key=lambda folder: -folder.stat().st_mtime)
+        found = [(folder.parent.name, next(folder.iterdir(), None)) for folder in folders[:MAX_RECENT]]
+        return [Upload(id=key, name=path.name) for key, path in found if path and not is_film(path)]
+
+    def remove_old(self, older_than: float = LIFETIME_SECONDS) -> None:
+        """Delete old uploads; jobs have their own copies."""
+        limit = time.time() - older_than
+        for folder in self.root.glob("*/*"):
+            with suppress(OSError):
+                if max(path.stat().st_mtime for path in (folder, *folder.rglob("*"))) < limit:
+                    shutil.rmtree(folder)
+
+    def _write_previews(self, folder: Path, path: Path) -> None:
+        picture = read_picture(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        for side in reversed(PREVIEW_SIDES):
+            picture = shrink(picture, side)
+            temporary = folder / f"{side}.part"
+            temporary.write_bytes(encode_jpeg(to_pil(picture.rgb, picture.alpha), side))
+            replace_file(temporary, folder / f"{side}.jpg")
 
 
 def is_film(path: Path) -> bool:
@@ -67,19 +144,37 @@ def read_picture(path: Path) -> Image:
             raise PictureError(str(error).replace(str(path), path.name)) from None
 
 
-def make_thumbnail(picture: Image, longer_side: int = THUMBNAIL_PIXELS) -> bytes:
-    """Return a small JPEG of a picture, transparent parts in white."""
-    height, width = picture.rgb.shape[2:]
-    size = fit_size(width, height, min(longer_side, max(width, height)))
-    rgb = resize(picture.rgb, *size).clamp(0, 1)
-    if picture.alpha is not None:
-        alpha = resize(picture.alpha, *size).clamp(0, 1)
-        rgb = rgb * alpha + (1 - alpha)
+def shrink(picture: Image, longer_side: int) -> Image:
+    """Return a picture whose longer side is at most so many pixels."""
+    return picture.resized(*fit_size(picture.width, picture.height, longer_side, "shrink"))
+
+
+def encode_jpeg(image: Any, longer_side: int) -> bytes:
+    """Return a small JPEG of a Pillow image, transparent parts in white."""
+    image.thumbnail((longer_side, longer_side))
+    if image.mode != "RGB":
+        image = image.convert("RGBA")
+        paper = image.copy()
+        paper.paste((255, 255, 255, 255), (0, 0, *image.size))
+        paper.alpha_composite(image)
+        image = paper.convert("RGB")
     file = io.BytesIO()
-    to_pil(rgb).save(file, "JPEG", quality=THUMBNAIL_QUALITY)
+    image.save(file, "JPEG", quality=JPEG_QUALITY)
     return file.getvalue()
 
 
-def as_jpeg_url(jpeg: bytes) -> str:
-    """Return a JPEG as the address of an image on the page."""
-    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
+def _check_film(path: Path) -> bool:
+    """Tell whether a file is a film. Raises UsageError for one that can't be read here."""
+    if not is_film(path):
+        return False
+    if not CAN_READ_FILMS:
+        raise UsageError("Films take more than there is here: pip install 'impasto[video]'")
+    return True
+
+
+def _has_recipe(path: Path) -> bool:
+    try:
+        read_recipe(path)
+    except ImpastoError:
+        return False
+    return True

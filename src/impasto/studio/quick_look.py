@@ -1,0 +1,77 @@
+"""A quick look: what a picture will be like, painted small within a second or two, before anything is pressed."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from impasto.images.image import Image
+from impasto.images.write import to_pil
+from impasto.painting.initial_canvas import recolor_photo
+from impasto.painting.model_cache import ModelCache
+from impasto.painting.styles import StyleInput
+from impasto.runs.start import start_run
+from impasto.settings.changes import STEERABLE
+from impasto.settings.lengths import RELATIVE_RANGE, Length
+from impasto.settings.model import Settings
+
+QUICK_PIXELS, FIRST_PIXELS = 256, 128  # longer side in the end, and at first
+QUICK_SETTINGS: dict[str, Any] = {
+    "network": "slim",
+    "size": QUICK_PIXELS,
+    "precision": "float32",  # as fast as any at this size
+}
+CARRIED = (*STEERABLE, "views", "seed", "regions", "mask", "preserve_mask")  # the others are the quick look's own
+MAX_VIEWS = 3
+CONTENT_SHARE = 0.4  # of the photo's weight: few steps leave the picture nearer to the photo than many
+
+
+def quick_look(
+    photo: Image,
+    paintings: Sequence[Image],
+    settings: Settings,
+    steps: int,
+    cache: ModelCache | None = None,
+    start: Any = None,
+) -> Iterator[Any]:
+    """Yield ever better small Pillow images of what `settings` would paint: one after each step, and one at once.
+
+    They go on from `start`, an earlier look at the same pictures with other settings; without one, from the photo in
+    the paintings' colors. Errors: as for `paint`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        first_side = QUICK_PIXELS if start else FIRST_PIXELS  # what was there already stays sharp
+        scales = {"start_size": first_side, "steps": steps if start else steps // 2, "later_steps": (steps + 1) // 2}
+        quick = choose_quick_settings(settings).model_copy(update=scales)
+        if settings.color == "none":
+            first, file = start or _recolor(photo, paintings, settings), Path(folder) / "start.png"
+            first.thumbnail((QUICK_PIXELS, QUICK_PIXELS))
+            first.save(file)
+            yield first
+            quick = quick.model_copy(update={"init": str(file)})
+        for _ in (run := start_run(quick, photo, paintings, cache=cache)):
+            yield run.picture()
+
+
+def choose_quick_settings(settings: Settings) -> Settings:
+    """Return settings for a quick look. Weights that differ from their preset's do so by as much from the default's."""
+    carried = {name: getattr(settings, name) for name in CARRIED}
+    usual, quick = Settings(preset=settings.preset, network=settings.network), Settings(**QUICK_SETTINGS)
+    for name in ("content_weight", "style_weight", "tv_weight", "range_weight"):
+        factor = carried[name] / getattr(usual, name) if getattr(usual, name) else 1.0
+        carried[name] = getattr(quick, name) * factor
+    carried["content_weight"] *= CONTENT_SHARE
+    carried["views"] = settings.views[:MAX_VIEWS] if any(settings.views[:MAX_VIEWS]) else (1.0,)
+    low, high = RELATIVE_RANGE
+    carried["style_size"] = tuple(
+        Length(min(high, max(low, length.value / (settings.size if length.in_pixels else 1))))
+        for length in settings.style_size
+    )
+    return Settings(**QUICK_SETTINGS, **carried)
+
+
+def _recolor(photo: Image, paintings: Sequence[Image], settings: Settings) -> Any:
+    """Return the photo with the paintings' colors, as a Pillow image."""
+    weights = settings.style_blend or [1.0] * len(paintings)
+    weighed = [StyleInput(it.rgb, it.alpha, weight=weight) for it, weight in zip(paintings, weights, strict=True)]
+    return to_pil(recolor_photo(photo, weighed), photo.alpha)

@@ -1,0 +1,164 @@
+// What opens over the page: the gallery, choosing by eye, and taking the picture away.
+import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
+import { FileButton } from "./tray.js";
+import { ask, change, compose, fileUrl, finalPicture, ignore, labelOf, paint, post, quickLook, say, setPreset, shownJob, showJob, state, t, update, upload, value } from "./state.js";
+
+const CENTIMETERS_PER_INCH = 2.54, CENTIMETERS = [1, 300], DPI = [50, 600];
+
+function Panel({ title, children }) {
+  const ref = useRef();
+  useEffect(() => ref.current.showModal(), []);
+  return html`<dialog ref=${ref} class=${`panel ${state.panel}`} aria-label=${title} onClose=${() => update({ panel: "" })}>
+    <header><h2>${title}</h2><button onClick=${() => ref.current.close()}>${t("close")}</button></header>
+    <div class="scroll">${children}</div>
+  </dialog>`;
+}
+
+// The gallery: all pictures of this machine, to be searched, shown, compared, removed
+
+export function Gallery() {
+  const [words, setWords] = useState("");
+  const text = (job) => `${job.title} ${JSON.stringify(job.settings)} ${t(`status.${job.status}`)}`.toLowerCase();
+  const found = state.order.map((id) => state.jobs.get(id)).filter((job) => words.toLowerCase().split(/\s+/).every((word) => text(job).includes(word)));
+  return html`<${Panel} title=${t("gallery")}>
+    <input type="search" aria-label=${t("search")} placeholder=${t("search")} value=${words} onInput=${({ target }) => setWords(target.value)} />
+    ${found.length ? html`<ul class="cards">${found.map((job) => html`<${Card} key=${job.id} job=${job} />`)}</ul>` : html`<p>${t("nothingFound")}</p>`}
+  <//>`;
+}
+
+function Card({ job }) {
+  const [isSure, setSure] = useState(false);
+  const pictures = job.kind === "painting" ? job.pictures : [], name = pictures.at(-1) ?? "preview.jpg";
+  const remove = () => (isSure ? ask(`jobs/${job.id}`, { method: "DELETE" }).catch(ignore) : setSure(true));
+  const compareWith = () => update({ other: { url: fileUrl(job, name), title: job.title }, tool: "compare", panel: "" });
+  const show = (picture) => showJob(job, picture).catch(ignore);
+  const download = job.pictures.at(-1);
+  return html`<li class="card" data-id=${job.id}>
+    <button class="look" aria-label=${`${t("show")}: ${job.title}`} onClick=${() => show("")}>
+      ${pictures.length || job.progress.version ? html`<img src=${fileUrl(job, job.progress.version ? "preview.jpg" : name)} alt="" loading="lazy" />` : html`<span class="film">…</span>`}
+    </button>
+    <p class="title" title=${job.title}>${job.title}</p>
+    <p class="state">${t(`status.${job.status}`)} · ${new Date(1000 * job.created).toLocaleString(state.language, { dateStyle: "short", timeStyle: "short" })}</p>
+    ${pictures.length > 1 && html`<p class="kept">${pictures.map((kept, place) => html`<button title=${kept} onClick=${() => show(kept)}>${place + 1}</button>`)}</p>`}
+    <p class="buttons">
+      ${download && html`<a class="button" href=${fileUrl(job, download, "?download=1")} download>${t("download")}</a>`}
+      ${(pictures.length > 0 || job.progress.version > 0) && job.kind === "painting" && state.photo && html`<button onClick=${compareWith}>A/B</button>`}
+      ${job.status !== "painting" && html`<button class=${isSure ? "danger" : ""} onClick=${remove}>${t(isSure ? "removeSure" : "remove")}</button>`}
+    </p>
+  </li>`;
+}
+
+// Choosing by eye: quick looks side by side, each with other settings or another painting
+
+const WAYS = {
+  strokes: ["style_size=0.35,0.6,1,1.6,2.5,4"],
+  balance: ["content_weight=3,1,0.3,0.1,0.03,0.01"],
+  both: ["content_weight=1,0.14,0.02", "style_size=0.4,1,2.5"],
+};
+
+async function listCells(way, text) {
+  if (way === "paintings") {
+    return state.tray.paintings.slice(0, 12).map((painting) => ({ text: painting.name, paintings: [painting], settings: compose().settings }));
+  }
+  const given = state.settings, all = await post("variations", { settings: given, vary: WAYS[way] ?? text.split("\n") });
+  const varied = (settings) => Object.keys(settings).filter((name) => String(settings[name]) !== String(given[name]));
+  return all.map((settings) => ({ settings, text: varied(settings).map((name) => `${labelOf(name)} ${settings[name]}`).join(", ") }));
+}
+
+export function Choose() {
+  const [way, setWay] = useState("strokes"), [text, setText] = useState("style_weight=0.3,1,3"), [cells, setCells] = useState([]);
+  const ask = useRef(null);
+  useEffect(() => {
+    const control = new AbortController();
+    drawCells(way, text, setCells, control.signal).catch(ignore);
+    return () => control.abort();
+  }, [way, ask.current]);
+  const again = () => setWay((ask.current = {}, "own"));
+  const pickWay = ({ target }) => (target.value === "own" ? setWay("own") : setWay(target.value));
+  return html`<${Panel} title=${t("choose")}>
+    <div class="ways"><label>${t("vary")} <select id="vary" value=${way} onChange=${pickWay}>${[...Object.keys(WAYS), "paintings", "own"].map((key) => html`<option value=${key}>${t(`vary.${key}`)}</option>`)}</select></label>
+      ${way === "own" && html`<label class="own">${t("varyHelp")}<textarea rows="2" value=${text} onInput=${({ target }) => setText(target.value)}></textarea></label><button onClick=${again}>${t("tryOut")}</button>`}
+      <button onClick=${() => paintCells(cells)}>${t("paintThese")}</button></div>
+    <ol class="cells">${cells.map((cell) => html`<li><button onClick=${() => pickCell(cell)} aria-label=${cell.text}>${cell.url ? html`<img src=${cell.url} alt="" />` : html`<span class="film">…</span>`}<span>${cell.text}</span></button></li>`)}</ol>
+  <//>`;
+}
+
+const cellComposition = (cell) => ({ ...compose(cell.settings), ...(cell.paintings ? { paintings: cell.paintings.map(({ id }) => id) } : {}) });
+
+async function drawCells(way, text, setCells, signal) {
+  const cells = await listCells(way, text);
+  setCells([...cells]);
+  await Promise.all(
+    cells.map(async (cell) => {
+      for await (const { url } of quickLook(cellComposition(cell), signal, "?fresh=1&steps=10")) setCells((cell.url = url, [...cells]));
+    }),
+  );
+}
+
+async function paintCells(cells) {
+  for (const cell of cells) await post("jobs", cellComposition(cell));
+  update({ panel: "gallery" });
+}
+
+async function pickCell(cell) {
+  update({ panel: "", ...(cell.paintings ? { paintings: cell.paintings } : {}), settings: {} });
+  await setPreset(cell.settings.preset ?? "default", cell.settings.network ?? "").catch(ignore);
+  change(cell.settings);
+}
+
+// Taking it away: the picture, a print, a film, many photos
+
+export function Take() {
+  const job = shownJob(), name = job && finalPicture(job);
+  return html`<${Panel} title=${t("take")}>
+    <section><h3>${t("picture")}</h3>
+      ${name ? html`<p>${t("pictureHelp")}</p><a class="button primary" href=${fileUrl(job, name, "?download=1")} download>${t("download")}</a>` : html`<p>${t("paintFirst")}</p>`}
+    </section>
+    <${Print} /><${Many} />
+  <//>`;
+}
+
+function Print() {
+  const [size, setSize] = useState({ centimeters: 30, dpi: 200 }), [plan, setPlan] = useState("");
+  const side = Math.round((size.centimeters / CENTIMETERS_PER_INCH) * size.dpi);
+  const settings = { ...state.settings, size: side };
+  const check = () => {
+    const fits = (number, [low, high]) => number >= low && number <= high;
+    if (!fits(size.centimeters, CENTIMETERS)) throw new Error(t("wrongCentimeters"));
+    if (!fits(size.dpi, DPI)) throw new Error(t("wrongDpi"));
+  };
+  const run = (action) => async () => {
+    try {
+      check();
+      await action();
+    } catch (error) {
+      setPlan(error.message);
+    }
+  };
+  const ask = run(async () => (setPlan(t("measuring")), setPlan((await post("plan", { ...compose(settings), masks: null })).text)));
+  const number = (key, [min, max]) => html`<label>${t(key)} <input type="number" id=${key} ...${{ min, max }} value=${size[key]} onInput=${({ target }) => setSize({ ...size, [key]: Number(target.value) })} /></label>`;
+  return html`<section class="print"><h3>${t("print")}</h3>
+    <p class="fields">${number("centimeters", CENTIMETERS)} ${number("dpi", DPI)} <span>${t("pixels", { n: side })}</span></p>
+    <p class="buttons"><button onClick=${ask}>${t("showPlan")}</button><button onClick=${run(() => paint(settings))}>${t("paintPrint")}</button></p>
+    <p id="plan" role="status">${plan}</p>
+  </section>`;
+}
+
+function Many() {
+  const paintAll = async (files) => {
+    const isKnown = ({ type, name }) => /^(image|video)\//.test(type) || state.form.types.some((one) => name.toLowerCase().endsWith(one));
+    const chosen = files.filter(isKnown), uploads = [];
+    try {
+      for (const file of chosen) uploads.push(await upload(file, "photo")); // all are checked before any is painted
+      for (const { id } of uploads) await post("jobs", { ...compose(), photo: id, masks: null });
+      say(t("inQueue", { n: chosen.length }));
+      update({ panel: "gallery" });
+    } catch {
+      update({ panel: "" }); // said already
+    }
+  };
+  return html`<section class="many"><h3>${t("many")}</h3><p>${t("manyHelp")}</p>
+    <p class="buttons"><${FileButton} text=${t("chooseFiles")} multiple films onFiles=${paintAll} />
+      <${FileButton} text=${t("chooseFolder")} webkitdirectory multiple onFiles=${paintAll} /></p>
+  </section>`;
+}

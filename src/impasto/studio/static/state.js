@@ -1,0 +1,252 @@
+// What the page knows, and what it asks of the studio. Components draw `state`; nothing else is kept between two draws.
+import { html, render } from "./vendor/preact-htm.js";
+
+export const UNFINISHED = ["painting", "paused", "waiting"];
+const LOOK_SIDE = 256, LOOK_STEPS = 12; // a painting replaces the quick look once it has as many pixels, and so many steps
+
+export const state = {
+  words: {}, language: "en", form: null, tray: { photos: [], paintings: [] },
+  photo: null, paintings: [], settings: {}, masks: null, aspect: 1.5,
+  jobs: new Map(), order: [], isReady: false, isLost: false,
+  shown: null, // a job's ID, or null for what is being composed
+  pictureName: "", // of the job that is shown, where it is not the last
+  look: null, lookOf: "", // the last quick look, and the composition or job that it is of
+  panel: "", tool: "", other: null, sheet: "pictures", message: null,
+};
+
+let drawn = null;
+let root = null;
+
+export function start(component) {
+  root = component;
+  update();
+}
+
+/** Change the state, and draw the page once all changes of this moment are made. */
+export function update(changes = {}) {
+  Object.assign(state, changes);
+  drawn ??= Promise.resolve().then(() => {
+    drawn = null;
+    if (root) render(html`<${root} />`, document.body);
+  });
+}
+
+export const t = (key, values = {}) =>
+  (state.words[state.language]?.[key] ?? state.words.en?.[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+
+export const labelOf = (name) =>
+  state.words[state.language]?.[`setting.${name}`] ?? (name[0].toUpperCase() + name.slice(1)).replaceAll("_", " ");
+
+export function setLanguage(language) {
+  localStorage.setItem("language", language);
+  document.documentElement.lang = language;
+  update({ language });
+}
+
+let messageTimer = 0;
+
+/** Show a message: an error, or a text with a button. */
+export function say(text, { action = null, label = "", setting = "" } = {}) {
+  clearTimeout(messageTimer);
+  if (!action) messageTimer = setTimeout(() => update({ message: null }), 9000);
+  update({ message: { text, action, label, setting } });
+  for (let part = document.getElementById(`setting-${setting}`); part; part = part.parentElement) if (part.matches("details")) part.open = true;
+}
+
+/** Ask the studio; returns the response. What is refused is shown, unless `quiet`, and thrown. */
+export async function ask(path, { method = "GET", body, signal, quiet = false } = {}) {
+  const isFile = body instanceof Blob;
+  const headers = body === undefined ? {} : { "content-type": isFile ? "application/octet-stream" : "application/json" };
+  try {
+    const answer = await fetch(`api/${path}`, { method, headers, signal, body: isFile ? body : JSON.stringify(body) });
+    if (answer.ok) return answer;
+    const { detail, setting } = await answer.json();
+    throw Object.assign(new Error(typeof detail === "string" ? detail : t("refused")), { setting });
+  } catch (error) {
+    if (error.name !== "AbortError" && !quiet) say(error instanceof TypeError ? t("lost") : error.message, error);
+    throw error;
+  }
+}
+
+export const askJson = async (path, options) => (await ask(path, options)).json();
+export const post = (path, body = {}) => askJson(path, { method: "POST", body });
+export const ignore = () => {};
+
+export function follow() {
+  const events = new EventSource("api/events");
+  events.onmessage = ({ data }) => {
+    const { order, changed, ready } = JSON.parse(data);
+    const jobs = new Map(order.map((id) => [id, state.jobs.get(id)]));
+    for (const job of changed) jobs.set(job.id, job);
+    update({ jobs, order, isReady: ready, isLost: false, shown: jobs.has(state.shown) ? state.shown : null });
+  };
+  events.onerror = () => update({ isLost: true });
+}
+
+// What is composed: a photo, paintings, settings, masks
+
+export const shownJob = () => state.jobs.get(state.shown);
+const liveJob = () => (UNFINISHED.includes(shownJob()?.status) && shownJob().kind === "painting" ? shownJob() : null);
+export const value = (name) => state.settings[name] ?? state.form.values[name];
+
+export const compose = (settings = state.settings) => ({
+  photo: state.photo?.id ?? "",
+  paintings: state.paintings.map(({ id }) => id),
+  settings,
+  masks: state.masks,
+});
+
+/** Change what is painted from: the quick look begins anew, and a job that is shown goes on in the background. */
+export function chooseInputs(changes) {
+  const { style_blend: _, ...settings } = state.settings;
+  update({ ...("paintings" in changes ? { settings } : {}), ...changes, shown: null, tool: state.tool === "brush" ? "brush" : "" });
+  if (changes.photo) measurePhoto(changes.photo);
+  lookSoon(0);
+}
+
+function measurePhoto(photo) {
+  const image = new Image();
+  image.onload = () => update({ aspect: image.naturalWidth / image.naturalHeight });
+  if (!photo.is_film) image.src = pictureUrl(photo, 320);
+}
+
+export const pictureUrl = ({ id }, side) => `api/pictures/${id}?side=${side}`;
+
+export async function setPreset(preset, network = "") {
+  const form = await askJson(`form?preset=${preset}&network=${network}`);
+  update({ form });
+}
+
+/** Set settings; null means as usual. The painting that is shown follows, or else the quick look does. */
+export async function change(changes) {
+  const settings = { ...state.settings, ...changes };
+  if (changes.preset) {
+    for (const name of Object.keys(settings)) if (!["preset", "size"].includes(name)) delete settings[name];
+  }
+  if (changes.preset || "network" in changes) await setPreset(settings.preset ?? "default", settings.network ?? "").catch(ignore);
+  const usual = state.form.values;
+  const isUsual = (name) => settings[name] === null || (name !== "size" && name !== "preset" && String(settings[name]) === String(usual[name]));
+  for (const name of Object.keys(settings)) if (isUsual(name)) delete settings[name];
+  update({ settings, message: null });
+  const steered = Object.keys(changes).filter((name) => state.form.steerable.includes(name));
+  if (!liveJob()) lookSoon();
+  else if (steered.length) steerSoon(Object.fromEntries(steered.map((name) => [name, value(name)])));
+}
+
+let steerTimer = 0, steering = {};
+
+function steerSoon(changes) {
+  clearTimeout(steerTimer);
+  steering = { ...steering, ...changes };
+  steerTimer = setTimeout(() => {
+    const job = liveJob();
+    if (job) ask(`jobs/${job.id}`, { method: "PATCH", body: steering }).catch(ignore);
+    steering = {};
+  }, 120);
+}
+
+// The quick look
+
+let lookTimer = 0, looking = null;
+
+export function lookSoon(delay = 40) {
+  clearTimeout(lookTimer);
+  lookTimer = setTimeout(look, delay);
+}
+
+async function look() {
+  looking?.abort();
+  if (!state.photo || state.photo.is_film || !state.paintings.length) return;
+  const control = (looking = new AbortController()), composition = compose();
+  const of = JSON.stringify([composition.photo, composition.paintings]);
+  const url = shownJob() ? jobPicture(shownJob()) : of === state.lookOf ? state.look?.url : null;
+  const before = url ? { url, step: 0, steps: 1 } : null; // what is seen stays until the next one comes
+  update({ shown: null, pictureName: "", look: before, lookOf: of });
+  try {
+    for await (const frame of quickLook(composition, control.signal)) update({ look: frame });
+  } catch {
+    // said already, or called off by the next look
+  }
+}
+
+/** Yield the pictures of a quick look, ever better; with `?fresh=1` from the photo on, not from the last look. */
+export async function* quickLook(composition, signal, query = "") {
+  const answer = await ask(`quick_look${query}`, { method: "POST", body: composition, signal });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let text = ""; ; ) {
+    const { value: part, done } = await reader.read();
+    if (done) return;
+    const lines = (text + part).split("\n");
+    text = lines.pop();
+    for (const { jpeg, step, steps } of lines.map(JSON.parse)) yield { url: `data:image/jpeg;base64,${jpeg}`, step, steps };
+  }
+}
+
+// Jobs
+
+/** Put a composition into the queue and show it, the quick look until the painting is better. */
+export async function paint(settings = state.settings) {
+  const job = await post("jobs", compose(settings));
+  looking?.abort();
+  const jobs = new Map(state.jobs).set(job.id, state.jobs.get(job.id) ?? job);
+  update({ jobs, shown: job.id, pictureName: "", panel: "", tool: "", lookOf: job.id });
+}
+
+export const act = (job, action, query = "") => post(`jobs/${job.id}/${action}${query}`).catch(ignore);
+
+/** Show a job, and take over what it is painted from, so that the dials are its own. */
+export async function showJob(job, name = "") {
+  looking?.abort();
+  update({ shown: job.id, pictureName: name, panel: "", tool: "", look: null, lookOf: "" });
+  const { photo, paintings, settings, masks } = await askJson(`jobs/${job.id}/composition?name=${name}`);
+  await setPreset(settings.preset ?? "default", settings.network ?? "");
+  const names = [job.photo, ...job.paintings];
+  const known = [photo, ...paintings].map((id, place) => ({ id, name: names[place], is_film: !place && job.kind === "film" }));
+  update({ photo: known[0], paintings: known.slice(1), settings, masks, tray: await askJson("tray") });
+  measurePhoto(known[0]);
+}
+
+/** The address of what is seen of a job, or null while the quick look is better. */
+export function jobPicture(job) {
+  const { progress, pictures, status } = job, isPainting = status === "painting" || status === "waiting";
+  if (state.pictureName) return fileUrl(job, state.pictureName);
+  if (!isPainting && pictures.includes("picture.png")) return fileUrl(job, "picture.png");
+  const isLarge = Math.max(progress.width, progress.height) >= LOOK_SIDE || progress.scale === progress.scales;
+  const isBetter = (isLarge && progress.step >= LOOK_STEPS) || !isPainting || state.lookOf !== job.id;
+  return progress.version > 0 && isBetter ? fileUrl(job, "preview.jpg") : null;
+}
+
+/** The name of the finished picture that is shown, or undefined. */
+export const finalPicture = (job) => state.pictureName || ["picture.png", "film.mp4"].find((name) => job.pictures.includes(name));
+
+export const fileUrl = (job, name, query = `?v=${job.progress.version}`) => `${job.folder}${name}${query}`;
+
+export async function upload(file, role) {
+  const uploaded = await askJson(`uploads?role=${role}&name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
+  if (role !== "masks") askJson("tray").then((tray) => update({ tray }));
+  return uploaded;
+}
+
+/** Take files that were dropped, pasted or picked. */
+export async function takeFiles(files, role) {
+  const uploads = [];
+  for (const file of files) uploads.push(await upload(file, role).catch(ignore));
+  const taken = uploads.filter(Boolean);
+  if (!taken.length) return;
+  if (role === "painting") return chooseInputs({ paintings: taken.slice(0, state.form.colors.paintings.length) });
+  const photo = taken.at(-1);
+  chooseInputs({ photo, masks: null });
+  if (photo.has_recipe) say(t("hasRecipe"), { label: t("useSettings"), action: () => useRecipe(photo) });
+}
+
+async function useRecipe(picture) {
+  const { settings, left_out, files, photo, paintings } = await post(`recipes/${picture.id}`);
+  await setPreset(settings.preset ?? "default", settings.network ?? "");
+  const known = (id, place) => ({ id, name: files[place] ?? id });
+  const inputs = photo ? { photo: known(photo, 0), paintings: paintings.map((id, place) => known(id, place + 1)) } : {};
+  chooseInputs({ settings, masks: null, ...inputs });
+  update({ settings });
+  const missing = photo ? "" : ` ${t("paintedFrom", { files: files.join(", ") })}`;
+  const dropped = left_out.length ? ` ${t("leftOut", { names: left_out.map(labelOf).join(", ") })}` : "";
+  say(`${t("settingsTaken")}${missing}${dropped}`);
+}

@@ -1,0 +1,77 @@
+// The tray: the photo and the paintings as pictures, to drop, paste or pick.
+import { html } from "./vendor/preact-htm.js";
+import { chooseInputs, pictureUrl, state, t, takeFiles } from "./state.js";
+
+export const dropFor = (role) => ({
+  onDragOver: (event) => event.preventDefault(),
+  onDrop: (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    takeFiles(event.dataTransfer.files, role);
+  },
+});
+
+export function FileButton({ role, text, multiple = false, films = false, onFiles, ...more }) {
+  const accept = [...state.form.types, ...(films ? ["video/*"] : [])].join();
+  const take = ({ target }) => {
+    (onFiles ?? ((files) => takeFiles(files, role)))([...target.files]);
+    target.value = "";
+  };
+  return html`<label class="file">
+    <span>${text}</span>
+    <input type="file" aria-label=${text} ...${{ accept, multiple, ...more }} onChange=${take} />
+  </label>`;
+}
+
+const chosenFirst = (chosen, known) => [...chosen.filter((one) => !known.some(({ id }) => id === one.id)), ...known];
+
+export function Tray() {
+  const photos = chosenFirst(state.photo ? [state.photo] : [], state.tray.photos);
+  const paintings = chosenFirst(state.paintings, state.tray.paintings);
+  return html`<section class="tray" aria-label=${t("pictures")} hidden=${state.sheet !== "pictures"}>
+    <div class="shelf" ...${dropFor("photo")}>
+      <h2>${t("photo")}</h2>
+      <ul>
+        <li class="tile add"><${FileButton} role="photo" text=${t("addPhoto")} films /></li>
+        ${photos.map((photo) => html`<${PhotoTile} key=${photo.id} photo=${photo} />`)}
+      </ul>
+    </div>
+    <div class="shelf" ...${dropFor("painting")}>
+      <h2>${t("painting")}</h2>
+      <ul>
+        <li class="tile add"><${FileButton} role="painting" text=${t("addPainting")} multiple /></li>
+        ${paintings.map((painting) => html`<${PaintingTile} key=${painting.id} painting=${painting} />`)}
+      </ul>
+    </div>
+  </section>`;
+}
+
+const Thumbnail = ({ picture }) =>
+  picture.is_film ? html`<span class="film">▶</span>` : html`<img src=${pictureUrl(picture, 320)} alt="" loading="lazy" />`;
+
+function PhotoTile({ photo }) {
+  const isChosen = state.photo?.id === photo.id;
+  const pick = () => isChosen || chooseInputs({ photo, masks: null });
+  return html`<li class="tile">
+    <button aria-pressed=${isChosen} aria-label=${photo.name} title=${photo.name} onClick=${pick}><${Thumbnail} picture=${photo} /></button>
+  </li>`;
+}
+
+function PaintingTile({ painting }) {
+  const place = state.paintings.findIndex(({ id }) => id === painting.id), isMixed = state.paintings.length > 1;
+  const title = painting.credit || painting.name;
+  const others = state.paintings.filter(({ id }) => id !== painting.id);
+  const isFull = place < 0 && state.paintings.length >= state.form.colors.paintings.length;
+  const mix = () => chooseInputs({ paintings: place < 0 ? [...state.paintings, painting] : others });
+  const canMix = state.paintings.length > 0 && !isFull && !(place >= 0 && !isMixed);
+  return html`<li class="tile">
+    <button aria-pressed=${place >= 0} aria-label=${painting.name} title=${title} onClick=${() => chooseInputs({ paintings: [painting] })}>
+      <${Thumbnail} picture=${painting} />
+    </button>
+    ${isMixed && place >= 0 && html`<span class="chip" style=${{ background: state.form.colors.paintings[place] }}></span>`}
+    ${canMix &&
+    html`<button class="mix" title=${t(place < 0 ? "mixIn" : "takeOut")} aria-label=${`${t(place < 0 ? "mixIn" : "takeOut")}: ${painting.name}`} onClick=${mix}>
+      ${place < 0 ? "+" : "−"}
+    </button>`}
+  </li>`;
+}
