@@ -54,6 +54,7 @@ def make_options(
     """List every field of a model as a keyword-only parameter; `first_group` is the place of its groups in the help."""
     schemas = list_schemas(model)
     headings = list(dict.fromkeys(schema["group"] for schema in schemas.values()))
+    values = {**model().model_dump(mode="json"), **(defaults or {})}  # lengths, weights and lists as people write them
     formatter = SettingsPanel() if model is Settings else None
     groups = {
         heading: Group(heading, sort_key=first_group + i, help_formatter=formatter)
@@ -71,9 +72,7 @@ def make_options(
                     help=_make_help(schema),
                     metavar=None if "enum" in schema else _metavar(name, schema),
                     negative=None if schema["type"] == "boolean" else (),
-                    show_default=(
-                        (defaults is not None and _format_default(name, defaults.get(name, schema["default"]))) or False
-                    ),
+                    show_default=(defaults is not None and _format_default(name, values[name])) or False,
                 ),
             ],
         )
