@@ -109,7 +109,7 @@ def time_page(page: Page, url: str, painting: str) -> dict[str, float]:
     """Use the page as a visitor does; returns seconds."""
     found = {"load": time_until(page, lambda: page.goto(url), "document.querySelector('.stage') !== null")}
     page.get_by_role("button", name="coffee", exact=True).click()
-    page.wait_for_timeout(4000)
+    time_until(page, lambda: None, f"{LOOK} === 20")
     pick = page.get_by_role("button", name=painting, exact=True)
     image = "document.querySelector('.frame > img')"
     before = page.evaluate(f"{image}.src")
@@ -165,7 +165,7 @@ def measure(rounds: int) -> dict[str, float]:
         for number in range(rounds):
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             figures = time_page(page, url, PAINTINGS[number % len(PAINTINGS)])
-            page.wait_for_timeout(4000)
+            time_until(page, lambda: None, f"{LOOK} === 20")
             figures["rest"] = measure_rest(process)
             figures["change"] = time_change(page, url)
             figures["watched"] = time_steps(url, submit(url))
