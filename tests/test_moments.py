@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from impasto.network.moments import Moments, measure_moments
+from impasto.network.moments import Moments, measure_moments, solve_symmetric
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -96,3 +96,18 @@ def test_masks_of_few_rows_and_none() -> None:
     assert not nothing.outer.any()
     half = measure_moments(features.bfloat16(), torch.zeros(1, 1, 8, 6))
     assert not half.outer.any()
+
+
+def test_solver_that_fails_in_float32_runs_in_float64() -> None:
+    def solve(matrix: Tensor) -> Tensor:
+        if matrix.dtype == torch.float32:
+            raise torch.linalg.LinAlgError  # type: ignore[attr-defined]
+        values: Tensor = torch.linalg.eigvalsh(matrix)
+        return values
+
+    matrix = torch.diag(torch.tensor([3.0, 1.0, 2.0])).requires_grad_()
+    values = solve_symmetric(solve, matrix)
+    values.sum().backward()
+    assert (values.dtype, values.tolist()) == (torch.float32, [1.0, 2.0, 3.0])
+    assert matrix.grad is not None
+    torch.testing.assert_close(matrix.grad, torch.eye(3))

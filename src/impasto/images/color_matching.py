@@ -33,12 +33,19 @@ def visible_colors(rgb: Tensor, alpha: Tensor | None = None) -> Colors | None:
     return Colors(values[:, is_visible], weights[is_visible] / weights.sum()) if bool(is_visible.any()) else None
 
 
-def match_colors(painting: Tensor, source: Colors, goal: Colors, method: ColorMatch = "symmetric") -> Tensor:
+def match_colors(
+    painting: Tensor,
+    source: Colors,
+    goal: Colors,
+    method: ColorMatch = "symmetric",
+    min_variance: float = MIN_VARIANCE,
+) -> Tensor:
     """Map the painting's colors so that `source`, its visible colors, gets the statistics of `goal`.
 
     `symmetric`, `cholesky` and `pca` match mean and covariance by an affine map. `histogram` matches the quantiles of
     red, green and blue after `symmetric`: alone it would pull the channels apart and invent hues. The result may lie
-    outside [0, 1], see `clamp_luma_first`. Directions in which the painting's colors don't vary stay flat.
+    outside [0, 1], see `clamp_luma_first`. Directions in which the painting's colors vary by less than `min_variance`
+    stay flatter than the goal.
 
     Source: Gatys et al. 2017, "Controlling Perceptual Factors in Neural Style Transfer", section 5; `symmetric` is the
     linear Monge-Kantorovich map of Pitie and Kokaram 2007.
@@ -46,7 +53,7 @@ def match_colors(painting: Tensor, source: Colors, goal: Colors, method: ColorMa
     Example: match_colors(painting, visible_colors(painting), visible_colors(photo), "pca")
     """
     if method != "histogram":
-        return _match_moments(painting, source, goal, method)
+        return _match_moments(painting, source, goal, method, min_variance)
     moved = _match_moments(painting, source, goal, "symmetric")[0]
     values = _match_moments(source.values[None], source, goal, "symmetric")[0]
     channels = [
@@ -69,17 +76,19 @@ def measure_colors(colors: Colors) -> tuple[Tensor, Tensor]:
     return mean, (centered * colors.shares) @ centered.T
 
 
-def _match_moments(colors: Tensor, source: Colors, goal: Colors, method: ColorMatch) -> Tensor:
+def _match_moments(
+    colors: Tensor, source: Colors, goal: Colors, method: ColorMatch, min_variance: float = MIN_VARIANCE
+) -> Tensor:
     """Map colors (1, 3, ...) by the affine map that gives `source` the mean and covariance of `goal`."""
     (source_mean, covariance), (goal_mean, wanted) = measure_colors(source), measure_colors(goal)
     shape = (1, 3, *[1] * (colors.ndim - 2))
-    matrix = _solve_color_map(covariance, wanted, method)
+    matrix = _solve_color_map(covariance, wanted, method, min_variance)
     return multiply_channels(matrix, colors - source_mean.to(colors).view(shape)) + goal_mean.to(colors).view(shape)
 
 
-def _solve_color_map(covariance: Tensor, wanted: Tensor, method: ColorMatch) -> Tensor:
+def _solve_color_map(covariance: Tensor, wanted: Tensor, method: ColorMatch, min_variance: float) -> Tensor:
     """Find A (3 x 3) with A covariance A^T = wanted."""
-    root, inverse = _matrix_power(covariance, 0.5), _matrix_power(covariance, -0.5)
+    root, inverse = (_matrix_power(covariance, exponent, min_variance) for exponent in (0.5, -0.5))
     if method == "pca":
         return _matrix_power(wanted, 0.5, 0.0) @ inverse
     if method == "symmetric":
@@ -88,7 +97,7 @@ def _solve_color_map(covariance: Tensor, wanted: Tensor, method: ColorMatch) -> 
     return solved
 
 
-def _matrix_power(matrix: Tensor, exponent: float, min_eigenvalue: float = MIN_VARIANCE) -> Tensor:
+def _matrix_power(matrix: Tensor, exponent: float, min_eigenvalue: float) -> Tensor:
     values, vectors = torch.linalg.eigh(matrix)
     power: Tensor = (vectors * values.clamp_min(min_eigenvalue) ** exponent) @ vectors.T
     return power

@@ -1,7 +1,9 @@
 """Style statistics as sums, so that masks, blends of paintings and tiles simply add up."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -74,7 +76,7 @@ class Moments:
     @cached_property
     def eigen(self) -> tuple[Tensor, Tensor]:
         """The covariance's eigenvalues (C,), rising, and its eigenvectors (C, C), one in each column."""
-        eigenvalues, vectors = torch.linalg.eigh(self.covariance)
+        eigenvalues, vectors = solve_symmetric(torch.linalg.eigh, self.covariance)
         return eigenvalues, vectors
 
     @cached_property
@@ -83,6 +85,18 @@ class Moments:
         eigenvalues, vectors = self.eigen
         root: Tensor = (vectors * eigenvalues.clamp_min(0).sqrt()) @ vectors.T
         return root
+
+
+def solve_symmetric(solver: Callable[[Tensor], Any], matrix: Tensor) -> Any:
+    """Return `solver(matrix)`, in float64 where float32 does not converge.
+
+    The covariance of a few positions has many eigenvalues of 0, which LAPACK's float32 solvers do not always separate.
+    """
+    try:
+        return solver(matrix)
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        solved = solver(matrix.double())
+        return solved.to(matrix) if isinstance(solved, Tensor) else tuple(each.to(matrix) for each in solved)
 
 
 def measure_moments(features: Tensor, mask: Tensor | None = None) -> Moments:

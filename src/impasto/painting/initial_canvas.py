@@ -16,6 +16,7 @@ from impasto.painting.styles import StyleInput
 from impasto.settings.model import Settings
 
 GRAY = 0.5
+MIN_RECOLORED_VARIANCE = 2e-3  # of a photo's colors, in any direction: the grain of a flat photo must not be amplified
 NOISE_STD = 0.25  # of normal noise, truncated to [0, 1] (Crowson, style-transfer-pytorch)
 
 
@@ -87,7 +88,7 @@ def _match_to_paintings(photo: Image, paintings: Sequence[StyleInput]) -> Tensor
     seen, wanted = visible_colors(photo.rgb, photo.alpha), _collect_colors(paintings)
     if seen is None or wanted is None:
         return photo.rgb
-    return clamp_luma_first(match_colors(photo.rgb, seen, wanted))
+    return clamp_luma_first(match_colors(photo.rgb, seen, wanted, min_variance=MIN_RECOLORED_VARIANCE))
 
 
 def draw_noise(settings: Settings, width: int, height: int, paintings: Sequence[StyleInput]) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from impasto.network.moments import Moments
+from impasto.network.moments import Moments, solve_symmetric
 from impasto.settings.types import ContentLoss, StyleLoss
 
 
@@ -111,7 +111,7 @@ def style_wasserstein(canvas: Moments, painting: Moments) -> Tensor:
     # Eigenvalues only: unlike eigenvectors', their gradient is finite where two of them coincide.
     inner = root @ ours @ root
     floor = 1e-6 * energy / len(theirs)  # relative to the energy, because a flat painting has no variance
-    overlap = torch.linalg.eigvalsh(inner).clamp_min(floor**2).sqrt().sum()
+    overlap = solve_symmetric(torch.linalg.eigvalsh, inner).clamp_min(floor**2).sqrt().sum()
     spread = ours.diagonal().sum() + theirs.diagonal().sum() - 2 * overlap
     distance: Tensor = ((canvas.mean - painting.mean).square().sum() + spread) / energy
     return distance
@@ -128,7 +128,9 @@ def style_wasserstein_mean(canvas: Moments, painting: Moments) -> Tensor:
     eigenvalues, vectors = painting.eigen
     root = (vectors * (eigenvalues + ridge).clamp_min(ridge).sqrt()) @ vectors.T
     inner = root @ (canvas.covariance + added) @ root
-    overlap = torch.linalg.eigvalsh(inner).clamp_min(ridge**2).sqrt().sum()  # smaller ones are rounding errors
+    overlap = (
+        solve_symmetric(torch.linalg.eigvalsh, inner).clamp_min(ridge**2).sqrt().sum()
+    )  # smaller ones are rounding errors
     spread = (canvas.covariance + painting.covariance + 2 * added).diagonal().sum() - 2 * overlap
     distance: Tensor = ((canvas.mean - painting.mean).square().sum() + spread) / len(canvas.total)
     return distance
