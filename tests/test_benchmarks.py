@@ -23,6 +23,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import figures  # noqa: E402
+import gpu  # noqa: E402
 import judge  # noqa: E402
 import pieces  # noqa: E402
 import plot  # noqa: E402
@@ -214,3 +215,41 @@ def test_a_start_up_is_timed_to_what_it_says_first():
     assert pieces.time_until_said("import os; os.write(1, b'.')") > 0
     with pytest.raises(RuntimeError, match="said nothing"):
         pieces.time_until_said("pass")
+
+
+def test_numbers_of_a_device_are_compared(scene, monkeypatch):
+    monkeypatch.setattr(gpu, "NETWORKS", (scene.network,))
+    monkeypatch.setattr(gpu, "choose_dtype", lambda *_: torch.float32)  # bfloat16 is too coarse for chance weights
+    rows = list(gpu.check_numbers(scene))
+    assert rows
+    assert all(row.is_within for row in rows)
+    assert any("gradient" in row.name for row in rows)
+
+
+def test_tiles_of_a_device_are_exact(scene):
+    assert all(row.is_within for row in gpu.check_tiles(scene))
+
+
+def test_a_failing_part_leaves_the_others(capsys):
+    def fail():
+        raise RuntimeError("no such kernel")
+        yield
+
+    rows, failed = gpu.run_parts({"first": fail, "second": lambda: iter([gpu.Row("tiles", 2.0, limit=1.0)])})
+    assert failed == ["first"]
+    assert [row.is_within for row in rows] == [False]
+    said = capsys.readouterr().out
+    assert "no such kernel" in said
+    assert "FAILED" in said
+
+
+def test_a_number_that_is_none_is_beyond_its_limit():
+    assert not gpu.Row("loss", float("nan"), limit=1.0).is_within
+    assert gpu.Row("step", float("nan")).is_within
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card here")
+def test_a_missing_device_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    assert gpu.main() == 2
+    assert "there is no such device here" in capsys.readouterr().out

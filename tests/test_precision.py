@@ -1,5 +1,6 @@
 """Precisions, devices and repetition: pictures that can't be told apart, and the same picture again."""
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -97,3 +98,10 @@ def test_cuda_losses_and_gradient_match_cpu(style_loss: str) -> None:
     (ours, slope), (theirs, other_slope) = found
     assert theirs == pytest.approx(ours, rel=1e-3)
     torch.testing.assert_close(other_slope, slope, rtol=1e-3, atol=1e-3 * float(slope.abs().max()))
+
+
+@pytest.mark.slow
+def test_channels_that_hardly_fire_give_a_finite_loss():
+    photo = Path(impasto.__file__).parent / "studio" / "examples" / "coffee.jpg"
+    steps = list(impasto.start(photo, "starry_night", size=96, steps=1, later_steps=1, precision="bfloat16"))
+    assert math.isfinite(steps[-1].losses["total"])

@@ -110,6 +110,9 @@ def style_wasserstein(canvas: Moments, painting: Moments) -> Tensor:
     root = painting.covariance_sqrt
     # Eigenvalues only: unlike eigenvectors', their gradient is finite where two of them coincide.
     inner = root @ ours @ root
+    # LAPACK makes NaN of denormal numbers, which channels have that fire almost nowhere. A trace of variance for each
+    # channel, far below rounding, avoids that.
+    inner.diagonal().add_(torch.finfo(inner.dtype).eps ** 2 * inner.detach().diagonal().max())
     floor = 1e-6 * energy / len(theirs)  # relative to the energy, because a flat painting has no variance
     overlap = solve_symmetric(torch.linalg.eigvalsh, inner).clamp_min(floor**2).sqrt().sum()
     spread = ours.diagonal().sum() + theirs.diagonal().sum() - 2 * overlap
