@@ -1,6 +1,6 @@
 """How many pictures an hour: a shell loop, the local engine, and Ray on a cluster of this machine, in one run.
 
-    python benchmarks/batch.py [--quick] [--json FILE]
+    python benchmarks/batch.py [--photos FILE ...] [--paintings FILE ...] [--quick] [--json FILE]
 
 All paint the same photos in the style of the same paintings, every pair, with the same settings: `impasto paint` in a
 loop, as a shell would; `impasto batch --engine local`; `impasto batch --engine ray`. The times include everything that
@@ -21,10 +21,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import impasto
+from impasto.images.collection import COLLECTION
 from machine import describe
 
-ROOT = Path(__file__).parent.parent
-SHARED = ROOT.parent / "shared" / "images"
+PAINTINGS = [COLLECTION[name].path for name in ("starry_night", "the_scream", "the_shipwreck")]
+EXAMPLES = sorted(Path(impasto.__file__).parent.glob("studio/examples/*.jpg"))
 IMPASTO = [sys.executable, "-m", "impasto"]
 
 
@@ -55,13 +57,6 @@ def run(*words: object) -> None:
 SIDES = {"loop": paint_in_a_loop, "local": paint_as_batch("local"), "ray": paint_as_batch("ray")}
 
 
-def find_pictures(photos: int, paintings: int) -> tuple[list[Path], list[Path]]:
-    """Find photos and paintings in a folder next to the project, or use the project's own three paintings."""
-    examples = sorted((ROOT / "examples").glob("*.jpg"))
-    found = sorted(SHARED.glob("train/*.jpg"))[:photos] or examples
-    return found, (sorted(SHARED.glob("paintings/*.jpg")) or examples)[:paintings]
-
-
 def measure(photos: Sequence[Path], paintings: Sequence[Path], size: int, sides: Sequence[str]) -> dict[str, float]:
     """Return the seconds that each way takes for all pairs."""
     seconds = {}
@@ -90,14 +85,14 @@ def summarize(seconds: dict[str, float], pictures: int) -> dict[str, Any]:
 def main() -> int:
     """Measure, and print or write the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=int, default=24)
-    parser.add_argument("--paintings", type=int, default=3)
+    parser.add_argument("--photos", type=Path, nargs="+", default=EXAMPLES, metavar="FILE")
+    parser.add_argument("--paintings", type=Path, nargs="+", default=PAINTINGS, metavar="FILE")
     parser.add_argument("--size", type=int, default=256, help="longer side in pixels")
-    parser.add_argument("--quick", action="store_true", help="4 photos and 3 paintings")
+    parser.add_argument("--quick", action="store_true", help="2 photos and 2 paintings")
     parser.add_argument("--only", type=lambda text: text.split(","), default=[*SIDES], metavar="SIDE,...")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
     arguments = parser.parse_args()
-    photos, paintings = find_pictures(4 if arguments.quick else arguments.photos, arguments.paintings)
+    photos, paintings = (given[: 2 if arguments.quick else None] for given in (arguments.photos, arguments.paintings))
     seconds = measure(photos, paintings, arguments.size, arguments.only)
     figures = {"machine": describe("cpu"), "size": arguments.size, **summarize(seconds, len(photos) * len(paintings))}
     print(json.dumps(figures, indent=1))

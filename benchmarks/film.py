@@ -1,6 +1,6 @@
 """Measure the flicker and the time of a painted film, compared with painting each of its frames on its own.
 
-    python benchmarks/film.py FILM PAINTING [--frames 90] [--size 320] [--every 15] [--keep FOLDER] [--judge FILE]
+    python benchmarks/film.py FILM PAINTING [--frames 90] [--size 320] [--every 15] [--keep FOLDER]
 
 The film is painted by `impasto.film`. At regular intervals it waits while two of its frames are painted on their own
 with the same settings, so that both are timed on the same machine at the same time. Prints one JSON object:
@@ -8,20 +8,17 @@ with the same settings, so that both are timed on the same machine at the same t
   seconds          of the first frame, each later frame, the whole film, and a frame on its own
   later_to_first   aim: at most 0.2
   whole_to_alone   the film's time relative to that of all its frames painted on their own, until they reach the film's
-                   style distance (to the end without --judge); aim: at most 1/6
+                   style error; aim: at most 1/6
   temporal_error   mean squared difference between a picture and the one before it, warped along the photos' motion,
                    where that motion is trusted: of the film, of frames on their own, and the ratio; aim: at most 0.25
-  style            with --judge, a program with `judge(out, content, styles, weights_dir)` that returns the style
-                   distance of a picture: of the film, of frames on their own, and the ratio; aim: at most 1.1
+  style            style_all by judge.py: of the film, of frames on their own, and the ratio; aim: at most 1.1
 """
 
 import argparse
-import importlib.util
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -34,14 +31,13 @@ from impasto.films.flow import estimate_motion, warp
 from impasto.films.image_sequence import open_reader
 from impasto.images.read import read_image
 from impasto.images.sizes import fit_size, resize, resize_clamped
-from impasto.images.write import to_pil, write_image
+from impasto.images.write import to_pil
+from judge import judge
 
 SNAPSHOT_STEPS = 5  # steps between the snapshots of a picture painted on its own
 
-Judge = Callable[[Tensor, Tensor], float]
 
-
-def measure(film: Path, painting: Path, frames: int, size: int, every: int, folder: Path, judge: Judge | None) -> Any:
+def measure(film: Path, painting: Path, frames: int, size: int, every: int, folder: Path) -> Any:
     """Paint the film and some frames on their own, and compare."""
     photos = read_frames(film, frames, size)
     output = folder / "film.mkv"
@@ -65,24 +61,26 @@ def measure(film: Path, painting: Path, frames: int, size: int, every: int, fold
     errors_alone = [temporal_error(photos[it : it + 2], [a[-1].picture, b[-1].picture]) for it, a, b in alone]
     seconds_alone = mean(snapshots[-1].seconds for _, a, b in alone for snapshots in (a, b))
     whole = sum(spent.values()) + written
-    found: dict[str, Any] = {
+    ours = {it: judge_style(pictures[it], painting, size) for it, _, _ in alone}
+    theirs = [judge_style(snapshots[-1].picture, painting, size) for _, snapshots, _ in alone]
+    needed = mean(seconds_to(snapshots, ours[it], painting, size) for it, snapshots, _ in alone)
+    return {
         "machine": machine.describe("cpu"),
         "frames": len(pictures),
         "size": size,
-        "seconds": {"first": spent[1], "later": mean(later), "whole": whole, "alone": seconds_alone},
+        "seconds": {
+            "first": spent[1],
+            "later": mean(later),
+            "whole": whole,
+            "alone": seconds_alone,
+            "alone_to_the_same_style": needed,
+        },
         "later_steps": mean(count for frame, count in steps.items() if frame > 1),
         "later_to_first": mean(later) / spent[1],
+        "whole_to_alone": whole / (len(pictures) * needed),
         "temporal_error": compare(mean(errors), mean(errors_alone)),
+        "style": compare(mean(ours.values()), mean(theirs)),
     }
-    needed = seconds_alone
-    if judge:
-        ours = {it: judge(pictures[it], photos[it]) for it, _, _ in alone}
-        theirs = {it: judge(snapshots[-1].picture, photos[it]) for it, snapshots, _ in alone}
-        found["style"] = compare(mean(ours.values()), mean(theirs.values()))
-        needed = mean(seconds_to(snapshots, photos[it], ours[it], judge) for it, snapshots, _ in alone)
-        found["seconds"]["alone_to_the_same_style"] = needed
-    found["whole_to_alone"] = whole / (len(pictures) * needed)
-    return found
 
 
 class Snapshot:
@@ -95,7 +93,7 @@ class Snapshot:
 def paint_alone(photo: Tensor, painting: Path, size: int) -> list[Snapshot]:
     """Paint one frame as a picture; the time for snapshots does not count."""
     snapshots, seconds = [], 0.0
-    run = impasto.start(to_pil(photo), painting, size=size)
+    run = impasto.start(to_pil(photo), painting, size=size, preset="film")
     at = time.perf_counter()
     for step in run:
         seconds += time.perf_counter() - at
@@ -105,9 +103,16 @@ def paint_alone(photo: Tensor, painting: Path, size: int) -> list[Snapshot]:
     return snapshots
 
 
-def seconds_to(snapshots: list[Snapshot], photo: Tensor, distance: float, judge: Judge) -> float:
-    """Return the seconds until a picture reached a style distance, or all of them if it never did."""
-    return next((it.seconds for it in snapshots if judge(it.picture, photo) <= distance), snapshots[-1].seconds)
+def seconds_to(snapshots: list[Snapshot], error: float, painting: Path, size: int) -> float:
+    """Return the seconds until a picture reached a style error, or all of them if it never did."""
+    reached = (each.seconds for each in snapshots if judge_style(each.picture, painting, size) <= error)
+    return next(reached, snapshots[-1].seconds)
+
+
+def judge_style(picture: Tensor, painting: Path, size: int) -> float:
+    """Return the style error of a picture (1, 3, H, W) in all views."""
+    drawn = to_pil(picture)
+    return float(judge(drawn, drawn, [painting], size)["style_all"])
 
 
 def temporal_error(photos: list[Tensor], pictures: list[Tensor]) -> float:
@@ -130,22 +135,6 @@ def read_frames(film: Path, frames: int, size: int) -> list[Tensor]:
     return read
 
 
-def load_judge(path: Path, weights: Path, painting: Path, folder: Path) -> Judge:
-    """Load the judge's program, which compares files."""
-    spec = importlib.util.spec_from_file_location("judge", path)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-
-    def judge(picture: Tensor, photo: Tensor) -> float:
-        for rgb, name in ((picture, "picture.png"), (photo, "photo.png")):
-            write_image(rgb, folder / name, overwrite=True)
-        return float(module.judge(folder / "picture.png", folder / "photo.png", [painting], weights)["style"])
-
-    return judge
-
-
 def main(argv: list[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -155,14 +144,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--every", type=int, default=15, help="frames between those painted on their own")
     parser.add_argument("--keep", type=Path, help="a folder for the film")
-    parser.add_argument("--judge", type=Path, help="a program with a function judge")
-    parser.add_argument("--judge-weights", type=Path, default=Path(), help="the folder passed to it")
     given = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.keep or Path(temporary)
         folder.mkdir(exist_ok=True)
-        judge = load_judge(given.judge, given.judge_weights, given.painting, Path(temporary)) if given.judge else None
-        found = measure(given.film, given.painting, given.frames, given.size, given.every, folder, judge)
+        found = measure(given.film, given.painting, given.frames, given.size, given.every, folder)
     json.dump(found, sys.stdout, indent=2)
     print()
     return 0

@@ -42,8 +42,6 @@ MOMENTS = sum(width * width + width + 1 for width in (64, 128, 256, 512, 512))  
 
 def make_items(folder: Path, count: int) -> list[BatchItem]:
     """Make so many pictures to paint, of one photo and one painting, that differ in their seeds."""
-    for name in ("photo.png", "painting.png"):
-        write_image(torch.rand(1, 3, 64, 64), folder / name, overwrite=True)
     return [
         make_item(folder / "photo.png", (folder / "painting.png",), Settings(seed=seed, size=64))
         for seed in range(count)
@@ -65,6 +63,8 @@ def time_resolving(folder: Path, count: int) -> dict[str, float]:
     """Time the preparation of new pictures, and the search for finished ones."""
     output = folder / "out"
     output.mkdir()
+    for name in ("photo.png", "painting.png"):
+        write_image(torch.rand(1, 3, 64, 64), folder / name)
     items = make_items(folder, count)
     names = name_outputs(items)
     memory_before, started = held_memory(), time.perf_counter()
