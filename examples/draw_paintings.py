@@ -31,10 +31,10 @@ def palette(names: str) -> Array:
     return np.array([[PIGMENTS[name] >> shift & 255 for shift in (16, 8, 0)] for name in names.split()]) / 255
 
 
-def blend(colours: Array, tone: Array) -> Array:
-    """Pick the colours at tones 0 to 1 along a palette, mixing neighbours."""
-    stops = np.linspace(0, 1, len(colours))
-    return np.stack([np.interp(tone, stops, colours[:, i]) for i in range(3)], axis=-1)
+def blend(colors: Array, tone: Array) -> Array:
+    """Pick the colors at tones 0 to 1 along a palette, mixing neighbours."""
+    stops = np.linspace(0, 1, len(colors))
+    return np.stack([np.interp(tone, stops, colors[:, i]) for i in range(3)], axis=-1)
 
 
 def clouds(rng: Rng, shape: tuple[int, int], high: float, wide: float, octaves: int = 1) -> Array:
@@ -68,8 +68,8 @@ def trace(stream: Array, starts: Array, length: float, steps: int = 24) -> Array
     return np.stack(points, axis=1)
 
 
-def lay_stroke(rng: Rng, canvas: Array, path: Array, width: float, colours: Array, bristles: Array) -> None:
-    """Drag a loaded brush along a path: bristles leave grooves, mix two colours and run dry one by one."""
+def lay_stroke(rng: Rng, canvas: Array, path: Array, width: float, colors: Array, bristles: Array) -> None:
+    """Drag a loaded brush along a path: bristles leave grooves, mix two colors and run dry one by one."""
     length = np.linalg.norm(np.diff(path, axis=0), axis=1).sum()
     u = np.linspace(0, 1, max(8, int(length / 0.6)))[:, None]
     v = np.linspace(-1, 1, max(6, int(width / 0.6)))[None, :]
@@ -85,10 +85,10 @@ def lay_stroke(rng: Rng, canvas: Array, path: Array, width: float, colours: Arra
     y, x = np.rint(spine[:, None] + side[:, None] * (v * width / 2)[..., None]).astype(int).transpose(2, 0, 1)
     loaded &= (y >= 0) & (y < canvas.shape[0]) & (x >= 0) & (x < canvas.shape[1])
     streak = np.clip(0.28 + 0.38 * np.roll(tuft, 7) + 0.15 * groove, 0, 1)[..., None]
-    colour = colours[0] + streak * (colours[1] - colours[0]) + 0.022 * groove[..., None]
+    color = colors[0] + streak * (colors[1] - colors[0]) + 0.022 * groove[..., None]
     body = width**0.55 * (0.55 + 0.16 * groove + 0.35 * v**4 * (1 - v**12) + 0.35 * u**6)
     under = canvas[y[loaded], x[loaded]] * (0.06, 0.06, 0.06, 0.35)
-    canvas[y[loaded], x[loaded]] = under + np.dstack([0.94 * colour, body])[loaded]
+    canvas[y[loaded], x[loaded]] = under + np.dstack([0.94 * color, body])[loaded]
 
 
 def flow_strokes() -> Image.Image:
@@ -109,15 +109,15 @@ def flow_strokes() -> Image.Image:
         starts = rng.permutation(grid.reshape(2, -1).T) + rng.uniform(-spacing, spacing, (grid[0].size, 2))
         for path in trace(stream, starts, length):
             middle = tuple(np.clip(path[len(path) // 2], 0, (high - 1, wide - 1)).astype(int))
-            colours = blend(ramp, tone[middle] + 0.07 * rng.standard_normal(2)) * rng.normal(1, 0.07)
+            colors = blend(ramp, tone[middle] + 0.07 * rng.standard_normal(2)) * rng.normal(1, 0.07)
             if width < 40 and sparks[middle] > 0.9 and rng.random() < 0.4:
-                colours[0] = embers[rng.integers(len(embers))]
-            lay_stroke(rng, canvas, path, width * rng.uniform(0.65, 1.2), colours, bristles)
+                colors[0] = embers[rng.integers(len(embers))]
+            lay_stroke(rng, canvas, path, width * rng.uniform(0.65, 1.2), colors, bristles)
     return finish(canvas, 0.5, 0.4)
 
 
 def river_evening(rng: Rng, shape: tuple[int, int]) -> tuple[Array, Array]:
-    """Compose sky, sun, hills, trees, boats, river and bank; returns colours and the lie of the dabs, in radians."""
+    """Compose sky, sun, hills, trees, boats, river and bank; returns colors and the lie of the dabs, in radians."""
     high, wide = shape
     y, x = np.mgrid[:high, :wide] / high
     bumps = ((104, 460), (44, 52), (10, 140), (20, 20))
@@ -163,16 +163,16 @@ def river_evening(rng: Rng, shape: tuple[int, int]) -> tuple[Array, Array]:
     return view, lie
 
 
-def divide(rng: Rng, colour: Array, pigments: Array) -> Array:
-    """Divide colours into pure pigments that mix in the eye, with a complementary dot here and there."""
-    wanted = colour + rng.normal(0, 0.15, colour.shape)
+def divide(rng: Rng, color: Array, pigments: Array) -> Array:
+    """Divide colors into pure pigments that mix in the eye, with a complementary dot here and there."""
+    wanted = color + rng.normal(0, 0.15, color.shape)
     nearest = pigments[((wanted[:, None] - pigments) ** 2).sum(axis=-1).argmin(axis=1)]
-    dots = (0.45 * colour + 0.55 * nearest) * rng.normal(1, 0.05, (len(colour), 1))
-    grey = dots.mean(axis=1, keepdims=True)
-    return grey + (dots - grey) * np.where(rng.random((len(dots), 1)) < 0.09, -0.6, 1.15)
+    dots = (0.45 * color + 0.55 * nearest) * rng.normal(1, 0.05, (len(color), 1))
+    gray = dots.mean(axis=1, keepdims=True)
+    return gray + (dots - gray) * np.where(rng.random((len(dots), 1)) < 0.09, -0.6, 1.15)
 
 
-def lay_dab(canvas: Array, at: Array, size: float, stretch: float, lie: float, colour: Array) -> None:
+def lay_dab(canvas: Array, at: Array, size: float, stretch: float, lie: float, color: Array) -> None:
     """Press one oval dab of paint: a low dome with a soft rim."""
     reach = int(size * stretch) + 2
     top, left = (np.rint(at).astype(int) - reach).clip(0)
@@ -181,7 +181,7 @@ def lay_dab(canvas: Array, at: Array, size: float, stretch: float, lie: float, c
     y, x, cos, sin = y + top - at[0], x + left - at[1], np.cos(lie), np.sin(lie)
     dome = 1 - np.hypot((x * cos + y * sin) / stretch, y * cos - x * sin) / size
     cover = np.clip(dome * size, 0, 1)[..., None]
-    patch[..., :3] += cover * (colour - patch[..., :3])
+    patch[..., :3] += cover * (color - patch[..., :3])
     patch[..., 3] += cover[..., 0] * (np.sqrt(dome.clip(0)) * size * 0.6 - 0.6 * patch[..., 3])
 
 
@@ -245,7 +245,7 @@ def panes(rng: Rng, corners: Array, cuts: int) -> list[Array]:
     return panes(rng, np.array([a, top, bottom, d]), cuts - 1) + panes(rng, np.array([top, b, c, bottom]), cuts - 1)
 
 
-def paste(rng: Rng, canvas: Array, outlines: list[Array], colour: Array, rounding: float = 3, lift: float = 6) -> None:
+def paste(rng: Rng, canvas: Array, outlines: list[Array], color: Array, rounding: float = 3, lift: float = 6) -> None:
     """Cut outlines out of one sheet of gouache-brushed paper, corners rounded, and paste it down with its shadow."""
     shape = canvas.shape[:2]
     sheet = Image.new("L", shape[::-1])
@@ -257,7 +257,7 @@ def paste(rng: Rng, canvas: Array, outlines: list[Array], colour: Array, roundin
     canvas[..., :3] *= 1 - 0.5 * np.asarray(shadow)[..., None] / 255
     grain = (9, 160) if rng.random() < 0.5 else (160, 9)
     streak = 0.4 * clouds(rng, shape, *grain, octaves=2) + 0.6 * clouds(rng, shape, 90, 90, octaves=3)
-    canvas[..., :3] += cover * (colour + (0.05 * colour + 0.012) * streak[..., None] - canvas[..., :3])
+    canvas[..., :3] += cover * (color + (0.05 * color + 0.012) * streak[..., None] - canvas[..., :3])
     canvas[..., 3:] += cover * 4
 
 
@@ -273,22 +273,22 @@ def cut_paper() -> Image.Image:
         paste(rng, canvas, [field + np.sign(middle - field) * 5 + rng.normal(0, 2, (4, 2))], ground, 2, 2)
         smaller = middle + (field - middle) * rng.uniform(0.62, 0.78, (4, 1)) + rng.normal(0, 6, (4, 2))
         paste(rng, canvas, [smaller], second, 2, 2)
-    for number, (field, (ground, _, colour)) in enumerate(zip(fields, sheets, strict=True)):
+    for number, (field, (ground, _, color)) in enumerate(zip(fields, sheets, strict=True)):
         middle, size = field.mean(axis=0), np.ptp(field, axis=0)
         if number % 4 == 3:
-            paste(rng, canvas, sun(rng, middle, size.min() * 0.46, rng.integers(7, 11)), colour, 4)
+            paste(rng, canvas, sun(rng, middle, size.min() * 0.46, rng.integers(7, 11)), color, 4)
             paste(rng, canvas, sun(rng, middle, size.min() * 0.17, 1), ground, 4, 3)
         elif number % 4 == 1 and size[1] < 1.4 * size[0]:
             foot, length = middle + size * (0, 0.38), min(size[0] * 0.66, size[1] * 0.92)
             fan = np.linspace(-1.25, 1.25, rng.integers(5, 8))
             reach = length * (0.62 + 0.38 * np.cos(fan)) * rng.uniform(0.9, 1.1, len(fan))
             palm = [finger(foot, a - np.pi / 2, r, length * 0.19, a / 2) for a, r in zip(fan, reach, strict=True)]
-            paste(rng, canvas, palm, colour)
+            paste(rng, canvas, palm, color)
         else:
             heading = (-np.pi / 2 if size[1] > 0.8 * size[0] else rng.choice([0, np.pi])) + rng.normal(0, 0.25)
             length = min(size.max() * 0.95, size.min() * 1.7)
             foot = middle - np.array([np.cos(heading), np.sin(heading)]) * length / 2
-            paste(rng, canvas, frond(rng, foot, heading, length), colour)
+            paste(rng, canvas, frond(rng, foot, heading, length), color)
     return finish(canvas, 0.045, 0)
 
 

@@ -91,8 +91,8 @@ class Settings(BaseModel):
     noise: Noise = setting(
         "uniform",
         "Beginning",
-        "uniform: any value alike; normal: around grey; painting: with the mean and covariance of the paintings' "
-        "colours",
+        "uniform: any value alike; normal: around gray; painting: with the mean and covariance of the paintings' "
+        "colors",
     )
     noise_strength: float = setting(1.0, "Beginning", "how far noise goes from its mean", ge=0, le=1)
 
@@ -158,26 +158,26 @@ class Settings(BaseModel):
     mask: FileNames = setting(
         (),
         "Where",
-        "where on the canvas each painting is painted with, in their order: grey pictures of the photo's aspect, white "
+        "where on the canvas each painting is painted with, in their order: gray pictures of the photo's aspect, white "
         "is here; rest: what the others leave",
     )
     style_mask: FileNames = setting(
-        (), "Where", "which part of each painting is used, in their order: grey pictures of its aspect; all: all of it"
+        (), "Where", "which part of each painting is used, in their order: gray pictures of its aspect; all: all of it"
     )
     preserve_mask: FileName = setting(
-        "", "Where", "a grey picture of the photo's aspect: what is white stays as in the photo"
+        "", "Where", "a gray picture of the photo's aspect: what is white stays as in the photo"
     )
     labels: FileName = setting(
         "",
         "Where",
-        "a picture of the photo's aspect in which each plain colour is a region, painted in the style of the same "
-        "colour in `style_labels`",
+        "a picture of the photo's aspect in which each plain color is a region, painted in the style of the same "
+        "color in `style_labels`",
     )
     style_labels: FileNames = setting((), "Where", "such a picture for each painting, in their order")
     regions: Regions = setting(
         0,
         "Where",
-        "find so many regions by colour and place in photo and paintings, and paint each in the style of the one most "
+        "find so many regions by color and place in photo and paintings, and paint each in the style of the one most "
         "like it; 0: none",
         ge=0,
         le=16,
@@ -191,16 +191,16 @@ class Settings(BaseModel):
 
     color: ColorMode = setting(
         "none",
-        "Colour",
-        "keep: the photo's colours on the painted picture; match: paintings take the photo's colours before they are "
-        "painted with; only: the painted colours on the photo, whose texture stays",
+        "Color",
+        "keep: the photo's colors on the painted picture; match: paintings take the photo's colors before they are "
+        "painted with; only: the painted colors on the photo, whose texture stays",
     )
-    color_space: ColorSpace = setting("lab", "Colour", "where luminance is told from colour, by keep and only")
+    color_space: ColorSpace = setting("lab", "Color", "where luminance is told from color, by keep and only")
     color_match: ColorMatch = setting(
-        "symmetric", "Colour", "what match matches: mean and covariance in one of three ways, or the histogram"
+        "symmetric", "Color", "what match matches: mean and covariance in one of three ways, or the histogram"
     )
     color_strength: float = setting(
-        1.0, "Colour", "how much of the new colours keep, match and only bring; 0: none", ge=0, le=1
+        1.0, "Color", "how much of the new colors keep, match and only bring; 0: none", ge=0, le=1
     )
 
     network: NetworkName = setting(
