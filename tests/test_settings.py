@@ -237,7 +237,7 @@ def test_every_setting_has_help_and_a_group(name: str) -> None:
         "Beginning",
         "Content and style",
         "Where",
-        "Colour",
+        "Color",
         "Network",
         "Optimising",
     )
