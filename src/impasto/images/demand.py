@@ -16,6 +16,7 @@ MARGIN = 2  # times the sides that are needed: what is decoded smaller is a litt
 DECODED_BYTES = 26  # of each pixel: up to 12 as decoded and turned upright, and four numbers in float32
 PROGRESSIVE_BYTES = 6  # of each pixel of the file: progressive JPEG is decoded when all of it is read
 USABLE_SHARE = 0.93  # of the memory that may be used: estimates are a little off
+MIN_CHECKED_BYTES = 64 * 1024**2  # reading less is not refused: the plan says what painting takes
 DEEP_BYTES = 48  # of each pixel of more than 8 bits: several copies
 
 
@@ -42,7 +43,8 @@ class ReadingDemand:
     def check_memory(self, name: str, size: tuple[int, int], bytes_for_reading: float) -> int:
         """Return the memory of the program while a picture is read; raises UsageError where it is too much."""
         needed = self.used_bytes + round(bytes_for_reading)
-        if self.memory_bytes and needed > USABLE_SHARE * self.memory_bytes:
+        is_large = bytes_for_reading > MIN_CHECKED_BYTES
+        if is_large and self.memory_bytes and needed > USABLE_SHARE * self.memory_bytes:
             raise UsageError(
                 f"`memory`: {format_bytes(self.memory_bytes)} may be used, but reading {name}, {size[0]} x {size[1]} "
                 f"pixels, takes {format_bytes(needed / USABLE_SHARE)}: make it smaller, save it as JPEG, or allow more"
