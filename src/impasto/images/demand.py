@@ -16,7 +16,7 @@ MARGIN = 2  # times the sides that are needed: what is decoded smaller is a litt
 DECODED_BYTES = 26  # of each pixel: up to 12 as decoded and turned upright, and four numbers in float32
 PROGRESSIVE_BYTES = 6  # of each pixel of the file: progressive JPEG is decoded when all of it is read
 USABLE_SHARE = 0.93  # of the memory that may be used: estimates are a little off
-MIN_CHECKED_BYTES = 64 * 1024**2  # reading less is not refused: the plan says what painting takes
+MIN_CHECKED_BYTES = 8 * 1024**2  # reading less is not refused: the plan says what painting takes
 DEEP_BYTES = 48  # of each pixel of more than 8 bits: several copies
 
 
