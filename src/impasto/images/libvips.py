@@ -61,7 +61,7 @@ def _to_srgb(vips: Any, image: Any, channels: int, mode: str, profile: bytes | N
     color = image.extract_band(0, n=channels)
     if len(mode) > channels:
         color = color.bandjoin([color, color])
-    color = color.copy(interpretation={"L": "gray16", "RGB": "rgb16", "CMYK": "cmyk"}[mode])
+    color = color.copy(interpretation={"L": "grey16", "RGB": "rgb16", "CMYK": "cmyk"}[mode])
     color.set_type(vips.GValue.blob_type, "icc-profile-data", profile)
     color = color.icc_transform("srgb", embedded=True, depth=16, intent="relative", black_point_compensation=True)
     return color.bandjoin(image[channels]) if image.bands > channels else color
