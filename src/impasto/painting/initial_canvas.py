@@ -12,7 +12,7 @@ from impasto.images.color_matching import Colors, clamp_luma_first, match_colors
 from impasto.images.image import Image
 from impasto.images.masks import divide_canvas
 from impasto.images.sizes import resize
-from impasto.painting.styles import StyleInput
+from impasto.painting.styles import StyleInput, group_by_region
 from impasto.settings.model import Settings
 
 GRAY = 0.5
@@ -73,13 +73,13 @@ def recolor_photo(photo: Image, paintings: Sequence[StyleInput]) -> Tensor:
     """
     photo = photo.to(torch.device("cpu"))
     weighed = [painting for painting in paintings if painting.weight]
-    groups = {id(painting.region): [each for each in weighed if each.region is painting.region] for painting in weighed}
-    masks = [group[0].region for group in groups.values()]
+    groups = [[weighed[number] for number in numbers] for numbers in group_by_region(weighed)]
+    masks = [group[0].region for group in groups]
     if all(mask is None for mask in masks):
         return _match_to_paintings(photo, weighed)
     resized = [None if mask is None else resize(mask.cpu(), photo.width, photo.height).clamp(0, 1) for mask in masks]
     canvas = photo.rgb.clone()
-    for mask, group in zip(divide_canvas(resized), groups.values(), strict=True):
+    for mask, group in zip(divide_canvas(resized), groups, strict=True):
         canvas += mask * (_match_to_paintings(photo.masked_to(mask), group) - photo.rgb)
     return canvas
 

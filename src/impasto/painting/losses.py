@@ -131,9 +131,8 @@ def style_wasserstein_mean(canvas: Moments, painting: Moments) -> Tensor:
     eigenvalues, vectors = painting.eigen
     root = (vectors * (eigenvalues + ridge).clamp_min(ridge).sqrt()) @ vectors.T
     inner = root @ (canvas.covariance + added) @ root
-    overlap = (
-        solve_symmetric(torch.linalg.eigvalsh, inner).clamp_min(ridge**2).sqrt().sum()
-    )  # smaller ones are rounding errors
+    least = ridge**2  # smaller ones are rounding errors
+    overlap = solve_symmetric(torch.linalg.eigvalsh, inner).clamp_min(least).sqrt().sum()
     spread = (canvas.covariance + painting.covariance + 2 * added).diagonal().sum() - 2 * overlap
     distance: Tensor = ((canvas.mean - painting.mean).square().sum() + spread) / len(canvas.total)
     return distance

@@ -10,7 +10,7 @@ from impasto.images.masks import divide_canvas, propagate_mask
 from impasto.images.sizes import resize
 from impasto.network.vgg import Network
 from impasto.painting.histograms import Histogram, blend_histograms
-from impasto.painting.styles import Style, StyleInput, blend_styles
+from impasto.painting.styles import Style, StyleInput, blend_styles, group_by_region
 from impasto.settings.model import Settings
 
 
@@ -45,10 +45,7 @@ def make_regions(
     paintings' mean weight relative to that of all, so that style and content are balanced alike in regions of all
     sizes.
     """
-    by_mask: dict[int, list[int]] = {}
-    for number, painting in enumerate(paintings):
-        by_mask.setdefault(id(painting.region), []).append(number)
-    groups = list(by_mask.values())
+    groups = group_by_region(paintings)
     masks = [paintings[group[0]].region for group in groups]
     weights = [[paintings[number].weight for number in group] for group in groups]
     blended = [

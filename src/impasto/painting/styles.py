@@ -56,6 +56,14 @@ class StyleInput(Image):
         return held.hexdigest()
 
 
+def group_by_region(paintings: Sequence[StyleInput]) -> list[list[int]]:
+    """Return the numbers of the paintings that blend in each region of the canvas."""
+    groups: dict[int, list[int]] = {}
+    for number, painting in enumerate(paintings):
+        groups.setdefault(id(painting.region), []).append(number)
+    return [*groups.values()]
+
+
 def capture_style(
     network: Network,
     painting: StyleInput,

@@ -24,6 +24,7 @@ from impasto.runs.job import Job
 from impasto.runs.run import Run
 from impasto.runs.start import start_job
 from impasto.settings.model import Settings
+from impasto.settings.presets import FILM_DEFAULTS
 from impasto.settings.units import format_bytes, format_seconds
 from impasto.studio.form import add_masks, find_changes, given_settings, page_message
 from impasto.studio.snapshots import PreviewWriter, SnapshotStore
@@ -222,7 +223,7 @@ class JobRunner:
             source=self.inputs / self.job.photo,
             paintings=self._paintings,
             output=output,
-            settings=self._settings(self.job.settings),
+            settings=self._settings({**FILM_DEFAULTS, **self.job.settings}),
             overwrite=True,
         )
         run = start_film(job)
