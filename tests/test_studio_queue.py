@@ -79,7 +79,7 @@ def test_changed_settings_reach_canvas_and_recipe(studio, pictures):
     version = studio.wait_for(job_id, lambda job: job["progress"]["step"] > 40)["progress"]["version"]
     studio.wait_for(job_id, lambda job: job["progress"]["version"] > version)
     before = roughness(pixels(studio, job_id))
-    assert studio.act("change", job_id, changes={"tv_weight": 100.0, "style_weight": 0.5})[0] == 200
+    assert studio.act("change", job_id, changes={"tv_weight": 2000.0, "style_weight": 0.5})[0] == 200
     studio.wait_for(job_id, lambda _: roughness(pixels(studio, job_id)) < 0.75 * before)
     for changes, said in (
         ({"size": 64}, "while painting"),
@@ -95,7 +95,7 @@ def test_changed_settings_reach_canvas_and_recipe(studio, pictures):
     assert studio.act("stop", job_id)[0] == 200
     studio.wait_for(job_id, "stopped")
     recipe = read_recipe(studio.folder / "jobs" / job_id / "picture.png")
-    assert (recipe.settings.tv_weight, recipe.settings.style_weight) == (100.0, 0.5)
+    assert (recipe.settings.tv_weight, recipe.settings.style_weight) == (2000.0, 0.5)
     assert {"tv_weight", "style_weight"} <= set(recipe.given)
 
 
