@@ -129,7 +129,7 @@ def test_pictures_equal_those_painted_alone(batch, capsys):
     [
         (["*.webp", "--style", "a.jpg"], 2, "PHOTO *.webp: there is no picture"),
         (["a.jpg", "--style", "gone.jpg"], 2, "--style gone.jpg: there is no such file or folder"),
-        (["a.jpg"], 2, "--style PAINTING is missing"),
+        (["a.jpg"], 2, "paintings are missing: paintings follow --style"),
         (["--style", "a.jpg"], 2, "PHOTO is missing"),
         (["a.jpg", "--style", "a.jpg", "b.jpg", "--pairs", "zip"], 2, "there are 1 photos and 2 paintings"),
         (["a.jpg", "--style", "b.jpg", "--jobs", "empty.csv"], 2, "--jobs takes the place of PHOTO and --style"),

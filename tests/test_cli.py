@@ -374,11 +374,13 @@ def test_a_closed_stderr_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["a.jpg"], "PAINTING"),
+        (["a.jpg"], "PAINTING is missing"),
+        (["plan"], "PHOTO is missing"),
+        (["a.jpg", "b.jpg", "--size", "20cm"], "20cm are 2362 pixels"),
         (["network"], "did you mean the command networks?"),
         (["networks", "lst"], "lst"),
         (["a.jpg", "b.jpg", "--sise", "5"], "Did you mean --size?"),
-        (["a.jpg", "b.jpg", "--size"], "--size requires an argument"),
+        (["a.jpg", "b.jpg", "--size"], "--size needs a value"),
         (["a.jpg", "b.jpg", "--size", "15"], "--size takes a whole number, 16 to 32768; not '15'"),
         (["a.jpg", "b.jpg", "--size", "big"], "--size takes a whole number, 16 to 32768; not 'big'"),
         (["a.jpg", "b.jpg", "--seed", str(2**63)], f"--seed takes a whole number, 0 to {2**63 - 1}; not '{2**63}'"),
@@ -439,6 +441,11 @@ def test_a_mistyped_command_is_suggested(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["plann", "a.jpg", "b.jpg"]) == 1
     shown = capsys.readouterr().err
     assert shown == "impasto: plann does not exist: check the name and the folder\ndid you mean the command plan?\n"
+
+
+def test_a_mistyped_painting_is_suggested(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", str(Path(__file__).parents[1] / "examples" / "cut_paper.jpg"), "Stary-Night"]) == 1
+    assert "Stary-Night does not exist: did you mean starry_night, a painting that comes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

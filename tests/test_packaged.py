@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import make_picture
+from conftest import make_objective, make_picture
+from programs import PROGRAMS, Pictures
 from skimage import data
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from impasto.errors import NetworkError
 from impasto.images.image import Image
 from impasto.network import packaged, registry
 from impasto.network.packaged import decode_weights, locate_packaged_file
+from impasto.painting.styles import StyleInput
 from impasto.runs.start import start_run
 from impasto.settings.model import Settings
 
@@ -48,6 +50,26 @@ def test_features_are_those_of_the_decoded_weights() -> None:
     expected = evaluate_by_hand(rgb)
     for tap, seen in network(rgb, TAPS).items():
         torch.testing.assert_close(seen.mean((0, 2, 3)), expected[tap].mean((0, 2, 3)), rtol=1e-9, atol=1e-9)
+
+
+def test_gatys2015_is_the_papers_formulas_on_vgg19() -> None:
+    """Loss and gradient in float64, against the paper's sums written out in programs.py."""
+    settings = Settings(preset="gatys2015")
+    network = registry.load_network(
+        settings.network, cut="conv5_1", pooling="average", padding="zero", keep_activation_size=False
+    ).double()
+    canvas, photo, painting = (make_picture(40, 33, seed).double() for seed in (1, 2, 3))
+    ours = canvas.clone().requires_grad_()
+    values = make_objective(network, settings, StyleInput(photo), [StyleInput(painting)]).backward(ours)
+
+    weights = {name.removeprefix("convs."): value for name, value in network.state_dict().items()}
+    theirs = canvas.clone().requires_grad_()
+    program = PROGRAMS["gatys2015"]
+    loss = program.loss(weights, Pictures(photo, painting), program.enter(theirs))
+    (slope,) = torch.autograd.grad(loss, theirs)
+    assert ours.grad is not None
+    assert values["total"] == pytest.approx(float(loss.detach()), rel=1e-6)
+    assert float((ours.grad - slope).norm() / slope.norm()) <= 1e-6
 
 
 def test_all_sixteen_convolutions_are_there() -> None:

@@ -514,6 +514,13 @@ def test_what_can_t_be_resumed_is_said(
     assert name in shown
 
 
+def test_an_unfinished_picture_without_checkpoint_is_said(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    scene.leave(3).write()
+    scene.kept.unlink()
+    assert main(["resume", str(scene.output)]) == 1
+    assert f"impasto rerun {scene.output} paints it anew" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", [".", "/", "photo.png"])
 def test_what_can_t_be_resumed_is_said_to_programs_too(scene: Scene, name: str) -> None:
     with pytest.raises(UsageError, match="name a checkpoint"):

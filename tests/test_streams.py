@@ -69,6 +69,16 @@ def test_picture_goes_through_a_pipe(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     with Image.open(io.BytesIO(done.stdout)) as picture:
         assert (picture.format, picture.size) == ("PNG", (64, 48))
+    assert b"stdout: 64 x 48" in done.stderr
+    assert b"impasto-" not in done.stderr
+
+
+@pytest.mark.slow
+def test_empty_pipe_is_said(folder: Path) -> None:
+    words = [sys.executable, "-m", "impasto", "-", "painting.png", "-o", "-"]
+    done = subprocess.run(words, cwd=folder, input=b"", capture_output=True)
+    assert done.returncode == 1
+    assert done.stderr.decode().strip() == "impasto: stdin is empty (0 bytes): get the picture again"
 
 
 @pytest.mark.slow

@@ -32,8 +32,9 @@ def test_parse_bytes_refuses_other_text(text: str) -> None:
 
 
 def test_formatting_amounts() -> None:
-    assert [format_bytes(it) for it in (0, 2**20, 972 * 2**20, 973 * 2**20, 11 * 2**30)] == [
-        "0 MiB",
+    assert [format_bytes(it) for it in (0, 2**10, 2**20, 972 * 2**20, 973 * 2**20, 11 * 2**30)] == [
+        "0 KiB",
+        "1 KiB",
         "1 MiB",
         "972 MiB",
         "1.0 GiB",

@@ -72,14 +72,17 @@ def explain_error(error: BaseException, tokens: list[str]) -> tuple[int, str]:
     if isinstance(error, CycloptsError):
         error.verbose = False  # no class names and no file names of ours
         command = f"{tokens[0]} " if tokens and tokens[0] in app else ""
-        hint = f"impasto {command}--help shows the options"
+        said, hint = str(error), f"impasto {command}--help shows the options"
         if isinstance(error, MissingArgumentError):
+            if error.argument:
+                name = error.argument.name
+                said = f"{name} needs a value" if name in tokens else f"{name} is missing"
             hint = _suggest_command(tokens) + hint
             if error.argument and "PAINTING" in error.argument.names:
                 hint = f"name a painting, such as {next(iter(COLLECTION))}: impasto paintings lists them; {hint}"
         if dashed := next((it for it in tokens if it.startswith("-") and os.path.lexists(it)), ""):
             hint = f"the file is named by ./{dashed}; {hint}"
-        return WRONG_USAGE, f"{error}\n{hint}"
+        return WRONG_USAGE, f"{said}\n{hint}"
     if isinstance(error, UsageError):
         return WRONG_USAGE, str(error)
     if isinstance(error, ImpastoError):

@@ -159,8 +159,11 @@ def collect_pairs(
 ) -> Iterator[tuple[Path, Path, Settings]]:
     """Find the photos and paintings; yields each pair with the settings."""
     if not photos or not style:
-        missing = "PHOTO" if not photos else "`style` PAINTING"
-        raise UsageError(f"{missing} is missing: name photos and paintings, or a list with `jobs`")
+        missing = "PHOTO is" if not photos else "paintings are"
+        raise UsageError(
+            f"{missing} missing: paintings follow `style`, as in impasto batch photos `style` starry_night; or name a "
+            "list with `jobs`"
+        )
     settings = parse_settings(given).map_files(lambda file: str(Path.cwd() / file), given)
     found = inputs.collect(photos, "PHOTO"), inputs.collect(style, "`style`")
     return ((photo, painting, settings) for photo, painting in make_pairs(*found, pairs))

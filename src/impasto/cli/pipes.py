@@ -1,5 +1,6 @@
 """`-` on the command line: a picture that comes from stdin, or goes to stdout. And ~/, wherever a file is named."""
 
+import io
 import os
 import re
 import shutil
@@ -9,8 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from impasto.errors import UsageError
-from impasto.terminal.console import INTERRUPTED
+from impasto.errors import ImpastoError, UsageError
+from impasto.terminal.console import INTERRUPTED, print_message
 
 TO_STDOUT = re.compile(r"(-o|--output)=?-")
 FOLDER_COMMANDS = ("batch", "film", "regions")  # whose output is more than a picture
@@ -30,7 +31,12 @@ def run_with_pipes(tokens: Sequence[str], run: Callable[[list[str]], object]) ->
     if not (to_stdout or from_stdin):
         return run(words)
     folder = Path(tempfile.mkdtemp(prefix="impasto-"))
+    output = folder / "stdout.png"
     code: object = None
+
+    def rename(text: str) -> str:
+        return text.replace(str(output), "stdout").replace(str(folder / "stdin"), "stdin")
+
     try:
         for place in from_stdin:
             words[place] = str(folder / "stdin")
@@ -40,15 +46,18 @@ def run_with_pipes(tokens: Sequence[str], run: Callable[[list[str]], object]) ->
             code = run(words)
             return code
         _check_stdout(words)
-        output = folder / "stdout.png"
         for place in to_stdout:
             words[place] = f"--output={output}"
-        with redirect_stdout(sys.stderr):  # messages must not mix with the picture
+        with redirect_stdout(io.StringIO()) as said:  # messages must not mix with the picture
             code = run(words)
+        print_message(rename(said.getvalue()).rstrip())
         if output.is_file():
             with output.open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)
         return code
+    except ImpastoError as error:
+        error.args = (rename(str(error)), *error.args[1:])
+        raise
     finally:
         if code != INTERRUPTED:
             shutil.rmtree(folder, ignore_errors=True)

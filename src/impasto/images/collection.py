@@ -1,5 +1,6 @@
 """The paintings that come with impasto, usable by name wherever a painting is: credits, and where their files are."""
 
+import difflib
 import os
 from dataclasses import dataclass
 from importlib.resources import files
@@ -83,3 +84,12 @@ def find_painting(name: str | os.PathLike[str]) -> Path | None:
     """
     painting = COLLECTION.get(os.fspath(name))
     return None if painting is None or Path(name).exists() else painting.path
+
+
+def suggest_painting(name: str) -> str:
+    """Return the name in the collection that a mistyped one is most like; "" where none is.
+
+    Example: suggest_painting("Stary Night") == "starry_night"
+    """
+    written = name.lower().replace(" ", "_").replace("-", "_")
+    return next(iter(difflib.get_close_matches(written, COLLECTION, 1, cutoff=0.7)), "")

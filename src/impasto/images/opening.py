@@ -15,6 +15,7 @@ from PIL import Image as PilImage
 from PIL import UnidentifiedImageError
 
 from impasto.errors import PictureError
+from impasto.images.collection import suggest_painting
 from impasto.images.formats import HEAD_BYTES, PILLOW_FORMATS, READ_SUFFIXES, describe_foreign, is_heif
 
 _pillow_lock = threading.Lock()
@@ -56,6 +57,8 @@ def explain_missing(path: Path) -> str:
     first = str(path).partition(",")[0]
     if first != str(path) and os.path.lexists(first):
         return f"{path} does not exist: to name several files, put spaces between them, not commas"
+    if near := suggest_painting(path.name):
+        return f"{path} does not exist: did you mean {near}, a painting that comes with impasto?"
     return f"{path} does not exist: check the name and the folder"
 
 

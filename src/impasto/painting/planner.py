@@ -77,6 +77,7 @@ class PaintingPlan:
         width, height = self.sizes[-1]
         yield f"{width} x {height} pixels, {format_count(len(self.sizes), 'scale')}, {format_count(self.steps, 'step')}"
         yield ""
+        yield f"{'':<12}{'memory':>10}{'time':>9}"
         rows = [*self.alternatives.items(), ("chosen" if self.is_feasible else "smallest", self.chosen)]
         for name, way in rows:
             strategy = way.strategies[-1].describe()

@@ -7,11 +7,12 @@ from pathlib import Path
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from impasto.errors import CheckpointError, RecipeError, UsageError
+from impasto.errors import CheckpointError, ImpastoError, RecipeError, UsageError
 from impasto.network.download import DownloadProgress
 from impasto.painting.checkpoint import Checkpoint, is_checkpoint, read_checkpoint
 from impasto.painting.painter import Step
 from impasto.recipes.build import compare_environments
+from impasto.recipes.files import read_recipe
 from impasto.recipes.locate import fingerprint_file
 from impasto.recipes.recipe import FileRef, Recipe, identify_recipe, parse_recipe
 from impasto.recipes.text import list_differences
@@ -126,9 +127,22 @@ def _find_checkpoint_file(path: Path) -> Path:
         return beside
     if not os.path.lexists(path):
         raise CheckpointError(f"{path} does not exist, and neither does {beside}: name a checkpoint")
+    if _is_unfinished_picture(path):
+        raise CheckpointError(
+            f"{path} is not finished, but has no checkpoint: short runs keep one only where `checkpoint` names it. "
+            f"impasto rerun {path} paints it anew"
+        )
     if path.suffix != CHECKPOINT_SUFFIX or not path.is_file():
         raise UsageError(
             f"{path} is no unfinished picture or film, and no checkpoint, or one that is cut short; "
             "name a checkpoint, or a picture or film that was not finished"
         )
     return path
+
+
+def _is_unfinished_picture(path: Path) -> bool:
+    try:
+        result = read_recipe(path).result
+    except ImpastoError:
+        return False
+    return result is not None and result.step < result.steps

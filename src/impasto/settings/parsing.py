@@ -1,6 +1,7 @@
 """Text to Settings: values as people write them on the command line, in job lists and in forms, and what is wrong."""
 
 import functools
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +18,8 @@ from impasto.settings.types import FILE_SETTINGS
 Model = TypeVar("Model", bound=BaseModel)
 
 MAX_SHOWN_LETTERS = 100  # of a wrong value
+PRINT_DPI = 300
+INCH = {"cm": 2.54, "mm": 25.4, "in": 1.0}
 KINDS = {
     "integer": "a whole number",
     "number": "a number",
@@ -146,7 +149,16 @@ def _explain_fault(name: str, fault: Mapping[str, Any], schemas: Mapping[str, An
     value = values.get(name)
     shown = ",".join(map(str, value)) if isinstance(value, list) else value
     wanted = f"{_describe_values(name, schema)}{', ' + span if span else ''}"
-    return f"`{name}` takes {wanted}; not {shown!r:.{MAX_SHOWN_LETTERS}}"
+    return f"`{name}` takes {wanted}; not {shown!r:.{MAX_SHOWN_LETTERS}}{_convert_print_size(str(shown))}"
+
+
+def _convert_print_size(text: str) -> str:
+    """Say how many pixels a length on paper is, where somebody gave one; "" otherwise."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(cm|mm|in)", text.strip())
+    if not found:
+        return ""
+    inches = float(found[1]) / INCH[found[2]]
+    return f". Printed at {PRINT_DPI} dots per inch, {found[0]} are {inches * PRINT_DPI:.0f} pixels"
 
 
 def _describe_values(name: str, schema: Mapping[str, Any]) -> str:

@@ -166,8 +166,8 @@ _PROGRAMS: dict[str, dict[str, Any]] = {
 # `default` is the settings' own defaults.
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "draft": {"network": "slim", "steps": 22, "later_steps": 22},
-    "fine": {"steps": 100, "later_steps": 150, "lbfgs_history": 30},
+    "draft": {"network": "slim", "steps": 20, "later_steps": 20},
+    "fine": {"content_weight": 0.14, "steps": 100, "later_steps": 150, "lbfgs_history": 30},
     # Painted quickly and each like the one before: what counts in a film.
     "film": {
         "network": "slim",

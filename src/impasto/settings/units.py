@@ -32,7 +32,9 @@ def check_bytes(text: str) -> str:
 
 def format_bytes(count: float) -> str:
     """Write a number of bytes: `3.1 GiB`."""
-    return f"{count / GIB:.1f} GiB" if count >= 0.95 * GIB else f"{count / 2**20:.0f} MiB"
+    if count >= 0.95 * GIB:
+        return f"{count / GIB:.1f} GiB"
+    return f"{count / 2**20:.0f} MiB" if count >= 2**20 else f"{count / 2**10:.0f} KiB"
 
 
 def format_seconds(seconds: float) -> str:
