@@ -1,4 +1,4 @@
-"""Write the tree of modules into docs/architecture.md: each with the first line of its docstring.
+"""Write the tree of modules into docs/explanation/architecture.md: each with the first line of its docstring.
 
 python docs/write_tree.py
 """
@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-PAGE = Path(__file__).parent / "architecture.md"
+PAGE = Path(__file__).parent / "explanation" / "architecture.md"
 SOURCE = Path(__file__).parent.parent / "src" / "impasto"
 NAME_WIDTH = 28
 

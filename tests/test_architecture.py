@@ -1,4 +1,4 @@
-"""Who may import whom, as docs/architecture.md says, read from the source."""
+"""Who may import whom, as docs/explanation/architecture.md says, read from the source."""
 
 import ast
 import subprocess

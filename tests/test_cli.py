@@ -162,8 +162,8 @@ def test_help_shows_every_setting_with_range_and_default(page: list[str]) -> Non
 
 
 def test_manual_is_up_to_date() -> None:
-    written = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    assert written == write_manual(), "run: python -m impasto.cli.manual > docs/cli.md"
+    written = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    assert written == write_manual(), "run: python -m impasto.cli.manual > docs/reference/cli.md"
 
 
 def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -137,7 +137,7 @@ def test_the_page_on_films_runs(words: list[str]) -> None:
     assert words
     Path("a.mp4").rename("film.mp4")
     write_image(make_picture(60, 45), "painting.jpg")
-    page = (ROOT / "docs" / "film.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "film.md").read_text(encoding="utf-8")
     (snippet,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     exec(compile(snippet.replace("size=480", "size=48"), "snippet", "exec"), {"__name__": "snippet"})
     assert len(list(FilmReader(Path("painted.mp4")))) == 4

@@ -1,4 +1,4 @@
-"""docs/controls.md: every option of three other programs has a row, and every option named in one exists here."""
+"""Options of other programs: each has a row on their page, and every option named in a row exists here."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ from impasto.cli.manual import render_help
 from impasto.settings.model import Settings
 from impasto.settings.parsing import parse_settings
 
-PAGE = (Path(__file__).parent.parent / "docs" / "controls.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parent.parent / "docs" / "reference" / "other-programs.md").read_text(encoding="utf-8")
 ARGUMENTS = {"PHOTO", "PAINTING"}
 COMING = {"film", "resume", "studio", "batch", "plan", "regions"}  # named already, each checked once it is there
 

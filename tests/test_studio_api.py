@@ -1,4 +1,4 @@
-"""The interface for programs: what docs/studio.md shows runs, as it stands, against a running studio."""
+"""The interface for programs: what docs/how-to/studio.md shows runs, as it stands, against a running studio."""
 
 import base64
 import io
@@ -19,7 +19,7 @@ from studio_process import Outside, Studio
 from impasto import read_recipe
 from impasto.images.write import write_image
 
-PAGE = Path(__file__).parent.parent / "docs" / "studio.md"
+PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "studio.md"
 STATIC = Path(__file__).parent.parent / "src" / "impasto" / "studio" / "static"
 WANTED = {"photo": "cat", "paintings": ["starry_night"]}
 

@@ -1,4 +1,4 @@
-"""docs/cli.md, made from --help: `python -m impasto.cli.manual > docs/cli.md`."""
+"""docs/reference/cli.md, made from --help: `python -m impasto.cli.manual > docs/reference/cli.md`."""
 
 import io
 
@@ -28,7 +28,7 @@ INTRODUCTION = """# The command line
 
 The output of `--help-all` for every command; `--help` leaves out the settings.
 `impasto paint` and `impasto` take the same arguments and options.
-This file is made by `python -m impasto.cli.manual > docs/cli.md`; a test compares the two.
+This file is made by `python -m impasto.cli.manual > docs/reference/cli.md`; a test compares the two.
 """
 SETTINGS_REMARK = "And the options of `impasto` from *Picture* on, which are the settings."
 SETTINGS_HEADING = "╭─ Picture "  # the first heading of settings in a help page

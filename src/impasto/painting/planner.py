@@ -19,7 +19,7 @@ from impasto.painting.views import View
 from impasto.settings.units import format_bytes, format_count, format_seconds
 
 TILE_SIZES = (2048, 1536, 1024, 768, 512, 384, 256, MIN_TILE_SIZE)
-# By length of L-BFGS's history: how many times as many steps reach the same loss, measured (docs/print-size.md).
+# By length of L-BFGS's history: how many times as many steps reach the same loss (docs/explanation/print-size.md).
 HISTORY_SLOWDOWNS = {8: 1.01, 6: 1.02, 4: 1.1, 3: 1.15, 2: 1.2}
 TILES_SLOWDOWN, DISK_SLOWDOWN, COMPACT_SLOWDOWN = 1.4, 0.02, 1.02
 # Allocator fragmentation, as resident memory over live tensors, measured at 4 and 16 megapixels: of feature maps, and

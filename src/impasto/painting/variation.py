@@ -26,7 +26,7 @@ def measure_variation(
     repeated. Steps are multiplied by the mask at both of their pixels; means are over all steps. `around` continues at
     the other side of the picture, for seamless ones.
 
-    Source: Rudin, Osher and Fatemi 1992; Mahendran and Vedaldi 2015; the programs named in docs/presets.md.
+    Source: Rudin, Osher and Fatemi 1992; Mahendran and Vedaldi 2015; the programs named in docs/reference/presets.md.
     """
     if kind == "mean" and exponent == 2 and not around:
         return total_variation(rgb, mask)
