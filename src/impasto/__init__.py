@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from impasto.runs.run import Run
     from impasto.runs.start import start_job
     from impasto.settings.model import Settings
+    from impasto.terminal.notebook import show
 
 __all__ = [
     "CheckpointError",
@@ -54,6 +55,7 @@ __all__ = [
     "rerun",
     "resume",
     "resume_film",
+    "show",
     "start",
     "start_film",
     "start_job",
@@ -85,6 +87,7 @@ _HOMES = {
     "films.film_options": ("FilmOptions",),
     "films.film_run": ("FilmRun",),
     "films.sequence": ("FrameStep",),
+    "terminal.notebook": ("show",),
 }
 
 

@@ -10,6 +10,7 @@ from impasto.films.film_job import FilmJob, FilmRecipe
 from impasto.films.film_output import FilmOutput
 from impasto.films.sequence import FilmSequence, FrameStep
 from impasto.films.work_folder import WorkFolder
+from impasto.images.display import MimeBundle, make_mime_bundle
 from impasto.images.write import to_pil
 from impasto.recipes.files import write_recipe
 from impasto.recipes.locate import fingerprint_file
@@ -51,6 +52,10 @@ class FilmRun:
         try:
             self.last_step = next(self.sequence)
         except StopIteration:
+            if not self.is_finished and self.list_shots():
+                raise UsageError(
+                    f"The film was stopped before its end: impasto.resume_film({str(self.folder)!r}) continues it."
+                ) from None
             if not self.is_finished:
                 self._write_film()
                 self._work_folder.delete()
@@ -122,6 +127,12 @@ class FilmRun:
         if self.sequence.painter is None:
             raise UsageError("Nothing is painted yet: request a step first.")
         return to_pil(self.sequence.painter.picture())
+
+    def _repr_mimebundle_(self, **_: object) -> MimeBundle:
+        """Show in a notebook the frame that is being painted, as far as it is."""
+        if self.last_step is None:
+            return {"text/plain": self.describe_result()}, {}
+        return make_mime_bundle(self.picture(), self.sequence.width, self.sequence.height, self.describe_result())
 
     def recipe(self) -> FilmRecipe:
         """Return how the film is painted, and how far it is."""

@@ -117,7 +117,12 @@ class FilmSequence:
         return self
 
     def __next__(self) -> FrameStep:
-        return next(self._iterator)
+        try:
+            return next(self._iterator)
+        except (Exception, KeyboardInterrupt) as error:
+            if not isinstance(error, StopIteration):
+                self._iterator = self._paint()  # the next call continues after the last whole frame
+            raise
 
     def close(self) -> None:
         """Wait for the last picture to be stored, and stop."""

@@ -92,7 +92,12 @@ class Painter:
         return self
 
     def __next__(self) -> Step:
-        return next(self._iterator)
+        try:
+            return next(self._iterator)
+        except KeyboardInterrupt:  # in a notebook, the run can be continued from the last good canvas
+            self._restart_from_accepted()
+            self._iterator = self._paint()
+            raise
 
     @property
     def settings(self) -> Settings:
@@ -222,11 +227,15 @@ class Painter:
         if strategy is None or not self.can_tile:
             return False
         state.strategies[state.scale - 1 :] = [strategy] * (len(state.strategies) - state.scale + 1)
-        state.forget_optimizer()
-        state.backtracks = 0
+        self._restart_from_accepted()
         width, height = self._size
         state.notes.append(f"Memory ran out at {width} x {height}: going on from where it was, {strategy.describe()}.")
         return True
+
+    def _restart_from_accepted(self) -> None:
+        """Drop what an unfinished step may have left half done."""
+        self.state.forget_optimizer()
+        self.state.backtracks = 0
 
     def _start_scale(self) -> tuple[Tensor, CanvasObjective, Tensor | None]:
         """Make the canvas of the current scale, at its beginning or as far as it has come, its objective and alpha."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from impasto.errors import PictureError, UsageError
 from impasto.images.color import recolor_result
+from impasto.images.display import MimeBundle, make_mime_bundle
 from impasto.images.image import Image
 from impasto.images.output import write_beside
 from impasto.images.sizes import resize
@@ -262,6 +263,12 @@ class Run:
     def picture(self) -> "PilImage.Image":
         """Return the picture so far, at the size of the scale that it has come to, as a PIL image in sRGB."""
         return to_pil(*self._render())
+
+    def _repr_mimebundle_(self, **_: object) -> MimeBundle:
+        """Show the picture so far in a notebook."""
+        if self.last_step is None:
+            return {"text/plain": self.describe_result()}, {}
+        return make_mime_bundle(self.picture(), *self.painter.schedule.last_size, self.describe_result())
 
     def recipe(self) -> Recipe:
         """Return how the picture is painted, and what has come of it so far."""
