@@ -6,11 +6,13 @@ import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 from conftest import make_picture
 
+import impasto
 from impasto.cli.app import app
 from impasto.cli.manual import write_manual
 from impasto.images.read import read_image
@@ -157,12 +159,31 @@ def test_relative_links_exist(page):
             assert anchor in find_headings(target.resolve().relative_to(ROOT).as_posix()), f"{page} links to {link}"
 
 
+def load_script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
 def test_architecture_page_shows_the_tree_as_it_is():
-    spec = importlib.util.spec_from_file_location("write_tree", ROOT / "docs" / "write_tree.py")
-    write_tree = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(write_tree)
     page = read_page("docs/explanation/architecture.md")
-    assert write_tree.fill_page(page) == page, "run: python docs/write_tree.py"
+    assert load_script("write_tree").fill_page(page) == page, "run: python docs/write_tree.py"
+
+
+def test_settings_page_shows_the_settings_as_they_are():
+    written = load_script("write_settings").write_page()
+    assert read_page("docs/reference/settings.md") == written, "run: python docs/write_settings.py"
+
+
+def test_python_page_has_every_public_name():
+    named = re.findall(r"^::: impasto\.(\w+)$", read_page("docs/reference/python.md"), re.MULTILINE)
+    assert sorted(named) == sorted(impasto.__all__)
+
+
+def test_navigation_has_every_page():
+    shown = re.findall(r'= "([\w/-]+\.md)"', (ROOT / "zensical.toml").read_text(encoding="utf-8"))
+    assert sorted(f"docs/{page}" for page in shown) == list(DOCS)
 
 
 @pytest.mark.parametrize("page", ["docs/explanation/architecture.md", "CONTRIBUTING.md"])

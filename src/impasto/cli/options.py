@@ -72,7 +72,7 @@ def make_options(
                     help=_make_help(schema),
                     metavar=None if "enum" in schema else _metavar(name, schema),
                     negative=None if schema["type"] == "boolean" else (),
-                    show_default=(defaults is not None and _format_default(name, values[name])) or False,
+                    show_default=(defaults is not None and format_default(name, values[name])) or False,
                 ),
             ],
         )
@@ -96,11 +96,12 @@ def _make_help(schema: Mapping[str, Any]) -> str:
     return f"{text} [{span}]" if span else text
 
 
-def _format_default(name: str, value: Any) -> str:
+def format_default(name: str, value: Any) -> str:
+    """Write a default as a person gives it: `relu1_1:1,relu2_1:1`, `no-clamp`."""
     if isinstance(value, bool):
         return ("" if value else "no-") + name.replace("_", "-")
     if isinstance(value, list):
-        return ",".join(_format_default(name, item) for item in value)
+        return ",".join(format_default(name, item) for item in value)
     if isinstance(value, dict):
         return ",".join(f"{key}:{weight:g}" for key, weight in value.items())
     return f"{value:.6g}" if isinstance(value, float) else str(value)
