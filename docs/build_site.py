@@ -15,6 +15,7 @@ from latex2mathml.converter import convert
 
 ROOT = Path(__file__).parent.parent
 SITE = ROOT / "site"
+PROMPT = '<span class="gp">$ </span>'
 FORMULA = re.compile(r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<tex>.*?)\\[)\]]</(?P=tag)>', re.DOTALL)
 LOADED = re.compile(r"""<(?!a\b)\w+\b[^>]*?\b(?:src|srcset|href|data)="([^"#]+)|url\(["']?([^)"'#]+)""")
 
@@ -24,7 +25,9 @@ def build() -> None:
     if subprocess.call([sys.executable, "-m", "zensical", "build", "--clean", "--strict"], cwd=ROOT):
         sys.exit("The site was not built: see above.")
     for page in SITE.rglob("*.html"):
-        page.write_text(FORMULA.sub(write_mathml, page.read_text(encoding="utf-8")), encoding="utf-8")
+        text = FORMULA.sub(write_mathml, page.read_text(encoding="utf-8"))
+        text = text.replace(PROMPT, '<span class="prompt"></span>')  # shown by the style sheet, and not copied
+        page.write_text(text, encoding="utf-8")
 
 
 def write_mathml(formula: re.Match[str]) -> str:
