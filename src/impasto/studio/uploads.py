@@ -168,7 +168,7 @@ def _check_film(path: Path) -> bool:
     if not is_film(path):
         return False
     if not CAN_READ_FILMS:
-        raise UsageError("Films take more than there is here: pip install 'impasto[video]'")
+        raise UsageError("Films take more than there is here: pip install 'impasto[film]'")
     return True
 
 
