@@ -21,7 +21,7 @@ class UsageError(ImpastoError, ValueError):
     def __init__(self, message: str, *, setting: str = "") -> None:
         super().__init__(message)
         named = re.match(r"`([a-z][a-z0-9_]*)`", message)
-        self.setting = setting or (named[1] if named else "")
+        self.setting: str = setting or (named[1] if named else "")
 
 
 class PictureError(ImpastoError):

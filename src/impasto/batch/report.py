@@ -35,7 +35,8 @@ class BatchReport:
     """Writes the report of a batch's items into the output folder."""
 
     def __init__(self, items: Sequence[BatchItem], folder: Path) -> None:
-        self.items, self._folder = items, folder
+        self.items: Sequence[BatchItem] = items
+        self._folder = folder
         seconds = read_seconds(folder)
         for item in items:
             if item.status == "kept":

@@ -48,7 +48,7 @@ def _version() -> str:
     return f"impasto {version('impasto')}"
 
 
-app = App(
+app: App = App(
     name="impasto",
     help="Repaint a photograph in the style of a painting.",
     usage="Usage: impasto [paint] PHOTO PAINTING... [OPTIONS]\n       impasto COMMAND ...",
@@ -62,8 +62,8 @@ app = App(
 )
 app.default(paint)
 app.command(paint)
-for command in (batch, diff, film, networks, paintings, plan, regions, rerun, resume, sheet, studio, texture):
-    app.command(command)
+for _command in (batch, diff, film, networks, paintings, plan, regions, rerun, resume, sheet, studio, texture):
+    app.command(_command)
 app.command(show_recipe, name="recipe")
 
 

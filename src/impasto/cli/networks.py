@@ -9,7 +9,7 @@ from impasto.terminal.console import DONE, FAILED, print_result
 from impasto.terminal.interrupts import Interrupts
 from impasto.terminal.progress import show_download
 
-networks = App(
+networks: App = App(
     name="networks",
     help="List, fetch and verify the neural networks. They are stored in IMPASTO_CACHE, or else in your cache folder.",
 )

@@ -15,7 +15,7 @@ from impasto.errors import ImpastoError, UsageError
 from impasto.terminal.console import DONE, print_result
 from impasto.terminal.interrupts import Interrupts
 
-Option = partial(Parameter, group=Group("Studio", sort_key=0))
+_Option = partial(Parameter, group=Group("Studio", sort_key=0))
 PASSWORD_VARIABLE = "IMPASTO_STUDIO_PASSWORD"
 MIN_PASSWORD_LENGTH = 8
 PASSWORD_HELP = f"a file whose first line is the password; {PASSWORD_VARIABLE} does as well. Any user name goes with it"
@@ -24,18 +24,20 @@ PASSWORD_HELP = f"a file whose first line is the password; {PASSWORD_VARIABLE} d
 def studio(
     *,
     host: Annotated[
-        str, Option(help="address to listen on; one that other machines reach needs a password")
+        str, _Option(help="address to listen on; one that other machines reach needs a password")
     ] = "127.0.0.1",
-    port: Annotated[int, Option(validator=Number(gte=0, lte=65535), help="0: any free port")] = 7860,
+    port: Annotated[int, _Option(validator=Number(gte=0, lte=65535), help="0: any free port")] = 7860,
     folder: Annotated[
-        Path | None, Option(help="the folder for pictures and recipes", show_default="the user's data folder")
+        Path | None, _Option(help="the folder for pictures and recipes", show_default="the user's data folder")
     ] = None,
-    max_gigabytes: Annotated[float, Option(validator=Number(gt=0.1), help="maximum size of the folder")] = 5.0,
-    password_file: Annotated[Path | None, Option(show_default=False, help=PASSWORD_HELP)] = None,
+    max_gigabytes: Annotated[float, _Option(validator=Number(gt=0.1), help="maximum size of the folder")] = 5.0,
+    password_file: Annotated[Path | None, _Option(show_default=False, help=PASSWORD_HELP)] = None,
     open_to_all: Annotated[
-        bool, Option(negative=(), show_default=False, help="listen on another address without a password")
+        bool, _Option(negative=(), show_default=False, help="listen on another address without a password")
     ] = False,
-    host_name: Annotated[list[str] | None, Option(show_default=False, help="another host name of this machine")] = None,
+    host_name: Annotated[
+        list[str] | None, _Option(show_default=False, help="another host name of this machine")
+    ] = None,
 ) -> int:
     """Paint in a browser: opens a page on this machine and prints its address. Ctrl-C ends it.
 

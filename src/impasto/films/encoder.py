@@ -42,8 +42,10 @@ class FilmEncoder:
         live: bool = False,
         comment: str = "",
     ) -> None:
-        self.path, self.clock, self.codec = path, max(clock, MIN_TICK_SECONDS), codec
-        self.format = FILM_FORMATS[path.suffix.lower()]
+        self.path: Path = path
+        self.clock: Fraction = max(clock, MIN_TICK_SECONDS)
+        self.codec = codec
+        self.format: str = FILM_FORMATS[path.suffix.lower()]
         options = {}
         if live:
             options = {"flush_packets": "1", "movflags": "frag_every_frame+empty_moov+default_base_moof"}
@@ -53,7 +55,7 @@ class FilmEncoder:
             self.container: Any = av.open(str(path), "w", format=self.format, options=options)
         if comment:
             self.container.metadata["comment"] = comment
-        self.stream = self._add_video_stream(width, height, rate, quality, live)
+        self.stream: Any = self._add_video_stream(width, height, rate, quality, live)
         self._ticks: dict[int, int] = {}  # durations of frames in the encoder, by presentation time
         self._source: Any = None  # of the sound
         self._sound: Iterator[tuple[Fraction, Any]] = iter(())

@@ -4,8 +4,9 @@ from functools import cached_property
 from pathlib import Path
 
 from impasto.films.film_job import FilmJob
+from impasto.films.film_options import FilmOptions
 from impasto.films.frame_masks import FrameMask, open_frame_mask
-from impasto.films.frames import FrameSelection, choose_frame_size, parse_time_point, scan
+from impasto.films.frames import FrameReader, FrameSelection, Timeline, choose_frame_size, parse_time_point, scan
 from impasto.films.image_sequence import open_reader
 from impasto.films.prefetch import FrameCache, FrameSource, SequentialFrames
 from impasto.images.image import Image
@@ -24,9 +25,11 @@ class FilmInputs:
     """A film that is scanned, and its frames and masks at the size that is painted."""
 
     def __init__(self, job: FilmJob, folder: Path) -> None:
-        self.job, self.options, self.folder = job, job.options, folder
-        self.reader = open_reader(job.source, job.options.rate)
-        self.timeline = scan(self.reader, self._selection)
+        self.job: FilmJob = job
+        self.options: FilmOptions = job.options
+        self.folder: Path = folder
+        self.reader: FrameReader = open_reader(job.source, job.options.rate)
+        self.timeline: Timeline = scan(self.reader, self._selection)
         self._cache_numbers: dict[str, int] = {}
 
     @property

@@ -1,6 +1,6 @@
 """Options of films: default, range and help of each. How their frames are painted is in Settings."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,7 +20,7 @@ class FilmOptions(BaseModel):
     Example: FilmOptions(end="90f", temporal_weight=50)
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     start: str = setting(
         "", FILM_GROUP, "where to begin: a time, 12.5 or 1:02.5, or a frame's number, 30f; by default the first frame"

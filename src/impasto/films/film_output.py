@@ -12,7 +12,11 @@ from impasto.errors import PictureError, UsageError
 from impasto.films.encoder import FilmEncoder
 from impasto.films.film_inputs import FilmInputs
 from impasto.films.film_job import FilmJob
+from impasto.films.film_options import FilmOptions
+from impasto.films.frame_masks import FrameMask
+from impasto.films.frames import Timeline
 from impasto.films.image_sequence import FRAME_NUMBER, find_frame_folder, name_frame_file
+from impasto.films.prefetch import FrameSource
 from impasto.films.work_folder import WorkFolder
 from impasto.images.animation import write_animation
 from impasto.images.color import recolor_result
@@ -50,14 +54,20 @@ class FilmOutput:
     """
 
     def __init__(self, inputs: FilmInputs, work_folder: WorkFolder) -> None:
-        self.job, self.options, self.timeline = inputs.job, inputs.options, inputs.timeline
-        self.path, self.kind, self.overwrite = self.job.output, self.job.output_kind, self.job.overwrite
-        self.clock, self.work_folder = inputs.reader.clock, work_folder
-        self.photos, self.preserve_mask = inputs.open_photos(1), inputs.open_preserve_mask()
+        self.job: FilmJob = inputs.job
+        self.options: FilmOptions = inputs.options
+        self.timeline: Timeline = inputs.timeline
+        self.path: Path = self.job.output
+        self.overwrite: bool = self.job.overwrite
+        self.kind = self.job.output_kind
+        self.clock: Fraction = inputs.reader.clock
+        self.work_folder: WorkFolder = work_folder
+        self.photos: FrameSource = inputs.open_photos(1)
+        self.preserve_mask: FrameMask | None = inputs.open_preserve_mask()
         self.embedded_text = ""
-        self.sound = inputs.reader.sound_path if self.kind == "film" and self.options.sound else None
+        self.sound: Path | None = inputs.reader.sound_path if self.kind == "film" and self.options.sound else None
         first = self.timeline.times[0]
-        self.origin = min(first, inputs.reader.start_time) if self.sound and not self.options.start else first
+        self.origin: Fraction = min(first, inputs.reader.start_time) if self.sound and not self.options.start else first
         self._live: FilmEncoder | None = None
         self._last_live_frame = -1
         changes_frames = self.job.settings.color in ("keep", "only") or self.preserve_mask is not None

@@ -42,7 +42,7 @@ class FilmRun:
         self._recipe, self._own_notes = recipe, notes
         self.sequence = sequence
         self.last_step: FrameStep | None = None
-        self.is_finished = False
+        self.is_finished: bool = False
         self._started = time.monotonic()
 
     def __iter__(self) -> Iterator[FrameStep]:

@@ -51,10 +51,11 @@ class FrameReader(ABC):
     """
 
     sound_path: Path | None = None
-    start_time = Fraction(0)
+    start_time: Fraction = Fraction(0)
 
     def __init__(self, path: Path, clock: Fraction) -> None:
-        self.path, self.clock = path, clock
+        self.path: Path = path
+        self.clock: Fraction = clock
         self.notes: list[str] = []
 
     @abstractmethod

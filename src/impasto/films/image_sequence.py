@@ -38,9 +38,9 @@ class ImageSequence(FrameReader):
 
     def __init__(self, path: Path, rate: Fraction) -> None:
         super().__init__(path, 1 / rate)
-        self.files = list_frame_files(path)
+        self.files: list[Path] = list_frame_files(path)
         if path.is_dir():
-            self.notes += select_pictures(path.iterdir())[1]
+            self.notes.extend(select_pictures(path.iterdir())[1])
 
     @override
     def __iter__(self) -> Iterator[Frame]:

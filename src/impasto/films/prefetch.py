@@ -25,7 +25,10 @@ class SequentialFrames:
     """A FrameSource that reads a film in order and keeps the last frames. Going further back reads it again."""
 
     def __init__(self, open_frames: Callable[[], Iterator[Frame]], width: int, height: int, kept_frames: int) -> None:
-        self.open_frames, self.width, self.height, self.kept_frames = open_frames, width, height, kept_frames
+        self.open_frames: Callable[[], Iterator[Frame]] = open_frames
+        self.width: int = width
+        self.height: int = height
+        self.kept_frames: int = kept_frames
         self._recent: dict[int, Image] = {}
         self._frames: Iterator[tuple[int, Frame]] = iter(())
         self._last: int | None = None

@@ -32,12 +32,12 @@ class FilmReader(FrameReader):
         with open_film(path) as container:
             stream = find_video_stream(container, path)
             super().__init__(path, Fraction(stream.time_base or Fraction(1, 90000)))
-            self.rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
-            self.aspect = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
-            self.expected_frames = stream.frames
-            self.expected_seconds = Fraction(container.duration or 0, av.time_base)
-            self.sound_path = path if list_sound_streams(container) else None
-            self.start_time = Fraction(container.start_time or 0, av.time_base)
+            self.rate: Fraction = Fraction(stream.average_rate or stream.guessed_rate or 25)
+            self.aspect: Fraction = Fraction(stream.sample_aspect_ratio or 1) or Fraction(1)
+            self.expected_frames: int = stream.frames
+            self.expected_seconds: Fraction = Fraction(container.duration or 0, av.time_base)
+            self.sound_path: Path | None = path if list_sound_streams(container) else None
+            self.start_time: Fraction = Fraction(container.start_time or 0, av.time_base)
             if str(stream.codec_context.color_trc) in HDR_TRANSFERS:
                 self.notes.append(f"{path} has a high dynamic range: it is painted without conversion and looks pale")
 

@@ -11,8 +11,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from impasto.films.film_inputs import FilmInputs
+from impasto.films.film_options import FilmOptions
 from impasto.films.frame_masks import FrameMask
-from impasto.films.prefetch import PreparedFrame, prefetch_frames
+from impasto.films.prefetch import FrameSource, PreparedFrame, prefetch_frames
 from impasto.films.work_folder import WorkFolder
 from impasto.images.image import Image
 from impasto.painting.objective import TemporalTarget
@@ -21,7 +22,7 @@ from impasto.painting.prepare import Prepared
 from impasto.painting.warm_start import WarmStart, WarmStartPainter
 from impasto.settings.model import Settings
 
-CARRIED_SETTINGS = {"init": "the last picture", "init_blur": 0.0, "init_noise": 0.0}
+CARRIED_SETTINGS: dict[str, Any] = {"init": "the last picture", "init_blur": 0.0, "init_noise": 0.0}
 SCALE_SMOOTHING = 0.8  # weight of the earlier frames' L-BFGS scale
 NEIGHBOR_BLEND = 0.5  # weight of the neighbor's picture at the start of a frame in a later pass
 
@@ -52,7 +53,8 @@ class FramePainter:
     """Makes the Painter of each frame. `masks` are the paintings' masks on the canvas, by name."""
 
     def __init__(self, prepared: Prepared, settings: Settings, masks: Mapping[str, FrameMask]) -> None:
-        self.prepared, self.masks = replace(prepared, settings=settings, notes=()), masks
+        self.prepared: Prepared = replace(prepared, settings=settings, notes=())
+        self.masks: Mapping[str, FrameMask] = masks
 
     def paint_first(self, frame: int, photo: Image, canvas: Tensor | None) -> Painter:
         """Paint a frame, counted from 0, like a single picture; from `canvas` if it is given."""
@@ -99,13 +101,17 @@ class FilmSequence:
         sink: FrameSink | None = None,
         frame_range: range | None = None,
     ) -> None:
-        self.options, self.work_folder, self.sink = inputs.options, work_folder, sink
-        self.frame_painter = FramePainter(prepared, inputs.frame_settings, inputs.open_painting_masks())
-        self.photos = inputs.open_visible_photos(1 + max(inputs.options.look_back))
+        self.options: FilmOptions = inputs.options
+        self.work_folder: WorkFolder = work_folder
+        self.sink: FrameSink | None = sink
+        self.frame_painter: FramePainter = FramePainter(prepared, inputs.frame_settings, inputs.open_painting_masks())
+        self.photos: FrameSource = inputs.open_visible_photos(1 + max(inputs.options.look_back))
+        self.width: int
+        self.height: int
         self.width, self.height = inputs.size
-        self.frames = len(inputs.timeline.times)
-        self.frame_range = range(self.frames) if frame_range is None else frame_range
-        self.shot_starts = [0] if self.options.cuts == "none" else [0, *inputs.timeline.cuts]
+        self.frames: int = len(inputs.timeline.times)
+        self.frame_range: range = range(self.frames) if frame_range is None else frame_range
+        self.shot_starts: list[int] = [0] if self.options.cuts == "none" else [0, *inputs.timeline.cuts]
         self.notes: list[str] = []
         self.painter: Painter | None = None
         self._pending: Future[None] | None = None  # the last picture, while it is stored

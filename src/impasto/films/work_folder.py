@@ -51,7 +51,8 @@ class WorkFolder:
     """
 
     def __init__(self, folder: Path, shot: int | None = None) -> None:
-        self.folder, self.shot = folder, shot
+        self.folder: Path = folder
+        self.shot: int | None = shot
         self._log = folder / (LOG_FILE if shot is None else f"shot{shot + 1:06}.jsonl")
         self._lock = FileLock(folder / LOCK_FILE)
         self._records: dict[tuple[int, int], dict[str, Any]] = {}

@@ -22,7 +22,7 @@ from impasto.images.output import atomic_write
 from impasto.images.write import make_png_text, to_pil
 
 DEFAULT_FRAME_MILLISECONDS = 100  # for frames that give no duration, or 0, as in browsers
-ANIMATED_SUFFIXES = [suffix for form in READ_ANIMATIONS for suffix in READ_SUFFIXES[form]]
+ANIMATED_SUFFIXES: list[str] = [suffix for form in READ_ANIMATIONS for suffix in READ_SUFFIXES[form]]
 MAX_PALETTE_FRAMES = 16  # that a GIF's one palette is taken from
 
 

@@ -8,7 +8,7 @@ from impasto.settings.model import Settings
 MAX_PIXELS: int = Settings.model_fields["max_pixels"].default
 
 # What is read, as Pillow calls it, and the suffixes that say so. What a file is called does not matter to reading it.
-READ_SUFFIXES = {
+READ_SUFFIXES: dict[str, tuple[str, ...]] = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "PNG": (".png", ".apng"),
     "WEBP": (".webp",),
@@ -21,7 +21,7 @@ READ_SUFFIXES = {
     "JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
 }
 PILLOW_FORMATS = tuple(form for form in READ_SUFFIXES if form != "HEIF")
-IMAGE_SUFFIXES = tuple(chain.from_iterable(READ_SUFFIXES.values()))
+IMAGE_SUFFIXES: tuple[str, ...] = tuple(chain.from_iterable(READ_SUFFIXES.values()))
 WRITE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 ANIMATION_FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}  # that are written
 READ_ANIMATIONS = ("GIF", "WEBP", "PNG", "AVIF")

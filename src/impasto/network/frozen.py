@@ -109,12 +109,14 @@ class Convolution:
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, padding: int) -> None:
-        self.weight, self.bias, self.padding = weight, bias, padding
-        self.is_packed = weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and _can_pack()
+        self.weight: Tensor = weight
+        self.bias: Tensor = bias
+        self.padding: int = padding
+        self.is_packed: bool = weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and _can_pack()
         if self.is_packed:
             transposed = weight.transpose(0, 1).flip(2, 3)
-            self.packed_forward = _pack_weight(weight, padding)
-            self.packed_backward = _pack_weight(transposed, 2 - padding)
+            self.packed_forward: Tensor = _pack_weight(weight, padding)
+            self.packed_backward: Tensor = _pack_weight(transposed, 2 - padding)
 
     def __call__(self, x: Tensor, *, has_relu: bool) -> tuple[Tensor, Backward]:
         """Convolve `x` (B, C, h, w), then apply a ReLU if `has_relu`; backward is the convolution's alone."""

@@ -123,11 +123,12 @@ class Network(nn.Module):
         plan = plan_layers(depths)
         if cut is not None and cut not in plan:
             raise UsageError(f"This network has no layer {cut!r}; it has {', '.join(plan)}.")
-        self.layers = plan if cut is None else plan[: plan.index(cut) + 1]
+        self.layers: list[str] = plan if cut is None else plan[: plan.index(cut) + 1]
         self.pooling, self.rounding, self.padding = pooling, rounding, padding
-        self.pool_gain = POOL_GAIN[pooling] if keep_activation_size else 1.0
+        self.pool_gain: float = POOL_GAIN[pooling] if keep_activation_size else 1.0
         self.normalization = normalization
-        self.convs, self.mixes = nn.ModuleDict(), nn.ModuleDict()
+        self.convs: nn.ModuleDict = nn.ModuleDict()
+        self.mixes: nn.ModuleDict = nn.ModuleDict()
         self._convolutions: dict[str, Convolution] = {}
         self._variants: dict[Padding, Network] = {}
         self.stride: dict[str, int] = {}

@@ -16,8 +16,11 @@ class Adam:
     """
 
     def __init__(self, learning_rate: float, beta1: float = 0.9, beta2: float = 0.99, epsilon: float = 1e-8) -> None:
-        self.learning_rate, self.beta1, self.beta2, self.epsilon = learning_rate, beta1, beta2, epsilon
-        self.steps = 0
+        self.learning_rate: float = learning_rate
+        self.beta1: float = beta1
+        self.beta2: float = beta2
+        self.epsilon: float = epsilon
+        self.steps: int = 0
         self.first: Tensor | None = None
         self.second: Tensor | None = None
 

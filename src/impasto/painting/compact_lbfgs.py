@@ -21,11 +21,14 @@ class CompactLBFGS:
     def __init__(
         self, history: int, rate: float = 1.0, max_step: float = math.inf, min_first_move: float = 0.0
     ) -> None:
-        self.history, self.rate, self.max_step, self.min_first_move = history, rate, max_step, min_first_move
+        self.history: int = history
+        self.rate: float = rate
+        self.max_step: float = max_step
+        self.min_first_move: float = min_first_move
         self.moves: list[Tensor] = []  # (n,), oldest first; one more than changes: that of the last step
         self.changes: list[Tensor] = []
-        self.across = torch.zeros(0, 0, dtype=torch.float64)  # S Y^T
-        self.within = torch.zeros(0, 0, dtype=torch.float64)  # Y Y^T
+        self.across: Tensor = torch.zeros(0, 0, dtype=torch.float64)  # S Y^T
+        self.within: Tensor = torch.zeros(0, 0, dtype=torch.float64)  # Y Y^T
         self.last_gradient: Tensor | None = None
 
     @torch.no_grad()

@@ -30,15 +30,21 @@ class LBFGS:
         limits: tuple[float, float] | None = None,
         min_first_move: float = 0.0,
     ) -> None:
-        self.history, self.rate, self.max_step, self.preconditioner = history, rate, max_step, preconditioner
-        self.limits, self.min_first_move = limits, min_first_move
+        self.history: int = history
+        self.rate: float = rate
+        self.max_step: float = max_step
+        self.preconditioner: Callable[[Tensor], Tensor] | None = preconditioner
+        self.limits: tuple[float, float] | None = limits
+        self.min_first_move: float = min_first_move
         self.rows: list[int] = []  # of the history, in use, oldest first
+        self.moves: Tensor
+        self.changes: Tensor
         self.moves = self.changes = torch.empty(0)  # S and Y, (history, n) from the first pair on
-        self.across = torch.zeros(history, history, dtype=torch.float64)  # S Y^T
-        self.within = torch.zeros_like(self.across)  # Y Y^T
+        self.across: Tensor = torch.zeros(history, history, dtype=torch.float64)  # S Y^T
+        self.within: Tensor = torch.zeros_like(self.across)  # Y Y^T
         self.last_gradient: Tensor | None = None
         self.last_move: Tensor | None = None
-        self.last_slopes = torch.zeros(2, history, dtype=torch.float64)  # S g and Y g for the last gradient
+        self.last_slopes: Tensor = torch.zeros(2, history, dtype=torch.float64)  # S g and Y g for the last gradient
         self.scale: float | None = None  # the inverse curvature: length of the first step in gradients, if known
 
     @torch.no_grad()

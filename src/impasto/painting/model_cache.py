@@ -31,7 +31,7 @@ class ModelCache:
     """
 
     def __init__(self) -> None:
-        self.styles = StyleCache()
+        self.styles: StyleCache = StyleCache()
         self._networks: OrderedDict[Any, Network] = OrderedDict()
         self._pictures: OrderedDict[Any, Image] = OrderedDict()
 

@@ -77,14 +77,21 @@ class Objective:
         regions: Sequence[StyleRegion],
         temporal_targets: Sequence[TemporalTarget] = (),
     ) -> None:
-        self.network, self.settings, self.mask = network, settings, photo.alpha if photo else None
-        self.has_photo, self.temporal_targets = photo is not None, temporal_targets
-        self.regions = [region for region in regions if region.weight]
-        self.masks = {tap: shrink_mask(self.mask, network.stride[tap], network.rounding) for tap in list_taps(settings)}
+        self.network: Network = network
+        self.settings: Settings = settings
+        self.mask: Tensor | None = photo.alpha if photo else None
+        self.has_photo: bool = photo is not None
+        self.temporal_targets: Sequence[TemporalTarget] = temporal_targets
+        self.regions: list[StyleRegion] = [region for region in regions if region.weight]
+        self.masks: dict[str, Tensor | None] = {
+            tap: shrink_mask(self.mask, network.stride[tap], network.rounding) for tap in list_taps(settings)
+        }
         self.content: Mapping[str, Tensor] = {}
         with torch.no_grad():
-            self.content_scales = self._capture_content(photo.rgb) if photo else {}
-        self.gradient_norms = self._plan_gradient_norms() if settings.normalize_gradients else None
+            self.content_scales: dict[str, Tensor | float] = self._capture_content(photo.rgb) if photo else {}
+        self.gradient_norms: GradientNorms | None = (
+            self._plan_gradient_norms() if settings.normalize_gradients else None
+        )
 
     def _capture_content(self, photo: Tensor) -> dict[str, Tensor | float]:
         """Store the photo's features as the content; return the denominators of the content loss by tap."""

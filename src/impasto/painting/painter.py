@@ -75,12 +75,12 @@ class Painter:
     """
 
     def __init__(self, prepared: Prepared, photo: Image | None, schedule: Schedule | None = None) -> None:
-        self.prepared = prepared
-        self.photo = photo and photo.to(prepared.device)
+        self.prepared: Prepared = prepared
+        self.photo: Image | None = photo and photo.to(prepared.device)
         self._check_visible()
         photo_size = (photo.width, photo.height) if photo else None
-        self.schedule = schedule or prepared.plan_schedule(photo_size)
-        self.state = PainterState.at_start(self.schedule)
+        self.schedule: Schedule = schedule or prepared.plan_schedule(photo_size)
+        self.state: PainterState = PainterState.at_start(self.schedule)
         self.state.notes += prepared.notes
         self._reported_notes = 0
         self._is_steered = False  # since the objective was made

@@ -16,6 +16,7 @@ from impasto.painting.schedule import Schedule, Size
 from impasto.painting.strategy import MIN_TILE_SIZE, ScaleStrategy
 from impasto.painting.tiled_objective import cut_tiles_for, why_untileable
 from impasto.painting.views import View
+from impasto.settings.model import Settings
 from impasto.settings.units import format_bytes, format_count, format_seconds
 
 TILE_SIZES = (2048, 1536, 1024, 768, 512, 384, 256, MIN_TILE_SIZE)
@@ -135,10 +136,12 @@ class Planner:
         reading_bytes: int = 0,
     ) -> None:
         self.reading_bytes = reading_bytes
-        self.prepared, self.settings, self.schedule = prepared, prepared.settings, schedule
-        self.costs = costs or measure_costs(prepared, photo, schedule)
-        self.has_alpha = photo is not None and photo.alpha is not None
-        self.untileable = why_untileable(self.settings)
+        self.prepared: Prepared = prepared
+        self.settings: Settings = prepared.settings
+        self.schedule: Schedule = schedule
+        self.costs: PixelCosts = costs or measure_costs(prepared, photo, schedule)
+        self.has_alpha: bool = photo is not None and photo.alpha is not None
+        self.untileable: str = why_untileable(self.settings)
         self._scales = range(1, len(schedule.sizes) + 1)
         self._views = {scale: prepared.plan_views(schedule, schedule.sizes[scale - 1]) for scale in self._scales}
 

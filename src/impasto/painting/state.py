@@ -20,8 +20,9 @@ class CanvasAverage:
     """The exponential average of canvases (1, 3, H, W), unbiased from the first on."""
 
     def __init__(self, decay: float) -> None:
-        self.decay, self.weight = decay, 0.0
-        self.value = torch.empty(0)
+        self.decay: float = decay
+        self.weight: float = 0.0
+        self.value: Tensor = torch.empty(0)
 
     def update(self, canvas: Tensor) -> None:
         """Add one more canvas."""

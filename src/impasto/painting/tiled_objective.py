@@ -41,7 +41,8 @@ class TiledObjective(Objective):
     ) -> None:
         if fault := why_untileable(settings):
             raise UsageError(fault)
-        self.tiles, self.store = tiles, ContentStore(on_disk=on_disk)
+        self.tiles: Sequence[Tile] = tiles
+        self.store: ContentStore = ContentStore(on_disk=on_disk)
         self.content_taps: Sequence[str] = list(settings.active_content_taps) if photo else []
         super().__init__(network, settings, photo, regions)
 

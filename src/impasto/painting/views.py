@@ -101,7 +101,8 @@ class MultiViewObjective:
     """
 
     def __init__(self, full: Objective, reduced: Sequence[tuple[Size, Objective]], *, wraps: bool = False) -> None:
-        self.full, self.reduced = full, reduced
+        self.full: Objective = full
+        self.reduced: Sequence[tuple[Size, Objective]] = reduced
         self._resize = resize_wrapped if wraps else resize
 
     def backward(self, canvas: Tensor) -> dict[str, float]:

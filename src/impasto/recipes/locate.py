@@ -108,7 +108,8 @@ class FileSearch:
     """Searches folders, and trees of folders, for files of given digests."""
 
     def __init__(self, folders: Sequence[Path], trees: Sequence[Path]) -> None:
-        self.folders, self.trees = list(dict.fromkeys(folders)), list(dict.fromkeys(trees))
+        self.folders: list[Path] = list(dict.fromkeys(folders))
+        self.trees: list[Path] = list(dict.fromkeys(trees))
         self._digests: dict[Path, str] = {}
         self._by_length: dict[int, list[Path]] | None = None
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -50,7 +50,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class _RecipePart(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
 
 class FileRef(_RecipePart):

@@ -34,8 +34,10 @@ class Throttle:
     """
 
     def __init__(self, share: float, interval: float, *, counts_waiting: bool = True) -> None:
-        self.share, self.interval, self.counts_waiting = share, interval, counts_waiting
-        self.cost_seconds = 0.0  # of the last time
+        self.share: float = share
+        self.interval: float = interval
+        self.counts_waiting: bool = counts_waiting
+        self.cost_seconds: float = 0.0  # of the last time
         self._done_at = time.monotonic()
 
     @property
@@ -70,7 +72,8 @@ class CheckpointWriter:
         interval: float | None = None,
         at_scales: bool = True,
     ) -> None:
-        self.path, self.get_texts = path, get_texts
+        self.path: Path = path
+        self.get_texts: Callable[[], Mapping[str, str]] = get_texts
         self.written_step: Step | None = None  # the one that the file is of
         self._throttle = Throttle(
             MAX_CHECKPOINT_SHARE, MIN_CHECKPOINT_INTERVAL_SECONDS if interval is None else interval

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Container, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 
@@ -58,7 +58,7 @@ class Settings(BaseModel):
     Example: Settings(preset="gatys2015", size=400)
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
     preset: Preset = setting("default", "Picture", "a named set of values for all options below")
     size: int = setting(512, "Picture", "size of the picture in pixels, by default its longer side", ge=16, le=32768)

@@ -21,7 +21,11 @@ PHOTO_SETTINGS = (
     *("mask", "preserve_mask", "labels", "style_labels", "regions"),
 )
 
-PHOTO_VALUES = {"init": ("photo", "recolored"), "fit": ("shrink",), "color": ("keep", "match", "only")}
+PHOTO_VALUES: dict[str, tuple[str, ...]] = {
+    "init": ("photo", "recolored"),
+    "fit": ("shrink",),
+    "color": ("keep", "match", "only"),
+}
 
 
 def parse_texture_size(size: Any) -> dict[str, Any]:

@@ -108,13 +108,16 @@ class JobRunner:
     """Paints one job and sends what happens; commands that arrive are handled between two steps."""
 
     def __init__(self, connection: Connection, folder: Path, job: StudioJob, cache: ModelCache) -> None:
-        self.connection, self.folder, self.job, self.cache = connection, folder, job, cache
-        self.inputs = folder / "inputs"
-        self.previews = PreviewWriter(folder / "preview.jpg", job.progress.version)
-        self.snapshots = SnapshotStore(folder, job.snapshots)
-        self.sent_notes = 0  # of the run
+        self.connection: Connection[Any, Any] = connection
+        self.folder: Path = folder
+        self.job: StudioJob = job
+        self.cache: ModelCache = cache
+        self.inputs: Path = folder / "inputs"
+        self.previews: PreviewWriter = PreviewWriter(folder / "preview.jpg", job.progress.version)
+        self.snapshots: SnapshotStore = SnapshotStore(folder, job.snapshots)
+        self.sent_notes: int = 0  # of the run
         self.stop_request: str | None = None  # pause, rewind or stop
-        self.clock = ProgressDisplay(quiet=True)  # which estimates the time left
+        self.clock: ProgressDisplay = ProgressDisplay(quiet=True)  # which estimates the time left
 
     def run_job(self) -> None:
         """Paint the job and send how it ends; nothing is raised."""

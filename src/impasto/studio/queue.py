@@ -40,9 +40,9 @@ class JobQueue:
 
     def __init__(self, store: JobStore) -> None:
         self.store = store
-        self.is_ready = False  # whether the worker can paint
-        self.is_closing = False
-        self.changes = ChangeTracker()
+        self.is_ready: bool = False  # whether the worker can paint
+        self.is_closing: bool = False
+        self.changes: ChangeTracker = ChangeTracker()
         self._last_step_update = 0.0
         self._failed_starts = 0  # in a row
         self._lock = threading.RLock()

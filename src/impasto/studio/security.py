@@ -46,8 +46,10 @@ class SecurityMiddleware:
         password: str | None = None,
         check_space: Callable[[int], None] | None = None,
     ) -> None:
-        self.application, self.password, self.check_space = application, password, check_space
-        self.hosts = hosts | {"localhost"}
+        self.application: Application = application
+        self.password: str | None = password
+        self.check_space: Callable[[int], None] | None = check_space
+        self.hosts: frozenset[str] = hosts | {"localhost"}
         self.buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -148,7 +150,8 @@ class TokenBucket:
     """A rate limit: tokens come at a steady rate, and each request takes some."""
 
     def __init__(self) -> None:
-        self.tokens, self.filled_at = float(BURST_REQUESTS), time.monotonic()
+        self.tokens: float = float(BURST_REQUESTS)
+        self.filled_at: float = time.monotonic()
 
     def try_take(self, amount: float) -> bool:
         """Take so many tokens, if they are there."""
@@ -165,7 +168,9 @@ class LimitedBody:
     """A request's body, refused when it becomes too long, whatever length was declared."""
 
     def __init__(self, receive: Receive, limit: int) -> None:
-        self.receive, self.bytes_left, self.limit = receive, limit, limit
+        self.receive: Receive = receive
+        self.bytes_left: int = limit
+        self.limit: int = limit
 
     async def __call__(self) -> MutableMapping[str, Any]:
         """Receive the next part."""
@@ -180,7 +185,8 @@ class SecurityHeaders:
     """Sends a response with the headers that limit it to this page."""
 
     def __init__(self, send: Send) -> None:
-        self.send, self.has_started = send, False
+        self.send: Send = send
+        self.has_started: bool = False
 
     async def __call__(self, message: MutableMapping[str, Any]) -> None:
         """Send a part of the response."""

@@ -23,7 +23,8 @@ class StudioServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, queue: JobQueue, on_start: Callable[[tuple[str, int]], None]) -> None:
         super().__init__(config)
-        self.queue, self.on_start = queue, on_start
+        self.queue: JobQueue = queue
+        self.on_start: Callable[[tuple[str, int]], None] = on_start
 
     async def startup(self, sockets: Any = None) -> None:
         """Begin to listen."""

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,7 +29,7 @@ from impasto.studio.masks import PAINTING_COLORS, read_brushed, write_masks, wri
 from impasto.studio.queue import BRUSHED_NAME, JobQueue
 from impasto.studio.quick_look import quick_look
 from impasto.studio.store import JobStore, StudioJob
-from impasto.studio.uploads import Role, Upload, encode_jpeg, is_film, shrink
+from impasto.studio.uploads import Role, Upload, UploadStore, encode_jpeg, is_film, shrink
 
 MAX_PAINTINGS = len(PAINTING_COLORS)
 MAX_VARIATIONS = 12
@@ -46,7 +46,7 @@ class Composition(BaseModel):
     `masks` is an upload, a picture in which each painting's place has its color. `photo` may be a film.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     photo: str
     paintings: list[str] = Field(min_length=1, max_length=MAX_PAINTINGS)
@@ -61,7 +61,9 @@ class StudioService:
     """
 
     def __init__(self, store: JobStore, queue: JobQueue) -> None:
-        self.store, self.queue, self.uploads = store, queue, store.uploads
+        self.store: JobStore = store
+        self.queue: JobQueue = queue
+        self.uploads: UploadStore = store.uploads
         self._cache = ModelCache()  # of the background thread
         self._last_looks: dict[tuple[str, ...], Any] = {}  # by photo and paintings
         self._read_small = functools.lru_cache(maxsize=64)(self._read_preview)

@@ -33,7 +33,8 @@ class PreviewWriter:
     """Writes previews of a run: soon after a change, and otherwise seldom enough to cost little time."""
 
     def __init__(self, path: Path, version: int) -> None:
-        self.path, self.version = path, version
+        self.path: Path = path
+        self.version: int = version
         self.steps_since_change = 0
         self._throttle = Throttle(MAX_PREVIEW_SHARE, MIN_PREVIEW_INTERVAL_SECONDS, counts_waiting=False)
 
@@ -53,7 +54,8 @@ class SnapshotStore:
     """A painting's snapshots in its folder; of too many, some between the first and the last are dropped."""
 
     def __init__(self, folder: Path, snapshots: list[Snapshot]) -> None:
-        self.folder, self.snapshots = folder, list(snapshots)
+        self.folder: Path = folder
+        self.snapshots: list[Snapshot] = list(snapshots)
         self._throttle = Throttle(MAX_SNAPSHOT_SHARE, MIN_SNAPSHOT_INTERVAL_SECONDS, counts_waiting=False)
 
     def is_due(self) -> bool:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,7 +30,7 @@ UNKNOWN_JOB = "There is no such painting here."
 class PlainData(BaseModel):
     """Data that refuses unknown names, as a damaged or foreign file has them."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
 
 class Snapshot(PlainData):
@@ -67,7 +67,7 @@ class StudioJob(PlainData):
     from the snapshot numbered `start_snapshot`.
     """
 
-    model_config = ConfigDict(extra="ignore")  # what older studios wrote
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="ignore")  # what older studios wrote
 
     id: str = Field(pattern=JOB_ID.pattern)
     kind: Literal["painting", "film"] = "painting"
@@ -124,8 +124,10 @@ class JobStore:
     """
 
     def __init__(self, root: Path, max_bytes: int) -> None:
-        self.root, self.max_bytes = root.resolve(), max_bytes
-        self.jobs, self.uploads = self.root / "jobs", UploadStore(self.root / "uploads")
+        self.root: Path = root.resolve()
+        self.max_bytes: int = max_bytes
+        self.jobs: Path = self.root / "jobs"
+        self.uploads: UploadStore = UploadStore(self.root / "uploads")
         for folder in (self.jobs, self.uploads.root):
             folder.mkdir(parents=True, exist_ok=True)
 

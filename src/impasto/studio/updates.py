@@ -13,7 +13,7 @@ class ChangeTracker:
     """Counts changes, remembers each job's last one, and calls its listeners, which must be quick, at each."""
 
     def __init__(self) -> None:
-        self.revision = 1
+        self.revision: int = 1
         self.listeners: set[Callable[[], None]] = set()
         self._last: dict[str, int] = {}
 

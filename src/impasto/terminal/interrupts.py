@@ -20,7 +20,7 @@ class Interrupts:
 
     def __init__(self, notice: str = "") -> None:
         self.mode: Literal["raise", "ask", "hold"] = "raise"
-        self.count = 0
+        self.count: int = 0
         self.first_notice = notice  # printed at the first interrupt in mode `ask`
         self._previous_handlers: dict[signal.Signals, Any] = {}
 

@@ -37,8 +37,9 @@ class ProgressDisplay:
     """
 
     def __init__(self, quiet: bool = False, seconds_between_lines: float | None = 0.0) -> None:
-        self.has_bar = not quiet and sys.stderr.isatty()
-        self.is_quiet, self._seconds_between_lines = quiet, seconds_between_lines
+        self.has_bar: bool = not quiet and sys.stderr.isatty()
+        self.is_quiet: bool = quiet
+        self._seconds_between_lines = seconds_between_lines
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),

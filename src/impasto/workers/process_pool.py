@@ -15,7 +15,7 @@ from impasto.workers.resources import configure_openmp
 class ProcessHandle(WorkerProcess):
     """A process that paints one task at a time."""
 
-    task_number = 0
+    task_number: int = 0
 
     def submit(self, task: Task) -> None:
         """Send a task to be painted."""

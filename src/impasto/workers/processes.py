@@ -4,6 +4,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
 from typing import Any
 
 EXIT_WAIT_SECONDS = 5.0
@@ -18,6 +19,7 @@ class WorkerProcess:
 
     def __init__(self, target: Callable[..., None], *arguments: Any, name: str | None = None) -> None:
         context = multiprocessing.get_context("spawn")
+        self.connection: Connection[Any, Any]
         self.connection, child_end = context.Pipe()
         self._process = context.Process(
             target=_ignore_interrupts, args=(target, child_end, *arguments), name=name, daemon=True
@@ -25,7 +27,7 @@ class WorkerProcess:
         with _interrupts_blocked():
             self._process.start()
         child_end.close()
-        self.name = f"process {self._process.pid}"
+        self.name: str = f"process {self._process.pid}"
 
     def send(self, message: Any) -> None:
         """Send a message. If the process has ended, the message is lost, and the next `receive` reports the end."""

@@ -40,7 +40,7 @@ class Worker:
     """Paints tasks one after another. What they share is loaded once."""
 
     def __init__(self) -> None:
-        self.name = f"{platform.node()}:{os.getpid()}"
+        self.name: str = f"{platform.node()}:{os.getpid()}"
         self._cache = ModelCache()
 
     def paint(self, task: Task, is_stopping: Callable[[], bool]) -> Iterator[Event]:
