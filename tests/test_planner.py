@@ -131,7 +131,7 @@ def test_untileable_setting_is_named_in_the_plan(chosen: dict[str, Any], named: 
 def test_plan_table_lists_all_alternatives() -> None:
     lines = [*plan_for(4000, 3000 * MIB).format_table()]
     assert lines[0] == "4000 x 3000 pixels, 5 scales, 17 steps"
-    assert [line.split()[0] for line in lines[2:6]] == [WHOLE, RECOMPUTING, TILED, "chosen"]
+    assert [line.split()[0] for line in lines[3:7]] == [WHOLE, RECOMPUTING, TILED, "chosen"]
     assert "2.9 GiB may be used" in lines[-1]
 
 

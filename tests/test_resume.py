@@ -538,7 +538,7 @@ def test_the_plan_is_said_before_anything_is_painted(scene: Scene, capsys: pytes
     assert main(["plan", *words(scene)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "48 x 36 pixels, 2 scales, 9 steps"
-    assert [line.split()[0] for line in lines[2:6]] == ["whole", "recomputing", "tiled", "chosen"]
+    assert [line.split()[0] for line in lines[3:7]] == ["whole", "recomputing", "tiled", "chosen"]
     assert "are free" in lines[-1]
     assert main(["plan", *words(scene, "--json", "--memory", "20GiB")]) == 0
     assert '"fits": true' in capsys.readouterr().out

@@ -118,9 +118,7 @@ class SecurityMiddleware:
         if not hmac.compare_digest(secret, (self.password or "").encode()):
             if given and not self.buckets.setdefault(visitor, TokenBucket()).try_take(GUESS_TOKENS):
                 raise HTTPException(429, "Too many wrong passwords: wait a moment.", {"retry-after": "10"})
-            raise HTTPException(
-                401, "This studio has a password.", {"www-authenticate": 'Basic realm="impasto studio"'}
-            )
+            raise HTTPException(401, "This studio has a password.", {"www-authenticate": PASSWORD_REALM})
 
     def _limit_body(self, scope: Scope, headers: dict[str, str], receive: Receive) -> Receive:
         """Return `receive` with a limit on the body, which must be JSON, or the bytes of a file that is uploaded."""
