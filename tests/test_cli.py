@@ -185,7 +185,7 @@ LISTED: dict[str, tuple[Any, ...]] = {
 IDLE = {
     name: {needs.setting: needs.values[0] if needs.values else "photo" if needs.excluded else "0.5"}
     for name, (needs, *_) in DEPENDENCIES.items()
-    if "labels" not in name  # which do nothing by default
+    if "labels" not in name and name != "guard_mask"  # which do nothing by default
 }
 BESIDE: dict[str, dict[str, Any]] = {
     **IDLE,

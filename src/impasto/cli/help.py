@@ -51,6 +51,7 @@ OPTIONS = {
     "color": "keep or match: the photo's colors",
     "mask": "where each painting goes: gray pictures",
     "preserve_mask": "white stays as in the photo",
+    "guard": "how much faces are kept; 0: as all else",
     "network": "slim is faster, and a file is your own",
     "device": "cpu, cuda, mps",
     "memory": "the most that may be used, such as 4GiB",

@@ -35,15 +35,18 @@ def regions(
 
     Writes a label picture of each, NAME_labels.png, in which matching regions have the same color,
     and a gray mask with soft edges for each region: NAME_region_1.png, NAME_region_2.png, ...
+    PHOTO_guard.png shows the faces in PHOTO that are kept readable, if there are any.
     """
     names = name_pictures([photo, *paintings])
     targets = [output / f"{name}_{what}.png" for name in names for what in list_picture_kinds(count)]
+    guard = output / f"{names[0]}_guard.png"
     if output.exists() and not output.is_dir():
         raise UsageError(f"`output` {output} is a file: name a folder", setting="output")
     if output.is_dir():
-        for target in targets:
+        for target in (*targets, guard):
             check_output(target, inputs=(photo, *paintings), overwrite=overwrite)
 
+    from impasto.images.detail import find_faces
     from impasto.images.read import read_image
     from impasto.images.segmentation import find_regions
 
@@ -56,9 +59,13 @@ def regions(
         raise PictureError(f"{output} can't be made: {error.strerror or error}") from error
     for name, picture, its in zip(names, read, found, strict=True):
         write_regions(output, name, picture, its.masks, overwrite)
+    if has_faces := (faces := find_faces(read[0])) is not None:
+        write_mask(faces, read[0], guard, overwrite)
     for target in targets if quiet else [output / f"{name}_labels.png" for name in names]:
         print_result(str(target))
     if not quiet:
+        if has_faces:
+            print_result(f"{guard}: the faces that are kept readable; edited, it is given by --guard-mask")
         print_result(f"and {len(names) * count} masks. To paint with the labels, edited or not:")
         print_result(format_paint_command(photo, paintings, output, names))
     return DONE
@@ -84,11 +91,19 @@ def write_regions(folder: Path, name: str, picture: "Image", masks: "Tensor", ov
     from impasto.images.sizes import resize
     from impasto.images.write import write_image
 
-    height, width = picture.rgb.shape[2:]
-    full = resize(masks, width, height).clamp(0, 1)
-    drawn = [draw_labels(full), *(mask[None].expand(1, 3, -1, -1) for mask in full)]
-    for rgb, what in zip(drawn, list_picture_kinds(len(masks)), strict=True):
-        write_image(rgb, folder / f"{name}_{what}.png", overwrite=overwrite)
+    full = resize(masks, picture.width, picture.height).clamp(0, 1)
+    write_image(draw_labels(full), folder / f"{name}_labels.png", overwrite=overwrite)
+    for number, mask in enumerate(full, start=1):
+        write_mask(mask[None], picture, folder / f"{name}_region_{number}.png", overwrite)
+
+
+def write_mask(mask: "Tensor", picture: "Image", path: Path, overwrite: bool) -> None:
+    """Write a mask (1, 1, h, w) as a gray picture of a picture's size."""
+    from impasto.images.sizes import resize
+    from impasto.images.write import write_image
+
+    gray = resize(mask, picture.width, picture.height).clamp(0, 1).expand(1, 3, -1, -1)
+    write_image(gray, path, overwrite=overwrite)
 
 
 def format_paint_command(photo: Path, paintings: tuple[Path, ...], folder: Path, names: list[str]) -> str:

@@ -58,6 +58,8 @@ def check_film_masks(settings: Settings, paintings: int) -> None:
         raise UsageError(f"`mask` has only {REST_MASK}, which is what other masks leave: name a film or a picture")
     if names and 0 in settings.style_blend:
         raise UsageError("`mask` with a `style_blend` of 0 leaves an area without style: leave that painting out")
+    if settings.guard_mask or (settings.guard and "guard" in settings.model_fields_set):
+        raise UsageError("`guard` is for pictures, and can't be followed from frame to frame: leave it out")
     for name in ("regions", "labels"):
         if getattr(settings, name):
             raise UsageError(

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from impasto.images.image import Image
 from impasto.images.masks import shrink_mask
+from impasto.images.sizes import resize_clamped
 from impasto.network.vgg import GradientNorms, Network
 from impasto.painting import losses
 from impasto.painting.histograms import style_histogram
@@ -21,6 +22,7 @@ from impasto.settings.model import Settings
 # otherwise the weight of a flat photo is unbounded. Ordinary photos have 0.06 to 1 of a painting's energy (the embedded
 # network's relu4_1), one in thick fog 0.005, and a flat one 0.0003 or less.
 MIN_VARIANCE_SHARE = 0.05
+MAX_GUARD = 6.0  # how much more the content counts where detail must stay readable, at a `guard` of 1
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,26 @@ class Objective:
         self.masks: dict[str, Tensor | None] = {
             tap: shrink_mask(self.mask, network.stride[tap], network.rounding) for tap in list_taps(settings)
         }
+        self.content_masks: dict[str, Tensor | None] = self._weigh_content(photo) if photo else {}
         self.content: Mapping[str, Tensor] = {}
         with torch.no_grad():
             self.content_scales: dict[str, Tensor | float] = self._capture_content(photo.rgb) if photo else {}
         self.gradient_norms: GradientNorms | None = (
             self._plan_gradient_norms() if settings.normalize_gradients else None
         )
+
+    def _weigh_content(self, photo: Image) -> dict[str, Tensor | None]:
+        """Return how much each position counts in the content loss, by tap: more where detail must stay readable."""
+        strength = MAX_GUARD * self.settings.guard
+        if photo.detail is None or not strength:
+            return self.masks
+        weighed: dict[str, Tensor | None] = {}
+        for tap, mask in self.masks.items():
+            stride, is_up = self.network.stride[tap], self.network.rounding == "up"
+            height, width = (-(-side // stride) if is_up else side // stride for side in photo.rgb.shape[2:])
+            detail = 1 + strength * resize_clamped(photo.detail, width, height)
+            weighed[tap] = detail if mask is None else mask * detail
+        return weighed
 
     def _capture_content(self, photo: Tensor) -> dict[str, Tensor | float]:
         """Store the photo's features as the content; return the denominators of the content loss by tap."""
@@ -140,7 +156,7 @@ class Objective:
         features, moments = network.extract(canvas, kept, masks, self.gradient_norms, tile.inside if tile else None)
         mixed = {tap: network.apply_mix(tap, seen) for tap, seen in features.items()}
         distances = {
-            tap: losses.squared_distance(mixed[tap], target, self._crop_mask(self.masks[tap], tap, tile))
+            tap: losses.squared_distance(mixed[tap], target, self._crop_mask(self.content_masks[tap], tap, tile))
             for tap, target in targets.items()
         }
         style = [

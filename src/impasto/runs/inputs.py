@@ -23,7 +23,8 @@ CPU = torch.device("cpu")
 
 def read_photo(photo: Any, settings: Settings) -> Image:
     """Read a photo, a path or PIL image; a large JPEG only as large as it needs to be. Errors: as `read_image`."""
-    has_masks = settings.mask or settings.labels or settings.preserve_mask  # their aspect is compared with the whole's
+    # The aspect of masks is compared with the whole photo's.
+    has_masks = settings.mask or settings.labels or settings.preserve_mask or settings.guard_mask
     return read_image(photo, demand=make_demand(settings, 0 if has_masks else settings.size, settings.fit))
 
 

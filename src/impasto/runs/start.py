@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from impasto.images.assignments import read_preserve_mask
+from impasto.images.detail import find_detail
 from impasto.images.image import Image
 from impasto.images.metadata import check_text_length
 from impasto.images.output import check_format
@@ -62,6 +64,9 @@ def start_run(
     settings, notes = replace_missing_network(settings)
     preserve_mask = read_preserve_mask(settings, photo) if photo else None
     visible = photo.masked_out(preserve_mask) if photo else None
+    if visible:
+        detail, found = find_detail(settings, visible)
+        visible, notes = replace(visible, detail=detail), notes + found
     prepared = prepare(settings, visible, paintings, cache, fetch_progress)
     painter = Painter(prepared, visible)
     painter.notes.extend(notes)

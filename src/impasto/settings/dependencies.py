@@ -41,6 +41,7 @@ DEPENDENCIES: dict[str, tuple[Condition, ...]] = {
     "init_blur": (Condition("init", excluded=("noise", "gray")),),
     "noise": _NEEDS_NOISE,
     "noise_strength": _NEEDS_NOISE,
+    "guard_mask": (Condition("guard"),),
     "labels": (Condition("style_labels"),),
     "style_labels": (Condition("labels"),),
     "mask_propagation": tuple(map(Condition, ("mask", "style_mask", "labels", "regions"))),

@@ -167,6 +167,12 @@ class Settings(BaseModel):
     preserve_mask: FileName = setting(
         "", "Where", "a gray picture of the photo's aspect: what is white stays as in the photo"
     )
+    guard: float = setting(
+        0.5, "Where", "how much more faces are kept as in the photo than all else; 0: no more", ge=0, le=1
+    )
+    guard_mask: FileName = setting(
+        "", "Where", "a gray picture of the photo's aspect: white is kept by `guard`, in place of the faces"
+    )
     labels: FileName = setting(
         "",
         "Where",

@@ -1,4 +1,4 @@
-"""The presets: what each changes of the settings' defaults. docs/presets.md says what they reproduce and what not.
+"""The presets: what each changes of the settings' defaults. docs/reference/presets.md says what they reproduce.
 
 Numbers stand as the programs have them, in their own unit where a setting has one. Two are converted: our canvas is in
 [0, 1] where most programs' is in 0 to 255, so weights of total variation have a factor of 255 to the power of its
@@ -51,7 +51,7 @@ _GATYS2015: dict[str, Any] = {
 }
 
 # The papers and programs saw the canvas at its full size alone, with VGG-19.
-_AS_PUBLISHED: dict[str, Any] = {"init": "photo", "large_view_network": "same", "views": (1.0,)}
+_AS_PUBLISHED: dict[str, Any] = {"guard": 0.0, "init": "photo", "large_view_network": "same", "views": (1.0,)}
 
 _PROGRAMS: dict[str, dict[str, Any]] = {
     "gatys2015": _GATYS2015,
@@ -167,11 +167,12 @@ _PROGRAMS: dict[str, dict[str, Any]] = {
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "draft": {"network": "slim", "steps": 20, "later_steps": 20},
-    "fine": {"content_weight": 0.14, "steps": 100, "later_steps": 150, "lbfgs_history": 30},
+    "fine": {"steps": 100, "later_steps": 150, "lbfgs_history": 30},
     # Painted quickly and each like the one before: what counts in a film.
     "film": {
         "network": "slim",
         "views": (1.0,),
+        "guard": 0.0,
         "init": "photo",
         "content_weight": 0.138,
         "start_size": 256,

@@ -18,7 +18,7 @@ TEXTURE_DEFAULTS: dict[str, Any] = {
 }
 PHOTO_SETTINGS = (
     *("content_taps", "content_loss", "color", "color_space", "color_match", "color_strength"),
-    *("mask", "preserve_mask", "labels", "style_labels", "regions"),
+    *("mask", "preserve_mask", "guard", "guard_mask", "labels", "style_labels", "regions"),
 )
 
 PHOTO_VALUES: dict[str, tuple[str, ...]] = {
@@ -62,7 +62,7 @@ def check_texture(settings: Settings, given: Collection[str] = ()) -> None:
     for name in PHOTO_SETTINGS:
         if name in given:
             raise UsageError(f"`{name}` has no effect without a photo: leave it out", setting=name)
-    for name in ("content_weight", "mask", "preserve_mask", "labels", "regions"):
+    for name in ("content_weight", "mask", "preserve_mask", "guard_mask", "labels", "regions"):
         if getattr(settings, name):
             raise UsageError(f"`{name}` needs a photo: leave it out, or paint a photo", setting=name)
     for name, values in PHOTO_VALUES.items():

@@ -126,6 +126,7 @@ FILE_SETTINGS: dict[str, tuple[str, ...]] = {
     "mask": (REST_MASK,),
     "style_mask": (WHOLE_MASK,),
     "preserve_mask": ("",),
+    "guard_mask": ("",),
     "labels": ("",),
     "style_labels": (),
 }

@@ -1,0 +1,144 @@
+"""`guard`: faces and what a mask says stay readable, in tiles too, and nowhere where nobody asked for it."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_network, make_picture, make_settings
+from skimage import data
+from torch import Tensor
+
+import impasto
+from impasto.cli.app import main
+from impasto.errors import UsageError
+from impasto.images.detail import find_detail, find_faces
+from impasto.images.image import Image
+from impasto.images.read import read_image
+from impasto.images.write import write_image
+from impasto.painting.objective import MAX_GUARD, Objective
+from impasto.painting.style_regions import StyleRegion
+from impasto.painting.styles import StyleInput, capture_style
+from impasto.painting.tiled_objective import TiledObjective, cut_tiles_for
+from impasto.settings.model import Settings
+
+DOUBLE = torch.float64
+QUICK = {"network": "slim", "size": 48, "start_size": 48, "steps": 2, "views": "1"}
+
+
+def portrait() -> Image:
+    """A photo of 512 pixels with one face, near the middle of its upper half."""
+    return Image(torch.from_numpy(data.astronaut().copy()).permute(2, 0, 1)[None].float() / 255)
+
+
+def test_a_face_is_found_where_it_is() -> None:
+    faces = find_faces(portrait())
+    assert faces is not None
+    height, width = faces.shape[2:]
+    assert float(faces[..., round(0.25 * height), round(0.44 * width)]) == 1
+    assert float(faces[..., -height // 3 :, :].max()) == 0
+    assert 0.01 < float(faces.mean()) < 0.2
+
+
+@pytest.mark.parametrize("rgb", [torch.full((1, 3, 300, 200), 0.5), make_picture(120, 90), torch.zeros(1, 3, 16, 900)])
+def test_no_face_is_found_where_there_is_none(rgb: Tensor) -> None:
+    assert find_faces(Image(rgb)) is None
+
+
+def test_a_found_face_is_said() -> None:
+    detail, notes = find_detail(Settings(), portrait())
+    assert detail is not None
+    assert notes == ["Faces were found, and are kept readable: `guard` 0 paints them as all the rest."]
+    assert find_detail(Settings(guard=0), portrait()) == (None, [])
+
+
+def test_missing_scikit_image_is_said_only_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("impasto.images.detail.find_spec", lambda _name: None)
+    monkeypatch.setitem(sys.modules, "skimage.feature", None)
+    assert find_detail(Settings(), portrait()) == (None, [])
+    with pytest.raises(UsageError, match=r"`guard`: scikit-image.* not installed: pip install 'impasto\[regions\]'"):
+        find_detail(Settings(guard=0.5), portrait())
+
+
+def measure(photo: Image, canvas: Tensor, settings: Settings, tile_size: int = 0) -> tuple[dict[str, float], Tensor]:
+    network, painting = make_network(DOUBLE), StyleInput(make_picture(56, 48, 3, DOUBLE))
+    regions = [StyleRegion(capture_style(network, painting, [*settings.style_taps, *settings.content_taps]))]
+    tiles = cut_tiles_for(network, settings, photo.width, photo.height, tile_size) if tile_size else []
+    made = (
+        TiledObjective(network, settings, photo, regions, tiles)
+        if tiles
+        else Objective(network, settings, photo, regions)
+    )
+    canvas = canvas.clone().requires_grad_()
+    losses = made.backward(canvas)
+    assert canvas.grad is not None
+    return losses, canvas.grad
+
+
+@pytest.mark.parametrize("has_alpha", [False, True])
+def test_guarded_tiles_equal_the_whole(*, has_alpha: bool) -> None:
+    alpha = make_picture(77, 61, 5, DOUBLE)[:, :1] if has_alpha else None
+    photo = Image(make_picture(77, 61, 1, DOUBLE), alpha, detail=make_picture(19, 15, 4, DOUBLE)[:, :1])
+    canvas, settings = make_picture(77, 61, 2, DOUBLE), make_settings(guard=0.7, content_weight=1.0)
+    (whole, gradient), (tiled, pieced) = measure(photo, canvas, settings), measure(photo, canvas, settings, 32)
+    assert tiled == pytest.approx(whole, rel=1e-12)
+    torch.testing.assert_close(pieced, gradient, rtol=1e-9, atol=1e-14)
+
+
+def test_content_counts_more_where_guarded() -> None:
+    rgb, canvas = make_picture(40, 40, 1, DOUBLE), make_picture(40, 40, 2, DOUBLE)
+    settings = make_settings(guard=0.5, content_weight=1.0)
+    plain, _ = measure(Image(rgb), canvas, settings)
+    everywhere, _ = measure(Image(rgb, detail=torch.ones(1, 1, 8, 8, dtype=DOUBLE)), canvas, settings)
+    assert everywhere["content"] == pytest.approx((1 + MAX_GUARD / 2) * plain["content"])
+    assert everywhere["style"] == plain["style"]
+    off, _ = measure(Image(rgb, detail=torch.ones(1, 1, 8, 8)), canvas, make_settings(guard=0.0, content_weight=1.0))
+    assert off == plain
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_image(make_picture(64, 48), "photo.png")
+    write_image(make_picture(64, 48, 2), "painting.png")
+    left = torch.zeros(1, 3, 48, 64)
+    left[..., :32] = 1
+    write_image(left, "left.png")
+    return tmp_path
+
+
+def test_mask_keeps_its_side_nearer_to_the_photo(folder: Path) -> None:
+    assert folder
+    photo = read_image("photo.png").resized(64, 48).rgb
+    chosen = {**QUICK, "size": 64, "start_size": 64, "init": "noise", "steps": 20, "content_weight": 0.05}
+
+    def far(**guard: object) -> tuple[float, float]:
+        run = impasto.start("photo.png", "painting.png", **chosen, **guard)
+        for _ in run:
+            pass
+        distance = (run.painter.picture() - photo).square().mean((0, 1, 2))
+        return float(distance[:32].mean()), float(distance[32:].mean())
+
+    plain, guarded = far(guard=0), far(guard=1, guard_mask="left.png")
+    assert guarded[0] / guarded[1] < 0.9 * plain[0] / plain[1]
+
+
+def test_wrong_guards_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert folder
+    for words, said in (
+        (["--guard", "2"], "--guard takes a number, 0 to 1; not '2'"),
+        (["--guard-mask", "gone.png"], "--guard-mask gone.png does not exist"),
+        (["--guard-mask", "painting.png"], "--guard-mask painting.png has colors"),
+        (["--guard-mask", "left.png", "--guard", "0"], "--guard-mask has no effect with --guard 0"),
+    ):
+        assert main(["photo.png", "painting.png", *words]) in (1, 2)
+        assert said in capsys.readouterr().err
+    with pytest.raises(UsageError, match="`guard` has no effect without a photo"):
+        impasto.texture("painting.png", guard=0.5)
+
+
+def test_regions_writes_the_faces_to_edit(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_image(portrait().rgb, "portrait.png")
+    assert main(["regions", "portrait.png", "painting.png", "-o", "found", "-n", "2"]) == 0
+    assert "portrait_guard.png: the faces that are kept readable" in capsys.readouterr().out
+    assert read_image(folder / "found" / "portrait_guard.png").width == 512
