@@ -1,10 +1,12 @@
-"""The wheel paints where nothing but it and its dependencies is installed, outside the checkout."""
+"""What is released: the wheel paints outside the checkout, with its dependencies alone; names and numbers agree."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from impasto.images.write import write_image
 
 ROOT = Path(__file__).parent.parent
 MAX_WHEEL_BYTES = 15_000_000
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SCRIPTS = "Scripts" if os.name == "nt" else "bin"
 
 
@@ -70,3 +73,21 @@ def test_installed_wheel_holds_types_page_and_paintings(environment: Path) -> No
     source = ROOT / "src" / "impasto"
     ours = {path.relative_to(source) for path in source.rglob("*") if path.is_file() and path.suffix != ".pyc"}
     assert {name for name in ours if not (package.parent / name).is_file()} == set()
+
+
+def test_version_is_the_same_everywhere() -> None:
+    (cited,) = re.findall(r"^version: (.+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
+    latest = re.search(r"^## \[(\d.*?)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert latest
+    assert cited == latest[1] == PROJECT["version"]
+
+
+def test_extras_that_are_named_exist() -> None:
+    pages = [*(ROOT / "src").rglob("*.py"), *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]
+    named = {
+        extra
+        for page in pages
+        for listed in re.findall(r"\bimpasto\[([a-z,]+)\]", page.read_text(encoding="utf-8"))
+        for extra in listed.split(",")
+    }
+    assert {"film", "studio"} <= named <= {*PROJECT["optional-dependencies"]}
