@@ -8,13 +8,15 @@ goes on where it was ended. It writes thumbnails to docs/pictures/gallery, each 
 
 import argparse
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import skimage.data
 from PIL import Image
 
-import impasto
+from impasto.batch.report import read_seconds
+from impasto.cli.app import main as impasto_command
 from impasto.images.collection import COLLECTION
 from impasto.images.metadata import pack_xmp, read_embedded_text
 from machine import describe
@@ -31,23 +33,21 @@ HARD = {
 THUMBNAIL_PIXELS, THUMBNAIL_QUALITY = 384, 80
 
 
-def paint(folder: Path, photo: str, painting: str, settings: impasto.Settings) -> None:
-    """Paint a picture that is not in the folder yet, and note how long it took."""
-    job = impasto.Job(
-        photo=write_photo(folder, photo),
-        paintings=(COLLECTION[painting].path,),
-        output=folder / f"{photo}_{painting}.png",
-        settings=settings,
-    )
-    if job.output.exists():
-        return
-    print(f"{photo} in the style of {painting}", flush=True)
-    run = impasto.start_job(job)
-    for _ in run:
-        pass
-    seconds = {**read_seconds(folder), job.output.stem: run.seconds}
-    (folder / "seconds.json").write_text(json.dumps(seconds, indent=1), encoding="utf-8")
-    run.write()
+def paint(folder: Path, options: Sequence[str]) -> None:
+    """Paint what is missing: a batch whose one worker paints each picture as if alone. Exits where one failed."""
+    pairs = [*((photo, painting) for painting in PAINTINGS for photo in PHOTOS), *HARD]
+    jobs = [
+        {
+            "photo": str(write_photo(folder, photo).absolute()),
+            "painting": str(COLLECTION[painting].path),
+            "output": f"{photo}_{painting}.png",
+        }
+        for photo, painting in pairs
+    ]
+    listed = folder / "jobs.jsonl"
+    listed.write_text("".join(f"{json.dumps(job)}\n" for job in jobs), encoding="utf-8")
+    if code := impasto_command(["batch", "--jobs", str(listed), "-o", str(folder), "--workers", "1", *options]):
+        sys.exit(code)
 
 
 def write_photo(folder: Path, name: str) -> Path:
@@ -57,12 +57,6 @@ def write_photo(folder: Path, name: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(getattr(skimage.data, name)()).save(path)
     return path
-
-
-def read_seconds(folder: Path) -> dict[str, float]:
-    """Return how long each picture took, by name."""
-    path = folder / "seconds.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def write_thumbnail(path: Path, page: Path) -> str:
@@ -100,7 +94,7 @@ def write_times(seconds: dict[str, float]) -> Iterable[str]:
     heads = " | ".join(photo.replace("_", " ") for photo in PHOTOS)
     rows = [f"| seconds | {heads} |", "|---" * (1 + len(PHOTOS)) + "|"]
     for painting in PAINTINGS:
-        times = " | ".join(f"{seconds[f'{photo}_{painting}']:.0f}" for photo in PHOTOS)
+        times = " | ".join(f"{seconds[f'{photo}_{painting}.png']:.0f}" for photo in PHOTOS)
         rows.append(f"| {COLLECTION[painting].title} | {times} |")
     yield "\n".join(rows)
     yield "\n".join(f"- {key}: {value}" for key, value in describe("cpu").items())
@@ -128,10 +122,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, help="another size than the default, for a trial")
     parser.add_argument("--network", help="another network than the default, for a trial")
     given = parser.parse_args()
-    chosen = {name: getattr(given, name) for name in ("size", "network") if getattr(given, name)}
-    settings = impasto.Settings(**chosen)
-    for photo, painting in [*((photo, painting) for painting in PAINTINGS for photo in PHOTOS), *HARD]:
-        paint(given.folder, photo, painting, settings)
+    paint(given.folder, [f"--{name}={value}" for name in ("size", "network") if (value := getattr(given, name))])
     text = given.page.read_text(encoding="utf-8")
     text = fill(text, "gallery", write_gallery(given.folder, given.page))
     text = fill(text, "hard cases", write_hard_cases(given.folder, given.page))

@@ -50,7 +50,8 @@ def run_with_pipes(tokens: Sequence[str], run: Callable[[list[str]], object]) ->
             words[place] = f"--output={output}"
         with redirect_stdout(io.StringIO()) as said:  # messages must not mix with the picture
             code = run(words)
-        print_message(rename(said.getvalue()).rstrip())
+        if lines := said.getvalue().rstrip():
+            print_message(rename(lines))
         if output.is_file():
             with output.open("rb") as file:
                 shutil.copyfileobj(file, sys.stdout.buffer)

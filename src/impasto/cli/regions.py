@@ -49,6 +49,8 @@ def regions(
     from impasto.images.detail import find_faces
     from impasto.images.read import read_image
     from impasto.images.segmentation import find_regions
+    from impasto.images.sizes import resize_clamped
+    from impasto.images.write import write_mask
 
     read = [read_image(path) for path in (photo, *paintings)]
     found = [find_regions(picture, count, str(path)) for picture, path in zip(read, (photo, *paintings), strict=True)]
@@ -59,12 +61,13 @@ def regions(
         raise PictureError(f"{output} can't be made: {error.strerror or error}") from error
     for name, picture, its in zip(names, read, found, strict=True):
         write_regions(output, name, picture, its.masks, overwrite)
-    if has_faces := (faces := find_faces(read[0])) is not None:
-        write_mask(faces, read[0], guard, overwrite)
+    faces = find_faces(read[0])
+    if faces is not None:
+        write_mask(resize_clamped(faces, read[0].width, read[0].height), guard, overwrite=overwrite)
     for target in targets if quiet else [output / f"{name}_labels.png" for name in names]:
         print_result(str(target))
     if not quiet:
-        if has_faces:
+        if faces is not None:
             print_result(f"{guard}: the faces that are kept readable; edited, it is given by --guard-mask")
         print_result(f"and {len(names) * count} masks. To paint with the labels, edited or not:")
         print_result(format_paint_command(photo, paintings, output, names))
@@ -88,22 +91,13 @@ def name_pictures(paths: list[Path]) -> list[str]:
 def write_regions(folder: Path, name: str, picture: "Image", masks: "Tensor", overwrite: bool) -> None:
     """Write the label picture and the gray masks of a picture, at its size."""
     from impasto.images.labels import draw_labels
-    from impasto.images.sizes import resize
-    from impasto.images.write import write_image
+    from impasto.images.sizes import resize_clamped
+    from impasto.images.write import write_image, write_mask
 
-    full = resize(masks, picture.width, picture.height).clamp(0, 1)
+    full = resize_clamped(masks, picture.width, picture.height)
     write_image(draw_labels(full), folder / f"{name}_labels.png", overwrite=overwrite)
     for number, mask in enumerate(full, start=1):
-        write_mask(mask[None], picture, folder / f"{name}_region_{number}.png", overwrite)
-
-
-def write_mask(mask: "Tensor", picture: "Image", path: Path, overwrite: bool) -> None:
-    """Write a mask (1, 1, h, w) as a gray picture of a picture's size."""
-    from impasto.images.sizes import resize
-    from impasto.images.write import write_image
-
-    gray = resize(mask, picture.width, picture.height).clamp(0, 1).expand(1, 3, -1, -1)
-    write_image(gray, path, overwrite=overwrite)
+        write_mask(mask[None], folder / f"{name}_region_{number}.png", overwrite=overwrite)
 
 
 def format_paint_command(photo: Path, paintings: tuple[Path, ...], folder: Path, names: list[str]) -> str:

@@ -64,7 +64,7 @@ def estimate_motion(here: Tensor, there: Tensor, fine: bool = True) -> Motion:
     Example: estimate_motion(frame, last_frame).carry(last_picture)
     """
     height, width = here.shape[2:]
-    small = [max(MIN_FLOW_SIDE, side) for side in fit_size(width, height, min(MAX_FLOW_SIDE, max(width, height)))]
+    small = [max(MIN_FLOW_SIDE, side) for side in fit_size(width, height, MAX_FLOW_SIDE, "shrink")]
     ours, theirs = (_as_gray(rgb, *small) for rgb in (here, there))
     if np.array_equal(ours, theirs):
         still = here.new_zeros(1, 2, height, width)

@@ -125,9 +125,10 @@ class FilmSequence:
     def __next__(self) -> FrameStep:
         try:
             return next(self._iterator)
-        except (Exception, KeyboardInterrupt) as error:
-            if not isinstance(error, StopIteration):
-                self._iterator = self._paint()  # the next call continues after the last whole frame
+        except StopIteration:
+            raise
+        except (Exception, KeyboardInterrupt):
+            self._iterator = self._paint()  # the next call continues after the last whole frame
             raise
 
     def close(self) -> None:

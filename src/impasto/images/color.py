@@ -117,7 +117,7 @@ def _with_chroma(rgb: Tensor, chroma: Tensor, space: ColorConversion, strength: 
 def _fit_chroma(photo: Tensor, painted: Tensor, space: ColorConversion, alpha: Tensor | None) -> tuple[Tensor, Tensor]:
     """Fit painted chroma = slope x photo + offset around each pixel: slopes (1, 3 x 2, H, W), offsets (1, 2, H, W)."""
     height, width = photo.shape[2:]
-    small = fit_size(width, height, min(FILTER_MAX_SIDE_PIXELS, max(width, height)))
+    small = fit_size(width, height, FILTER_MAX_SIDE_PIXELS, "shrink")
     guide = resize(photo, *small).clamp(0, 1)
     chroma = space.from_rgb(resize(painted, *small).clamp(0, 1))[:, 1:]
     weight = torch.ones_like(guide[:, :1]) if alpha is None else resize(alpha, *small).clamp(0, 1)

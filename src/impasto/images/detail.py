@@ -9,7 +9,7 @@ from torch import Tensor
 from impasto.errors import UsageError
 from impasto.images.image import Image
 from impasto.images.masks import read_mask
-from impasto.images.sizes import fit_size, resize
+from impasto.images.sizes import fit_size, resize_clamped
 from impasto.settings.model import Settings
 
 SEARCHED_SIDE = 384  # pixels that a photo's longer side is searched at
@@ -42,11 +42,10 @@ def find_faces(photo: Image) -> Tensor | None:
 
     Errors: UsageError where scikit-image is missing.
     """
-    longer = max(photo.width, photo.height)
-    width, height = fit_size(photo.width, photo.height, min(SEARCHED_SIDE, longer))
+    width, height = fit_size(photo.width, photo.height, SEARCHED_SIDE, "shrink")
     if min(width, height) < MIN_FACE_SIDE:
         return None
-    small = resize(photo.rgb.float(), width, height).clamp(0, 1)
+    small = resize_clamped(photo.rgb.float(), width, height)
     windows = _load_detector().detect_multi_scale(
         (255 * small[0]).round().byte().permute(1, 2, 0).contiguous().cpu().numpy(),
         scale_factor=1.1,

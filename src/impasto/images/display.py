@@ -18,7 +18,7 @@ def make_mime_bundle(picture: PilImage.Image, width: int, height: int, text: str
 
     Small early scales are shown as large as the finished picture, so that nothing moves as the picture grows.
     """
-    shown = fit_size(width, height, min(SHOWN_SIDE_PIXELS, max(width, height)))
+    shown = fit_size(width, height, SHOWN_SIDE_PIXELS, "shrink")
     small = picture.copy()
     small.thumbnail(shown)
     file = io.BytesIO()

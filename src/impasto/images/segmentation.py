@@ -64,7 +64,7 @@ def find_regions(picture: Image, count: int, name: str) -> Segmentation:
 
 def _shrink(picture: Image) -> tuple[Array, Array]:
     """Return the picture's rgb (h, w, 3) and alpha (h, w), float64, at the size that it is searched at."""
-    small = fit_size(picture.width, picture.height, min(MAX_SIDE_PIXELS, max(picture.width, picture.height)))
+    small = fit_size(picture.width, picture.height, MAX_SIDE_PIXELS, "shrink")
     rgb = resize(picture.rgb, *small).clamp(0, 1)[0].permute(1, 2, 0).numpy().astype(np.float64)
     if picture.alpha is None:
         return rgb, np.ones(rgb.shape[:2])

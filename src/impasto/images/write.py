@@ -54,6 +54,11 @@ def write_image(
     return path
 
 
+def write_mask(mask: Tensor, path: Path, *, overwrite: bool) -> None:
+    """Write a mask (1, 1, H, W) in [0, 1] as a gray picture. Errors: as `write_image`."""
+    write_image(mask.expand(1, 3, *mask.shape[2:]), path, overwrite=overwrite)
+
+
 def to_pil(rgb: Tensor, alpha: Tensor | None = None) -> PilImage.Image:
     """Make an 8-bit sRGB image, RGB or RGBA, of (1, 3, H, W) and alpha (1, 1, H, W); raises PictureError for NaN."""
     _check_pixels(rgb, alpha, "the picture")

@@ -132,7 +132,7 @@ def _measure_view(objective: Objective, tiled: Objective, canvas: Tensor, pixel_
 def _choose_sample_size(prepared: Prepared, schedule: Schedule) -> Size:
     """Return the size of the canvas that is measured; a seamless one can only have a size of the schedule."""
     width, height = schedule.last_size
-    size = fit_size(width, height, min(SAMPLE_SIDE, max(width, height)))
+    size = fit_size(width, height, SAMPLE_SIDE, "shrink")
     if min(size) >= prepared.cell_size and prepared.settings.padding != "circular":
         return size
     return next((size for size in reversed(schedule.sizes) if max(size) <= SAMPLE_SIDE), schedule.sizes[0])

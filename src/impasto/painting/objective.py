@@ -102,8 +102,8 @@ class Objective:
         if photo.detail is None or not strength:
             return self.masks
         weighed: dict[str, Tensor | None] = {}
-        for tap, mask in self.masks.items():
-            stride, is_up = self.network.stride[tap], self.network.rounding == "up"
+        for tap in self.settings.active_content_taps:
+            mask, stride, is_up = self.masks[tap], self.network.stride[tap], self.network.rounding == "up"
             height, width = (-(-side // stride) if is_up else side // stride for side in photo.rgb.shape[2:])
             detail = 1 + strength * resize_clamped(photo.detail, width, height)
             weighed[tap] = detail if mask is None else mask * detail

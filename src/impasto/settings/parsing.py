@@ -19,7 +19,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 MAX_SHOWN_LETTERS = 100  # of a wrong value
 PRINT_DPI = 300
-INCH = {"cm": 2.54, "mm": 25.4, "in": 1.0}
+UNITS_PER_INCH = {"cm": 2.54, "mm": 25.4, "in": 1.0}
 KINDS = {
     "integer": "a whole number",
     "number": "a number",
@@ -157,7 +157,7 @@ def _convert_print_size(text: str) -> str:
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(cm|mm|in)", text.strip())
     if not found:
         return ""
-    inches = float(found[1]) / INCH[found[2]]
+    inches = float(found[1]) / UNITS_PER_INCH[found[2]]
     return f". Printed at {PRINT_DPI} dots per inch, {found[0]} are {inches * PRINT_DPI:.0f} pixels"
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from impasto.images.image import Image
 from impasto.images.read import read_image
 from impasto.images.segmentation import find_regions
-from impasto.images.write import write_image
+from impasto.images.write import write_image, write_mask
 from impasto.settings.types import REST_MASK
 
 PAINTING_COLORS = ("#e4572e", "#1f9fb8", "#f2b705", "#7a4fd0", "#5f9e2f", "#e56aa8")  # in the paintings' order
@@ -46,11 +46,11 @@ def write_masks(brushed: Image, paintings: int, folder: Path) -> dict[str, Any]:
             others = sum(mask for number, mask in masks.items() if number)
             masks[0] = (1 - torch.as_tensor(others)).clamp(0, 1)
         for number, mask in masks.items():
-            _write_mask(mask, folder / f"mask_{number + 1}.png")
+            write_mask(mask, folder / f"mask_{number + 1}.png", overwrite=True)
         settings["mask"] = [f"mask_{n + 1}.png" if n in masks else REST_MASK for n in range(paintings)]
     if preserved is not None:
         settings["preserve_mask"] = "preserve.png"
-        _write_mask(preserved, folder / "preserve.png")
+        write_mask(preserved, folder / "preserve.png", overwrite=True)
     return settings
 
 
@@ -68,7 +68,3 @@ def write_regions(photo: Image, paintings: int, path: Path) -> None:
 def _parse_colors(*colors: str) -> Tensor:
     """Return colors such as `#e4572e` as a tensor (N, 3) from 0 to 1."""
     return torch.tensor([list(bytes.fromhex(color[1:])) for color in colors]) / 255
-
-
-def _write_mask(mask: Tensor, path: Path) -> None:
-    write_image(mask.expand(1, 3, *mask.shape[2:]), path, overwrite=True)
