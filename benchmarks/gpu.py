@@ -53,8 +53,9 @@ LAST_START_SECONDS = 540.0
 NETWORKS = ("vgg19", "slim")
 SMALL = (160, 128)  # pixels, of the canvas that numbers and tiles are checked on
 TILE_SIZE = 64
-# Relative errors allowed; convolutions in float32 may be TF32 on a card, which has 10 bits like float16.
-LIMITS = {torch.float32: 2e-2, torch.bfloat16: 0.2, torch.float64: 1e-10}
+# Relative errors allowed; convolutions in float32 may be TF32 on a card, which has 10 bits like float16: where a ReLU's
+# input is near 0, that opens or closes it, and the gradient is off by 0.03.
+LIMITS = {torch.float32: 5e-2, torch.bfloat16: 0.2, torch.float64: 1e-10}
 MAX_PIXEL_DIFFERENCE = 2 / 255  # in the mean
 FRAMES = 4
 

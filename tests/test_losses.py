@@ -231,6 +231,20 @@ def test_style_loss_is_zero_only_for_its_style(style: StyleLoss) -> None:
     assert float(style(measure_moments(other), measure_moments(painting))) > 0.1 / SMALL.get(style, 1)
 
 
+@pytest.mark.parametrize("positions", [6, 400])  # fewer than channels, and many more
+def test_iterated_trace_of_root_and_its_gradient_as_eigenvalues_have_them(positions: int) -> None:
+    features = draw(64, positions, seed=5) * torch.logspace(0, -2, 64)[:, None]
+    exact = (features @ features.T / positions).requires_grad_()
+    (expected := losses.trace_of_root(exact, 1e-6)).backward()
+    single = exact.detach().float().requires_grad_()
+    (found := losses.IteratedRootTrace.apply(single + 1e-6 * torch.eye(64))).backward()
+    assert found.item() == pytest.approx(expected.item(), rel=1e-2)
+    assert exact.grad is not None
+    assert single.grad is not None
+    seen = exact.detach()  # what the gradient says of directions without variance does not matter
+    torch.testing.assert_close(single.grad.double() @ seen, exact.grad @ seen, rtol=0.02, atol=0.02 * float(seen.max()))
+
+
 def test_wasserstein_detects_a_faint_channel() -> None:
     # (3 / 100 - 1 / 100)^2 of the faint channel, over the painting's energy of 1 + 1 / 100^2
     ours, theirs = (

@@ -1,82 +1,96 @@
-"""The fast path's parts: optimal transport of features, and the decoder that makes a picture of them."""
+"""The decoder of the fast path: from features of a photo, level by level, to a painted picture."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kernels import find_roots, mean_outer
-from student import sample_positions
 
-RIDGE = 1e-3  # of the mean eigenvalue, the mean of content's and style's: equal statistics give the identity exactly
-ITERATIONS = 24
-INNER_WIDTHS = (24, 48, 96, 128, 96)
+class Level(NamedTuple):
+    """A tap of the network in a view of the picture; a level's cells are twice as large as those of the next."""
+
+    view: float  # of the picture's size
+    tap: str
+
+
+LEVELS = (
+    Level(0.5, "relu4_1"),
+    Level(1.0, "relu4_1"),
+    Level(1.0, "relu3_1"),
+    Level(1.0, "relu2_1"),
+    Level(1.0, "relu1_1"),
+)
+# Maps a level's features (B, C, h, w), given its number, to the painting's moments; returns them and the amount of
+# change, which can be broadcast to (B, 1, h, w).
+Transport = Callable[[int, Tensor], tuple[Tensor, Tensor]]
 
 
 class Decoder(nn.Module):
-    """Mapped features of relu1_1 ... relu5_1, (B, C, h, w) each -> pictures (B, 3, H, W), about in [0, 1].
+    """From the coarsest level to a picture (B, 3, H, W), about in [0, 1]; `widths` are the channels of `LEVELS`.
 
-    From the coarsest level on: a 1x1 convolution brings a level's features in, a residual block joins them to what came
-    from below, a convolution goes to the next level's width, and interpolation to its size.
+    At each level the photo's features are joined to what comes from the level before, a residual block predicts the
+    network's features of the painted picture, and these are carried to the painting's moments. How much that changed
+    them is told to the next levels: where nothing changes, the picture is the photo.
     """
 
-    def __init__(self, widths: Sequence[int], inner: Sequence[int] = INNER_WIDTHS) -> None:
+    def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        self.skip = nn.ModuleList([nn.Conv2d(width, own, 1) for width, own in zip(widths, inner, strict=True)])
-        self.one = nn.ModuleList([nn.Conv2d(own, own, 3, padding=1) for own in inner])
-        self.two = nn.ModuleList([nn.Conv2d(own, own, 3, padding=1) for own in inner])
-        kernels = [3] * (len(inner) - 1) + [1]  # the coarsest level's is 1x1
-        outer = (3, *inner[:-1])
+        before = [0, *widths[:-1]]
+        self.skip = nn.ModuleList([nn.Conv2d(width, width, 1) for width in widths])
         self.up = nn.ModuleList(
-            [nn.Conv2d(own, out, k, padding=k // 2) for own, out, k in zip(inner, outer, kernels, strict=True)]
+            [nn.Conv2d(last, w, 3, padding=1) for last, w in zip(before, widths, strict=True) if last]
         )
-        for block in self.two:
-            assert isinstance(block, nn.Conv2d)
-            assert block.bias is not None
-            nn.init.zeros_(block.weight)
-            nn.init.zeros_(block.bias)
-        bias = self.up[0].bias
-        assert isinstance(bias, Tensor)
-        nn.init.constant_(bias, 0.5)
+        told = [*widths[1:], widths[-1]]
+        self.tell = nn.ModuleList([nn.Conv2d(number, width, 1) for number, width in enumerate(told, start=1)])
+        self.one = nn.ModuleList([nn.Conv2d(width, width, 3, padding=1) for width in widths])
+        self.two = nn.ModuleList([nn.Conv2d(width, width, 3, padding=1) for width in widths])
+        self.last = nn.Conv2d(widths[-1], widths[-1], 3, padding=1)
+        self.rgb = nn.Conv2d(widths[-1], 3, 3, padding=1)
 
-    def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Decode the levels, finest first."""
-        x: Tensor | None = None
-        for level in reversed(range(len(features))):
-            brought: Tensor = self.skip[level](features[level])
-            size = brought.shape[-2:]
-            x = brought if x is None else brought + F.interpolate(x, size, mode="bilinear", align_corners=False)
-            x = x + self.two[level](F.relu(self.one[level](F.relu(x))))
-            x = self.up[level](F.relu(x))
+    def forward(self, features: Sequence[Tensor], transport: Transport) -> Tensor:
+        """Decode the photo's features (B, C, h, w) of all levels."""
+        x, amounts = None, list[Tensor]()
+        for number, f in enumerate(features):
+            x, amount = transport(number, self.predict(number, f, x, amounts))
+            amounts.append(amount)
         assert x is not None
-        return x
+        return self.draw(x, amounts)
+
+    def predict(self, number: int, photo: Tensor, coarser: Tensor | None, amounts: Sequence[Tensor]) -> Tensor:
+        """Predict the features of a level from the photo's and those of the coarser level, and the changes so far."""
+        x: Tensor = self.skip[number](photo)
+        if coarser is not None:
+            grid = photo.shape[-2:]
+            x = x + double(self.up[number - 1](coarser), *grid)
+            x = x + self.tell[number - 1](join_amounts(amounts, *grid).to(x.dtype))
+        block: Tensor = self.two[number](F.relu(self.one[number](F.relu(x))))
+        return x + block
+
+    def draw(self, features: Tensor, amounts: Sequence[Tensor]) -> Tensor:
+        """Draw the picture from the finest level's features."""
+        told = self.tell[-1](join_amounts(amounts, *features.shape[-2:]).to(features.dtype))
+        picture: Tensor = self.rgb(F.relu(self.last(features) + told))
+        return picture
 
 
-def measure_moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean (B, C) and covariance (B, C, C) of feature maps (B, C, h, w), in float32."""
-    f = sample_positions(features).float()
-    mean = f.mean(1)
-    return mean, mean_outer(f - mean[:, None])
+def double(x: Tensor, height: int, width: int) -> Tensor:
+    """Enlarge a map to twice its size by interpolation, then repeat its border or cut it: the same at every place."""
+    x = F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+    missing = (max(0, width - x.shape[3]), max(0, height - x.shape[2]))
+    if any(missing):
+        x = F.pad(x, (0, missing[0], 0, missing[1]), mode="replicate")
+    return x[..., :height, :width]
 
 
-def find_monge_map(content: Tensor, style: Tensor) -> Tensor:
-    """Return T = C^-1/2 (C^1/2 S C^1/2)^1/2 C^-1/2, the optimal map of normal distributions, (B, D, D)."""
-    ridge = (content + style).diagonal(dim1=1, dim2=2).mean(1).clamp_min(2e-8) * RIDGE / 2
-    added = torch.diag_embed(ridge[:, None].expand(-1, content.shape[1])).double()
-    root, inverse = find_roots(content.double() + added, ITERATIONS)
-    middle, _ = find_roots(root @ (style.double() + added) @ root, ITERATIONS + 4)
-    return (inverse @ middle @ inverse).float()
+def join_amounts(amounts: Sequence[Tensor], height: int, width: int) -> Tensor:
+    """Join amounts (B, 1, h, w) of several levels as channels; if all are of one cell, so is the result."""
+    if all(amount.shape[-2:] == (1, 1) for amount in amounts):
+        return torch.cat(list(amounts), 1)
+    grown = [amount if amount.shape[-2:] == (height, width) else _fit(amount, height, width) for amount in amounts]
+    return torch.cat(grown, 1)
 
 
-@torch.no_grad()
-def transport(content: Sequence[Tensor], style: Sequence[Tensor], strength: Tensor) -> list[Tensor]:
-    """Carry features of each level to another picture's moments, `strength` (B,) of the way from 0 to 1."""
-    mapped = []
-    for f, g in zip(content, style, strict=True):
-        (mean, covariance), (target, wanted) = measure_moments(f), measure_moments(g)
-        x = sample_positions(f).float()
-        y = target[:, None] + torch.bmm(x - mean[:, None], find_monge_map(covariance, wanted))
-        y = x + strength.view(-1, 1, 1) * (y - x)
-        mapped.append(y.to(f.dtype).view(f.shape[0], *f.shape[2:], -1).permute(0, 3, 1, 2))
-    return mapped
+def _fit(amount: Tensor, height: int, width: int) -> Tensor:
+    return F.interpolate(amount, (height, width), mode="bilinear", align_corners=False)

@@ -19,9 +19,14 @@ class Frame:
 
     mean, std = IMAGENET.mean, IMAGENET.std
 
+    def __init__(self) -> None:
+        self._constants: dict[torch.device, list[Tensor]] = {}  # kept: a graph of a GPU copies nothing from the host
+
     def __call__(self, rgb: Tensor, dtype: torch.dtype, border: Literal["replicate", "reflect"]) -> Tensor:
         """(B, 3, H, W) in [0, 1] -> (B, 3, H + 2, W + 2), channels_last."""
-        mean, std = (rgb.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        if rgb.device not in self._constants:
+            self._constants[rgb.device] = [rgb.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std)]
+        mean, std = self._constants[rgb.device]
         x = ((rgb - mean) / std).to(dtype)  # before rounding: near the mean it is precise
         near = 0 if border == "replicate" else 1
         for dimension in (2, 3):

@@ -1,10 +1,12 @@
-"""Train the fast path's decoder on slim's mapped features: how `decoder.safetensors` was made.
+"""Train the fast path's decoder on slim's features, which makes `decoder.safetensors`.
 
-    python training/train_decoder.py --photos DIR --paintings DIR --teacher FILE --slim FILE --run DIR [--seconds 400]
+    python training/train_decoder.py --photos DIR --paintings DIR --teacher FILE --slim FILE --run DIR [--seconds 500]
 
-First the decoder learns to give back pictures and to make pictures whose features are those asked for; then style as
-VGG-19 sees it in three views, with the content, and a picture in its own style as that picture. The run can be stopped
-and goes on from its last checkpoint. RUN/decoder.safetensors is the result, RUN/log.txt tells how it went.
+The decoder learns to make pictures whose features are those that it was asked for, and a photo's own picture where
+nothing changes; then style as VGG-19 sees it in three views, with the content. The moments of many crops of paintings
+are measured once, at the start. On a GPU a step is captured as one graph: it is a thousand small kernels, and would
+wait for Python otherwise. The run can be stopped and goes on from its last checkpoint. RUN/decoder.safetensors is the
+result, RUN/log.txt tells how it went; with --judge also RUN/PAINTING.png.
 """
 
 import argparse
@@ -12,28 +14,32 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from data import HELD_OUT_EVERY, Pictures, list_pictures
-from decoder import Decoder, transport
+from decoder import LEVELS, Decoder
 from evaluate import load_trunk
 from kernels import check_kernels, mean_outer
 from student import sample_positions
 from teacher import STYLE_TAPS, Teacher
+from transport import StyleMoments, encode, measure_style, transport
 
-CONTENT_TAPS = {"relu3_1": 0.2, "relu4_1": 1.0, "relu5_1": 0.5}
+CONTENT_TAPS = {"relu3_1": 0.2, "relu4_1": 1.0, "relu5_1": 0.3}
 VIEWS = (1, 2, 4)  # parts of the full size
-FIRST_STAGE = 0.2  # of the run
+STYLE_FROM, STYLE_WHOLE = 0.03, 0.1  # parts of the run between which the style's weight grows
 WARM_UP_STEPS = 200
 LAST_RATE = 0.01  # of the first
-EMA_DECAY = 0.999
-MOMENTS_WEIGHT = 0.5  # of means and deviations, beside Gram matrices
+EMA_DECAY, EMA_EVERY = 0.999, 4
+MOMENTS_WEIGHT = 0.3  # of means and deviations, beside Gram matrices
 RANGE_WEIGHT, SMOOTHNESS_WEIGHT = 60.0, 0.01
-Statistics = dict[str, tuple[Tensor, Tensor, Tensor]]  # by tap: Gram matrices, means, deviations
+Statistics = list[list[tuple[Tensor, Tensor, Tensor]]]  # by view and tap: Gram matrices, means, deviations
 
 
 def main() -> None:
@@ -44,24 +50,57 @@ def main() -> None:
     parser.add_argument("--teacher", type=Path, required=True, help="VGG-19's weights, see training/teacher.py")
     parser.add_argument("--slim", type=Path, required=True, help="the network whose features are decoded")
     parser.add_argument("--run", type=Path, required=True, help="folder for checkpoint, log and result")
+    parser.add_argument("--judge", type=Path, nargs="+", default=[], help="a photo and paintings to judge at 512 px")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, default=20000)
     length.add_argument("--seconds", type=float, help="train by the clock, over all runs together, in place of steps")
-    parser.add_argument("--batch", type=int, help="pairs; GPU: 32, CPU: 4")
-    parser.add_argument("--size", type=int, default=256, help="side of the crops in pixels")
-    parser.add_argument("--rate", type=float, default=1.5e-3)
-    parser.add_argument("--content", type=float, default=0.025, help="weight of the content")
-    parser.add_argument("--consistency", type=float, default=0.03, help="weight of the features asked for, in the end")
-    parser.add_argument("--identity", type=float, default=3.0, help="weight of pictures in their own style")
+    parser.add_argument("--batch", type=int, help="pairs; GPU: 12, CPU: 4")
+    parser.add_argument("--size", type=int, default=320, help="side of the crops in pixels")
+    parser.add_argument("--bank", type=int, default=3000, help="crops of paintings")
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--content", type=float, default=0.03, help="weight of the content")
+    parser.add_argument("--consistency", type=float, default=0.05, help="weight of the features asked for, in the end")
+    parser.add_argument("--identity", type=float, default=1.0, help="weight of pictures that stay as they are")
     parser.add_argument("--save-every", type=float, default=60, help="seconds between checkpoints")
+    parser.add_argument("--no-graph", action="store_true", help="do not capture a step as a graph")
     parser.add_argument("--device", type=torch.device, default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     if arguments.batch is None:
-        arguments.batch = 32 if arguments.device.type == "cuda" else 4
+        arguments.batch = 12 if arguments.device.type == "cuda" else 4
     arguments.run.mkdir(parents=True, exist_ok=True)
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = True
     Run(arguments).train()
+
+
+class Bank:
+    """Statistics of many crops of paintings: of VGG-19's features in all views, and the moments of slim's."""
+
+    def __init__(self, run: "Run", count: int) -> None:
+        rows: list[tuple[Statistics, list[StyleMoments]]] = []
+        batch = 8
+        for _ in range(math.ceil(count / batch)):
+            crops = run.draw(1, batch - 1, zoom=(-0.3, 1.3))
+            rows.append((run.measure_views(crops, torch.float16), [measure_style(f) for f in encode(run.trunk, crops)]))
+        self.count = len(rows) * batch
+        self.views: Statistics = [
+            [
+                tuple(torch.cat([row[0][view][tap][part] for row in rows]) for part in range(3))
+                for tap in range(len(STYLE_TAPS))
+            ]  # type: ignore[misc]
+            for view in range(len(VIEWS))
+        ]
+        self.levels = [
+            StyleMoments(
+                *(torch.cat([getattr(row[1][level], part) for row in rows]) for part in ("mean", "root", "ridge"))
+            )
+            for level in range(len(LEVELS))
+        ]
+
+    def take(self, which: Tensor) -> tuple[Statistics, list[StyleMoments]]:
+        """Take the statistics of some crops."""
+        views = [[tuple(part[which].float() for part in tap) for tap in view] for view in self.views]
+        return views, [level.take(which) for level in self.levels]  # type: ignore[return-value]
 
 
 class Run:
@@ -70,24 +109,43 @@ class Run:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self.arguments, self.device = arguments, arguments.device
         self.log = (arguments.run / "log.txt").open("a")
+        begun = time.perf_counter()
         folders = {"photos": arguments.photos, "paintings": arguments.paintings}
         split = [list_pictures(folder, HELD_OUT_EVERY[kind]) for kind, folder in folders.items()]
         self.pictures, self.held_out = (Pictures(list(kinds), self.device) for kinds in zip(*split, strict=True))
         self.say(f"{self.pictures.counts} pictures; {check_kernels(self.device)}")
-        dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        self.is_cuda = self.device.type == "cuda"
+        dtype = torch.bfloat16 if self.is_cuda else torch.float32
         self.teacher = Teacher(arguments.teacher, self.device, dtype)
         torch.manual_seed(0)
-        whole = self.pictures.crop(self.pictures.draw(8, 6), arguments.size, disturb=False)
-        self.teacher.fit_scales([whole])
-        self.trunk = load_trunk(arguments.slim).to(self.device, dtype)
-        self.decoder, self.average = (Decoder(self.trunk.widths).to(self.device) for _ in range(2))
+        self.teacher.fit_scales([self.draw(8, 6)])
+        self.trunk = load_trunk(arguments.slim).to(self.device, dtype).to(memory_format=torch.channels_last)
+        widths = [self.trunk.widths[int(level.tap[4]) - 1] for level in LEVELS]
+        with torch.no_grad():
+            self.bank = Bank(self, arguments.bank)
+        self.decoder, self.average = (Decoder(widths).to(self.device, memory_format=torch.channels_last) for _ in "12")
+        initialize(self.decoder)
+        self.average.load_state_dict(self.decoder.state_dict())
         self.average.requires_grad_(False)
+        self.rate = torch.tensor(arguments.rate, device=self.device)
         self.optimizer = torch.optim.AdamW(
-            self.decoder.parameters(), lr=arguments.rate, weight_decay=1e-4, betas=(0.9, 0.99), fused=True
+            self.decoder.parameters(),
+            lr=self.rate if self.is_cuda else arguments.rate,
+            weight_decay=1e-4,
+            betas=(0.9, 0.99),
+            fused=True,
+            capturable=self.is_cuda,
         )
+        # Weights that change in the course of the run are on the device, where a graph sees them.
+        self.style_weight, self.consistency = (torch.zeros((), device=self.device) for _ in "12")
+        self.running: dict[str, Tensor] = {}
         self.step, self.seconds = 0, 0.0
         self._resume()
         torch.manual_seed(self.step)
+        self.say(
+            f"bank of {self.bank.count}, {sum(p.numel() for p in self.decoder.parameters())} parameters; "
+            f"ready after {time.perf_counter() - begun:.0f} s"
+        )
 
     def say(self, text: str) -> None:
         """Print a line, and write it into the log."""
@@ -105,146 +163,230 @@ class Run:
         begun, before = time.perf_counter(), self.seconds
         saved = logged = begun
         first, logged_step = self.step, self.step
-        running: dict[str, Tensor] = {}
+        take_step = self._capture()
         while self.progress < 1:
-            warm = min(1.0, (self.step - first + 1) / WARM_UP_STEPS)
-            cosine = LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * self.progress)) / 2
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.arguments.rate * warm * cosine
-            for name, value in self._train_step(with_style=self.progress >= FIRST_STAGE).items():
-                running[name] = running[name].lerp(value, 0.02) if name in running else value
-            self._follow(first)
+            self._set_rates(min(1.0, (self.step - first + 1) / WARM_UP_STEPS))
+            take_step()
+            self.step += 1
+            if self.step % EMA_EVERY == 0:
+                self._follow((self.step - first) // EMA_EVERY)
+            if self.is_cuda and self.step % 8 == 0:
+                torch.cuda.synchronize()  # the clock is the device's
             now = time.perf_counter()
             self.seconds = before + now - begun
             if self.step % 16 == 0 and now - logged > 10:
+                if not all(value.isfinite().all() for value in self.running.values()):
+                    raise SystemExit(f"Step {self.step} gave values that are no numbers; the last checkpoint is whole.")
+                figures = "; ".join(f"{name} {_format_row(value)}" for name, value in self.running.items())
                 pace = (now - logged) / (self.step - logged_step)
-                figures = "; ".join(f"{name} {_format_row(value)}" for name, value in running.items())
                 self.say(f"step {self.step}, {self.seconds:.0f} s, {pace * 1e3:.0f} ms/step: {figures}")
                 logged, logged_step = now, self.step
             if now - saved > self.arguments.save_every:
                 self._save()
-                self.say(self._measure())
                 saved = now
         self._save()
-        self.say(self._measure())
 
-    def _train_step(self, *, with_style: bool) -> dict[str, Tensor]:
-        """One step; returns figures for the log."""
-        batch, device = self.arguments.batch, self.device
-        content = self._draw(batch - batch // 4, batch // 4)
-        style = self._draw(batch // 8, batch - batch // 8, zoom=(-0.3, 1.3))
-        # Some pictures stay as they are, some go a part of the way.
-        number = torch.arange(batch, device=device)
-        is_same = number < max(1, batch // 8 if with_style else batch // 2)
-        is_partial = number >= batch - batch // 8
-        strength = torch.where(is_partial, torch.rand(batch, device=device), torch.ones(batch, device=device))
-        strength = strength.masked_fill(is_same, 0.0)
-        with torch.no_grad():
-            mapped = transport(self._encode(content), self._encode(style), strength)
-        with torch.autocast(device.type, torch.bfloat16):
-            painted = self.decoder(mapped)
-        painted = painted.float()
-        errors = torch.stack([_relative_error(x, y) for x, y in zip(self._encode(painted), mapped, strict=True)], 1)
-        off = painted - content
-        sameness = ((off.abs().mean((1, 2, 3)) + 2 * off.square().mean((1, 2, 3))) * is_same).sum() / is_same.sum()
-        loss = _measure_defects(painted).mean()
-        same_psnr = _psnr(painted.detach(), content)[is_same].mean()
-        figures = {"dB": same_psnr[None], "asked": errors.detach()[~is_same].mean(0)}
-        if with_style:
-            likeness, distance, by_tap = self._compare(painted, content, style, strength)
-            loss = loss + (likeness + self.arguments.content * distance).mean()
-            loss = loss + self.arguments.consistency * errors.mean() + self.arguments.identity * sameness
-            is_full = strength == 1
-            figures |= {"style": by_tap[is_full].mean(0), "content": distance.detach()[is_full].mean()[None]}
+    def _set_rates(self, warm: float) -> None:
+        p = self.progress
+        rate = self.arguments.rate * warm * (LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * p)) / 2)
+        if self.is_cuda:
+            self.rate.fill_(rate)
         else:
-            loss = loss + errors.mean() + 3 * sameness
+            self.optimizer.param_groups[0]["lr"] = rate
+        grown = min(1.0, max(0.0, (p - STYLE_FROM) / (STYLE_WHOLE - STYLE_FROM)))
+        self.style_weight.fill_(grown)
+        self.consistency.fill_(1 + grown * (self.arguments.consistency - 1))
+
+    def _capture(self) -> Any:
+        """Return the function of a step: a graph of it where there is a GPU."""
+        if not self.is_cuda or self.arguments.no_graph:
+            return self._train_step
+        self._set_rates(0.0)
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(5):
+                self._train_step()
+        torch.cuda.current_stream().wait_stream(stream)
+        self.optimizer.zero_grad(set_to_none=True)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                self._train_step()
+        except RuntimeError as error:
+            torch.cuda.synchronize()
+            self.say(f"no graph: {error!r:.300}")
+            return self._train_step
+        torch.cuda.synchronize()
+        self.say(f"a graph; memory {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
+        return graph.replay
+
+    def _train_step(self) -> None:
+        """One step: some pairs stay as they are, some go a part of the way, most all of it."""
+        batch, device = self.arguments.batch, self.device
+        same, partial = max(1, batch // 8), max(1, batch // 12)
+        content = self.draw(batch - batch // 4, batch // 4)[torch.rand(batch, device=device).argsort()]
+        which = torch.randint(self.bank.count, (batch,), device=device)
+        target, moments = self.bank.take(which)
+        strength = torch.ones(batch, device=device)
+        strength = torch.cat([0 * strength[:same], strength[same:-partial], torch.rand(partial, device=device)])
+        asked: list[Tensor] = []
+
+        def carry(number: int, features: Tensor) -> tuple[Tensor, Tensor]:
+            carried, amount = transport(features, moments[number], strength)
+            asked.append(carried)
+            return carried, amount
+
+        with torch.no_grad():
+            features = encode(self.trunk, content)
+        with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
+            painted = self.decoder(features, carry)
+        painted = painted.float()
+        found = encode(self.trunk, painted)
+        errors = torch.stack([_relative_error(x, y) for x, y in zip(found, asked, strict=True)], 1)
+        off = (painted - content)[:same]
+        sameness = off.abs().mean() + 2 * off.square().mean()
+        parts = (painted[same:], content[same:], target, strength[same:])
+        likeness, distance, by_tap = self._compare(*parts, same, partial)
+        loss = _measure_defects(painted).mean() + self.arguments.identity * sameness + self.consistency * errors.mean()
+        loss = loss + self.style_weight * (likeness + self.arguments.content * distance).mean()
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(self.decoder.parameters(), 1.0, foreach=True)
+        norm = nn.utils.clip_grad_norm_(self.decoder.parameters(), 1.0, foreach=True)
+        for parameter in self.decoder.parameters():  # one bad crop must not spoil the run
+            assert parameter.grad is not None
+            parameter.grad.copy_(torch.where(norm.isfinite(), parameter.grad, 0.0))
         self.optimizer.step()
-        self.step += 1
-        return figures
+        figures = {
+            "dB": _psnr(painted[:same].detach(), content[:same]).mean()[None],
+            "asked": errors.detach()[same:].mean(0),
+            "style": by_tap[:-partial].mean((0, 1)),
+            "views": by_tap[:-partial].mean((0, 2)),
+            "content": distance.detach()[:-partial].mean()[None],
+            "skipped": 1.0 - norm.isfinite().float()[None],
+        }
+        for name, value in figures.items():
+            if name in self.running:
+                self.running[name].lerp_(torch.where(norm.isfinite(), value, self.running[name]), 0.02)
+            else:
+                self.running[name] = value.clone()
 
-    def _draw(self, photos: int, paintings: int, zoom: tuple[float, float] = (-0.7, 1.0)) -> Tensor:
-        which = self.pictures.draw(photos, paintings)
-        return self.pictures.crop(which[torch.randperm(len(which), device=self.device)], self.arguments.size, zoom=zoom)
-
-    def _encode(self, rgb: Tensor) -> list[Tensor]:
-        found = self.trunk(rgb, STYLE_TAPS, next(self.trunk.parameters()).dtype)
-        return [found[tap] for tap in STYLE_TAPS]
+    def draw(self, photos: int, paintings: int, zoom: tuple[float, float] = (-0.7, 1.0)) -> Tensor:
+        """Draw crops of photos and of paintings."""
+        return self.pictures.crop(self.pictures.draw(photos, paintings), self.arguments.size, zoom=zoom)
 
     def _compare(
-        self, painted: Tensor, content: Tensor, style: Tensor, strength: Tensor
+        self, painted: Tensor, content: Tensor, target: Statistics, strength: Tensor, same: int, partial: int
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the style's distance over views (B,), the content's (B,), and the style's by tap (B, taps)."""
+        """Return the style's distance (B,), the content's (B,), and the Gram matrices' (B, views, taps)."""
+        with torch.no_grad():
+            original = self.teacher(content, STYLE_TAPS)
+            here = self.measure_views(content[-partial:])
         total, distance = (torch.zeros(len(painted), device=self.device) for _ in range(2))
-        by_tap: list[Tensor] = []
-        part = strength.view(-1, 1, 1)
-        for number, views in enumerate(zip(*map(list_views, (painted, content, style)), strict=True)):
-            found = self.teacher(views[0], STYLE_TAPS)
-            with torch.no_grad():
-                original = self.teacher(views[1], STYLE_TAPS)
-                here, there = self._measure_style(original), self._measure_style(self.teacher(views[2], STYLE_TAPS))
-            ours = self._measure_style(found)
-            for tap in STYLE_TAPS:
-                gram = torch.lerp(here[tap][0], there[tap][0], part)
-                mean, spread = (torch.lerp(here[tap][n], there[tap][n], part[:, 0]) for n in (1, 2))
-                gap = (ours[tap][0] - gram).square().sum((1, 2)).add(1e-8).sqrt() / gram.flatten(1).norm(dim=1)
-                off = (ours[tap][1] - mean).square().sum(1) + (ours[tap][2] - spread).square().sum(1)
+        gaps: list[Tensor] = []
+        for view, rgb in enumerate(list_views(painted)):
+            found = self.teacher(rgb, STYLE_TAPS)
+            for tap, name in enumerate(STYLE_TAPS):
+                wanted = []
+                for there, own in zip(target[view][tap], here[view][tap], strict=True):
+                    part = strength[-partial:].view(-1, *[1] * (own.dim() - 1))
+                    wanted.append(torch.cat([there[same:-partial], torch.lerp(own, there[-partial:], part)]))
+                gram, mean, spread = wanted
+                ours = self._measure_style(found, name)
+                norm = gram.flatten(1).norm(dim=1)
+                gap = (ours[0] - gram).square().sum((1, 2)).add(1e-12).sqrt() / norm
+                off = (ours[1] - mean).square().sum(1) + (ours[2] - spread).square().sum(1)
                 energy = mean.square().sum(1) + spread.square().sum(1)
                 total = total + (gap + MOMENTS_WEIGHT * off / energy) / len(STYLE_TAPS) / len(VIEWS)
-                if number == 0:
-                    by_tap.append(gap.detach())
-                if number == 0 and tap in CONTENT_TAPS:
-                    f, target = self.teacher.scale(found, tap), self.teacher.scale(original, tap)
-                    variance = (target - target.mean(1, keepdim=True)).square().sum((1, 2))
-                    variance = torch.maximum(variance, 0.05 * target.square().sum((1, 2)))
-                    distance = distance + CONTENT_TAPS[tap] * (f - target).square().sum((1, 2)) / variance
-        return total, distance, torch.stack(by_tap, 1)
+                gaps.append(gap.detach())
+            if view == 0:
+                for name, weight in CONTENT_TAPS.items():
+                    f, photo = self.teacher.scale(found, name), self.teacher.scale(original, name)
+                    variance = (photo - photo.mean(1, keepdim=True)).square().sum((1, 2))
+                    variance = torch.maximum(variance, 0.05 * photo.square().sum((1, 2)))
+                    distance = distance + weight * (f - photo).square().sum((1, 2)) / variance
+        return total, distance, torch.stack(gaps, 1).unflatten(1, (len(VIEWS), len(STYLE_TAPS)))
 
-    def _measure_style(self, found: dict[str, Tensor]) -> Statistics:
-        statistics = {}
-        for tap in STYLE_TAPS:
-            f = self.teacher.scale(found, tap)
-            statistics[tap] = (mean_outer(f), f.mean(1), f.var(1, unbiased=False).add(1e-6).sqrt())
-        return statistics
+    def measure_views(self, rgb: Tensor, dtype: torch.dtype = torch.float32) -> Statistics:
+        """Measure the style of pictures in all views."""
+        return [
+            [tuple(part.to(dtype) for part in self._measure_style(found, tap)) for tap in STYLE_TAPS]  # type: ignore[misc]
+            for found in (self.teacher(view, STYLE_TAPS) for view in list_views(rgb))
+        ]
+
+    def _measure_style(self, found: dict[str, Tensor], tap: str) -> tuple[Tensor, Tensor, Tensor]:
+        f = self.teacher.scale(found, tap)
+        return mean_outer(f), f.mean(1), f.var(1, unbiased=False).add(1e-8).sqrt()
 
     @torch.no_grad()
-    def _follow(self, first: int) -> None:
-        steps = self.step - first
-        decay = min(EMA_DECAY, steps / (steps + 9))
+    def _follow(self, times: int) -> None:
+        decay = min(EMA_DECAY**EMA_EVERY, times / (times + 9))
         torch._foreach_lerp_(list(self.average.parameters()), list(self.decoder.parameters()), 1 - decay)
+
+    @torch.no_grad()
+    def paint(self, content: Tensor, style: Tensor, strength: float = 1.0) -> Tensor:
+        """Paint pictures (B, 3, H, W) with the averaged decoder."""
+        moments = [measure_style(f) for f in encode(self.trunk, style)]
+        part = torch.full((len(content),), strength, device=self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_cuda):
+            features = encode(self.trunk, content)
+            painted: Tensor = self.average(features, lambda number, f: transport(f, moments[number], part))
+        return painted.float().clamp(0, 1)
 
     @torch.no_grad()
     def _measure(self) -> str:
         """Judge held-out photographs in the style of held-out paintings, in three views, at the size of training."""
         photos, paintings = self.held_out.counts
-        count = min(16, photos)
+        count = min(16 if self.is_cuda else 4, photos)
         number = torch.arange(count, device=self.device)
         content = self.held_out.crop_middle(number, self.arguments.size)
         style = self.held_out.crop_middle(photos + number % paintings, self.arguments.size)
-        painted = self._paint(content, style).clamp(0, 1)
-        views = []
-        for x, y in zip(list_views(painted), list_views(style), strict=True):
-            ours, theirs = (self._measure_style(self.teacher(rgb, STYLE_TAPS)) for rgb in (x, y))
-            views.append(torch.stack([_relative_norm(ours[tap][0], theirs[tap][0]) for tap in STYLE_TAPS]).mean())
-        same = _psnr(self._paint(content, content), content).mean()
-        return f"held out: views {_format_row(torch.stack(views))}, identity {same:.1f} dB"
+        painted = self.paint(content, style)
+        views = [view.mean() for view in self._judge_views(painted, style)]
+        same, own = (_psnr(self.paint(content, content, part), content).mean() for part in (0.0, 1.0))
+        _write_sheet([content, style, painted, self.paint(content, style, 0.5)], self.arguments.run / "sheet.jpg")
+        return f"held out: views {_format_row(torch.stack(views))}, own style {own:.1f} dB, unchanged {same:.1f} dB"
 
-    def _paint(self, content: Tensor, style: Tensor) -> Tensor:
-        strength = torch.ones(len(content), device=self.device)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            painted: Tensor = self.average(transport(self._encode(content), self._encode(style), strength))
-        return painted.float()
+    def _judge_views(self, painted: Tensor, style: Tensor) -> list[Tensor]:
+        ours, theirs = self.measure_views(painted), self.measure_views(style)
+        return [
+            torch.stack([_relative_norm(x[0], y[0]) for x, y in zip(view, wanted, strict=True)])
+            for view, wanted in zip(ours, theirs, strict=True)
+        ]
+
+    @torch.no_grad()
+    def _judge(self) -> str:
+        """Judge the pairs of `--judge`, at 512 px."""
+        photo, *paintings = self.arguments.judge
+        content = self._read(photo)
+        lines = []
+        for painting in paintings:
+            style = self._read(painting)
+            painted = self.paint(content, style)
+            views = torch.stack([view.mean() for view in self._judge_views(painted, style)])
+            wanted, found = (self.teacher.scale(self.teacher(x, ["relu4_1"]), "relu4_1") for x in (content, painted))
+            distance = (found - wanted).norm() / (wanted - wanted.mean(1, keepdim=True)).norm()
+            lines.append(f"{painting.stem} views {_format_row(views)} all {views.mean():.3f} content {distance:.3f}")
+            _write_sheet([painted], self.arguments.run / f"{painting.stem}.png")
+        return "; ".join(lines)
+
+    def _read(self, file: Path) -> Tensor:
+        picture = Image.open(file).convert("RGB")
+        picture.thumbnail((512, 512), Image.Resampling.LANCZOS)
+        rgb = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None]
+        return rgb.to(self.device).float() / 255
 
     def _save(self) -> None:
-        """Write the checkpoint and the decoder as it is, each whole or not at all."""
+        """Write the checkpoint and the decoder as it is, each whole or not at all; judge it."""
         state = {name: getattr(self, name).state_dict() for name in ("decoder", "average", "optimizer")}
         partial = self.arguments.run / "checkpoint.partial"
         torch.save({**state, "step": self.step, "seconds": self.seconds}, partial)
         partial.replace(self.arguments.run / "checkpoint.pt")
         tensors = {name: tensor.half().cpu().contiguous() for name, tensor in self.average.state_dict().items()}
         save_file(tensors, self.arguments.run / "decoder.safetensors", metadata={"step": str(self.step)})
+        self.say(self._measure())
+        if self.arguments.judge:
+            self.say(self._judge())
 
     def _resume(self) -> None:
         """Load the last checkpoint, if there is one."""
@@ -255,6 +397,22 @@ class Run:
                 getattr(self, name).load_state_dict(state[name])
             self.step, self.seconds = state["step"], state["seconds"]
             self.say(f"goes on from step {self.step}")
+
+
+def initialize(decoder: Decoder) -> None:
+    """Begin with the photo's own features carried at each level, which is recoloring, and nothing from other levels."""
+    for layer in (*decoder.up, *decoder.tell, *decoder.two):
+        assert isinstance(layer, nn.Conv2d)
+        assert layer.bias is not None
+        nn.init.normal_(layer.weight, std=1e-3)
+        nn.init.zeros_(layer.bias)
+    for layer in decoder.skip:
+        assert isinstance(layer, nn.Conv2d)
+        assert layer.bias is not None
+        nn.init.dirac_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    assert decoder.rgb.bias is not None
+    nn.init.constant_(decoder.rgb.bias, 0.5)
 
 
 def list_views(rgb: Tensor) -> Iterator[Tensor]:
@@ -277,8 +435,7 @@ def _relative_error(x: Tensor, target: Tensor) -> Tensor:
 
 
 def _relative_norm(x: Tensor, target: Tensor) -> Tensor:
-    gap: Tensor = torch.linalg.matrix_norm(x - target) / torch.linalg.matrix_norm(target)
-    return gap
+    return (x - target).flatten(1).norm(dim=1) / target.flatten(1).norm(dim=1)
 
 
 def _psnr(rgb: Tensor, target: Tensor) -> Tensor:
@@ -287,6 +444,11 @@ def _psnr(rgb: Tensor, target: Tensor) -> Tensor:
 
 def _format_row(values: Tensor) -> str:
     return " ".join(f"{value:.3f}" for value in values.tolist())
+
+
+def _write_sheet(rows: list[Tensor], file: Path) -> None:
+    sheet = torch.cat([torch.cat(list(row[:8].clamp(0, 1)), 2) for row in rows], 1)
+    Image.fromarray((255 * sheet).round().byte().permute(1, 2, 0).cpu().numpy()).save(file, quality=92)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from impasto.images.assignments import StyleAssignment, plan_assignments
 from impasto.images.color import is_gray, recolor_painting
 from impasto.images.image import Image
 from impasto.images.read import read_image
+from impasto.images.weaknesses import find_weaknesses
 from impasto.network.download import DownloadProgress
 from impasto.network.vgg import VGG19_DEPTHS, Network, plan_layers
 from impasto.painting.device import choose_device, choose_dtype
@@ -200,7 +201,8 @@ def prepare(
     initial = None if settings.init in INIT_CHOICES else read_initial_picture(settings.init, settings.max_pixels)
     assignments, notes = plan_assignments(settings, reference, paintings)
     read = [*([reference] if reference else []), *paintings, *([initial] if initial else [])]
-    notes = [*dict.fromkeys(chain.from_iterable(image.notes for image in read)), *notes]
+    weaknesses = _find_weaknesses(settings, reference, paintings)
+    notes = [*dict.fromkeys(chain.from_iterable(image.notes for image in read)), *notes, *weaknesses]
 
     def build_paintings(settings: Settings) -> list[StyleInput]:
         return _build_style_inputs(settings, reference, paintings, assignments, device)
@@ -234,6 +236,18 @@ def check_visible(picture: Image, name: str) -> None:
 def repeat_lengths(lengths: tuple[Length, ...], count: int) -> tuple[Length, ...]:
     """Return one length for each of `count` paintings; a single length is for all of them."""
     return lengths if len(lengths) > 1 else lengths * count
+
+
+def _find_weaknesses(settings: Settings, reference: Image | None, paintings: Sequence[Image]) -> list[str]:
+    """Say why paintings may disappoint."""
+    needs_color = settings.color == "none" and reference is not None and not is_gray(reference)
+    side = settings.size if reference is None else min(settings.size, max(reference.width, reference.height))
+    lengths = repeat_lengths(settings.style_size, len(paintings))
+    return [
+        note
+        for painting, length in zip(paintings, lengths, strict=True)
+        for note in find_weaknesses(painting, length.to_pixels(side, side), needs_color=needs_color)
+    ]
 
 
 def _check_settings(settings: Settings, reference: Image | None) -> None:

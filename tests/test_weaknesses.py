@@ -1,0 +1,73 @@
+"""A painting that will disappoint is told beforehand, in one line, with what to do."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_picture
+from torch import Tensor
+
+import impasto
+from impasto.cli.app import main
+from impasto.images.image import Image
+from impasto.images.collection import COLLECTION
+from impasto.images.read import read_image
+from impasto.images.weaknesses import find_weaknesses
+from impasto.images.write import write_image
+
+QUICK = {"network": "slim", "size": 64, "start_size": 64, "steps": 1, "views": "1"}
+
+
+def noise(width: int, height: int) -> Tensor:
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+
+
+def find(rgb: Tensor, side: int = 256, *, needs_color: bool = True) -> list[str]:
+    return find_weaknesses(Image(rgb), side, needs_color=needs_color)
+
+
+def test_nothing_is_said_of_a_good_painting() -> None:
+    assert find(noise(300, 200)) == []
+
+
+def test_nothing_is_said_of_the_paintings_that_come_along() -> None:
+    for painting in COLLECTION.values():
+        assert find_weaknesses(read_image(painting.path), 512, needs_color=True) == [], painting
+
+
+def test_a_drawing_without_color() -> None:
+    gray = noise(300, 200).mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    (note,) = find(gray)
+    assert note == "The painting has hardly any color, nor will the picture: `color` keep gives it the photo's."
+    assert find(gray, needs_color=False) == []
+
+
+def test_a_sheet_of_paper_with_little_on_it() -> None:
+    sheet = torch.ones(1, 3, 200, 300)
+    sheet[..., 60:140, 60:180] = noise(120, 80)
+    (note,) = find(sheet)
+    assert "is empty over large parts" in note
+
+
+def test_a_thumbnail_is_too_small_for_a_large_picture() -> None:
+    assert find(noise(100, 80), 200) == []
+    (note,) = find(noise(100, 80), 201)
+    assert "has only 100 pixels and is enlarged to 201" in note
+    assert find(noise(3, 2), 4) == []
+
+
+def test_it_is_said_by_a_run_and_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo, drawing = tmp_path / "photo.png", tmp_path / "drawing.png"
+    write_image(make_picture(96, 64), photo)
+    write_image(noise(96, 64)[:, :1].expand(-1, 3, -1, -1), drawing)
+    run = impasto.start(photo, drawing, **QUICK)
+    for _ in run:
+        pass
+    assert [note for note in run.notes if "hardly any color" in note] == [
+        f"The painting {drawing} has hardly any color, nor will the picture: `color` keep gives it the photo's."
+    ]
+    kept = impasto.start(photo, drawing, color="keep", **QUICK)
+    assert not [note for note in kept.notes if "hardly any color" in note]
+    options = [word for name, value in QUICK.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    assert main(["paint", str(photo), str(drawing), "-o", str(tmp_path / "out.png"), *options]) == 0
+    assert "has hardly any color" in " ".join(capsys.readouterr().err.split())
