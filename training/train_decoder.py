@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from data import HELD_OUT_EVERY, Pictures, list_pictures
 from decoder import LEVELS, Decoder
 from evaluate import load_trunk
 from kernels import check_kernels, mean_outer
+from run import Training, add_run_arguments
 from student import sample_positions
 from teacher import STYLE_TAPS, Teacher
 from transport import StyleMoments, encode, measure_style, transport
@@ -34,40 +35,29 @@ from transport import StyleMoments, encode, measure_style, transport
 CONTENT_TAPS = {"relu3_1": 0.2, "relu4_1": 1.0, "relu5_1": 0.3}
 VIEWS = (1, 2, 4)  # parts of the full size
 STYLE_FROM, STYLE_WHOLE = 0.03, 0.1  # parts of the run between which the style's weight grows
-WARM_UP_STEPS = 200
-LAST_RATE = 0.01  # of the first
-EMA_DECAY, EMA_EVERY = 0.999, 4
+EMA_EVERY = 4  # steps
 MOMENTS_WEIGHT = 0.3  # of means and deviations, beside Gram matrices
 RANGE_WEIGHT, SMOOTHNESS_WEIGHT = 60.0, 0.01
-Statistics = list[list[tuple[Tensor, Tensor, Tensor]]]  # by view and tap: Gram matrices, means, deviations
+Module = TypeVar("Module", bound=nn.Module)
+Statistics = list[list[tuple[Tensor, ...]]]  # by view and tap: Gram matrices, means, deviations
 
 
 def main() -> None:
     """Read the arguments, train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--paintings", type=Path, required=True)
-    parser.add_argument("--teacher", type=Path, required=True, help="VGG-19's weights, see training/teacher.py")
+    add_run_arguments(parser, rate=1e-3)
     parser.add_argument("--slim", type=Path, required=True, help="the network whose features are decoded")
-    parser.add_argument("--run", type=Path, required=True, help="folder for checkpoint, log and result")
     parser.add_argument("--judge", type=Path, nargs="+", default=[], help="a photo and paintings to judge at 512 px")
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--steps", type=int, default=20000)
-    length.add_argument("--seconds", type=float, help="train by the clock, over all runs together, in place of steps")
     parser.add_argument("--batch", type=int, help="pairs; GPU: 12, CPU: 4")
     parser.add_argument("--size", type=int, default=320, help="side of the crops in pixels")
     parser.add_argument("--bank", type=int, default=3000, help="crops of paintings")
-    parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--content", type=float, default=0.03, help="weight of the content")
     parser.add_argument("--consistency", type=float, default=0.05, help="weight of the features asked for, in the end")
     parser.add_argument("--identity", type=float, default=1.0, help="weight of pictures that stay as they are")
-    parser.add_argument("--save-every", type=float, default=60, help="seconds between checkpoints")
     parser.add_argument("--no-graph", action="store_true", help="do not capture a step as a graph")
-    parser.add_argument("--device", type=torch.device, default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     if arguments.batch is None:
         arguments.batch = 12 if arguments.device.type == "cuda" else 4
-    arguments.run.mkdir(parents=True, exist_ok=True)
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = True
     Run(arguments).train()
@@ -87,7 +77,7 @@ class Bank:
             [
                 tuple(torch.cat([row[0][view][tap][part] for row in rows]) for part in range(3))
                 for tap in range(len(STYLE_TAPS))
-            ]  # type: ignore[misc]
+            ]
             for view in range(len(VIEWS))
         ]
         self.levels = [
@@ -100,15 +90,16 @@ class Bank:
     def take(self, which: Tensor) -> tuple[Statistics, list[StyleMoments]]:
         """Take the statistics of some crops."""
         views = [[tuple(part[which].float() for part in tap) for tap in view] for view in self.views]
-        return views, [level.take(which) for level in self.levels]  # type: ignore[return-value]
+        return views, [level.take(which) for level in self.levels]
 
 
-class Run:
-    """One training: decoder, average, optimizer; what is kept in RUN/checkpoint.pt."""
+class Run(Training):
+    """Decoder, average, optimizer, and what they learn from."""
+
+    kept = ("decoder", "average", "optimizer")
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self.arguments, self.device = arguments, arguments.device
-        self.log = (arguments.run / "log.txt").open("a")
+        super().__init__(arguments)
         begun = time.perf_counter()
         folders = {"photos": arguments.photos, "paintings": arguments.paintings}
         split = [list_pictures(folder, HELD_OUT_EVERY[kind]) for kind, folder in folders.items()]
@@ -119,57 +110,45 @@ class Run:
         self.teacher = Teacher(arguments.teacher, self.device, dtype)
         torch.manual_seed(0)
         self.teacher.fit_scales([self.draw(8, 6)])
-        self.trunk = load_trunk(arguments.slim).to(self.device, dtype).to(memory_format=torch.channels_last)
+        self.trunk = _place(load_trunk(arguments.slim).to(dtype), self.device)
         widths = [self.trunk.widths[int(level.tap[4]) - 1] for level in LEVELS]
         with torch.no_grad():
             self.bank = Bank(self, arguments.bank)
-        self.decoder, self.average = (Decoder(widths).to(self.device, memory_format=torch.channels_last) for _ in "12")
+        self.decoder, self.average = (_place(Decoder(widths), self.device) for _ in range(2))
         initialize(self.decoder)
         self.average.load_state_dict(self.decoder.state_dict())
         self.average.requires_grad_(False)
-        self.rate = torch.tensor(arguments.rate, device=self.device)
+        self.device_rate = torch.tensor(arguments.rate, device=self.device)
         self.optimizer = torch.optim.AdamW(
             self.decoder.parameters(),
-            lr=self.rate if self.is_cuda else arguments.rate,
+            lr=self.device_rate if self.is_cuda else arguments.rate,
             weight_decay=1e-4,
             betas=(0.9, 0.99),
             fused=True,
             capturable=self.is_cuda,
         )
         # Weights that change in the course of the run are on the device, where a graph sees them.
-        self.style_weight, self.consistency = (torch.zeros((), device=self.device) for _ in "12")
+        self.style_weight, self.consistency = (torch.zeros((), device=self.device) for _ in range(2))
         self.running: dict[str, Tensor] = {}
-        self.step, self.seconds = 0, 0.0
-        self._resume()
+        self.resume()
         torch.manual_seed(self.step)
         self.say(
             f"bank of {self.bank.count}, {sum(p.numel() for p in self.decoder.parameters())} parameters; "
             f"ready after {time.perf_counter() - begun:.0f} s"
         )
 
-    def say(self, text: str) -> None:
-        """Print a line, and write it into the log."""
-        print(text, flush=True)
-        print(text, file=self.log, flush=True)
-
-    @property
-    def progress(self) -> float:
-        """How far the run is, from 0 to 1."""
-        a = self.arguments
-        return float(self.seconds / a.seconds if a.seconds else self.step / a.steps)
-
     def train(self) -> None:
         """Train to the end, with a checkpoint now and then."""
         begun, before = time.perf_counter(), self.seconds
         saved = logged = begun
-        first, logged_step = self.step, self.step
+        logged_step = self.step
         take_step = self._capture()
         while self.progress < 1:
-            self._set_rates(min(1.0, (self.step - first + 1) / WARM_UP_STEPS))
+            self._set_rates(self.rate)
             take_step()
             self.step += 1
             if self.step % EMA_EVERY == 0:
-                self._follow((self.step - first) // EMA_EVERY)
+                self.follow(self.average, self.decoder, EMA_EVERY)
             if self.is_cuda and self.step % 8 == 0:
                 torch.cuda.synchronize()  # the clock is the device's
             now = time.perf_counter()
@@ -182,18 +161,16 @@ class Run:
                 self.say(f"step {self.step}, {self.seconds:.0f} s, {pace * 1e3:.0f} ms/step: {figures}")
                 logged, logged_step = now, self.step
             if now - saved > self.arguments.save_every:
-                self._save()
+                self._keep()
                 saved = now
-        self._save()
+        self._keep()
 
-    def _set_rates(self, warm: float) -> None:
-        p = self.progress
-        rate = self.arguments.rate * warm * (LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * p)) / 2)
+    def _set_rates(self, rate: float) -> None:
         if self.is_cuda:
-            self.rate.fill_(rate)
+            self.device_rate.fill_(rate)
         else:
             self.optimizer.param_groups[0]["lr"] = rate
-        grown = min(1.0, max(0.0, (p - STYLE_FROM) / (STYLE_WHOLE - STYLE_FROM)))
+        grown = min(1.0, max(0.0, (self.progress - STYLE_FROM) / (STYLE_WHOLE - STYLE_FROM)))
         self.style_weight.fill_(grown)
         self.consistency.fill_(1 + grown * (self.arguments.consistency - 1))
 
@@ -202,7 +179,7 @@ class Run:
         if not self.is_cuda or self.arguments.no_graph:
             return self._train_step
         self._set_rates(0.0)
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(5):
@@ -305,23 +282,18 @@ class Run:
                     variance = (photo - photo.mean(1, keepdim=True)).square().sum((1, 2))
                     variance = torch.maximum(variance, 0.05 * photo.square().sum((1, 2)))
                     distance = distance + weight * (f - photo).square().sum((1, 2)) / variance
-        return total, distance, torch.stack(gaps, 1).unflatten(1, (len(VIEWS), len(STYLE_TAPS)))
+        return total, distance, torch.stack(gaps, 1).view(-1, len(VIEWS), len(STYLE_TAPS))
 
     def measure_views(self, rgb: Tensor, dtype: torch.dtype = torch.float32) -> Statistics:
         """Measure the style of pictures in all views."""
         return [
-            [tuple(part.to(dtype) for part in self._measure_style(found, tap)) for tap in STYLE_TAPS]  # type: ignore[misc]
+            [tuple(part.to(dtype) for part in self._measure_style(found, tap)) for tap in STYLE_TAPS]
             for found in (self.teacher(view, STYLE_TAPS) for view in list_views(rgb))
         ]
 
     def _measure_style(self, found: dict[str, Tensor], tap: str) -> tuple[Tensor, Tensor, Tensor]:
         f = self.teacher.scale(found, tap)
         return mean_outer(f), f.mean(1), f.var(1, unbiased=False).add(1e-8).sqrt()
-
-    @torch.no_grad()
-    def _follow(self, times: int) -> None:
-        decay = min(EMA_DECAY**EMA_EVERY, times / (times + 9))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.decoder.parameters()), 1 - decay)
 
     @torch.no_grad()
     def paint(self, content: Tensor, style: Tensor, strength: float = 1.0) -> Tensor:
@@ -376,27 +348,14 @@ class Run:
         rgb = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None]
         return rgb.to(self.device).float() / 255
 
-    def _save(self) -> None:
-        """Write the checkpoint and the decoder as it is, each whole or not at all; judge it."""
-        state = {name: getattr(self, name).state_dict() for name in ("decoder", "average", "optimizer")}
-        partial = self.arguments.run / "checkpoint.partial"
-        torch.save({**state, "step": self.step, "seconds": self.seconds}, partial)
-        partial.replace(self.arguments.run / "checkpoint.pt")
+    def _keep(self) -> None:
+        """Write the checkpoint and the decoder as it is; judge it."""
+        self.save()
         tensors = {name: tensor.half().cpu().contiguous() for name, tensor in self.average.state_dict().items()}
         save_file(tensors, self.arguments.run / "decoder.safetensors", metadata={"step": str(self.step)})
         self.say(self._measure())
         if self.arguments.judge:
             self.say(self._judge())
-
-    def _resume(self) -> None:
-        """Load the last checkpoint, if there is one."""
-        checkpoint = self.arguments.run / "checkpoint.pt"
-        if checkpoint.exists():
-            state = torch.load(checkpoint, map_location=self.device, weights_only=True)
-            for name in ("decoder", "average", "optimizer"):
-                getattr(self, name).load_state_dict(state[name])
-            self.step, self.seconds = state["step"], state["seconds"]
-            self.say(f"goes on from step {self.step}")
 
 
 def initialize(decoder: Decoder) -> None:
@@ -413,6 +372,10 @@ def initialize(decoder: Decoder) -> None:
         nn.init.zeros_(layer.bias)
     assert decoder.rgb.bias is not None
     nn.init.constant_(decoder.rgb.bias, 0.5)
+
+
+def _place(module: Module, device: torch.device) -> Module:
+    return module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def list_views(rgb: Tensor) -> Iterator[Tensor]:
@@ -435,7 +398,8 @@ def _relative_error(x: Tensor, target: Tensor) -> Tensor:
 
 
 def _relative_norm(x: Tensor, target: Tensor) -> Tensor:
-    return (x - target).flatten(1).norm(dim=1) / target.flatten(1).norm(dim=1)
+    gap: Tensor = torch.linalg.matrix_norm(x - target) / torch.linalg.matrix_norm(target)
+    return gap
 
 
 def _psnr(rgb: Tensor, target: Tensor) -> Tensor:

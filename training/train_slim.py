@@ -11,12 +11,9 @@ result, RUN/log.txt tells how it went. On a GPU the same command takes large bat
 """
 
 import argparse
-import math
 import random
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -27,6 +24,7 @@ from data import HELD_OUT_EVERY, Pictures, list_pictures
 from evaluate import format_errors, measure_errors
 from export import assemble, fit_guesses, normalize_channels
 from kernels import check_kernels
+from run import Training, add_run_arguments
 from student import Student, compare_features, sample_positions
 from teacher import BLOCK_WIDTHS, CONV_TAPS, RELU_TAPS, STYLE_TAPS, TAPS, Teacher
 
@@ -41,9 +39,6 @@ EVERY = {"relu1_1": 8, "relu2_1": 4, "relu3_1": 2, "relu4_2": 2} | {
     "conv4_1": 2,
     "conv4_2": 2,
 }
-WARM_UP_STEPS = 300
-LAST_RATE = 0.003  # of the first
-EMA_DECAY = 0.999
 RENEW_EVERY = 16  # steps; canvases that are done
 REFRESH_EVERY = 128  # steps; what the student sees of all canvases' photos and paintings
 FIT_PICTURES = 960
@@ -52,25 +47,15 @@ FIT_PICTURES = 960
 def main() -> None:
     """Read the arguments, train, export."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, required=True)
-    parser.add_argument("--paintings", type=Path, required=True)
-    parser.add_argument("--teacher", type=Path, required=True, help="VGG-19's weights, see training/teacher.py")
-    parser.add_argument("--run", type=Path, required=True, help="folder for checkpoint, log and result")
+    add_run_arguments(parser, rate=3e-3)
     parser.add_argument("--widths", type=_read_numbers, default=(24, 48, 96, 192, 320))
-    length = parser.add_mutually_exclusive_group()
-    length.add_argument("--steps", type=int, default=20000)
-    length.add_argument("--seconds", type=float, help="train by the clock, over all runs together, in place of steps")
     parser.add_argument("--batch", type=_read_numbers, help="canvases, photos, paintings; GPU: 40,44,36, CPU: 4,3,3")
     parser.add_argument("--size", type=int, default=256, help="side of the crops in pixels")
     parser.add_argument("--pool", type=int, default=96, help="canvases on their way")
-    parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--save-every", type=float, default=60, help="seconds between checkpoints")
     parser.add_argument("--fit", type=int, default=FIT_PICTURES, help="crops that the mixes are fitted on")
-    parser.add_argument("--device", type=torch.device, default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     if arguments.batch is None:
         arguments.batch = (40, 44, 36) if arguments.device.type == "cuda" else (4, 3, 3)
-    arguments.run.mkdir(parents=True, exist_ok=True)
     torch.backends.cudnn.benchmark = True
     Run(arguments).train()
 
@@ -79,12 +64,13 @@ def _read_numbers(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
 
 
-class Run:
-    """One training: student, average, optimizer, canvases; what is kept in RUN/checkpoint.pt."""
+class Run(Training):
+    """Student, average, optimizer, and the canvases, which begin anew where a run goes on."""
+
+    kept = ("student", "average", "optimizer")
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        self.arguments, self.device = arguments, arguments.device
-        self.log = (arguments.run / "log.txt").open("a")
+        super().__init__(arguments)
         folders = {"photos": arguments.photos, "paintings": arguments.paintings}
         split = {kind: list_pictures(folder, HELD_OUT_EVERY[kind]) for kind, folder in folders.items()}
         self.pictures = Pictures([files for files, _ in split.values()], self.device)
@@ -99,8 +85,7 @@ class Run:
         self.optimizer = torch.optim.AdamW(
             self.student.parameters(), lr=arguments.rate, weight_decay=1e-4, betas=(0.9, 0.99), fused=True
         )
-        self.step, self.seconds = 0, 0.0
-        self._resume()
+        self.resume()
         torch.manual_seed(self.step)
         random.seed(self.step)
         self.pool = CanvasPool(self.student, self.pictures, arguments.pool, arguments.size)
@@ -109,28 +94,18 @@ class Run:
         student = Student(self.arguments.widths, TAPS, BLOCK_WIDTHS).to(self.device)
         return student.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
-    def say(self, text: str) -> None:
-        """Print a line, and write it into the log."""
-        print(text, flush=True)
-        print(text, file=self.log, flush=True)
-
-    @property
-    def progress(self) -> float:
-        """How far the run is, from 0 to 1."""
-        a = self.arguments
-        return float(self.seconds / a.seconds if a.seconds else self.step / a.steps)
-
     def train(self) -> None:
         """Train to the end, with a checkpoint now and then, and export."""
         begun, before = time.perf_counter(), self.seconds
         saved = logged = begun
-        first, logged_step = self.step, self.step
+        logged_step = self.step
         running: Tensor | None = None
         while self.progress < 1:
-            self._set_rate(first)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate
             row = self._train_step()
             running = row if running is None else running.lerp(row, 0.02)
-            self._follow(first)
+            self.follow(self.average, self.student)
             if self.step % RENEW_EVERY == 0:
                 self.pool.renew(refresh_all=self.step % REFRESH_EVERY == 0)
             now = time.perf_counter()
@@ -140,17 +115,10 @@ class Run:
                 self.say(f"step {self.step}, {self.seconds:.0f} s, {pace * 1e3:.0f} ms/step: {_format_rows(running)}")
                 logged, logged_step = now, self.step
             if now - saved > self.arguments.save_every:
-                self._save()
+                self.save()
                 saved = now
-        self._save()
+        self.save()
         self._export()
-
-    def _set_rate(self, first: int) -> None:
-        """Warm up, then fall along a cosine."""
-        warm = min(1.0, (self.step - first + 1) / WARM_UP_STEPS)
-        cosine = LAST_RATE + (1 - LAST_RATE) * (1 + math.cos(math.pi * min(1.0, self.progress))) / 2
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.arguments.rate * warm * cosine
 
     def _train_step(self) -> Tensor:
         """One step for the student and one for each canvas of the batch; returns errors (real or canvas, 2, taps)."""
@@ -189,31 +157,6 @@ class Run:
 
     def _draw_real(self, photos: int, paintings: int, *, disturb: bool = True) -> Tensor:
         return self.pictures.crop(self.pictures.draw(photos, paintings), self.arguments.size, disturb=disturb)
-
-    @torch.no_grad()
-    def _follow(self, first: int) -> None:
-        """Move the average a little towards the student."""
-        steps = self.step - first
-        decay = min(EMA_DECAY, steps / (steps + 9))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.student.parameters()), 1 - decay)
-
-    def _save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
-        state: dict[str, Any] = {name: getattr(self, name).state_dict() for name in ("student", "average", "optimizer")}
-        state |= {"step": self.step, "seconds": self.seconds}
-        partial = self.arguments.run / "checkpoint.partial"
-        torch.save(state, partial)
-        partial.replace(self.arguments.run / "checkpoint.pt")
-
-    def _resume(self) -> None:
-        """Load the last checkpoint, if there is one; the pool of canvases begins anew."""
-        checkpoint = self.arguments.run / "checkpoint.pt"
-        if checkpoint.exists():
-            state = torch.load(checkpoint, map_location=self.device, weights_only=True)
-            for name in ("student", "average", "optimizer"):
-                getattr(self, name).load_state_dict(state[name])
-            self.step, self.seconds = state["step"], state["seconds"]
-            self.say(f"goes on from step {self.step}")
 
     def _export(self) -> None:
         """Write RUN/slim.safetensors, the network, and RUN/guesses.safetensors, for evaluate.py, from the average."""
