@@ -377,6 +377,8 @@ def test_a_closed_stderr_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyPa
         (["a.jpg"], "PAINTING is missing"),
         (["plan"], "PHOTO is missing"),
         (["a.jpg", "b.jpg", "--size", "20cm"], "20cm are 2362 pixels"),
+        (["a.jpg", "b.jpg", "--size", "30x40"], "40cm are 4724 pixels"),
+        (["a.jpg", "b.jpg", "--size", "16 x 12in"], "16in are 4800 pixels"),
         (["network"], "did you mean the command networks?"),
         (["networks", "lst"], "lst"),
         (["a.jpg", "b.jpg", "--sise", "5"], "Did you mean --size?"),
@@ -441,6 +443,40 @@ def test_a_mistyped_command_is_suggested(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["plann", "a.jpg", "b.jpg"]) == 1
     shown = capsys.readouterr().err
     assert shown == "impasto: plann does not exist: check the name and the folder\ndid you mean the command plan?\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("'photo.jpg'", "its quotation marks are taken as a part of the name, so leave one pair out"),
+        (r"C:\Users\me\photo.jpg", "it looks like a path of Windows, and this is another system"),
+        ("My", 'if "My photos" is meant, put it in quotation marks, as it has spaces'),
+        ("foto.jpg", "did you mean photo.jpg?"),
+        ("photo.png", "did you mean photo.jpg?"),
+        ("elsewhere/photo.jpg", "there is no folder elsewhere"),
+        ("painting.webp", "check the name and the folder"),
+        ("starry_night,the_scream", "to name several files, put spaces between them, not commas"),
+    ],
+)
+def test_a_file_that_is_missing_is_guessed(
+    written: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if sys.platform == "win32" and "Windows" in hint:
+        pytest.skip("a path of Windows is at home here")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photo.jpg").touch()
+    (tmp_path / "My photos").mkdir()
+    assert main(["plan", written, "starry_night"]) == 1
+    assert f"{written} does not exist: {hint}" in capsys.readouterr().err
+
+
+def test_help_is_a_word_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help"]) == 0
+    short = capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert short == capsys.readouterr().out
+    assert main(["help", "plan"]) == 0
+    assert "impasto plan" in capsys.readouterr().out
 
 
 def test_a_mistyped_painting_is_suggested(capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,12 +52,17 @@ def test_a_found_face_is_said() -> None:
     assert find_detail(Settings(guard=0), portrait()) == (None, [])
 
 
-def test_missing_scikit_image_is_said_only_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_scikit_image_is_said_and_refused_only_where_another_guard_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("impasto.images.detail.find_spec", lambda _name: None)
     monkeypatch.setitem(sys.modules, "skimage.feature", None)
-    assert find_detail(Settings(), portrait()) == (None, [])
+    for settings in (Settings(), Settings(guard=0.5)):  # a recipe has all settings, as if given
+        detail, (note,) = find_detail(settings, portrait())
+        assert detail is None
+        assert note.endswith("is not installed (pip install 'impasto[regions]').")
     with pytest.raises(UsageError, match=r"`guard`: scikit-image.* not installed: pip install 'impasto\[regions\]'"):
-        find_detail(Settings(guard=0.5), portrait())
+        find_detail(Settings(guard=0.7), portrait())
 
 
 def measure(photo: Image, canvas: Tensor, settings: Settings, tile_size: int = 0) -> tuple[dict[str, float], Tensor]:
@@ -110,7 +115,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_mask_keeps_its_side_nearer_to_the_photo(folder: Path) -> None:
     assert folder
     photo = read_image("photo.png").resized(64, 48).rgb
-    chosen = {**QUICK, "size": 64, "start_size": 64, "init": "noise", "steps": 20, "content_weight": 0.05}
+    chosen = {**QUICK, "size": 64, "start_size": 64, "init": "noise", "steps": 20, "content_weight": 0.3}
 
     def far(**guard: object) -> tuple[float, float]:
         run = impasto.start("photo.png", "painting.png", **chosen, **guard)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 import impasto
 from impasto.cli.app import main
-from impasto.images.image import Image
 from impasto.images.collection import COLLECTION
+from impasto.images.image import Image
 from impasto.images.read import read_image
 from impasto.images.weaknesses import find_weaknesses
 from impasto.images.write import write_image

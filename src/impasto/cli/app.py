@@ -123,6 +123,8 @@ def run_command(words: list[str]) -> object:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     tokens = sys.argv[1:] if argv is None else argv
+    if tokens[:1] == ["help"]:
+        tokens = [*tokens[1:], "--help"]
     configure_openmp()
     prepare_streams()
     try:

@@ -15,6 +15,7 @@ from typing_extensions import override
 from impasto.errors import PictureError
 from impasto.films.frames import Frame, FrameReader
 from impasto.images.image import Image
+from impasto.images.opening import explain_missing
 
 MIN_HD_ROWS = 720  # films that do not name their color space are BT.709 from this height on, BT.601 below
 MIN_READABLE_SHARE = Fraction(19, 20)  # of the duration in the header; a shorter film is cut short
@@ -102,7 +103,7 @@ def open_film(path: Path) -> Any:
             raise PictureError(f"{path} is empty (0 bytes): get the film again")
         return av.open(path, metadata_errors="replace")
     except FileNotFoundError:
-        raise PictureError(f"{path} does not exist: check the name and the folder") from None
+        raise PictureError(explain_missing(path)) from None
     except PermissionError:
         raise PictureError(f"{path} can't be opened, permission denied: make it readable for you") from None
     except (av.error.FFmpegError, OSError) as error:

@@ -17,6 +17,10 @@ MIN_FACE_SIDE = 24  # pixels of these; the detector was trained at this size
 MIN_AGREEING_WINDOWS = 8  # that see the same face: fewer are often none
 FACE_RADIUS = 0.62  # of the circle that is kept, in sides of the detector's square
 FACES_NOTE = "Faces were found, and are kept readable: `guard` 0 paints them as all the rest."
+NOT_FOUND_NOTE = (
+    "Faces, if there are any, are painted as all the rest: scikit-image, which finds them, is not installed "
+    "(pip install 'impasto[regions]')."
+)
 SOFTNESS = 0.35  # of the radius, over which the circle ends
 
 
@@ -25,14 +29,16 @@ def find_detail(settings: Settings, photo: Image) -> tuple[Tensor | None, list[s
 
     The map is `guard_mask`, or the faces that are found; None where there are none, or `guard` is 0.
 
-    Errors: UsageError for a wrong mask, or where `guard` was given and scikit-image is missing; PictureError.
+    Errors: UsageError for a wrong mask, or where scikit-image is missing for a `guard` that is not the default;
+    PictureError.
     """
     if not settings.guard:
         return None, []
     if settings.guard_mask:
         return read_mask(settings.guard_mask, "guard_mask", photo, "photo"), []
-    if "guard" not in settings.model_fields_set and find_spec("skimage") is None:
-        return None, []
+    is_default = settings.guard == Settings.model_fields["guard"].default  # as in the recipe of any picture
+    if is_default and find_spec("skimage") is None:
+        return None, [NOT_FOUND_NOTE]
     faces = find_faces(photo)
     return faces, [] if faces is None else [FACES_NOTE]
 

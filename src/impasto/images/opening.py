@@ -1,5 +1,6 @@
 """Opening picture files: what the disk refuses is reported, and Pillow is told how large a picture may be."""
 
+import difflib
 import importlib
 import os
 import re
@@ -15,8 +16,11 @@ from PIL import Image as PilImage
 from PIL import UnidentifiedImageError
 
 from impasto.errors import PictureError
-from impasto.images.collection import suggest_painting
+from impasto.images.collection import find_painting, suggest_painting
 from impasto.images.formats import HEAD_BYTES, PILLOW_FORMATS, READ_SUFFIXES, describe_foreign, is_heif
+
+QUOTES = ("'", '"')
+NEAR_NAME = 0.7  # of the letters that two names share, so that one is taken for the other
 
 _pillow_lock = threading.Lock()
 
@@ -51,15 +55,33 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def explain_missing(path: Path) -> str:
-    """Say why there may be no file of a name: it is an address, or several names."""
+    """Say why there may be no file of a name, and what may be meant."""
+    written = str(path)
     if address := re.fullmatch(r"([a-z]+):/+(.+)", path.as_posix()):  # in a path the second slash is lost
-        return f"{address[1]}://{address[2]} is an address: save what is there, and name that file"
-    first = str(path).partition(",")[0]
-    if first != str(path) and os.path.lexists(first):
+        slashes = ":///" if address[1] == "file" else "://"
+        return f"{address[1]}{slashes}{address[2]} is an address: save what is there, and name that file"
+    first = written.partition(",")[0]
+    if first != written and (os.path.lexists(first) or find_painting(first)):
         return f"{path} does not exist: to name several files, put spaces between them, not commas"
     if near := suggest_painting(path.name):
         return f"{path} does not exist: did you mean {near}, a painting that comes with impasto?"
-    return f"{path} does not exist: check the name and the folder"
+    return f"{path} does not exist: {_suggest_name(path, written)}"
+
+
+def _suggest_name(path: Path, written: str) -> str:
+    if written[0] in QUOTES and written[-1] == written[0]:
+        return "its quotation marks are taken as a part of the name, so leave one pair out"
+    if os.name == "posix" and re.match(r"[A-Za-z]:", written):
+        return "it looks like a path of Windows, and this is another system"
+    try:
+        names = [each.name for each in path.parent.iterdir()]
+    except OSError:
+        return f"there is no folder {path.parent}"
+    if parted := [name for name in names if name.startswith(f"{path.name} ")]:
+        return f'if "{parted[0]}" is meant, put it in quotation marks, as it has spaces'
+    if near := difflib.get_close_matches(path.name, names, 1, cutoff=NEAR_NAME):
+        return f"did you mean {path.with_name(near[0])}?"
+    return "check the name and the folder"
 
 
 def check_regular_file(path: Path) -> None:

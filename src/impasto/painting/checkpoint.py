@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from impasto.errors import CheckpointError, PictureError
-from impasto.images.opening import check_regular_file
+from impasto.images.opening import check_regular_file, explain_missing
 from impasto.images.output import replace_file
 
 FORMAT = "3"
@@ -91,7 +91,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         for name in numbers.pop("turned"):
             tensors[name] = tensors[name].permute(0, 3, 1, 2)
     except FileNotFoundError:
-        raise CheckpointError(f"{path} does not exist: check the name and the folder") from None
+        raise CheckpointError(explain_missing(path)) from None
     except PictureError as error:
         raise CheckpointError(str(error)) from None
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -18,6 +18,7 @@ from impasto.settings.types import FILE_SETTINGS
 Model = TypeVar("Model", bound=BaseModel)
 
 MAX_SHOWN_LETTERS = 100  # of a wrong value
+NUMBER = r"(\d+(?:\.\d+)?)"
 PRINT_DPI = 300
 UNITS_PER_INCH = {"cm": 2.54, "mm": 25.4, "in": 1.0}
 KINDS = {
@@ -153,12 +154,14 @@ def _explain_fault(name: str, fault: Mapping[str, Any], schemas: Mapping[str, An
 
 
 def _convert_print_size(text: str) -> str:
-    """Say how many pixels a length on paper is, where somebody gave one; "" otherwise."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(cm|mm|in)", text.strip())
-    if not found:
+    """Say how many pixels a size on paper is, such as 40cm or 30x40, where somebody gave one; "" otherwise."""
+    found = re.fullmatch(rf"(?:{NUMBER} ?x ?)?{NUMBER} ?(cm|mm|in)?", text.strip())
+    if not found or not (found[1] or found[3]):
         return ""
-    inches = float(found[1]) / UNITS_PER_INCH[found[2]]
-    return f". Printed at {PRINT_DPI} dots per inch, {found[0]} are {inches * PRINT_DPI:.0f} pixels"
+    unit = found[3] or "cm"
+    longest = max((found[1] or found[2], found[2]), key=float)
+    pixels = float(longest) / UNITS_PER_INCH[unit] * PRINT_DPI
+    return f". Printed at {PRINT_DPI} dots per inch, {longest}{unit} are {pixels:.0f} pixels"
 
 
 def _describe_values(name: str, schema: Mapping[str, Any]) -> str:
