@@ -238,7 +238,7 @@ def test_pictures_with_masks_are_painted_again(masks: Path, way: str, capsys: py
     named = [Path(file.name) for its in recipe.files.values() for file in its if file.name]
     assert recipe.settings.list_files() == named
     assert main(["rerun", "a.png", "-q", "-o", "b.png"]) == 1
-    assert "with the sha256" in capsys.readouterr().err
+    assert "its sha256 is" in capsys.readouterr().err
     assert main(["rerun", "a.png", "-q", "-o", "b.png", "--search", "masks"]) == 0
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
     (masks / "left.png").rename(masks / "moved.png")

@@ -125,12 +125,12 @@ class FileSearch:
             return f"The {role} was an image in memory, not a file: it can't be found again"
         if namesakes := self._namesakes(missing):
             return (
-                f"{namesakes[0]} is not the {role} of the recipe: its sha256 is {self._digest(namesakes[0])}, the "
-                f"recipe's is {missing.sha256}. Put the right file there, or name its folder with `search`"
+                f"{namesakes[0]} is not the {role} of the recipe, or has changed: put the right file there, or name "
+                f"its folder with `search` (its sha256 is {self._digest(namesakes[0])}, the recipe's {missing.sha256})"
             )
         folders = ", ".join(map(str, [*self.folders, *self.trees]))
-        wanted = f"{missing.name} with the sha256 {missing.sha256}"
-        return f"The {role} {wanted} is not in {folders}: name its folder with `search`"
+        wanted = f"its sha256 is {missing.sha256}"
+        return f"The {role} {missing.name} is not in {folders}: name its folder with `search` ({wanted})"
 
     def _candidates(self, wanted: FileRef) -> Iterator[Path]:
         yield from (path for path in self._namesakes(wanted) if path.stat().st_size == wanted.bytes)
