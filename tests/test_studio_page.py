@@ -317,6 +317,15 @@ def test_choosing_by_eye_and_a_print_with_its_plan(page, browser, studio):
         assert max(printed.size) == 157
 
 
+def test_choosing_by_eye_keeps_a_preset_and_the_choice(page):
+    choose_photo(page)
+    set_settings(page, preset="draft", size=96)
+    page.get_by_role("button", name="Choose by eye").click()
+    page.get_by_role("button", name="Stroke size 2.5").click()
+    until(page, "document.querySelector('.dial [for=strokes]').textContent.includes('2.5')")
+    assert page.input_value("#preset") == "draft"
+
+
 def test_the_page_reports_a_killed_worker_and_goes_on(page, studio):
     choose_photo(page)
     page.get_by_role("button", name="Mix it in: The Scream").click()

@@ -121,7 +121,7 @@ export async function setPreset(preset, network = "") {
 export async function change(changes) {
   const settings = { ...state.settings, ...changes };
   if (changes.preset) {
-    for (const name of Object.keys(settings)) if (!["preset", "size"].includes(name)) delete settings[name];
+    for (const name of Object.keys(settings)) if (name !== "size" && !(name in changes)) delete settings[name];
   }
   if (changes.preset || "network" in changes) await setPreset(settings.preset ?? "default", settings.network ?? "").catch(ignore);
   const usual = state.form.values;
