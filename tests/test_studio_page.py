@@ -243,6 +243,15 @@ def test_compare_zoom_and_two_results_side_by_side(page, studio):
     page.keyboard.press("End")
     until(page, "document.querySelector('.line').style.left === '100%'")
     assert "pictures/coffee" in page.get_attribute(".under", "src")
+    box = page.locator(".frame").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 3, steps=4)
+    page.mouse.up()
+    until(page, "Math.abs(parseFloat(document.querySelector('.line').style.left) - 25) < 1")
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    assert page.evaluate("parseFloat(document.querySelector('.line').style.left)") < 26  # once it is let go, it stays
+    assert page.evaluate("getSelection().toString()") == ""
     page.get_by_role("button", name="100 %").click()
     until(page, f"{IMAGE}.naturalWidth === 96 && {IMAGE}.getBoundingClientRect().width === 96")
     page.get_by_role("button", name="Gallery").click()

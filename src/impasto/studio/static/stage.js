@@ -47,8 +47,15 @@ function Frame({ job }) {
 
 function Compare({ url }) {
   const [split, setSplit] = useState(50);
+  const drag = ({ currentTarget, buttons, clientX, pointerId }) => {
+    if (!buttons) return;
+    currentTarget.setPointerCapture(pointerId);
+    const { left, width } = currentTarget.getBoundingClientRect();
+    setSplit(Math.min(100, Math.max(0, (100 * (clientX - left)) / width)));
+  };
   return html`<img class="under" src=${url} alt=${state.other?.title ?? t("photo")} style=${{ clipPath: `inset(0 ${100 - split}% 0 0)` }} />
     <span class="line" style=${{ left: `${split}%` }}></span>
+    <div class="grip" onPointerDown=${drag} onPointerMove=${drag}></div>
     <input type="range" min="0" max="100" value=${split} aria-label=${t("split")} onInput=${({ target }) => setSplit(Number(target.value))} />`;
 }
 
