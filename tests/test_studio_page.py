@@ -197,12 +197,32 @@ def test_paint_change_reload_stop_and_download(page, studio, tmp_path):
     assert recipe.settings.tv_weight == 50
     assert recipe.settings.steps == 100_000
     # and dropped again, its settings are used
-    page.reload()
-    page.wait_for_selector(".stage")
+    set_settings(page, size=128, content_weight=None)
     page.locator(".tray input[type=file]").first.set_input_files(saved)
     page.get_by_role("button", name="Use its settings").click()
     until(page, "document.querySelector('#size').value === '96' && document.querySelector('#balance').value === '0'")
-    assert page.get_by_role("button", name="coffee.jpg").get_attribute("aria-pressed") == "true"
+    page.locator("[aria-label='coffee.jpg'][aria-pressed=true]").wait_for()
+
+
+def test_a_reload_shows_the_same_picture_again(page, studio):
+    choose_photo(page)
+    page.get_by_role("button", name="Mix it in: The Scream").click()
+    set_settings(page, **ENDLESS, style_size="2")
+    shown = """(() => [...document.querySelectorAll('.tile [aria-pressed=true]')].map((it) => it.ariaLabel).join()
+      + document.querySelector('.dial [for=strokes]').textContent)()"""
+    before = page.evaluate(shown)
+    assert "coffee,The Starry Night,The Scream" in before
+    page.reload()
+    page.wait_for_selector(".stage")
+    wait_for_look(page, step=3)
+    assert page.evaluate(shown) == before
+    job_id = press_paint(page, studio)
+    version = wait_for_preview(page)
+    page.reload()
+    page.wait_for_selector(".stage")
+    wait_for_preview(page, version)
+    assert page.get_attribute(".stage", "data-id") == job_id
+    assert page.evaluate(shown) == before
 
 
 def test_pause_resume_and_go_back_to_a_snapshot(page, studio):

@@ -3,6 +3,7 @@ import { html, render } from "./vendor/preact-htm.js";
 
 export const UNFINISHED = ["painting", "paused", "waiting"];
 const LOOK_SIDE = 256, LOOK_STEPS = 12; // a painting replaces the quick look once it has as many pixels, and so many steps
+const KEPT = ["photo", "paintings", "settings", "masks", "shown", "pictureName"]; // when the page is loaded again
 
 export const state = {
   words: {}, language: "en", form: null, tray: { photos: [], paintings: [] },
@@ -27,7 +28,9 @@ export function update(changes = {}) {
   Object.assign(state, changes);
   drawn ??= Promise.resolve().then(() => {
     drawn = null;
-    if (root) render(html`<${root} />`, document.body);
+    if (!root) return;
+    render(html`<${root} />`, document.body);
+    sessionStorage.setItem("composition", JSON.stringify(Object.fromEntries(KEPT.map((name) => [name, state[name]]))));
   });
 }
 
@@ -102,6 +105,16 @@ export function chooseInputs(changes) {
   update({ ...("paintings" in changes ? { settings } : {}), ...changes, shown: null, tool: state.tool === "brush" ? "brush" : "" });
   if (changes.photo) measurePhoto(changes.photo);
   lookSoon(0);
+}
+
+/** Show again what this tab showed before it was reloaded. */
+export async function restore() {
+  const kept = JSON.parse(sessionStorage.getItem("composition"));
+  if (!kept?.photo) return;
+  await setPreset(kept.settings.preset ?? "default", kept.settings.network ?? "");
+  update(kept);
+  measurePhoto(kept.photo);
+  if (!kept.shown) lookSoon(0);
 }
 
 function measurePhoto(photo) {

@@ -4,7 +4,7 @@ import { redo, undo } from "./brush.js";
 import { Dials, PaintButton } from "./dials.js";
 import { Choose, Gallery, Take } from "./panels.js";
 import { Stage } from "./stage.js";
-import { askJson, follow, setLanguage, setPreset, state, start, t, takeFiles, UNFINISHED, update } from "./state.js";
+import { askJson, follow, ignore, restore, setLanguage, setPreset, state, start, t, takeFiles, UNFINISHED, update } from "./state.js";
 import { Tray } from "./tray.js";
 
 const PANELS = { gallery: Gallery, choose: Choose, take: Take };
@@ -49,5 +49,6 @@ const [words, tray] = await Promise.all([fetch("static/words.json").then((answer
 const wanted = localStorage.getItem("language") ?? navigator.language.slice(0, 2);
 update({ words, tray, paintings: [tray.paintings.find(({ id }) => id === "starry_night")].filter(Boolean) });
 setLanguage(words[wanted] ? wanted : "en");
+await restore().catch(ignore);
 follow();
 start(App);
