@@ -279,6 +279,7 @@ def test_compare_zoom_and_two_results_side_by_side(page, studio):
     assert page.locator(".card").count() == 2
     page.get_by_role("searchbox").fill("cat")
     assert page.locator(".card").count() == 0
+    assert "Nothing matches" in page.inner_text("dialog")
     page.get_by_role("searchbox").fill("")
     other = page.locator(".card").last
     other_id = other.get_attribute("data-id")
@@ -503,6 +504,49 @@ def test_contrast_is_enough_and_nothing_is_too_wide(browser, studio, scheme, wid
         )
         page.keyboard.press("Escape")
     context.close()
+
+
+TOO_WIDE = """() => [...document.querySelectorAll('.top *, .panel *')].filter((it) => it.checkVisibility()
+  && it.getBoundingClientRect().right > innerWidth).map((it) => it.outerHTML.slice(0, 120))"""
+CUT_OFF = """() => {
+  const [frame, wall] = ['.frame', '.wall'].map((it) => document.querySelector(it).getBoundingClientRect());
+  return Math.max(wall.top - frame.top, frame.bottom - wall.bottom, frame.right - wall.right);
+}"""
+
+
+def test_the_gallery_and_a_busy_header_fit_on_a_phone(browser, studio):
+    page = browser.new_page(viewport={"width": 390, "height": 844}, locale="de")
+    visit(page, studio)
+    for button in page.locator(".welcome .buttons > *").all():  # one below the other
+        box = button.bounding_box()
+        assert box["x"] + box["width"] / 2 == pytest.approx(195, abs=2)
+    choose_photo(page)
+    set_settings(page, **SMALL, steps=2)
+    studio.wait_for(press_paint(page, studio), "done")
+    set_settings(page, **ENDLESS)
+    press_paint(page, studio)
+    wait_for_status(page, "painting")
+    assert page.locator(".top .busy").is_visible()
+    page.get_by_role("button", name="Galerie").click()
+    page.locator(".card .title").nth(1).wait_for()
+    assert page.evaluate(TOO_WIDE) == []
+    assert page.evaluate("[...document.querySelectorAll('.title')].every((it) => it.scrollWidth <= it.clientWidth)")
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_the_whole_picture_can_be_brushed(browser, studio, tmp_path, width, height):
+    page = browser.new_page(viewport={"width": width, "height": height}, locale="en")
+    visit(page, studio)
+    write_image(make_picture(80, 80), tmp_path / "square.png")
+    page.locator(".tray input[type=file]").first.set_input_files(tmp_path / "square.png")
+    wait_for_look(page)
+    page.get_by_role("button", name="Mix it in: The Scream").click()
+    page.get_by_role("button", name="Brush where").click()
+    page.locator(".board").wait_for()
+    assert page.evaluate(CUT_OFF) < 1
+    assert page.locator(".frame").bounding_box()["width"] > 0.6 * min(width, 600)
+    page.close()
 
 
 def test_page_is_light_loads_at_once_and_does_not_shift(browser, studio):

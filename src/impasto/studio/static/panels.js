@@ -22,7 +22,7 @@ export function Gallery() {
   const found = state.order.map((id) => state.jobs.get(id)).filter((job) => words.toLowerCase().split(/\s+/).every((word) => text(job).includes(word)));
   return html`<${Panel} title=${t("gallery")}>
     <input type="search" aria-label=${t("search")} placeholder=${t("search")} value=${words} onInput=${({ target }) => setWords(target.value)} />
-    ${found.length ? html`<ul class="cards">${found.map((job) => html`<${Card} key=${job.id} job=${job} />`)}</ul>` : html`<p>${t("nothingFound")}</p>`}
+    ${found.length ? html`<ul class="cards">${found.map((job) => html`<${Card} key=${job.id} job=${job} />`)}</ul>` : html`<p>${t(state.order.length ? "nothingMatches" : "nothingYet")}</p>`}
   <//>`;
 }
 

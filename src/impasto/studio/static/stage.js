@@ -38,8 +38,9 @@ function Frame({ job }) {
   if (isFilm) return html`<div class="frame"><video controls src=${fileUrl(job, "film.mp4")}></video></div>`;
   if (!url) return html`<p class="waiting">${t(job || state.photo?.is_film ? "filmHint" : "choosePainting")}</p>`;
   const compared = state.tool === "compare" && (state.other?.url ?? photoUrl);
-  const style = state.tool === "zoom" ? {} : { "--aspect": state.aspect };
-  return html`<div class=${`frame ${state.tool}`} style=${style} tabindex=${state.tool === "zoom" ? 0 : undefined} aria-label=${state.tool === "zoom" ? t("zoomed") : undefined} role=${state.tool === "zoom" ? "region" : undefined}>
+  const whole = { class: "frame", style: { "--aspect": state.aspect } };
+  const zoomed = { class: "frame zoom", tabindex: 0, role: "region", "aria-label": t("zoomed") };
+  return html`<div ...${state.tool === "zoom" ? zoomed : whole}>
     <${Picture} key=${state.photo?.id} url=${url} alt=${t(job ? "pictureOf" : "lookOf", { title: job?.title ?? state.photo.name })} data-version=${job?.progress.version} />
     ${compared && html`<${Compare} url=${compared} />`} ${state.tool === "brush" && html`<${Board} />`}
   </div>`;
@@ -140,7 +141,7 @@ function Snapshots({ job }) {
 }
 
 function Tools({ job }) {
-  const toggle = (tool) => update({ tool: state.tool === tool ? "" : tool, other: null });
+  const toggle = (tool) => update({ tool: state.tool === tool ? "" : tool, other: null, sheet: tool === "brush" ? "" : state.sheet });
   const tool = (name, isOff = false) => html`<button aria-pressed=${state.tool === name} disabled=${isOff} onClick=${() => toggle(name)}>${t(name)}</button>`;
   const isFilm = state.photo?.is_film;
   return html`<div class="tools" role="toolbar" aria-label=${t("tools")}>
