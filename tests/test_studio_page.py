@@ -132,8 +132,10 @@ def test_a_quick_look_comes_before_anything_is_pressed(page, studio):
     other = look(page)
     assert np.abs(other - before).mean() > 5
     assert "Press Paint" in page.inner_text(".status")
+    assert page.inner_text("output[for=balance]") == "50 : 50"
     page.focus("#balance")
     page.keyboard.press("Home")  # all the way to the photo
+    assert page.inner_text("output[for=balance]") == "100 : 0"
     until(page, "+document.querySelector('.stage').dataset.look < 20")
     wait_for_look(page, step=20)
     assert np.abs(look(page) - other).mean() > 5
@@ -294,6 +296,8 @@ def test_errors_are_shown_on_the_page(page, studio, tmp_path):
     wrong.write_text("This is no picture.")
     page.locator(".tray input[type=file]").first.set_input_files(wrong)
     until(page, "document.querySelector('[role=alert]')?.textContent.includes('letter.png is not a picture')")
+    message, tools = (page.locator(it).bounding_box() for it in (".message", ".tools"))
+    assert message["y"] + message["height"] < tools["y"]
     long = tmp_path / f"{'long_' * 40}name.png"
     write_image(make_picture(60, 40), long)
     page.locator(".tray input[type=file]").first.set_input_files(long)
@@ -333,6 +337,7 @@ def test_choosing_by_eye_and_a_print_with_its_plan(page, browser, studio):
     assert other.get_attribute(".stage", "data-id") == made
     other.close()
     page.get_by_role("button", name="Take it away").click()
+    assert "30 × 20 cm, 2362 × 1572 px" in page.inner_text("#print-size")
     page.fill("#centimeters", "0")
     page.get_by_role("button", name="What will it take?").click()
     until(page, "document.querySelector('#plan').textContent.includes('1 to 300 centimeters')")
@@ -607,6 +612,7 @@ def brush(page: Any) -> None:
     page.mouse.up()
 
 
+MASKS = "(async () => (await import('./static/state.js')).state.masks)()"
 COVERED = """(() => {
   const board = document.querySelector('.board');
   const data = board.getContext('2d').getImageData(0, 0, board.width, board.height).data;
@@ -623,10 +629,14 @@ def test_a_brushed_mask_preserves_the_photo_there(page, studio):
     brush(page)
     covered = page.evaluate(COVERED)
     assert 0.1 < covered < 0.6
-    page.get_by_role("button", name="Undo").click()
+    undo, redo = (page.get_by_role("button", name=name) for name in ("Undo", "Redo"))
+    assert redo.is_disabled()
+    undo.click()
     assert page.evaluate(COVERED) == 0
-    page.get_by_role("button", name="Redo").click()
+    assert undo.is_disabled()
+    redo.click()
     assert page.evaluate(COVERED) == covered
+    assert redo.is_disabled()
     page.locator(".board").focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Space")
@@ -652,7 +662,7 @@ def test_masks_come_back_with_a_job_and_regions_are_found(page, studio):
     set_settings(page, **SMALL, steps=2)
     page.get_by_role("button", name="Brush where").click()
     brush(page)
-    until(page, "(async () => (await import('./static/state.js')).state.masks !== null)()")
+    until(page, f"(async () => await {MASKS} !== null)()")
     job_id = press_paint(page, studio)
     studio.wait_for(job_id, "done")
     page.reload()
@@ -668,6 +678,13 @@ def test_masks_come_back_with_a_job_and_regions_are_found(page, studio):
     page.get_by_role("button", name="Brush where").click()
     page.get_by_role("button", name="Find regions").click()
     until(page, f"{COVERED} === 1")
+    alert, redo = page.get_by_role("alert"), page.get_by_role("button", name="Redo")
+    assert "replace what was brushed" in alert.inner_text()
+    for button, covered in ((alert.get_by_role("button", name="Undo"), "< 0.9"), (redo, "=== 1")):
+        saved = page.evaluate(MASKS)
+        button.click()
+        until(page, f"{COVERED} {covered}")
+        until(page, f"(async () => await {MASKS} !== '{saved}')()")
     parted = press_paint(page, studio)
     studio.wait_for(parted, "done")
     assert (studio.folder / "jobs" / parted / "inputs" / "mask_2.png").exists()

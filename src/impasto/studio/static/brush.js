@@ -1,6 +1,6 @@
 // Masks, brushed over the picture: with a finger, a pen, a mouse, or the arrow keys and the space bar.
 import { html, useEffect, useRef } from "./vendor/preact-htm.js";
-import { ask, ignore, lookSoon, post, state, t, update, upload } from "./state.js";
+import { ask, ignore, lookSoon, post, say, state, t, update, upload } from "./state.js";
 
 const SIDE = 640, MAX_UNDO = 30;
 const brush = { color: null, size: 60, past: [], future: [], board: null, of: "", spot: null };
@@ -11,12 +11,14 @@ const pixels = () => pen().getImageData(0, 0, brush.board.width, brush.board.hei
 function remember() {
   brush.past = [...brush.past, pixels()].slice(-MAX_UNDO);
   brush.future = [];
+  update();
 }
 
 function restore(from, to) {
   if (!from.length) return;
   to.push(pixels());
   pen().putImageData(from.pop(), 0, 0);
+  update();
   save();
 }
 
@@ -92,10 +94,11 @@ export function Board() {
     const board = (brush.board = ref.current);
     [board.width, board.height] = state.aspect > 1 ? [SIDE, Math.round(SIDE / state.aspect)] : [Math.round(SIDE * state.aspect), SIDE];
     Object.assign(brush, { past: [], future: [], of: "", spot: null });
+    update();
   }, [state.photo?.id, state.aspect]);
   useEffect(() => {
     if (state.masks && state.masks !== brush.of) ask(`masks/${state.masks}`).then(async (answer) => drawMasks(await answer.blob())).catch(ignore);
-  }, [state.masks]);
+  }, [state.masks, state.photo?.id, state.aspect]);
   const spot = brush.spot && { left: `${(100 * brush.spot.x) / ref.current.width}%`, top: `${(100 * brush.spot.y) / ref.current.height}%` };
   return html`<canvas ref=${ref} class="board" tabindex="0" role="img" aria-label=${t("boardHelp")} ...${pointer} onKeyDown=${press}></canvas>
     ${spot && html`<span class="spot" style=${spot}></span>`}`;
@@ -118,16 +121,21 @@ export function BrushTools() {
   ];
   if (!colors.some(([color]) => color === brush.color)) brush.color = colors[0][0];
   const pick = (color) => update((brush.color = color, {}));
-  const find = async () => update({ masks: (await post(`regions/${state.photo.id}?paintings=${state.paintings.length}`)).id });
+  const find = async () => {
+    const isReplaced = state.masks;
+    update({ masks: (await post(`regions/${state.photo.id}?paintings=${state.paintings.length}`)).id });
+    if (isReplaced) say(t("regionsReplace"), { label: t("undo"), action: undo });
+    lookSoon(0);
+  };
   const wipe = () => (remember(), pen().clearRect(0, 0, brush.board.width, brush.board.height), save());
   return html`<div class="brush" role="group" aria-label=${t("brush")}>
     <div class="chips" role="radiogroup" aria-label=${t("whatToBrush")}>
       ${colors.map(([color, text]) => html`<label><input type="radio" name="brush" checked=${color === brush.color} onChange=${() => pick(color)} /><span class="chip" style=${{ background: color || "transparent" }}></span>${text}</label>`)}
     </div>
     <label class="size">${t("brushSize")}<input type="range" min="8" max="180" value=${brush.size} onInput=${({ target }) => (brush.size = Number(target.value))} /></label>
-    <button onClick=${undo}>${t("undo")}</button>
-    <button onClick=${redo}>${t("redo")}</button>
+    <button disabled=${!brush.past.length} onClick=${undo}>${t("undo")}</button>
+    <button disabled=${!brush.future.length} onClick=${redo}>${t("redo")}</button>
     <button onClick=${wipe}>${t("wipeAll")}</button>
-    <button onClick=${() => find().then(() => lookSoon(0), ignore)}>${t("findRegions")}</button>
+    <button onClick=${() => find().catch(ignore)}>${t("findRegions")}</button>
   </div>`;
 }

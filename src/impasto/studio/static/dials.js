@@ -26,7 +26,7 @@ function Balance() {
   const usual = state.form.values.content_weight || 1, weight = Math.max(value("content_weight"), 1e-9);
   const place = Math.min(100, Math.max(0, MIDDLE * (1 - Math.log(weight / usual) / Math.log(MAX_FACTOR))));
   const turn = ({ target }) => change({ content_weight: round(usual * MAX_FACTOR ** (1 - target.value / MIDDLE)) });
-  return html`<${Dial} id="balance" label=${t("balance")} ends=${[t("photo"), t("painting")]} min="0" max="100" value=${Math.round(place)} onInput=${turn} />`;
+  return html`<${Dial} id="balance" label=${t("balance")} text=${`${100 - Math.round(place)} : ${Math.round(place)}`} ends=${[t("photo"), t("painting")]} min="0" max="100" value=${Math.round(place)} onInput=${turn} />`;
 }
 
 function StrokeSize() {

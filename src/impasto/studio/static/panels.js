@@ -122,6 +122,11 @@ function Print() {
   const [size, setSize] = useState({ centimeters: 30, dpi: 200 }), [plan, setPlan] = useState("");
   const side = Math.round((size.centimeters / CENTIMETERS_PER_INCH) * size.dpi);
   const settings = { ...state.settings, size: side };
+  const shorter = Math.min(state.aspect, 1 / state.aspect);
+  const both = (longer, unit) => {
+    const sides = [longer, Number((longer * shorter).toFixed(unit === "cm" ? 1 : 0))];
+    return { [unit]: (state.aspect < 1 ? sides.reverse() : sides).join(" × ") };
+  };
   const check = () => {
     const fits = (number, [low, high]) => number >= low && number <= high;
     if (!fits(size.centimeters, CENTIMETERS)) throw new Error(t("wrongCentimeters"));
@@ -138,7 +143,8 @@ function Print() {
   const ask = run(async () => (setPlan(t("measuring")), setPlan((await post("plan", { ...compose(settings), masks: null })).text)));
   const number = (key, [min, max]) => html`<label>${t(key)} <input type="number" id=${key} ...${{ min, max }} value=${size[key]} onInput=${({ target }) => setSize({ ...size, [key]: Number(target.value) })} /></label>`;
   return html`<section class="print"><h3>${t("print")}</h3>
-    <p class="fields">${number("centimeters", CENTIMETERS)} ${number("dpi", DPI)} <span>${t("pixels", { n: side })}</span></p>
+    <p class="fields">${number("centimeters", CENTIMETERS)} ${number("dpi", DPI)} </p>
+    <p id="print-size">${t("printSize", { ...both(size.centimeters, "cm"), ...both(side, "px") })}</p>
     <p class="buttons"><button onClick=${ask}>${t("showPlan")}</button><button onClick=${run(() => paint(settings))}>${t("paintPrint")}</button></p>
     <p id="plan" role="status">${plan}</p>
   </section>`;
