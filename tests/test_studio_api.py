@@ -18,6 +18,8 @@ from studio_process import Outside, Studio
 
 from impasto import read_recipe
 from impasto.images.write import write_image
+from impasto.studio.job_runner import OUT_OF_MEMORY
+from impasto.studio.queue import FINISHING, GO_ON, STOPPED_EARLY, STOPPED_NOW, STUDIO_CLOSED
 
 PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "studio.md"
 STATIC = Path(__file__).parent.parent / "src" / "impasto" / "studio" / "static"
@@ -145,6 +147,13 @@ def test_all_languages_have_the_same_words():
     asked = set(re.findall(r"""\bt\("([\w.]+)"[,)]""", scripts))
     assert len(asked) > 60
     assert asked <= words["en"].keys()
+
+
+@pytest.mark.parametrize("message", [STOPPED_NOW, STOPPED_EARLY, FINISHING, GO_ON, STUDIO_CLOSED, OUT_OF_MEMORY])
+def test_messages_of_a_job_are_translated(message: str):
+    words = json.loads((STATIC / "words.json").read_text(encoding="utf-8"))
+    assert words["en"][message] == message
+    assert len({words[language][message] for language in words}) == 3
 
 
 @pytest.mark.slow

@@ -251,6 +251,9 @@ def test_pause_resume_and_go_back_to_a_snapshot(page, studio):
     studio.wait_for(job_id, lambda job: job["progress"]["step"] > stopped + 3)
     page.get_by_role("button", name="Stop at once").click()
     wait_for_status(page, "stopped")
+    page.get_by_role("combobox").first.select_option("de")
+    text = "Mitten in einem Schritt beendet. Es kann vom letzten Stand aus weitergehen."
+    until(page, f"document.querySelector('.status').textContent.includes('{text}')")
 
 
 def test_compare_zoom_and_two_results_side_by_side(page, studio):
@@ -337,7 +340,7 @@ def test_choosing_by_eye_and_a_print_with_its_plan(page, browser, studio):
     assert other.get_attribute(".stage", "data-id") == made
     other.close()
     page.get_by_role("button", name="Take it away").click()
-    assert "30 × 20 cm, 2362 × 1572 px" in page.inner_text("#print-size")
+    assert "30 x 20 cm, 2362 x 1572 px" in page.inner_text("#print-size").replace("\N{MULTIPLICATION SIGN}", "x")
     page.fill("#centimeters", "0")
     page.get_by_role("button", name="What will it take?").click()
     until(page, "document.querySelector('#plan').textContent.includes('1 to 300 centimeters')")

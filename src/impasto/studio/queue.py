@@ -26,7 +26,11 @@ SHUTDOWN_SECONDS = 20.0
 WAIT_SECONDS = 5.0
 MAX_RESTART_DELAY_SECONDS = 30
 OUT_OF_MEMORY_HINT = "perhaps for lack of memory"
+# Each sentence has its translations in words.json.
 STOPPED_NOW = "Stopped in the middle of a step."
+STOPPED_EARLY = "Stopped before it was finished."
+FINISHING = "Finishing this step …"
+GO_ON = "Go on from its last state."
 STUDIO_CLOSED = "The studio was closed while this was painted."
 WRITE_FAILED = "How this picture stands could not be written down: is the disk full?"
 STATUS_ORDER = {"painting": 0, "paused": 1, "waiting": 2}
@@ -162,12 +166,12 @@ class JobQueue:
         with self._lock:
             job = self._find_job(job_id)
             if job is self._current:
-                job.message = STOPPED_NOW if now else "Finishing this step …"
+                job.message = STOPPED_NOW if now else FINISHING
                 self._send_command("stop")
                 if now:
                     self._worker.kill()
             elif job.status in ("waiting", "paused"):
-                job.status, job.message = "stopped", "Stopped before it was finished."
+                job.status, job.message = "stopped", STOPPED_EARLY
             self._save_change(job)
 
     def remove_job(self, job_id: str) -> None:
@@ -292,7 +296,7 @@ class JobQueue:
 
     def _interrupt(self, job: StudioJob, message: str, status: JobStatus = "stopped") -> None:
         job.status = status
-        job.message = message + (" Go on from its last state." if job.snapshots else "")
+        job.message = f"{message} {GO_ON}" if job.snapshots else message
         self._write_job(job)
 
     def _rename_finished(self, job: StudioJob) -> None:

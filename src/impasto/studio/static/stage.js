@@ -2,7 +2,7 @@
 import { html, useEffect, useState } from "./vendor/preact-htm.js";
 import { Board, BrushTools } from "./brush.js";
 import { dropFor, FileButton } from "./tray.js";
-import { act, chooseInputs, fileUrl, finalPicture, jobPicture, pictureUrl, shownJob, state, t, update } from "./state.js";
+import { act, chooseInputs, fileUrl, finalPicture, jobPicture, pictureUrl, shownJob, state, t, translate, update } from "./state.js";
 
 const LOSSES = ["content", "style", "total"];
 
@@ -73,7 +73,7 @@ function statusText(job) {
     return [t(job.kind === "film" ? "frameOf" : "stepOf", { step, total }), ...time, `${width} × ${height}`].join(" · ");
   }
   const size = width ? ` · ${width} × ${height} · ${duration(seconds)}` : "";
-  return message || t(`status.${status}`) + size;
+  return translate(message) || t(`status.${status}`) + size;
 }
 
 export function Status() {

@@ -37,6 +37,10 @@ export function update(changes = {}) {
 export const t = (key, values = {}) =>
   (state.words[state.language]?.[key] ?? state.words.en?.[key] ?? key).replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
+/** Translate a job's message sentence by sentence; errors are in English. */
+export const translate = (message) =>
+  message.split(/(?<=[.…]) /).map((sentence) => state.words[state.language]?.[sentence] ?? sentence).join(" ");
+
 export const labelOf = (name) =>
   state.words[state.language]?.[`setting.${name}`] ?? (name[0].toUpperCase() + name.slice(1)).replaceAll("_", " ");
 
