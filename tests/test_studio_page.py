@@ -203,7 +203,9 @@ def test_paint_change_reload_stop_and_download(page, studio, tmp_path):
     page.locator(".tray input[type=file]").first.set_input_files(saved)
     page.get_by_role("button", name="Use its settings").click()
     until(page, "document.querySelector('#size').value === '96' && document.querySelector('#balance').value === '0'")
-    page.locator("[aria-label='coffee.jpg'][aria-pressed=true]").wait_for()
+    page.locator("[aria-label='coffee'][aria-pressed=true]").wait_for()
+    until(page, "document.querySelector('#size').value === '96'")
+    assert page.locator("[aria-label='starry_night.webp']").count() == 0  # what comes with impasto is there once
 
 
 def test_a_reload_shows_the_same_picture_again(page, studio):

@@ -16,7 +16,6 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
 
 from impasto.errors import ImpastoError
-from impasto.images.collection import COLLECTION
 from impasto.images.formats import IMAGE_SUFFIXES
 from impasto.settings.changes import STEERABLE
 from impasto.settings.types import Preset
@@ -26,7 +25,7 @@ from impasto.studio.masks import PAINTING_COLORS, PRESERVE_COLOR
 from impasto.studio.queue import JobQueue
 from impasto.studio.service import Composition, StudioService
 from impasto.studio.store import FINISHED
-from impasto.studio.uploads import EXAMPLE_PHOTOS, Role, Upload
+from impasto.studio.uploads import BUILT_IN_UPLOADS, Role, Upload
 
 NICENESS = 10  # the worker's is 5
 FINAL_NAMES = ("picture.png", "film.mp4")
@@ -76,9 +75,7 @@ def add_input_routes(api: FastAPI, service: StudioService) -> None:
     @api.get("/api/tray")
     def tray() -> dict[str, list[Upload]]:
         """Return the photos and paintings to choose from: those that come with impasto, and those uploaded last."""
-        photos = [Upload(id=name, name=name) for name in EXAMPLE_PHOTOS]
-        known = [Upload(id=name, name=row.title, credit=row.credit) for name, row in COLLECTION.items()]
-        return {"photos": uploads.list_recent("photo") + photos, "paintings": uploads.list_recent("painting") + known}
+        return {f"{role}s": uploads.list_recent(role) + BUILT_IN_UPLOADS[role] for role in BUILT_IN_UPLOADS}
 
     @api.post("/api/uploads")
     async def upload(request: Request, name: str, role: Role = "photo") -> Upload:

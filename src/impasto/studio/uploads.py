@@ -1,5 +1,6 @@
 """Pictures and films to paint from: those that visitors upload, and those that come with impasto, each by its ID."""
 
+import functools
 import hashlib
 import io
 import re
@@ -56,6 +57,19 @@ class Upload(BaseModel):
     has_recipe: bool = False
 
 
+BUILT_IN_UPLOADS: dict[Role, list[Upload]] = {
+    "photo": [Upload(id=name, name=name) for name in EXAMPLE_PHOTOS],
+    "painting": [Upload(id=name, name=row.title, credit=row.credit) for name, row in COLLECTION.items()],
+}
+
+
+@functools.cache
+def find_built_in(digest: str) -> Upload | None:
+    """Return the picture that comes with impasto and has this digest, or None."""
+    known = (upload for uploads in BUILT_IN_UPLOADS.values() for upload in uploads)
+    return next((upload for upload in known if digest_file(BUILT_IN[upload.id]) == digest), None)
+
+
 class UploadStore:
     """A folder of uploads, by role and ID. An ID is the digest of the file: the same file is there once.
 
@@ -66,10 +80,14 @@ class UploadStore:
         self.root = root
 
     def add(self, source: Path, name: str, role: Role) -> Upload:
-        """Move a file here and check it. Raises PictureError if it is no picture, UsageError if it is no film."""
+        """Move a file here and check it; of a picture that comes with impasto, return that.
+
+        Raises PictureError if it is no picture, UsageError if it is no film.
+        """
+        upload_id = digest_file(source)
+        if built_in := find_built_in(upload_id):
+            return built_in
         name = plain_name(name)[-MAX_NAME_LENGTH:].lstrip(".") or "picture"
-        with source.open("rb") as file:
-            upload_id = hashlib.file_digest(file, "sha256").hexdigest()[:16]
         folder = self.root / role / upload_id
         (folder / "file").mkdir(parents=True, exist_ok=True)
         path = next((folder / "file").iterdir(), folder / "file" / name)
@@ -125,6 +143,12 @@ class UploadStore:
             temporary = folder / f"{side}.part"
             temporary.write_bytes(encode_jpeg(to_pil(picture.rgb, picture.alpha), side))
             replace_file(temporary, folder / f"{side}.jpg")
+
+
+def digest_file(path: Path) -> str:
+    """Return the digest that an upload is known by."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def is_film(path: Path) -> bool:

@@ -217,11 +217,13 @@ export async function showJob(job, name = "") {
   update({ shown: job.id, pictureName: name, panel: "", tool: "", look: null, lookOf: "" });
   const { photo, paintings, settings, masks } = await askJson(`jobs/${job.id}/composition?name=${name}`);
   await setPreset(settings.preset ?? "default", settings.network ?? "");
-  const names = [job.photo, ...job.paintings];
-  const known = [photo, ...paintings].map((id, place) => ({ id, name: names[place], is_film: !place && job.kind === "film" }));
-  update({ photo: known[0], paintings: known.slice(1), settings, masks, tray: await askJson("tray") });
+  const tray = await askJson("tray"), names = [job.photo, ...job.paintings];
+  const known = [photo, ...paintings].map((id, place) => inTray(tray, id) ?? { id, name: names[place], is_film: !place && job.kind === "film" });
+  update({ photo: known[0], paintings: known.slice(1), settings, masks, tray });
   measurePhoto(known[0]);
 }
+
+const inTray = ({ photos, paintings }, id) => [...photos, ...paintings].find((picture) => picture.id === id);
 
 /** The address of what is seen of a job, or null while the quick look is better. */
 export function jobPicture(job) {
@@ -259,7 +261,7 @@ export async function takeFiles(files, role) {
 async function useRecipe(picture) {
   const { settings, left_out, files, photo, paintings } = await post(`recipes/${picture.id}`);
   await setPreset(settings.preset ?? "default", settings.network ?? "");
-  const known = (id, place) => ({ id, name: files[place] ?? id });
+  const known = (id, place) => inTray(state.tray, id) ?? { id, name: files[place] ?? id };
   const inputs = photo ? { photo: known(photo, 0), paintings: paintings.map((id, place) => known(id, place + 1)) } : {};
   chooseInputs({ settings, masks: null, ...inputs });
   update({ settings });
