@@ -98,10 +98,13 @@ def test_masks_of_few_rows_and_none() -> None:
     assert not half.outer.any()
 
 
-def test_solver_that_fails_in_float32_runs_in_float64() -> None:
+@pytest.mark.parametrize("fault", ["error", "nan"])
+def test_solver_that_fails_in_float32_runs_in_float64(fault: str) -> None:
     def solve(matrix: Tensor) -> Tensor:
-        if matrix.dtype == torch.float32:
+        if matrix.dtype == torch.float32 and fault == "error":
             raise torch.linalg.LinAlgError  # type: ignore[attr-defined]
+        if matrix.dtype == torch.float32:
+            return torch.full((3,), torch.nan)
         values: Tensor = torch.linalg.eigvalsh(matrix)
         return values
 

@@ -12,7 +12,9 @@ from skimage import data
 from torch import Tensor
 
 from impasto.errors import NetworkError
+from impasto.images.collection import find_painting
 from impasto.images.image import Image
+from impasto.images.read import read_image
 from impasto.network import packaged, registry
 from impasto.network.packaged import decode_weights, locate_packaged_file
 from impasto.painting.styles import StyleInput
@@ -70,6 +72,14 @@ def test_gatys2015_is_the_papers_formulas_on_vgg19() -> None:
     assert ours.grad is not None
     assert values["total"] == pytest.approx(float(loss.detach()), rel=1e-6)
     assert float((ours.grad - slope).norm() / slope.norm()) <= 1e-6
+
+
+@pytest.mark.parametrize("size", [64, 128, 192])  # views of which relu5_1 has six cells, and channels that never fire
+def test_the_defaults_paint_small_pictures(size: int) -> None:
+    photo = Image(torch.from_numpy(data.chelsea().copy()).permute(2, 0, 1)[None].float() / 255)
+    run = start_run(Settings(size=size, steps=1, later_steps=1), photo, [read_image(find_painting("starry_night"))])
+    losses = [step.losses["total"] for step in run]
+    assert torch.tensor(losses).isfinite().all()
 
 
 def test_all_sixteen_convolutions_are_there() -> None:

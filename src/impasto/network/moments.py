@@ -88,15 +88,23 @@ class Moments:
 
 
 def solve_symmetric(solver: Callable[[Tensor], Any], matrix: Tensor) -> Any:
-    """Return `solver(matrix)`, in float64 where float32 does not converge.
+    """Return `solver(matrix)`, in float64 where float32 does not converge or gives values that are no numbers.
 
-    The covariance of a few positions has many eigenvalues of 0, which LAPACK's float32 solvers do not always separate.
+    The covariance of a few positions has many eigenvalues of 0, which LAPACK's float32 solvers do not always separate;
+    and they make NaN of denormal numbers, which channels have that fire almost nowhere.
     """
     try:
-        return solver(matrix)
+        solved = solver(matrix)
+        if all(bool(each.isfinite().all()) for each in _as_tuple(solved)) or not bool(matrix.isfinite().all()):
+            return solved
     except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
-        solved = solver(matrix.double())
-        return solved.to(matrix) if isinstance(solved, Tensor) else tuple(each.to(matrix) for each in solved)
+        pass
+    solved = solver(matrix.double())
+    return solved.to(matrix) if isinstance(solved, Tensor) else tuple(each.to(matrix) for each in solved)
+
+
+def _as_tuple(solved: Any) -> tuple[Tensor, ...]:
+    return (solved,) if isinstance(solved, Tensor) else tuple(solved)
 
 
 def measure_moments(features: Tensor, mask: Tensor | None = None) -> Moments:
