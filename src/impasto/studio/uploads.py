@@ -1,7 +1,6 @@
 """Pictures and films to paint from: those that visitors upload, and those that come with impasto, each by its ID."""
 
 import functools
-import hashlib
 import io
 import re
 import shutil
@@ -23,6 +22,7 @@ from impasto.images.output import replace_file
 from impasto.images.read import read_image
 from impasto.images.sizes import fit_size
 from impasto.images.write import to_pil
+from impasto.network.download import digest_file
 from impasto.recipes.files import read_recipe
 from impasto.recipes.recipe import plain_name
 
@@ -57,6 +57,7 @@ class Upload(BaseModel):
     has_recipe: bool = False
 
 
+ID_DIGITS = 16  # of a file's digest
 BUILT_IN_UPLOADS: dict[Role, list[Upload]] = {
     "photo": [Upload(id=name, name=name) for name in EXAMPLE_PHOTOS],
     "painting": [Upload(id=name, name=row.title, credit=row.credit) for name, row in COLLECTION.items()],
@@ -67,7 +68,7 @@ BUILT_IN_UPLOADS: dict[Role, list[Upload]] = {
 def find_built_in(digest: str) -> Upload | None:
     """Return the picture that comes with impasto and has this digest, or None."""
     known = (upload for uploads in BUILT_IN_UPLOADS.values() for upload in uploads)
-    return next((upload for upload in known if digest_file(BUILT_IN[upload.id]) == digest), None)
+    return next((upload for upload in known if digest_file(BUILT_IN[upload.id])[:ID_DIGITS] == digest), None)
 
 
 class UploadStore:
@@ -84,7 +85,7 @@ class UploadStore:
 
         Raises PictureError if it is no picture, UsageError if it is no film.
         """
-        upload_id = digest_file(source)
+        upload_id = digest_file(source)[:ID_DIGITS]
         if built_in := find_built_in(upload_id):
             return built_in
         name = plain_name(name)[-MAX_NAME_LENGTH:].lstrip(".") or "picture"
@@ -143,12 +144,6 @@ class UploadStore:
             temporary = folder / f"{side}.part"
             temporary.write_bytes(encode_jpeg(to_pil(picture.rgb, picture.alpha), side))
             replace_file(temporary, folder / f"{side}.jpg")
-
-
-def digest_file(path: Path) -> str:
-    """Return the digest that an upload is known by."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def is_film(path: Path) -> bool:
