@@ -235,7 +235,7 @@ class Settings(BaseModel):
         "own: as the network was trained; 256: brighter by 256/255; 255: 0 to 255 minus the mean, without a deviation",
     )
     padding: Padding = setting(
-        "replicate-first", "Network", "what lies beyond the border; replicate-first: zero above conv1_1"
+        "reflect", "Network", "what lies beyond the border; replicate-first: the border again, and zero above conv1_1"
     )
     device: Device = setting("auto", "Network", "auto, cpu, gpu, cuda, cuda:1, mps")
     precision: Precision = setting(
