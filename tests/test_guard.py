@@ -115,7 +115,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_mask_keeps_its_side_nearer_to_the_photo(folder: Path) -> None:
     assert folder
     photo = read_image("photo.png").resized(64, 48).rgb
-    chosen = {**QUICK, "size": 64, "start_size": 64, "init": "noise", "steps": 20, "content_weight": 0.05}
+    chosen = {**QUICK, "size": 64, "start_size": 64, "init": "noise", "steps": 20, "content_weight": 0.3}
 
     def far(**guard: object) -> tuple[float, float]:
         run = impasto.start("photo.png", "painting.png", **chosen, **guard)
