@@ -15,6 +15,7 @@ OUTPUT = "output=None, overwrite=False, recipe='embed', checkpoint='auto'"
 BASE_JOB = "settings=..., save_every=0, overwrite=False, recipe='embed', recipe_file=None, notes=..."
 SIGNATURES = {
     "paint": f"(photo, paintings, *, {OUTPUT}, settings=None, **overrides)",
+    "paint_fast": "(photo, paintings, *, output=None, overwrite=False, recipe='embed', settings=None, **overrides)",
     "texture": f"(paintings, *, {OUTPUT}, settings=None, **overrides)",
     "rerun": f"(source, *, {OUTPUT}, search=(), **overrides)",
     "resume": "(checkpoint, *, overwrite=False, fetch_progress=None)",
@@ -48,7 +49,7 @@ PROPERTIES = {
 STEP = "scale scales step width height losses seconds progress notes"
 FIELDS = {"Step": STEP, "FrameStep": f"{STEP} frame frames pass_number passes"}
 SETTINGS = """
-    preset size fit max_pixels seed aspect init init_noise init_blur noise noise_strength content_weight
+    preset size fit max_pixels seed aspect init fast_strength init_noise init_blur noise noise_strength content_weight
     style_weight style_size style_blend gram_shift tv_weight tv_loss tv_exponent range_weight content_taps
     style_taps content_loss views style_loss normalize_gradients mask style_mask preserve_mask guard guard_mask labels
     style_labels regions mask_propagation color color_space color_match color_strength network large_view_network

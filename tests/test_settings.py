@@ -74,7 +74,7 @@ def test_preset_values_hold(preset: str) -> None:
 
 @pytest.mark.parametrize("preset", ["monet", ["gatys2015"], None])
 def test_an_unknown_preset_is_refused(preset: object) -> None:
-    assert refusal(preset=preset).startswith("preset: Input should be 'default', 'draft', 'fine'")
+    assert refusal(preset=preset).startswith("preset: Input should be 'default', 'instant', 'draft'")
 
 
 # Taps
@@ -342,7 +342,7 @@ def test_one_region_is_refused() -> None:
 
 @pytest.mark.parametrize("init", ["", "  "])
 def test_empty_init_is_refused(init: str) -> None:
-    assert f"takes recolored, photo, noise, painting, gray or the name of a picture file; not {init!r}" in refusal(
+    assert f"takes recolored, photo, fast, noise, painting, gray or the name of a picture file; not {init!r}" in refusal(
         init=init
     )
 

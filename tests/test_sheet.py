@@ -240,7 +240,7 @@ def test_files_are_overwritten_only_if_asked(command, capsys):
     [
         ([], 2, "--vary"),
         (["--vary", "style_weight=1,x"], 2, "takes a number, 0 or more; not 'x'"),
-        (["--vary", "preset=default,monet"], 2, "takes one of default, draft, fine, film, gatys2015, "),
+        (["--vary", "preset=default,monet"], 2, "takes one of default, instant, draft, fine, film, gatys2015, "),
         (["--vary", "sice=1"], 2, "did you mean size?"),
         (["--vary", "seed=1", "-o", "no/a.png"], 1, "the folder no does not exist"),
         (["--vary", "seed=1", "-o", "photo.png", "--overwrite"], 2, "photo.png is also the input"),

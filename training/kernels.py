@@ -162,9 +162,14 @@ def mean_outer(f: Tensor) -> Tensor:
 def find_roots(matrices: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
     """Return the square roots of symmetric positive matrices (B, D, D) and the inverses of these.
 
-    By Newton's and Schulz's iteration in float64: products alone, for a batch at once, where a GPU's eigenvalue solvers
-    go one matrix after another. An eigenvalue below 1.5^(-2 iterations) of the largest comes out too small.
+    On a GPU by Newton's and Schulz's iteration in float64: products alone, for a batch at once, where a GPU's
+    eigenvalue solvers go one matrix after another. An eigenvalue below 1.5^(-2 iterations) of the largest comes out too
+    small.
     """
+    if not matrices.is_cuda:
+        values, vectors = torch.linalg.eigh(matrices)
+        roots = values.clamp_min(1e-6 * values.amax(1, keepdim=True)).sqrt()[:, None]
+        return (vectors * roots) @ vectors.mT, (vectors / roots) @ vectors.mT
     a = matrices.double()
     scale = a.flatten(1).norm(dim=1).clamp_min(1e-12).view(-1, 1, 1)
     identity = torch.eye(a.shape[1], device=a.device, dtype=a.dtype).expand_as(a)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from kernels import rectify
-from student import CONVS, frame, sample_positions
+from student import CONVS, Trunk, frame, sample_positions
 
 STYLE_TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONV_TAPS = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv4_2", "conv5_1")
@@ -102,3 +102,28 @@ class Teacher:
             known = self.scales.get(tap.replace("conv", "relu")) if tap.startswith("conv") else None
             base = mean if known is None else 1 / known
             self.scales[tap] = 1 / torch.maximum(base, square.sqrt() / MAX_RMS).clamp_min(1e-4)
+
+
+class SlimTeacher:
+    """Slim in VGG-19's place, seen through its mixes: its guess of VGG-19's distances, at a tenth of the price."""
+
+    def __init__(self, file: Path, device: torch.device, dtype: torch.dtype) -> None:
+        held = {name: tensor.float() for name, tensor in load_file(file).items()}
+        self.trunk = Trunk([held[f"conv{block}_1.weight"].shape[0] for block in range(1, 6)])
+        self.trunk.convs.load_state_dict({name: tensor for name, tensor in held.items() if "_mix." not in name})
+        self.trunk.requires_grad_(False).to(device, dtype)
+        self.dtype = dtype
+        self.mixes = {
+            tap: (held[f"{tap}_mix.weight"].T.contiguous().to(device), held[f"{tap}_mix.bias"].to(device))
+            for tap in RELU_TAPS
+        }
+
+    def __call__(self, rgb: Tensor, taps: Collection[str]) -> dict[str, Tensor]:
+        """Return raw features at `taps` of pictures (B, 3, H, W) in [0, 1]."""
+        found: dict[str, Tensor] = self.trunk(rgb, taps, self.dtype)
+        return found
+
+    def scale(self, found: dict[str, Tensor], tap: str) -> Tensor:
+        """Return mixed features (B, P, D) of a tap, float32."""
+        weight, bias = self.mixes[tap]
+        return sample_positions(found[tap]).float() @ weight + bias

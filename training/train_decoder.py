@@ -24,12 +24,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from data import HELD_OUT_EVERY, Pictures, list_pictures
-from decoder import LEVELS, Decoder
 from evaluate import load_trunk
+from impasto.fast.decoder import LEVELS, Decoder
 from kernels import check_kernels, mean_outer
 from run import Training, add_run_arguments
 from student import sample_positions
-from teacher import STYLE_TAPS, Teacher
+from teacher import STYLE_TAPS, SlimTeacher, Teacher
 from transport import StyleMoments, encode, measure_style, transport
 
 CONTENT_TAPS = {"relu3_1": 0.2, "relu4_1": 1.0, "relu5_1": 0.3}
@@ -106,10 +106,14 @@ class Run(Training):
         self.pictures, self.held_out = (Pictures(list(kinds), self.device) for kinds in zip(*split, strict=True))
         self.say(f"{self.pictures.counts} pictures; {check_kernels(self.device)}")
         self.is_cuda = self.device.type == "cuda"
-        dtype = torch.bfloat16 if self.is_cuda else torch.float32
-        self.teacher = Teacher(arguments.teacher, self.device, dtype)
+        dtype = torch.bfloat16
         torch.manual_seed(0)
-        self.teacher.fit_scales([self.draw(8, 6)])
+        self.teacher: Teacher | SlimTeacher
+        if arguments.teacher == arguments.slim:
+            self.teacher = SlimTeacher(arguments.teacher, self.device, dtype)
+        else:
+            self.teacher = Teacher(arguments.teacher, self.device, dtype)
+            self.teacher.fit_scales([self.draw(8, 6)])
         self.trunk = _place(load_trunk(arguments.slim).to(dtype), self.device)
         widths = [self.trunk.widths[int(level.tap[4]) - 1] for level in LEVELS]
         with torch.no_grad():
@@ -300,7 +304,7 @@ class Run(Training):
         """Paint pictures (B, 3, H, W) with the averaged decoder."""
         moments = [measure_style(f) for f in encode(self.trunk, style)]
         part = torch.full((len(content),), strength, device=self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_cuda):
+        with torch.autocast(self.device.type, torch.bfloat16):
             features = encode(self.trunk, content)
             painted: Tensor = self.average(features, lambda number, f: transport(f, moments[number], part))
         return painted.float().clamp(0, 1)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from decoder import LEVELS
+from impasto.fast.decoder import LEVELS
 from kernels import find_roots, mean_outer
 from student import Trunk, sample_positions
 
@@ -72,23 +72,32 @@ def transport(features: Tensor, style: StyleMoments, strength: Tensor) -> tuple[
 
 
 def _transport(features: Tensor, style: StyleMoments, strength: Tensor) -> tuple[Tensor, Tensor]:
-    x = sample_positions(features).float()
-    mean, covariance = measure_moments(features)
-    scale = covariance.diagonal(dim1=1, dim2=2).mean(1).clamp_min(1e-8).sqrt()
+    x = sample_positions(features)
     with torch.no_grad():
-        root = style.root.double()  # in float32, the product's smallest eigenvalues may be negative
-        _, inverse = find_roots(root @ _add(covariance, style.ridge).double() @ root, INVERSE_ITERATIONS)
+        center, covariance = measure_moments(features)
+        root = style.root.double() if features.is_cuda else style.root  # products would have negative eigenvalues
+        _, inverse = find_roots(root @ _add(covariance, style.ridge).to(root) @ root, INVERSE_ITERATIONS)
         matrix = (root @ inverse @ root).float()
         is_found = matrix.isfinite().all(2, keepdim=True).all(1, keepdim=True)
-        matrix = torch.where(is_found, matrix, torch.eye(matrix.shape[1], device=matrix.device))
-    part = strength.view(-1, 1, 1)
-    centered = (x - mean[:, None]) * (scale.detach() / scale).view(-1, 1, 1)
-    carried = torch.baddbmm(style.mean[:, None], centered, matrix)
-    y = x + part * (carried - x)
-    with torch.no_grad():
-        moved = (y - x).square().sum((1, 2)) / (centered.square().sum((1, 2)) + 1e-8)
-        amount = moved.sqrt().clamp_max(2).view(-1, 1, 1, 1)
-    back = y.to(features.dtype).view(features.shape[0], *features.shape[2:], -1).permute(0, 3, 1, 2)
+        identity = torch.eye(matrix.shape[1], device=matrix.device)
+        matrix = torch.where(is_found, matrix, identity)
+        part = strength.view(-1, 1, 1)
+        mixed = torch.lerp(identity.expand_as(matrix), matrix, part)
+        change = mixed - identity
+        moved = ((change @ covariance) * change).sum((1, 2)) + (strength[:, None] * (style.mean - center)).square().sum(
+            1
+        )
+        variance = covariance.diagonal(dim1=1, dim2=2).sum(1)
+        amount = (moved / (variance + 1e-8)).clamp_min(0).sqrt().clamp_max(2).view(-1, 1, 1, 1)
+    # y = part (mean_s + k (x - mean) T) + (1 - part) x, where k is 1 and has the gradient of a normalization.
+    mean = x.float().mean(1) if x.shape[1] < 4096 else x.mean(1, dtype=torch.float32)
+    spread = (x.square().mean((1, 2), dtype=torch.float32) - mean.square().mean(1)).clamp_min(1e-8).sqrt()
+    k = (spread.detach() / spread).view(-1, 1, 1) if x.requires_grad else torch.ones_like(part)
+    matrix = part * k * matrix
+    whole = (matrix + (1 - part) * identity).to(x.dtype)
+    offset = part[:, 0] * style.mean - (mean[:, None] @ matrix)[:, 0]
+    y = torch.baddbmm(offset[:, None].to(x.dtype), x, whole)
+    back = y.view(features.shape[0], *features.shape[2:], -1).permute(0, 3, 1, 2)
     return back, amount
 
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from impasto.api import paint, rerun, start, texture
+    from impasto.api import paint, paint_fast, rerun, start, texture
     from impasto.errors import (
         CheckpointError,
         DivergedError,
@@ -51,6 +51,7 @@ __all__ = [
     "UsageError",
     "film",
     "paint",
+    "paint_fast",
     "read_recipe",
     "rerun",
     "resume",
@@ -64,7 +65,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api": ("paint", "rerun", "start", "texture"),
+    "api": ("paint", "paint_fast", "rerun", "start", "texture"),
     "errors": (
         "CheckpointError",
         "DivergedError",

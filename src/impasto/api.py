@@ -1,4 +1,4 @@
-"""impasto from Python: `paint`, `texture` and `rerun` return a picture, `start` a Run to iterate over."""
+"""impasto from Python: `paint`, `paint_fast`, `texture` and `rerun` return a picture, `start` a Run to iterate over."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,7 @@ from impasto.runs.run import Run
 from impasto.runs.start import check_photo_format, check_recipe_fits, start_job, start_run
 from impasto.settings.changes import merge_settings
 from impasto.settings.model import Settings
+from impasto.settings.presets import FAST_DEFAULTS
 from impasto.settings.texture import TEXTURE_DEFAULTS, check_texture, merge_texture_size, unmark_defaults
 
 if TYPE_CHECKING:
@@ -50,6 +51,26 @@ def paint(
     """
     chosen = merge_settings(settings, overrides)
     return _paint(photo, _as_list(paintings), chosen, output, overwrite, recipe, os.fspath(checkpoint))
+
+
+def paint_fast(
+    photo: "PictureLike",
+    paintings: "PictureLike | Sequence[PictureLike]",
+    *,
+    output: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    recipe: RecipeMode = "embed",
+    settings: Settings | None = None,
+    **overrides: Any,
+) -> "PilImage.Image":
+    """Repaint a photo in one pass, which takes a fraction of a second: `paint` with the preset `instant`.
+
+    `fast_strength`, from 0 to 1, says how far it goes from the photo. The rest is as for `paint`.
+
+    Example: impasto.paint_fast("photo.jpg", "painting.jpg", size=512).show()
+    """
+    chosen = merge_settings(settings, overrides, FAST_DEFAULTS)
+    return _paint(photo, _as_list(paintings), chosen, output, overwrite, recipe, "none")
 
 
 def texture(

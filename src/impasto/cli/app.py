@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.exceptions import MissingArgumentError
 
 from impasto.cli.batch import batch
+from impasto.cli.fast import fast
 from impasto.cli.film import film
 from impasto.cli.help import format_short_help, make_console, print_full_help
 from impasto.cli.networks import networks
@@ -62,7 +63,7 @@ app: App = App(
 )
 app.default(paint)
 app.command(paint)
-for _command in (batch, diff, film, networks, paintings, plan, regions, rerun, resume, sheet, studio, texture):
+for _command in (batch, diff, fast, film, networks, paintings, plan, regions, rerun, resume, sheet, studio, texture):
     app.command(_command)
 app.command(show_recipe, name="recipe")
 

@@ -22,6 +22,7 @@ SETTINGS_REMARK = "The options that say how to paint are those of impasto: --hel
 COMMANDS = {
     "Paint": {
         "paint": "one photo in the style of one or more paintings",
+        "fast": "the same at once, in one pass",
         "film": "a film, without flicker",
         "batch": "many photos, on all cores or on a cluster",
         "texture": "a picture in a painting's style, without a photo",
@@ -44,7 +45,7 @@ COMMANDS = {
 OPTIONS = {
     "output": "-o: the picture to write; - is stdout",
     "size": "longer side in pixels",
-    "preset": "draft is quick, fine is slow; gatys2015 and others",
+    "preset": "instant, draft, fine; gatys2015 and others",
     "style_size": "size of the strokes: 0.5 is half",
     "style_weight": "how much of the painting",
     "style_blend": "weight of each of several paintings",

@@ -1,5 +1,6 @@
 """The frames of a film painted one after the other, pass after pass, each from the pictures around it."""
 
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from impasto.fast.canvas import FastPainter, paint_fast_canvas
+from impasto.fast.transfer import LevelMaps
 from impasto.films.film_inputs import FilmInputs
 from impasto.films.film_options import FilmOptions
 from impasto.films.frame_masks import FrameMask
@@ -55,14 +58,23 @@ class FramePainter:
     def __init__(self, prepared: Prepared, settings: Settings, masks: Mapping[str, FrameMask]) -> None:
         self.prepared: Prepared = replace(prepared, settings=settings, notes=())
         self.masks: Mapping[str, FrameMask] = masks
+        self._fast: FastPainter | None = None
 
     def paint_first(self, frame: int, photo: Image, canvas: Tensor | None) -> Painter:
         """Paint a frame, counted from 0, like a single picture; from `canvas` if it is given."""
         prepared = self._prepare_frame(frame)
+        if canvas is None and prepared.settings.init == "fast":
+            prepared = replace(prepared, initial_picture=paint_fast_canvas(prepared, photo))
         if canvas is not None:
             settings = prepared.settings.model_copy(update=CARRIED_SETTINGS)
             prepared = replace(prepared, settings=settings, initial_picture=canvas)
         return Painter(prepared, photo)
+
+    def paint_at_once(self, frame: int, photo: Image, maps: LevelMaps) -> Tensor:
+        """Paint a frame in one pass; `maps` are those of its shot, filled by the shot's first frame."""
+        if self._fast is None:
+            self._fast = FastPainter(self.prepared, self.prepared.plan_schedule((photo.width, photo.height)))
+        return self._fast.paint(photo, self._prepare_frame(frame).paintings, maps)
 
     def paint_next(self, frame: int, photo: Image, warm_start: WarmStart, steps: int) -> WarmStartPainter:
         """Paint a frame from a warm start, in at most `steps` steps."""
@@ -113,6 +125,9 @@ class FilmSequence:
         self.frame_range: range = range(self.frames) if frame_range is None else frame_range
         self.shot_starts: list[int] = [0] if self.options.cuts == "none" else [0, *inputs.timeline.cuts]
         self.notes: list[str] = []
+        self._is_one_pass = inputs.frame_settings.is_one_pass
+        self._open_photos: Callable[[int], FrameSource] = inputs.open_visible_photos
+        self._maps: tuple[int, LevelMaps] = (-1, [])  # of the shot that begins at a frame
         self.painter: Painter | None = None
         self._pending: Future[None] | None = None  # the last picture, while it is stored
         self._recent: dict[tuple[int, int], Tensor] = {}  # pictures by pass and frame
@@ -158,6 +173,8 @@ class FilmSequence:
 
     def _list_neighbors(self, pass_number: int) -> dict[int, list[int]]:
         """List, for each frame, the frames to which its motion is wanted, in the order of their weight."""
+        if self._is_one_pass:
+            return {frame: [] for frame in self.frame_range}
         back = self.options.look_back if self.options.temporal_weight else (1,)
         neighbors = {}
         for frame in self.frame_range:
@@ -180,6 +197,11 @@ class FilmSequence:
         if not is_visible or (can_repeat and prepared.is_repeat):
             picture = self._read_picture(pass_number, frame - 1) if is_visible else photo.rgb
             record = {**self._recall_record(pass_number, frame), "steps": 0, "seconds": 0.0}
+        elif self._is_one_pass:
+            picture, seconds = self._paint_at_once(frame, photo)
+            step = Step(1, 1, 1, self.width, self.height, {}, seconds, 1.0, ())
+            yield self._make_frame_step(step, pass_number, frame)
+            record = {"steps": 1, "seconds": round(seconds, 3)}
         else:
             self.painter = painter = self._make_painter(pass_number, prepared)
             totals: list[float] = []
@@ -193,6 +215,16 @@ class FilmSequence:
             record = {"steps": len(totals), "total": totals[-1], "seconds": round(step.seconds, 3)}
             record |= self._measure_start(painter, pass_number, frame)
         return (picture.clamp(0, 1) * 255).round() / 255, record
+
+    def _paint_at_once(self, frame: int, photo: Image) -> tuple[Tensor, float]:
+        """Paint a frame in one pass, with the maps of its shot's first frame: they do not flicker."""
+        started, first = time.perf_counter(), self._find_shot(frame).start
+        if self._maps[0] != first:
+            self._maps = (first, [])
+            if frame != first:  # after an interrupt
+                self.frame_painter.paint_at_once(first, self._open_photos(1)(first), self._maps[1])
+        picture = self.frame_painter.paint_at_once(frame, photo, self._maps[1]).float().cpu()
+        return picture, time.perf_counter() - started
 
     def _make_frame_step(self, step: Step, pass_number: int, frame: int) -> FrameStep:
         frames, passes = self.frames, self.options.passes

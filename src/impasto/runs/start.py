@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from impasto.fast.canvas import paint_fast_canvas
 from impasto.images.assignments import read_preserve_mask
 from impasto.images.detail import find_detail
 from impasto.images.image import Image
@@ -68,6 +69,8 @@ def start_run(
         detail, found = find_detail(settings, visible)
         visible, notes = replace(visible, detail=detail), notes + found
     prepared = prepare(settings, visible, paintings, cache, fetch_progress)
+    if settings.init == "fast" and visible:
+        prepared = replace(prepared, initial_picture=paint_fast_canvas(prepared, visible))
     painter = Painter(prepared, visible)
     painter.notes.extend(notes)
     source, first = fingerprint_picture(photo.path) if photo else None, job.first if job else None

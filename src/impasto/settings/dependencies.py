@@ -39,6 +39,7 @@ _NEEDS_NOISE = (Condition("init", ("noise",)), Condition("init_noise"))
 DEPENDENCIES: dict[str, tuple[Condition, ...]] = {
     "init_noise": (Condition("init", excluded=("noise",)),),
     "init_blur": (Condition("init", excluded=("noise", "gray")),),
+    "fast_strength": (Condition("init", ("fast",)),),
     "noise": _NEEDS_NOISE,
     "noise_strength": _NEEDS_NOISE,
     "guard_mask": (Condition("guard"),),

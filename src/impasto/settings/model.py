@@ -81,8 +81,11 @@ class Settings(BaseModel):
     init: Init = setting(
         "recolored",
         "Beginning",
-        "what the canvas starts as: recolored (the photo with the paintings' range of colors), photo, noise, painting "
-        "(the first that has a weight), gray, or a picture file",
+        "what the canvas starts as: recolored (the photo with the paintings' range of colors), photo, fast (painted in "
+        "one pass), noise, painting (the first that has a weight), gray, or a picture file",
+    )
+    fast_strength: float = setting(
+        1.0, "Beginning", "how far the one pass goes from the photo to the paintings' style", ge=0, le=1
     )
     init_noise: float = setting(0.0, "Beginning", "how much noise is mixed into what the canvas starts as", ge=0, le=1)
     init_blur: float = setting(
@@ -300,6 +303,11 @@ class Settings(BaseModel):
         filled = handler({**get_preset_values(values.get("preset", "default"), values.get("network")), **values})
         filled.model_fields_set.intersection_update(values)  # not those that only the preset has set
         return filled
+
+    @property
+    def is_one_pass(self) -> bool:
+        """Is the picture painted in one pass, and its one step there to measure it?"""
+        return self.init == "fast" and self.steps == 1 and self.start_size >= self.size
 
     @property
     def aspect_sides(self) -> tuple[int, int]:

@@ -166,6 +166,8 @@ _PROGRAMS: dict[str, dict[str, Any]] = {
 # `default` is the settings' own defaults.
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
+    # One pass alone: the one step measures its losses.
+    "instant": {"network": "slim", "init": "fast", "start_size": _ONE_SCALE, "steps": 1, "views": (1.0,)},
     "draft": {"network": "slim", "steps": 20, "later_steps": 20},
     "fine": {"steps": 100, "later_steps": 150, "lbfgs_history": 30},
     # Painted quickly and each like the one before: what counts in a film.
@@ -182,6 +184,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     **{name: {**_AS_PUBLISHED, **values} for name, values in _PROGRAMS.items()},
 }
 
+FAST_DEFAULTS = {"preset": "instant"}  # of `impasto fast`
 FILM_DEFAULTS = {"preset": "film"}  # of films, in place of `default`
 
 # Losses that are no shares depend on how large activations are, content with their square and style with their fourth

@@ -57,6 +57,7 @@ def check_view_weights(weights: tuple[float, ...]) -> tuple[float, ...]:
 
 Preset = Literal[
     "default",
+    "instant",
     "draft",
     "fine",
     "film",
@@ -114,7 +115,7 @@ Lengths = Annotated[
 ]
 
 ASPECT_PATTERN = r"^[1-9]\d{0,4}:[1-9]\d{0,4}$"
-INIT_CHOICES = ("recolored", "photo", "noise", "painting", "gray")  # what `init` means, where it is no file
+INIT_CHOICES = ("recolored", "photo", "fast", "noise", "painting", "gray")  # what `init` means, where it is no file
 REST_MASK, WHOLE_MASK = "rest", "all"  # what `mask` and `style_mask` say where they name no file
 
 LargeViewNetwork = Literal["auto", "same", "slim", "vgg19"]

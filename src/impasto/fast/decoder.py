@@ -1,11 +1,16 @@
 """The decoder of the fast path: from features of a photo, level by level, to a painted picture."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
+
+DECODER_FILE = Path(__file__).with_name("decoder.safetensors")
 
 
 class Level(NamedTuple):
@@ -37,6 +42,7 @@ class Decoder(nn.Module):
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
+        self.widths: tuple[int, ...] = tuple(widths)
         before = [0, *widths[:-1]]
         self.skip = nn.ModuleList([nn.Conv2d(width, width, 1) for width in widths])
         self.up = nn.ModuleList(
@@ -53,24 +59,27 @@ class Decoder(nn.Module):
         """Decode the photo's features (B, C, h, w) of all levels."""
         x, amounts = None, list[Tensor]()
         for number, f in enumerate(features):
-            x, amount = transport(number, self.predict(number, f, x, amounts))
+            told = join_amounts(amounts, *f.shape[-2:]) if amounts else None
+            x, amount = transport(number, self.predict(number, f, x, told))
             amounts.append(amount)
         assert x is not None
-        return self.draw(x, amounts)
+        return self.draw(x, join_amounts(amounts, *x.shape[-2:]))
 
-    def predict(self, number: int, photo: Tensor, coarser: Tensor | None, amounts: Sequence[Tensor]) -> Tensor:
-        """Predict the features of a level from the photo's and those of the coarser level, and the changes so far."""
+    def predict(self, number: int, photo: Tensor, coarser: Tensor | None, amounts: Tensor | None) -> Tensor:
+        """Predict the features of a level from the photo's and those of the coarser level.
+
+        `amounts` (B, number, h, w) or (B, number, 1, 1) are the changes so far; None at the coarsest level.
+        """
         x: Tensor = self.skip[number](photo)
-        if coarser is not None:
-            grid = photo.shape[-2:]
-            x = x + double(self.up[number - 1](coarser), *grid)
-            x = x + self.tell[number - 1](join_amounts(amounts, *grid).to(x.dtype))
+        if coarser is not None and amounts is not None:
+            x = x + double(self.up[number - 1](coarser), *photo.shape[-2:])
+            x = x + self.tell[number - 1](amounts.to(x.dtype))
         block: Tensor = self.two[number](F.relu(self.one[number](F.relu(x))))
         return x + block
 
-    def draw(self, features: Tensor, amounts: Sequence[Tensor]) -> Tensor:
-        """Draw the picture from the finest level's features."""
-        told = self.tell[-1](join_amounts(amounts, *features.shape[-2:]).to(features.dtype))
+    def draw(self, features: Tensor, amounts: Tensor) -> Tensor:
+        """Draw the picture from the finest level's features; `amounts` are the changes of all levels."""
+        told = self.tell[-1](amounts.to(features.dtype))
         picture: Tensor = self.rgb(F.relu(self.last(features) + told))
         return picture
 
@@ -94,3 +103,15 @@ def join_amounts(amounts: Sequence[Tensor], height: int, width: int) -> Tensor:
 
 def _fit(amount: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(amount, (height, width), mode="bilinear", align_corners=False)
+
+
+@cache
+def load_decoder(device: torch.device, dtype: torch.dtype) -> Decoder:
+    """Load the decoder that comes with impasto onto a device, once."""
+    weights = load_file(DECODER_FILE)
+    widths = [weights[f"skip.{number}.weight"].shape[0] for number in range(len(LEVELS))]
+    with torch.device("meta"):  # random weights would only be replaced
+        decoder = Decoder(widths)
+    decoder.load_state_dict(weights, assign=True)
+    decoder = decoder.requires_grad_(False).eval().to(device, dtype)
+    return decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

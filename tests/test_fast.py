@@ -1,0 +1,173 @@
+"""The fast path: exact in tiles, true to its masks and strength, and a command, a preset and a function."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import make_picture
+from torch import Tensor
+
+import impasto
+from impasto.cli.app import main
+from impasto.errors import UsageError
+from impasto.fast import transfer
+from impasto.fast.canvas import load_fast_network
+from impasto.fast.decoder import LEVELS, load_decoder
+from impasto.fast.transfer import StylePart, blend_levels, measure_levels, transfer_style
+from impasto.fast.transport import RIDGE, StyleTarget, add_ridge, carry, find_map, measure_features
+from impasto.images.write import write_image
+from impasto.painting.styles import StyleInput
+
+DOUBLE, CPU = torch.float64, torch.device("cpu")
+NETWORK, DECODER = load_fast_network(CPU, DOUBLE), load_decoder(CPU, DOUBLE)
+PHOTO = make_picture(150, 131).to(DOUBLE)
+PAINTING, OTHER = (StyleInput(make_picture(120, 96, seed).to(DOUBLE).flip(1)) for seed in (7, 8))
+
+
+def measure(painting: StyleInput) -> list[transfer.Moments]:
+    return measure_levels(NETWORK, painting)
+
+
+def paint(*parts: StylePart, strength: float = 1.0, photo: Tensor = PHOTO) -> Tensor:
+    return transfer_style(NETWORK, DECODER, photo, parts, strength)
+
+
+def test_the_map_carries_features_to_the_paintings_moments() -> None:
+    torch.manual_seed(0)
+    features = torch.randn(1, 6, 30, 40, dtype=DOUBLE).relu().contiguous(memory_format=torch.channels_last)
+    style = StyleTarget(measure_features(torch.randn(1, 6, 20, 20, dtype=DOUBLE).abs() * 2))
+    matrix, offset, amount = find_map(measure_features(features), style, 1.0)
+    carry(features, [(None, matrix, offset)])
+    carried = measure_features(features)
+    torch.testing.assert_close(carried.mean, style.mean)
+    gap = (carried.covariance - style.moments.covariance).abs().max() / style.moments.covariance.abs().max()
+    assert gap < 10 * RIDGE
+    assert amount > 0.5
+
+
+def test_the_map_to_its_own_moments_changes_nothing() -> None:
+    moments = measure_features(PHOTO)
+    matrix, offset, amount = find_map(moments, StyleTarget(moments), 1.0)
+    torch.testing.assert_close(matrix, torch.eye(3, dtype=DOUBLE), atol=1e-6, rtol=0)
+    assert offset.abs().max() < 1e-6
+    assert amount < 1e-6
+
+
+def test_the_map_is_the_optimal_one() -> None:
+    """It is symmetric and positive, which of all maps to given moments only the optimal one is."""
+    style = StyleTarget(measure_features(PAINTING.rgb))
+    content = measure_features(PHOTO)
+    matrix, _, _ = find_map(content, style, 1.0)
+    torch.testing.assert_close(matrix, matrix.T)
+    assert torch.linalg.eigvalsh(matrix).min() > 0
+    wanted = add_ridge(style.moments.covariance, style.ridge)
+    torch.testing.assert_close(matrix @ add_ridge(content.covariance, style.ridge) @ matrix, wanted)
+
+
+@pytest.mark.parametrize("has_masks", [False, True])
+def test_tiles_are_the_whole(monkeypatch: pytest.MonkeyPatch, has_masks: bool) -> None:
+    left = torch.zeros_like(PHOTO[:, :1])
+    left[..., :70] = 1
+    parts = [StylePart(measure(PAINTING), left if has_masks else None)]
+    parts += [StylePart(measure(OTHER), 1 - left)] if has_masks else []
+    whole = paint(*parts)
+    monkeypatch.setattr(transfer, "TILE_SIDE", 48)
+    assert float((paint(*parts) - whole).abs().max()) < 1e-10
+    for tiled, single in zip(measure(OTHER), parts[-1].levels if has_masks else measure(OTHER), strict=True):
+        torch.testing.assert_close(tiled.outer, single.outer, rtol=1e-10, atol=1e-12)
+
+
+def test_a_mask_of_all_is_no_mask_and_nothing_is_the_photo() -> None:
+    style = measure(PAINTING)
+    everywhere = torch.ones_like(PHOTO[:, :1])
+    assert float((paint(StylePart(style, everywhere)) - paint(StylePart(style))).abs().max()) < 1e-8
+    unchanged = paint(StylePart(style), strength=0.0)
+    assert float((paint(StylePart(style, 0.0 * everywhere)) - unchanged).abs().max()) < 1e-8
+    assert psnr(unchanged, PHOTO) > 15
+
+
+def psnr(rgb: Tensor, other: Tensor) -> float:
+    return float(-10 * (rgb - other).square().mean().log10())
+
+
+def test_strength_goes_from_the_photo_to_the_style() -> None:
+    style = StylePart(measure(PAINTING))
+    target = measure(PAINTING)[-1]
+    pictures = [paint(style, strength=strength) for strength in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    changes = [float((picture - pictures[0]).square().mean()) for picture in pictures]
+    assert changes == sorted(changes)
+    assert len(set(changes)) == len(changes)
+    gaps = [float((measure(StyleInput(picture))[-1].mean - target.mean).norm()) for picture in pictures]
+    assert gaps[-1] < 0.8 * gaps[0]
+
+
+def test_a_blend_with_all_weight_on_one_painting_is_that_painting() -> None:
+    one, other = measure(PAINTING), measure(OTHER)
+    for blended, alone in zip(blend_levels([one, other], [1.0, 0.0]), one, strict=True):
+        torch.testing.assert_close(blended.outer, alone.outer)
+    half = blend_levels([one, other], [3.0, 3.0])[0]
+    torch.testing.assert_close(half.total, (one[0].total + other[0].total) / 2)
+
+
+def test_what_a_paintings_mask_leaves_out_does_not_count() -> None:
+    torn = PAINTING.rgb.clone()
+    torn[..., 64:] = 0.9
+    mask = torch.zeros_like(torn[:, :1])
+    mask[..., :32] = 1
+    first, second = (measure(StyleInput(rgb, mask=mask)) for rgb in (PAINTING.rgb, torn))
+    torch.testing.assert_close(first[-1].outer, second[-1].outer)  # relu1_1 sees two pixels far
+    assert len(first) == len(LEVELS)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    write_image(make_picture(96, 80), tmp_path / "photo.png")
+    write_image(make_picture(80, 80, 7).flip(1), tmp_path / "painting.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_command_preset_and_function_paint_the_same(folder: Path) -> None:
+    assert main(["fast", "photo.png", "painting.png", "--size", "96", "-o", "a.png", "-q"]) == 0
+    assert main(["photo.png", "painting.png", "--preset", "instant", "--size", "96", "-o", "b.png", "-q"]) == 0
+    assert (folder / "a.png").read_bytes() == (folder / "b.png").read_bytes()
+    picture = impasto.paint_fast("photo.png", "painting.png", size=96)
+    assert picture.size == (96, 80)
+    again = impasto.rerun("a.png")
+    assert again.tobytes() == picture.tobytes()
+    assert impasto.read_recipe("a.png").settings.preset == "instant"
+
+
+def test_steps_may_go_on_from_the_pass(folder: Path) -> None:
+    assert folder
+    chosen = {"network": "slim", "size": 64, "start_size": 64, "views": "1", "steps": 3}
+    first = {}
+    for init in ("fast", "photo"):
+        run = impasto.start("photo.png", "painting.png", init=init, **chosen)
+        first[init] = [step.losses["style"] for step in run]
+    assert first["fast"][0] < first["photo"][0]
+
+
+def test_preserved_and_transparent_parts_stay(folder: Path) -> None:
+    mask = torch.zeros(1, 3, 80, 96)
+    mask[..., :48] = 1
+    write_image(mask, folder / "left.png")
+    picture = impasto.paint_fast("photo.png", "painting.png", size=96, preserve_mask="left.png")
+    plain = impasto.paint_fast("photo.png", "painting.png", size=96)
+    assert picture.crop((0, 0, 40, 80)).tobytes() == read(folder / "photo.png").crop((0, 0, 40, 80)).tobytes()
+    assert plain.crop((0, 0, 40, 80)).tobytes() != picture.crop((0, 0, 40, 80)).tobytes()
+
+
+def read(path: Path):  # type: ignore[no-untyped-def]
+    from PIL import Image as PilImage
+
+    return PilImage.open(path).convert("RGB")
+
+
+def test_strength_without_the_pass_and_a_texture_are_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert folder
+    assert main(["photo.png", "painting.png", "--fast-strength", "0.5", "-o", "a.png"]) == 2
+    assert "--init fast" in capsys.readouterr().err
+    with pytest.raises(UsageError) as caught:
+        impasto.texture("painting.png", size=64, init="fast")
+    assert caught.value.setting == "init"
