@@ -21,6 +21,7 @@ from impasto.painting.painter import Painter
 from impasto.runs import start
 from impasto.settings.model import Settings
 from impasto.settings.parsing import parse_settings
+from impasto.settings.presets import FAST_DEFAULTS
 from impasto.settings.texture import TEXTURE_DEFAULTS, merge_texture_size
 from impasto.settings.variations import parse_variations
 
@@ -116,8 +117,8 @@ def test_pages_have_snippets_and_commands():
 def test_impasto_commands_parse(words):
     command, bound, *_ = app.parse_args(words, exit_on_error=False, print_error=False)
     given = {name: value for name, value in bound.arguments.items() if name in Settings.model_fields}
-    texture = command.__name__ == "texture"
-    settings = parse_settings(merge_texture_size(given), TEXTURE_DEFAULTS) if texture else parse_settings(given)
+    defaults = {"texture": TEXTURE_DEFAULTS, "fast": FAST_DEFAULTS}.get(command.__name__, {})
+    settings = parse_settings(merge_texture_size(given), defaults)
     if command.__name__ == "paint":
         assert len(settings.style_blend) in (0, len(bound.arguments["paintings"]))
     if command.__name__ == "sheet":

@@ -28,7 +28,7 @@ from impasto.settings.model import Settings
 from impasto.settings.presets import PRESETS
 
 DOUBLE = torch.float64
-OURS = {"default", "draft", "fine", "film"}
+OURS = {"default", "instant", "draft", "fine", "film"}
 ON_TORCHVISION = {"gordicaleksa", "style-transfer-pytorch"}
 WIDTH, HEIGHT = 37, 29  # odd at every stage of pooling
 CANVAS, PHOTO = make_picture(WIDTH, HEIGHT, 1, DOUBLE), make_picture(WIDTH, HEIGHT, 2, DOUBLE)

@@ -342,8 +342,9 @@ def test_one_region_is_refused() -> None:
 
 @pytest.mark.parametrize("init", ["", "  "])
 def test_empty_init_is_refused(init: str) -> None:
-    assert f"takes recolored, photo, fast, noise, painting, gray or the name of a picture file; not {init!r}" in refusal(
-        init=init
+    assert (
+        f"takes recolored, photo, fast, noise, painting, gray or the name of a picture file; not {init!r}"
+        in refusal(init=init)
     )
 
 

@@ -2,17 +2,18 @@
 
     python training/train_decoder.py --photos DIR --paintings DIR --teacher FILE --slim FILE --run DIR [--seconds 500]
 
-The decoder learns to make pictures whose features are those that it was asked for, and a photo's own picture where
-nothing changes; then style as VGG-19 sees it in three views, with the content. The moments of many crops of paintings
-are measured once, at the start. On a GPU a step is captured as one graph: it is a thousand small kernels, and would
-wait for Python otherwise. The run can be stopped and goes on from its last checkpoint. RUN/decoder.safetensors is the
-result, RUN/log.txt tells how it went; with --judge also RUN/PAINTING.png.
+The teacher is VGG-19, or slim itself, which is ten times as quick, for a CPU: it teaches nearly as well as long as the
+decoder is far from its best. The decoder learns to make pictures whose features are those that it was asked for, and a
+photo's own picture where nothing changes; then style as the teacher sees it in three views, with the content. The
+moments of many crops of paintings are measured once, at the start. On a GPU a step is captured as one graph: it is a
+thousand small kernels, and would wait for Python otherwise. The run can be stopped and goes on from its last
+checkpoint. RUN/decoder.safetensors is the result, RUN/log.txt tells how it went; with --judge also RUN/PAINTING.png.
 """
 
 import argparse
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +35,7 @@ from transport import StyleMoments, encode, measure_style, transport
 
 CONTENT_TAPS = {"relu3_1": 0.2, "relu4_1": 1.0, "relu5_1": 0.3}
 VIEWS = (1, 2, 4)  # parts of the full size
-STYLE_FROM, STYLE_WHOLE = 0.03, 0.1  # parts of the run between which the style's weight grows
+STYLE_FROM, STYLE_WHOLE = 0.02, 0.06  # parts of the run between which the style's weight grows
 EMA_EVERY = 4  # steps
 MOMENTS_WEIGHT = 0.3  # of means and deviations, beside Gram matrices
 RANGE_WEIGHT, SMOOTHNESS_WEIGHT = 60.0, 0.01
@@ -45,19 +46,19 @@ Statistics = list[list[tuple[Tensor, ...]]]  # by view and tap: Gram matrices, m
 def main() -> None:
     """Read the arguments, train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_run_arguments(parser, rate=1e-3)
+    add_run_arguments(parser, rate=5e-4)
     parser.add_argument("--slim", type=Path, required=True, help="the network whose features are decoded")
     parser.add_argument("--judge", type=Path, nargs="+", default=[], help="a photo and paintings to judge at 512 px")
-    parser.add_argument("--batch", type=int, help="pairs; GPU: 12, CPU: 4")
+    parser.add_argument("--batch", type=int, help="pairs; GPU: 12, CPU: 8")
     parser.add_argument("--size", type=int, default=320, help="side of the crops in pixels")
     parser.add_argument("--bank", type=int, default=3000, help="crops of paintings")
-    parser.add_argument("--content", type=float, default=0.03, help="weight of the content")
-    parser.add_argument("--consistency", type=float, default=0.05, help="weight of the features asked for, in the end")
+    parser.add_argument("--content", type=float, default=0.02, help="weight of the content")
+    parser.add_argument("--consistency", type=float, default=0.1, help="weight of the features asked for, in the end")
     parser.add_argument("--identity", type=float, default=1.0, help="weight of pictures that stay as they are")
     parser.add_argument("--no-graph", action="store_true", help="do not capture a step as a graph")
     arguments = parser.parse_args()
     if arguments.batch is None:
-        arguments.batch = 12 if arguments.device.type == "cuda" else 4
+        arguments.batch = 12 if arguments.device.type == "cuda" else 8
     torch.backends.cudnn.benchmark = True
     torch.backends.cuda.matmul.allow_tf32 = True
     Run(arguments).train()
@@ -119,7 +120,7 @@ class Run(Training):
         with torch.no_grad():
             self.bank = Bank(self, arguments.bank)
         self.decoder, self.average = (_place(Decoder(widths), self.device) for _ in range(2))
-        initialize(self.decoder)
+        self.initialize()
         self.average.load_state_dict(self.decoder.state_dict())
         self.average.requires_grad_(False)
         self.device_rate = torch.tensor(arguments.rate, device=self.device)
@@ -140,6 +141,34 @@ class Run(Training):
             f"bank of {self.bank.count}, {sum(p.numel() for p in self.decoder.parameters())} parameters; "
             f"ready after {time.perf_counter() - begun:.0f} s"
         )
+
+    @torch.no_grad()
+    def initialize(self) -> None:
+        """Begin with the photo's own features carried at each level, which is recoloring, and nothing of other levels.
+
+        The last two layers are fitted by least squares, so that a photo's own features give the photo from the start.
+        """
+        decoder = self.decoder
+        for layer in (*decoder.up, *decoder.tell, *decoder.two):
+            assert isinstance(layer, nn.Conv2d)
+            assert layer.bias is not None
+            nn.init.normal_(layer.weight, std=1e-3)
+            nn.init.zeros_(layer.bias)
+        for layer in (*decoder.skip, decoder.last):
+            assert isinstance(layer, nn.Conv2d)
+            assert layer.bias is not None
+            nn.init.dirac_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        rgb = self.draw(10, 6)
+        features = encode(self.trunk, rgb)[-1].float()
+        x = F.unfold(features, 3, padding=1).mT.reshape(-1, 9 * features.shape[1])
+        x = torch.cat([x, torch.ones_like(x[:, :1])], 1).double()
+        y = rgb.permute(0, 2, 3, 1).reshape(-1, 3).double()
+        ridge = 1e-4 * len(x) * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+        fitted = torch.linalg.solve(x.mT @ x + ridge, x.mT @ y)
+        assert decoder.rgb.bias is not None
+        decoder.rgb.weight.copy_(fitted[:-1].mT.reshape_as(decoder.rgb.weight))
+        decoder.rgb.bias.copy_(fitted[-1])
 
     def train(self) -> None:
         """Train to the end, with a checkpoint now and then."""
@@ -223,12 +252,13 @@ class Run(Training):
         with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
             painted = self.decoder(features, carry)
         painted = painted.float()
-        found = encode(self.trunk, painted)
+        seen = [self.teacher(rgb, STYLE_TAPS) for rgb in list_views(painted)]
+        found = self._encode_painted(painted, seen)
         errors = torch.stack([_relative_error(x, y) for x, y in zip(found, asked, strict=True)], 1)
         off = (painted - content)[:same]
         sameness = off.abs().mean() + 2 * off.square().mean()
-        parts = (painted[same:], content[same:], target, strength[same:])
-        likeness, distance, by_tap = self._compare(*parts, same, partial)
+        seen = [{tap: f[same:] for tap, f in view.items()} for view in seen]
+        likeness, distance, by_tap = self._compare(seen, content[same:], target, strength[same:], same, partial)
         loss = _measure_defects(painted).mean() + self.arguments.identity * sameness + self.consistency * errors.mean()
         loss = loss + self.style_weight * (likeness + self.arguments.content * distance).mean()
         self.optimizer.zero_grad(set_to_none=True)
@@ -252,21 +282,32 @@ class Run(Training):
             else:
                 self.running[name] = value.clone()
 
+    def _encode_painted(self, painted: Tensor, seen: Sequence[dict[str, Tensor]]) -> list[Tensor]:
+        """Return slim's features of a painted picture at each level: those that the teacher saw, if that is slim."""
+        if isinstance(self.teacher, SlimTeacher):
+            return [seen[round(math.log2(1 / level.view))][level.tap] for level in LEVELS]
+        return encode(self.trunk, painted)
+
     def draw(self, photos: int, paintings: int, zoom: tuple[float, float] = (-0.7, 1.0)) -> Tensor:
         """Draw crops of photos and of paintings."""
         return self.pictures.crop(self.pictures.draw(photos, paintings), self.arguments.size, zoom=zoom)
 
     def _compare(
-        self, painted: Tensor, content: Tensor, target: Statistics, strength: Tensor, same: int, partial: int
+        self,
+        seen: Sequence[dict[str, Tensor]],
+        content: Tensor,
+        target: Statistics,
+        strength: Tensor,
+        same: int,
+        partial: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the style's distance (B,), the content's (B,), and the Gram matrices' (B, views, taps)."""
         with torch.no_grad():
             original = self.teacher(content, STYLE_TAPS)
             here = self.measure_views(content[-partial:])
-        total, distance = (torch.zeros(len(painted), device=self.device) for _ in range(2))
+        total, distance = (torch.zeros(len(content), device=self.device) for _ in range(2))
         gaps: list[Tensor] = []
-        for view, rgb in enumerate(list_views(painted)):
-            found = self.teacher(rgb, STYLE_TAPS)
+        for view, found in enumerate(seen):
             for tap, name in enumerate(STYLE_TAPS):
                 wanted = []
                 for there, own in zip(target[view][tap], here[view][tap], strict=True):
@@ -360,22 +401,6 @@ class Run(Training):
         self.say(self._measure())
         if self.arguments.judge:
             self.say(self._judge())
-
-
-def initialize(decoder: Decoder) -> None:
-    """Begin with the photo's own features carried at each level, which is recoloring, and nothing from other levels."""
-    for layer in (*decoder.up, *decoder.tell, *decoder.two):
-        assert isinstance(layer, nn.Conv2d)
-        assert layer.bias is not None
-        nn.init.normal_(layer.weight, std=1e-3)
-        nn.init.zeros_(layer.bias)
-    for layer in decoder.skip:
-        assert isinstance(layer, nn.Conv2d)
-        assert layer.bias is not None
-        nn.init.dirac_(layer.weight)
-        nn.init.zeros_(layer.bias)
-    assert decoder.rgb.bias is not None
-    nn.init.constant_(decoder.rgb.bias, 0.5)
 
 
 def _place(module: Module, device: torch.device) -> Module:

@@ -70,18 +70,28 @@ class Decoder(nn.Module):
 
         `amounts` (B, number, h, w) or (B, number, 1, 1) are the changes so far; None at the coarsest level.
         """
-        x: Tensor = self.skip[number](photo)
-        if coarser is not None and amounts is not None:
+        if coarser is None or amounts is None:
+            x: Tensor = self.skip[number](photo)
+        else:
+            x = _convolve_told(self.skip[number], photo, self.tell[number - 1](amounts.to(photo.dtype)))
             x = x + double(self.up[number - 1](coarser), *photo.shape[-2:])
-            x = x + self.tell[number - 1](amounts.to(x.dtype))
         block: Tensor = self.two[number](F.relu(self.one[number](F.relu(x))))
         return x + block
 
     def draw(self, features: Tensor, amounts: Tensor) -> Tensor:
         """Draw the picture from the finest level's features; `amounts` are the changes of all levels."""
         told = self.tell[-1](amounts.to(features.dtype))
-        picture: Tensor = self.rgb(F.relu(self.last(features) + told))
+        picture: Tensor = self.rgb(F.relu(_convolve_told(self.last, features, told)))
         return picture
+
+
+def _convolve_told(conv: nn.Module, x: Tensor, told: Tensor) -> Tensor:
+    """Return conv(x) + told; where `told` (B, C, h, w) is the same everywhere, it is the convolution's bias."""
+    assert isinstance(conv, nn.Conv2d)
+    assert conv.bias is not None
+    if told.numel() > len(conv.bias):
+        return conv(x) + told  # type: ignore[no-any-return]
+    return F.conv2d(x, conv.weight, conv.bias + told.flatten(), padding=conv.padding)
 
 
 def double(x: Tensor, height: int, width: int) -> Tensor:

@@ -103,6 +103,7 @@ class _Transfer:
         self._dtype = next(decoder.parameters()).dtype
         self._rgb = rgb
         self._parts, self._maps = parts, maps
+        self._photo: dict[Level, Tensor] = {}  # features that later levels need
         self._features: Tensor | None = None  # of the level before, carried
         self._amounts: list[Tensor] = []
 
@@ -151,13 +152,23 @@ class _Transfer:
         stride = self._network.stride[level.tap]
         told = join_amounts(self._amounts[:number], rgb.shape[2] // stride, rgb.shape[3] // stride) if number else None
         for tile in tiles:
-            features = self._network.extract(tile.crop(rgb), [level.tap])[0][level.tap]
+            features = self._extract(level, rgb, tile, is_whole=len(tiles) == 1)
             coarser, amounts = self._features, told
             if coarser is not None and len(tiles) > 1:
                 coarser = _crop_cells(coarser, tile, 2 * stride)
             if amounts is not None and amounts.shape[-1] > 1:
                 amounts = _crop_cells(amounts, tile, stride)[..., : features.shape[2], : features.shape[3]]
             yield tile, self._decoder.predict(number, features, coarser, amounts)
+
+    def _extract(self, level: Level, rgb: Tensor, tile: Tile, *, is_whole: bool) -> Tensor:
+        """Return the photo's features at a level, in a tile's window; of the whole, those of all its levels at once."""
+        if not is_whole:
+            return self._network.extract(tile.crop(rgb), [level.tap])[0][level.tap]
+        if level not in self._photo:
+            taps = [each.tap for each in LEVELS if each.view == level.view]
+            found = self._network.extract(rgb, taps)[0]
+            self._photo |= {each: found[each.tap] for each in LEVELS if each.view == level.view}
+        return self._photo.pop(level)
 
     def _measure(
         self, level: Level, predicted: Tensor, tile: Tile, masks: Sequence[Tensor | None], sums: list[Moments]

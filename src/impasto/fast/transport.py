@@ -85,11 +85,11 @@ def carry(features: Tensor, maps: Sequence[tuple[Tensor | None, Tensor, Tensor]]
     for top in range(0, height, rows):
         band = features[:, :, top : top + rows]
         x = band.permute(0, 2, 3, 1).reshape(-1, channels)
-        change = torch.zeros((), device=x.device, dtype=x.dtype)
+        y = x
         for mask, matrix, offset in maps:
-            if mask is None:
-                change = torch.addmm(offset.to(x), x, matrix.to(x)) - x
+            if mask is None:  # the only one
+                y = torch.addmm(offset.to(x), x, matrix.to(x))
                 continue
-            part = torch.addmm(offset.to(x), x, (matrix - torch.eye(channels).to(matrix)).to(x))
-            change = change + mask[:, :, top : top + rows].reshape(-1, 1).to(x) * part
-        band.copy_((x + change).view(1, -1, width, channels).permute(0, 3, 1, 2))
+            change = torch.addmm(offset.to(x), x, (matrix - torch.eye(channels).to(matrix)).to(x))
+            y = y + mask[:, :, top : top + rows].reshape(-1, 1).to(x) * change
+        band.copy_(y.view(1, -1, width, channels).permute(0, 3, 1, 2))

@@ -6,16 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from impasto.images.image import Image
-from impasto.images.write import to_pil
-from impasto.painting.initial_canvas import recolor_photo
 from impasto.painting.model_cache import ModelCache
-from impasto.painting.styles import StyleInput
 from impasto.runs.start import start_run
 from impasto.settings.changes import STEERABLE
 from impasto.settings.lengths import RELATIVE_RANGE, Length
 from impasto.settings.model import Settings
 
-QUICK_PIXELS, FIRST_PIXELS = 256, 128  # longer side in the end, and at first
+QUICK_PIXELS = 256  # of the longer side
+ONE_PASS = {"init": "fast", "steps": 1}
 QUICK_SETTINGS: dict[str, Any] = {
     "network": "slim",
     "size": QUICK_PIXELS,
@@ -35,20 +33,23 @@ def quick_look(
     cache: ModelCache | None = None,
     start: Any = None,
 ) -> Iterator[Any]:
-    """Yield ever better small Pillow images of what `settings` would paint: one after each step, and one at once.
+    """Yield ever better small Pillow images of what `settings` would paint: one pass at once, then one after each step.
 
-    They go on from `start`, an earlier look at the same pictures with other settings; without one, from the photo in
-    the paintings' colors. Errors: as for `paint`.
+    They go on from `start`, an earlier look at the same pictures with other settings, in place of the pass.
+
+    Errors: as for `paint`.
     """
+    quick = choose_quick_settings(settings).model_copy(update={"start_size": QUICK_PIXELS, "steps": steps})
+    first = start
+    if first is None:
+        run = start_run(quick.model_copy(update=ONE_PASS), photo, paintings, cache=cache)
+        for _ in run:
+            first = run.picture()
+    yield first
     with tempfile.TemporaryDirectory() as folder:
-        first_side = QUICK_PIXELS if start else FIRST_PIXELS  # what was there already stays sharp
-        scales = {"start_size": first_side, "steps": steps if start else steps // 2, "later_steps": (steps + 1) // 2}
-        quick = choose_quick_settings(settings).model_copy(update=scales)
         if settings.color == "none":
-            first, file = start or _recolor(photo, paintings, settings), Path(folder) / "start.png"
-            first.thumbnail((QUICK_PIXELS, QUICK_PIXELS))
+            file = Path(folder) / "start.png"
             first.save(file)
-            yield first
             quick = quick.model_copy(update={"init": str(file)})
         for _ in (run := start_run(quick, photo, paintings, cache=cache)):
             yield run.picture()
@@ -69,10 +70,3 @@ def choose_quick_settings(settings: Settings) -> Settings:
         for length in settings.style_size
     )
     return Settings(**QUICK_SETTINGS, **carried)
-
-
-def _recolor(photo: Image, paintings: Sequence[Image], settings: Settings) -> Any:
-    """Return the photo with the paintings' colors, as a Pillow image."""
-    weights = settings.style_blend or [1.0] * len(paintings)
-    weighed = [StyleInput(it.rgb, it.alpha, weight=weight) for it, weight in zip(paintings, weights, strict=True)]
-    return to_pil(recolor_photo(photo, weighed), photo.alpha)
