@@ -1,0 +1,74 @@
+"""Films in one pass: nothing flickers of itself, shots have maps of their own, and an interrupt changes nothing."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import make_picture
+from film_clips import make_pan, make_still, write_clip
+from torch import Tensor
+
+import impasto
+from impasto.films.image_sequence import open_reader
+from impasto.images.write import write_image
+
+ONE_PASS = {"preset": "instant", "size": 64}
+
+
+@pytest.fixture
+def painting(tmp_path: Path) -> Path:
+    return write_image(make_picture(60, 60, 7), tmp_path / "painting.png")
+
+
+def paint(source: Path, output: Path, painting: Path, **chosen: Any) -> list[Tensor]:
+    steps = list(impasto.film(source, painting, output=output, **{**ONE_PASS, **chosen}))
+    assert [step.frame for step in steps] == sorted({step.frame for step in steps})
+    return read(output)
+
+
+def read(path: Path) -> list[Tensor]:
+    return [frame.image.rgb for frame in open_reader(path, 25)]
+
+
+def test_a_still_stays_still_and_is_the_picture(tmp_path: Path, painting: Path) -> None:
+    source = write_clip(tmp_path / "a.mkv", make_still(4), codec="ffv1", pixels="bgr0")
+    frames = paint(source, tmp_path / "b.mkv", painting, codec="lossless")
+    assert all(torch.equal(frame, frames[0]) for frame in frames)
+    photo = write_image(read(source)[0], tmp_path / "photo.png")
+    picture = impasto.paint_fast(photo, painting, size=64)
+    assert (255 * frames[0][0]).round().byte().permute(1, 2, 0).numpy().tobytes() == picture.tobytes()
+
+
+def test_frames_of_a_shot_have_its_first_frames_maps(tmp_path: Path, painting: Path) -> None:
+    """What stands still in a changing film is painted alike, where single pictures would differ."""
+    frames = make_still(3, 128, 48)
+    for number, frame in enumerate(frames):
+        frame[..., 112:] = 0.3 * number  # the rest has other moments in each frame
+    source = write_clip(tmp_path / "a.mkv", frames, codec="ffv1", pixels="bgr0")
+    chosen = {"size": 128, "codec": "lossless", "cuts": "none"}
+    together = paint(source, tmp_path / "b.mkv", painting, **chosen)
+    alone = paint(source, tmp_path / "c.mkv", painting, **chosen, start="3f")
+    still, changed = (float((frame - together[0])[..., :24].abs().mean()) for frame in (together[2], alone[0]))
+    assert still < 0.5 * changed
+
+
+def test_a_cut_begins_a_shot(tmp_path: Path, painting: Path) -> None:
+    clips = [*make_pan(3), *make_pan(3, seed=9)]
+    clips[3:] = [1 - 0.5 * frame for frame in clips[3:]]
+    source = write_clip(tmp_path / "a.mkv", clips, codec="ffv1", pixels="bgr0")
+    whole = paint(source, tmp_path / "b.mkv", painting, codec="lossless")
+    second = paint(source, tmp_path / "c.mkv", painting, codec="lossless", start="4f")
+    assert all(torch.equal(one, other) for one, other in zip(whole[3:], second, strict=True))
+
+
+def test_resuming_equals_running_through(tmp_path: Path, painting: Path) -> None:
+    source = write_clip(tmp_path / "a.mkv", make_pan(5), codec="ffv1", pixels="bgr0")
+    whole = paint(source, tmp_path / "b.mkv", painting, codec="lossless")
+    run = impasto.film(source, painting, output=tmp_path / "c.mkv", codec="lossless", **ONE_PASS)
+    list(itertools.islice(run, 3))
+    run.close()
+    for _ in impasto.resume_film(tmp_path / "c.mkv"):
+        pass
+    assert all(torch.equal(one, other) for one, other in zip(whole, read(tmp_path / "c.mkv"), strict=True))
