@@ -15,7 +15,7 @@ from impasto.network.vgg import Network
 from impasto.painting.styles import StyleInput
 from impasto.painting.tiles import Tile, cut_into_tiles
 
-TILE_SIDE = 1536  # pixels: a larger picture is decoded in tiles
+TILE_SIDE = 1024  # pixels: a larger picture is decoded in tiles
 DECODER_REACH = 5  # cells that a level's convolutions see beyond their own, and those that enlarging interpolates
 MIN_SIDE = 32  # pixels of a canvas: two cells of the coarsest level
 SAMPLED_STRIDE = 1  # of maps of which every second row and column is measured

@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import torch
@@ -63,8 +64,7 @@ class FramePainter:
     def paint_first(self, frame: int, photo: Image, canvas: Tensor | None) -> Painter:
         """Paint a frame, counted from 0, like a single picture; from `canvas` if it is given."""
         prepared = self._prepare_frame(frame)
-        if canvas is None and prepared.settings.init == "fast":
-            prepared = replace(prepared, initial_picture=paint_fast_canvas(prepared, photo))
+        prepared = replace(prepared, paint_first=partial(paint_fast_canvas, prepared))
         if canvas is not None:
             settings = prepared.settings.model_copy(update=CARRIED_SETTINGS)
             prepared = replace(prepared, settings=settings, initial_picture=canvas)

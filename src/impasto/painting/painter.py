@@ -180,6 +180,9 @@ class Painter:
         """Go through the scales; where memory runs out, repeat a scale's rest with a strategy that takes less."""
         state = self.state
         self._started = time.perf_counter() - state.seconds
+        if self.settings.is_one_pass:
+            yield self._paint_at_once()
+            return
         while True:
             try:
                 for losses in self._optimize(*self._start_scale()):
@@ -195,6 +198,12 @@ class Painter:
                     continue
             return_freed_memory()
         self._release_memory()
+
+    def _paint_at_once(self) -> Step:
+        """Paint the first canvas, which is the picture; its losses are not measured."""
+        self._begin_canvas(self.photo and self.photo.resized(*self._size))
+        self.state.steps_left = 0
+        return self._make_step({})
 
     def _make_step(self, losses: dict[str, float]) -> Step:
         state, (width, height) = self.state, self._size
@@ -273,6 +282,8 @@ class Painter:
         if self.has_begun:
             return self._resize_canvas(self.picture().to(like), *self._size).clamp_(0, 1)
         prepared = self.prepared
+        if self.settings.init == "fast" and photo and prepared.paint_first:
+            return prepared.paint_first(photo).to(like)
         return make_initial_canvas(self.settings, *self._size, photo, prepared.paintings, prepared.initial_picture).to(
             like
         )

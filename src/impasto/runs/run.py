@@ -24,10 +24,12 @@ from impasto.runs.checkpoints import CheckpointWriter, choose_checkpoint_path, d
 from impasto.runs.job import Job, RecipeMode, check_recipe_mode
 from impasto.settings.changes import STEERABLE, change_settings
 from impasto.settings.model import Settings
-from impasto.settings.units import parse_bytes
+from impasto.settings.units import format_bytes, parse_bytes
 
 if TYPE_CHECKING:
     from PIL import Image as PilImage
+
+PASS_BYTES, PASS_BASE_BYTES = 60, 600_000_000  # of memory that one pass takes, a pixel and besides
 
 
 class PaintingRun(Protocol):
@@ -136,6 +138,10 @@ class Run:
     @property
     def plan(self) -> PaintingPlan:
         """How it is painted, and what that will take: measured in about a second when it is first asked for."""
+        if self.settings.is_one_pass:
+            raise UsageError(
+                "One pass has no plan: it is painted in tiles as large as they need to be.", setting="preset"
+            )
         if self._plan is None:
             self._plan = self._make_plan(parse_bytes(self.settings.memory))
         return self._plan
@@ -157,6 +163,10 @@ class Run:
             return
         if limit is not None:
             self._plan = self._make_plan(limit)
+        if self.settings.is_one_pass:
+            self._check_pass_fits(limit)
+            self._is_prepared = True
+            return
         small = self.settings.memory == "auto" and is_small(self.painter.prepared, self.painter.schedule)
         if self._plan or not small:
             self.plan.apply_to(self.painter)
@@ -169,6 +179,17 @@ class Run:
         )
         if path:
             self.checkpoint_writer = CheckpointWriter(path.absolute(), self._make_checkpoint_texts)
+
+    def _check_pass_fits(self, limit: int | None) -> None:
+        """Raise UsageError where the one pass takes more memory than may be used."""
+        width, height = self.painter.schedule.last_size
+        needed, allowed = width * height * PASS_BYTES, limit or parse_bytes(self.settings.memory)
+        if allowed is not None and needed + PASS_BASE_BYTES > allowed:
+            raise UsageError(
+                f"A picture of {width} x {height} in one pass takes about {format_bytes(needed + PASS_BASE_BYTES)} of "
+                f"memory, and {format_bytes(allowed)} may be used: choose a smaller `size`, or allow more `memory`.",
+                setting="memory",
+            )
 
     def prepare(self) -> list[str]:
         """Apply the plan; returns what to tell the user before the first step."""

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from impasto.fast.canvas import paint_fast_canvas
@@ -69,8 +70,7 @@ def start_run(
         detail, found = find_detail(settings, visible)
         visible, notes = replace(visible, detail=detail), notes + found
     prepared = prepare(settings, visible, paintings, cache, fetch_progress)
-    if settings.init == "fast" and visible:
-        prepared = replace(prepared, initial_picture=paint_fast_canvas(prepared, visible))
+    prepared = replace(prepared, paint_first=partial(paint_fast_canvas, prepared))
     painter = Painter(prepared, visible)
     painter.notes.extend(notes)
     source, first = fingerprint_picture(photo.path) if photo else None, job.first if job else None

@@ -306,7 +306,7 @@ class Settings(BaseModel):
 
     @property
     def is_one_pass(self) -> bool:
-        """Is the picture painted in one pass, and its one step there to measure it?"""
+        """Is the picture painted in one pass, without a step of the optimizer?"""
         return self.init == "fast" and self.steps == 1 and self.start_size >= self.size
 
     @property

@@ -166,7 +166,7 @@ _PROGRAMS: dict[str, dict[str, Any]] = {
 # `default` is the settings' own defaults.
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    # One pass alone: the one step measures its losses.
+    # One pass alone, which counts as a step.
     "instant": {"network": "slim", "init": "fast", "start_size": _ONE_SCALE, "steps": 1, "views": (1.0,)},
     "draft": {"network": "slim", "steps": 20, "later_steps": 20},
     "fine": {"steps": 100, "later_steps": 150, "lbfgs_history": 30},
