@@ -53,9 +53,9 @@ LAST_START_SECONDS = 540.0
 NETWORKS = ("vgg19", "slim")
 SMALL = (160, 128)  # pixels, of the canvas that numbers and tiles are checked on
 TILE_SIZE = 64
-# Relative errors allowed; convolutions in float32 may be TF32 on a card, which has 10 bits like float16: where a ReLU's
-# input is near 0, that opens or closes it, and the gradient is off by 0.03.
-LIMITS = {torch.float32: 5e-2, torch.bfloat16: 0.2, torch.float64: 1e-10}
+# Relative errors allowed; convolutions in float32 may be TF32 on a card, which has 10 bits like float16.
+LIMITS = {torch.float32: 2e-2, torch.bfloat16: 0.2, torch.float64: 1e-10}
+GRADIENT_LIMITS = {**LIMITS, torch.float32: 5e-2}  # an input near 0 opens or closes a ReLU
 MAX_PIXEL_DIFFERENCE = 2 / 255  # in the mean
 FRAMES = 4
 
@@ -87,7 +87,8 @@ def check_numbers(scene: Scene) -> Iterator[Row]:
             found = look(network, device, dtype)
             for name, value in expected.items():
                 error = measure_error(found[name], value)
-                yield Row(f"{network}, {str(dtype).removeprefix('torch.')}: {name}", error, limit=LIMITS[dtype])
+                limits = GRADIENT_LIMITS if name == "gradient" else LIMITS
+                yield Row(f"{network}, {str(dtype).removeprefix('torch.')}: {name}", error, limit=limits[dtype])
 
 
 def look(network: str, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:

@@ -391,6 +391,7 @@ def test_a_closed_stderr_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyPa
         (["a.jpg", "b.jpg", "--style-blend", "1,x"], "--style-blend takes numbers with commas between them"),
         (["a.jpg", "b.jpg", "--optimizer", "adams"], 'Did you mean "adam"?'),
         (["texture", "b.jpg", "--aspect", "wide"], "--aspect takes two whole numbers, such as 3:2; not 'wide'"),
+        (["a.jpg", "b.jpg", "--dpi", "300"], "--size 20cm tells how many that is"),
         (["a.jpg", "b.jpg", "--preset", "x"], 'Choose from: "default", "instant", "draft", '),
         (
             ["a.jpg", "b.jpg", "--content-taps", "relu9_9"],

@@ -81,6 +81,9 @@ def explain_error(error: BaseException, tokens: list[str]) -> tuple[int, str]:
             hint = _suggest_command(tokens) + hint
             if error.argument and "PAINTING" in error.argument.names:
                 hint = f"name a painting, such as {next(iter(COLLECTION))}: impasto paintings lists them; {hint}"
+        if said.startswith("Unknown option: --dpi"):
+            said = said.partition(".")[0]
+            hint = f"give --size in pixels; --size 20cm tells how many that is at 300 dots per inch; {hint}"
         if dashed := next((it for it in tokens if it.startswith("-") and os.path.lexists(it)), ""):
             hint = f"the file is named by ./{dashed}; {hint}"
         return WRONG_USAGE, f"{said}\n{hint}"

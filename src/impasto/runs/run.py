@@ -29,7 +29,7 @@ from impasto.settings.units import format_bytes, parse_bytes
 if TYPE_CHECKING:
     from PIL import Image as PilImage
 
-PASS_BYTES, PASS_BASE_BYTES = 60, 600_000_000  # of memory that one pass takes, a pixel and besides
+PASS_BYTES, PASS_BASE_BYTES = 130, 900_000_000  # of memory that one pass takes, a pixel and besides
 
 
 class PaintingRun(Protocol):
