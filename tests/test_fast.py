@@ -180,3 +180,57 @@ def test_strength_without_the_pass_and_a_texture_are_refused(folder: Path, capsy
     with pytest.raises(UsageError) as caught:
         impasto.texture("painting.png", size=64, init="fast")
     assert caught.value.setting == "init"
+
+
+def test_at_strength_0_and_where_no_painting_goes_it_is_the_photo(folder: Path) -> None:
+    photo = read(folder / "photo.png")
+    assert impasto.paint_fast("photo.png", "painting.png", size=96, fast_strength=0).tobytes() == photo.tobytes()
+    mask = torch.zeros(1, 3, 80, 96)
+    mask[..., :40] = 1
+    write_image(mask, folder / "left.png")
+    picture = impasto.paint_fast("photo.png", "painting.png", size=96, mask="left.png")
+    assert picture.crop((60, 0, 96, 80)).tobytes() == photo.crop((60, 0, 96, 80)).tobytes()
+
+
+def test_a_gray_painting_makes_a_gray_picture(folder: Path) -> None:
+    write_image(make_picture(80, 80, 7).mean(1, keepdim=True).expand(1, 3, 80, 80), folder / "gray.png")
+    picture = impasto.paint_fast("photo.png", "gray.png", size=96)
+    assert all(red == green == blue for _, (red, green, blue) in picture.getcolors(96 * 80))
+
+
+def test_a_flat_photo_stays_nearly_flat(folder: Path) -> None:
+    write_image(torch.full((1, 3, 160, 160), 0.9), folder / "white.png")
+    picture = impasto.paint_fast("white.png", "starry_night", size=160)
+    assert max(high - low for low, high in picture.getextrema()) < 90
+
+
+def test_noise_and_blur_act_on_what_one_pass_painted(folder: Path) -> None:
+    assert folder
+    chosen = {"size": 96, "seed": 1}
+    plain = impasto.paint_fast("photo.png", "painting.png", **chosen)
+    assert impasto.paint_fast("photo.png", "painting.png", **chosen, init_noise=0.5) != plain
+    assert impasto.paint_fast("photo.png", "painting.png", **chosen, init_blur=0.05) != plain
+
+
+@pytest.mark.parametrize(
+    ("chosen", "setting"),
+    [
+        ({"style_size": 0.2}, "style_size"),
+        ({"style_size": 0.2, "style_taps": "relu1_1:1", "content_taps": "relu1_1:1"}, "style_size"),
+        ({"preset": "fine"}, "preset"),
+        ({"init": "noise"}, "init"),
+        ({"steps": 3}, "steps"),
+    ],
+)
+def test_what_is_no_single_pass_is_refused(folder: Path, chosen: dict[str, object], setting: str) -> None:
+    assert folder
+    with pytest.raises(UsageError) as caught:
+        impasto.paint_fast("photo.png", "painting.png", size=96, **chosen)
+    assert caught.value.setting == setting
+
+
+def test_a_texture_at_once_is_refused(folder: Path) -> None:
+    assert folder
+    with pytest.raises(UsageError) as caught:
+        impasto.texture("painting.png", size=64, preset="instant")
+    assert caught.value.setting == "preset"

@@ -72,3 +72,12 @@ def test_resuming_equals_running_through(tmp_path: Path, painting: Path) -> None
     for _ in impasto.resume_film(tmp_path / "c.mkv"):
         pass
     assert all(torch.equal(one, other) for one, other in zip(whole, read(tmp_path / "c.mkv"), strict=True))
+
+
+def test_a_film_that_fades_in_has_its_shots_maps(tmp_path: Path, painting: Path) -> None:
+    last = make_still(1, 96, 72)[0]
+    source = write_clip(tmp_path / "a.mkv", [last * part / 6 for part in range(7)], codec="ffv1", pixels="bgr0")
+    chosen = {"size": 96, "codec": "lossless", "cuts": "none"}
+    together = paint(source, tmp_path / "b.mkv", painting, **chosen)
+    alone = paint(source, tmp_path / "c.mkv", painting, **chosen, start="6f")
+    assert float((together[5] - alone[0]).abs().mean()) < 0.05

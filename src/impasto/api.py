@@ -17,6 +17,7 @@ from impasto.runs.job import Job, RecipeMode, check_recipe_mode
 from impasto.runs.run import Run
 from impasto.runs.start import check_photo_format, check_recipe_fits, start_job, start_run
 from impasto.settings.changes import merge_settings
+from impasto.settings.dependencies import check_one_pass
 from impasto.settings.model import Settings
 from impasto.settings.presets import FAST_DEFAULTS
 from impasto.settings.texture import TEXTURE_DEFAULTS, check_texture, merge_texture_size, unmark_defaults
@@ -70,6 +71,9 @@ def paint_fast(
     Example: impasto.paint_fast("photo.jpg", "painting.jpg", size=512).show()
     """
     chosen = merge_settings(settings, overrides, FAST_DEFAULTS)
+    check_one_pass(chosen)
+    if photo is None:
+        raise UsageError("Give a photo: one pass paints no textures.")
     return _paint(photo, _as_list(paintings), chosen, output, overwrite, recipe, "none")
 
 

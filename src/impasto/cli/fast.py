@@ -14,6 +14,7 @@ from impasto.cli.arguments import (
 from impasto.cli.options import with_settings
 from impasto.cli.paint import make_job, start_picture
 from impasto.cli.run_loop import paint_run
+from impasto.settings.dependencies import check_one_pass
 from impasto.settings.parsing import parse_settings
 from impasto.settings.presets import FAST_DEFAULTS, PRESETS
 
@@ -32,6 +33,8 @@ def fast(
     It is impasto with --preset instant: nearer to the photo than a picture that is painted in
     steps, and without the painting's large forms. --fast-strength says how far it goes.
     """
+    settings = parse_settings(given, FAST_DEFAULTS)
+    check_one_pass(settings)
     output = output or find_free_name(photo, paintings[0])
-    job = make_job(photo, paintings, output, parse_settings(given, FAST_DEFAULTS), options)
+    job = make_job(photo, paintings, output, settings, options)
     return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, options.quiet, options.as_json)

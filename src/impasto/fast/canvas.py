@@ -5,9 +5,12 @@ from functools import cache
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
+from impasto.errors import UsageError
 from impasto.fast.decoder import load_decoder
 from impasto.fast.transfer import LevelMaps, StylePart, blend_levels, measure_levels, transfer_style
+from impasto.images.color import is_gray, to_gray
 from impasto.images.image import Image
 from impasto.images.masks import divide_canvas
 from impasto.images.sizes import resize_clamped
@@ -18,6 +21,9 @@ from impasto.painting.schedule import Schedule
 from impasto.painting.styles import StyleInput, group_by_region
 
 DEEPEST_TAP = "relu4_1"
+MIN_PAINTING_SIDE = 32  # pixels: two cells of the coarsest level
+SOFT_EDGE = 0.015  # of a mask's longer side: the blur of its edges, where maps would meet in a line
+UNTOUCHED = 0.9  # of the photo that is kept, above which all of it is
 GUARDED_SHARE = 0.7  # of the change that is left out where a photo must stay readable, at a `guard` of 1
 
 
@@ -35,6 +41,12 @@ class FastPainter:
         self._decoder = load_decoder(prepared.device, prepared.dtype)
         self._paintings = prepared.paintings
         sizes = prepared.list_painting_sizes(schedule, self._size)
+        if (least := min(min(size) for size in sizes)) < MIN_PAINTING_SIDE:
+            raise UsageError(
+                f"A painting would be {least} pixels across, and one pass needs {MIN_PAINTING_SIDE}: choose a larger "
+                "`style_size` or `size`.",
+                setting="style_size",
+            )
         self._styles = [
             measure_levels(self._network, painting.resized(*size)) if painting.weight else []
             for painting, size in zip(prepared.paintings, sizes, strict=True)
@@ -49,13 +61,29 @@ class FastPainter:
         """
         seen = photo.to(self._device).resized(*self._size)
         parts = self._plan_parts(paintings or self._paintings, seen)
-        return transfer_style(self._network, self._decoder, seen.rgb, parts, self._settings.fast_strength, maps)
+        strength = self._settings.fast_strength
+        picture = transfer_style(self._network, self._decoder, seen.rgb, parts, strength, maps)
+        if self._is_gray:
+            picture.lerp_(to_gray(picture), strength)
+        if strength < 1 or any(part.mask is not None for part in parts):
+            self._keep_photo(picture, seen.rgb, parts)
+        return picture
+
+    def _keep_photo(self, picture: Tensor, rgb: Tensor, parts: Sequence[StylePart]) -> None:
+        """Put the photo itself, in place of the decoder's guess of it, where a picture is to stay like it."""
+        painted = sum(
+            (torch.ones_like(rgb[:, :1]) if part.mask is None else part.mask for part in parts), 0 * rgb[:, :1]
+        )
+        kept = 1 - self._settings.fast_strength * painted
+        guess = transfer_style(self._network, self._decoder, rgb, [], 0.0)
+        picture.add_(kept * (rgb - guess)).clamp_(0, 1)
+        picture.lerp_(rgb, ((kept - UNTOUCHED) / (1 - UNTOUCHED)).clamp(0, 1))
 
     def _plan_parts(self, paintings: Sequence[StyleInput], photo: Image) -> list[StylePart]:
         """Return the parts of the canvas, each with the blend of its paintings' moments."""
         groups = group_by_region(paintings)
         masks = _divide(photo, [paintings[group[0]].region for group in groups])
-        kept = photo.alpha
+        kept = None if photo.alpha is None else _soften(photo.alpha)
         if photo.detail is not None and (guard := self._settings.guard):
             calm = 1 - guard * GUARDED_SHARE * resize_clamped(photo.detail, photo.width, photo.height)
             kept = calm if kept is None else kept * calm
@@ -69,6 +97,12 @@ class FastPainter:
             parts.append(StylePart(blend, where))
         return parts
 
+    @property
+    def _is_gray(self) -> bool:
+        """Are all paintings black and white, everywhere?"""
+        used = [painting for painting in self._paintings if painting.weight]
+        return all(painting.region is None and is_gray(painting) for painting in used)
+
 
 def paint_fast_canvas(prepared: Prepared, photo: Image) -> Tensor:
     """Paint the first canvas (1, 3, H, W) in [0, 1] of a photo, at its size. Errors: as FastPainter."""
@@ -78,7 +112,7 @@ def paint_fast_canvas(prepared: Prepared, photo: Image) -> Tensor:
 @cache
 def load_fast_network(device: torch.device, dtype: torch.dtype) -> Network:
     """Load slim as the decoder knows it, whatever the settings say of pooling and padding."""
-    network = load_network("slim", cut=DEEPEST_TAP, pooling="max", padding="replicate-first").to(device, dtype)
+    network = load_network("slim", cut=DEEPEST_TAP, pooling="max", padding="reflect").to(device, dtype)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
@@ -86,4 +120,13 @@ def _divide(photo: Image, regions: Sequence[Tensor | None]) -> list[Tensor | Non
     if all(region is None for region in regions):
         return list(regions)
     fitted = [None if each is None else resize_clamped(each, photo.width, photo.height) for each in regions]
-    return list(divide_canvas(fitted))
+    divided = torch.cat(divide_canvas(fitted))
+    return [mask[None] for mask in _soften(divided)]
+
+
+def _soften(masks: Tensor) -> Tensor:
+    """Blur the edges of masks (N, 1, H, W)."""
+    radius = max(2, round(SOFT_EDGE * max(masks.shape[2:])))
+    for _ in range(2):
+        masks = avg_pool2d(masks, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False)
+    return masks

@@ -73,25 +73,31 @@ class Decoder(nn.Module):
         if coarser is None or amounts is None:
             x: Tensor = self.skip[number](photo)
         else:
-            x = _convolve_told(self.skip[number], photo, self.tell[number - 1](amounts.to(photo.dtype)))
-            x = x + double(self.up[number - 1](coarser), *photo.shape[-2:])
-        block: Tensor = self.two[number](F.relu(self.one[number](F.relu(x))))
-        return x + block
+            x = _convolve(self.skip[number], photo, self.tell[number - 1](amounts.to(photo.dtype)))
+            x = x + double(_convolve(self.up[number - 1], coarser), *photo.shape[-2:])
+        return x + _convolve(self.two[number], F.relu(_convolve(self.one[number], F.relu(x))))
 
     def draw(self, features: Tensor, amounts: Tensor) -> Tensor:
         """Draw the picture from the finest level's features; `amounts` are the changes of all levels."""
         told = self.tell[-1](amounts.to(features.dtype))
-        picture: Tensor = self.rgb(F.relu(_convolve_told(self.last, features, told)))
-        return picture
+        return _convolve(self.rgb, F.relu(_convolve(self.last, features, told)))
 
 
-def _convolve_told(conv: nn.Module, x: Tensor, told: Tensor) -> Tensor:
-    """Return conv(x) + told; where `told` (B, C, h, w) is the same everywhere, it is the convolution's bias."""
+def _convolve(conv: nn.Module, x: Tensor, told: Tensor | None = None) -> Tensor:
+    """Return conv(x), the border repeated, plus `told` (B, C, h, w), which is the bias where it is the same everywhere.
+
+    Zeros beyond the border would be an edge, which a map of a flat photo's features makes a frame.
+    """
     assert isinstance(conv, nn.Conv2d)
     assert conv.bias is not None
-    if told.numel() > len(conv.bias):
-        return conv(x) + told  # type: ignore[no-any-return]
-    return F.conv2d(x, conv.weight, conv.bias + told.flatten(), padding=conv.padding)
+    if conv.kernel_size[0] > 1:
+        for dimension in (2, 3):  # by slices: F.pad copies a bfloat16 map to another layout and back
+            size = x.shape[dimension]
+            x = torch.cat([x.narrow(dimension, 0, 1), x, x.narrow(dimension, size - 1, 1)], dimension)
+    if told is None or told.numel() > len(conv.bias):
+        y = F.conv2d(x, conv.weight, conv.bias)
+        return y if told is None else y + told
+    return F.conv2d(x, conv.weight, conv.bias + told.flatten())
 
 
 def double(x: Tensor, height: int, width: int) -> Tensor:

@@ -1,7 +1,7 @@
 """One pass: a photo's features are carried to the paintings' moments, level by level, and decoded to a picture."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,7 +17,6 @@ from impasto.painting.tiles import Tile, cut_into_tiles
 
 TILE_SIDE = 1024  # pixels: a larger picture is decoded in tiles
 DECODER_REACH = 5  # cells that a level's convolutions see beyond their own, and those that enlarging interpolates
-FRAME = 16  # pixels around the photo that are painted too, and cut off
 SAMPLED_STRIDE = 1  # of maps of which every second row and column is measured
 
 StyleLevels = Sequence[Moments]  # of a painting, by level
@@ -81,11 +80,10 @@ def transfer_style(
     empty list of `maps` is filled with those of this photo; a filled one is used, so that the frames of a shot, which
     have the same maps, do not flicker.
     """
-    framed = [replace(part, mask=None if part.mask is None else _add_frame(part.mask)) for part in parts]
-    transfer = _Transfer(network, decoder, _add_frame(rgb), framed, strength, [] if maps is None else maps)
+    transfer = _Transfer(network, decoder, rgb, parts, strength, [] if maps is None else maps)
     for number in range(len(LEVELS) - 1):
         transfer.paint_level(number)
-    return transfer.draw()[..., FRAME:-FRAME, FRAME:-FRAME].contiguous()
+    return transfer.draw()
 
 
 class _Transfer:
@@ -210,15 +208,6 @@ class _Transfer:
         channels = self._decoder.widths[LEVELS.index(level)]
         size = (1, channels, rgb.shape[2] // stride, rgb.shape[3] // stride)
         return torch.empty(size, dtype=self._dtype, device=rgb.device, memory_format=torch.channels_last)
-
-
-def _add_frame(x: Tensor) -> Tensor:
-    """Reflect a picture (B, C, H, W) beyond its border, where a decoder that pads by zeros draws lines."""
-    for dimension in (2, 3):
-        at = torch.arange(-FRAME, x.shape[dimension] + FRAME, device=x.device).abs()
-        last = x.shape[dimension] - 1
-        x = x.index_select(dimension, (last - (last - at).abs()).clamp(0, last))
-    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _cut(network: Network, level: Level, rgb: Tensor) -> list[Tile]:

@@ -11,6 +11,7 @@ from impasto.network.moments import Moments, measure_moments, solve_symmetric
 
 RIDGE = 3e-3  # of the mean eigenvalue of the painting's covariance: added to both covariances
 MIN_RIDGE = 1e-4  # of a flat painting's; slim's features are about 1
+MIN_CONTENT = 0.1  # of the painting's variance, to which a flat photo's is raised: its grain must not be amplified
 MIN_EIGENVALUE = 1e-6  # of the largest
 StyleMap = tuple[Tensor, Tensor, Tensor]  # A (C, C), c (C,) and the amount of change ()
 MAX_AMOUNT = 2.0  # that a decoder was told in its training
@@ -63,7 +64,10 @@ def find_map(content: Moments, style: StyleTarget, strength: float) -> StyleMap:
         identity = torch.eye(len(style.mean)).to(style.mean)
         return identity, 0 * style.mean, 0 * style.ridge
     covariance, root = content.covariance, style.root
-    matrix = root @ take_power(root @ add_ridge(covariance, style.ridge) @ root, -0.5) @ root
+    wanted, found = (each.diagonal().mean() for each in (style.moments.covariance, covariance))
+    lacking = (MIN_CONTENT - found / wanted.clamp_min(MIN_RIDGE)).clamp_min(0)
+    known = add_ridge(covariance + lacking * style.moments.covariance, style.ridge)
+    matrix = root @ take_power(root @ known @ root, -0.5) @ root
     identity = torch.eye(len(matrix)).to(matrix)
     mixed = torch.lerp(identity, matrix, strength)
     change, shift = mixed - identity, strength * (style.mean - content.mean)

@@ -28,6 +28,7 @@ from impasto.settings.model import Settings
 
 CARRIED_SETTINGS: dict[str, Any] = {"init": "the last picture", "init_blur": 0.0, "init_noise": 0.0}
 SCALE_SMOOTHING = 0.8  # weight of the earlier frames' L-BFGS scale
+SHOT_FRAMES, SHOT_SAMPLES = 200, 5  # from the start of a shot, that its maps in one pass are chosen from
 NEIGHBOR_BLEND = 0.5  # weight of the neighbor's picture at the start of a frame in a later pass
 
 
@@ -71,7 +72,7 @@ class FramePainter:
         return Painter(prepared, photo)
 
     def paint_at_once(self, frame: int, photo: Image, maps: LevelMaps) -> Tensor:
-        """Paint a frame in one pass; `maps` are those of its shot, filled by the shot's first frame."""
+        """Paint a frame in one pass; `maps` are those of its shot, filled by the first call."""
         if self._fast is None:
             self._fast = FastPainter(self.prepared, self.prepared.plan_schedule((photo.width, photo.height)))
         return self._fast.paint(photo, self._prepare_frame(frame).paintings, maps)
@@ -217,14 +218,26 @@ class FilmSequence:
         return (picture.clamp(0, 1) * 255).round() / 255, record
 
     def _paint_at_once(self, frame: int, photo: Image) -> tuple[Tensor, float]:
-        """Paint a frame in one pass, with the maps of its shot's first frame: they do not flicker."""
-        started, first = time.perf_counter(), self._find_shot(frame).start
-        if self._maps[0] != first:
-            self._maps = (first, [])
-            if frame != first:  # after an interrupt
-                self.frame_painter.paint_at_once(first, self._open_photos(1)(first), self._maps[1])
+        """Paint a frame in one pass, with its shot's maps: they do not flicker."""
+        started, shot = time.perf_counter(), self._find_shot(frame)
+        if self._maps[0] != shot.start:
+            self._maps = (shot.start, [])
+            number, liveliest = self._find_liveliest(shot)
+            self.frame_painter.paint_at_once(number, liveliest, self._maps[1])
         picture = self.frame_painter.paint_at_once(frame, photo, self._maps[1]).float().cpu()
         return picture, time.perf_counter() - started
+
+    def _find_liveliest(self, shot: range) -> tuple[int, Image]:
+        """Return the frame with the largest variance of a few near the shot's beginning: it may fade in from black."""
+        photos, near = self._open_photos(1), shot[:SHOT_FRAMES]
+        best: tuple[float, int, Image] | None = None
+        for number in sorted({near[(len(near) - 1) * part // (SHOT_SAMPLES - 1)] for part in range(SHOT_SAMPLES)}):
+            photo = photos(number)
+            variance = float(photo.rgb.float().var())
+            if best is None or variance > best[0]:
+                best = (variance, number, photo)
+        assert best is not None
+        return best[1:]
 
     def _make_frame_step(self, step: Step, pass_number: int, frame: int) -> FrameStep:
         frames, passes = self.frames, self.options.passes

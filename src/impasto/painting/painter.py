@@ -282,11 +282,10 @@ class Painter:
         if self.has_begun:
             return self._resize_canvas(self.picture().to(like), *self._size).clamp_(0, 1)
         prepared = self.prepared
+        picture = prepared.initial_picture
         if self.settings.init == "fast" and photo and prepared.paint_first:
-            return prepared.paint_first(photo).to(like)
-        return make_initial_canvas(self.settings, *self._size, photo, prepared.paintings, prepared.initial_picture).to(
-            like
-        )
+            picture = prepared.paint_first(photo)
+        return make_initial_canvas(self.settings, *self._size, photo, prepared.paintings, picture).to(like)
 
     @property
     def _resize_canvas(self) -> Callable[[Tensor, int, int], Tensor]:

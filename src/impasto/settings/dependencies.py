@@ -115,3 +115,13 @@ def _format_value(value: Any) -> str:
     if isinstance(value, Mapping):
         return format_weights(value)
     return f"{value:g}" if isinstance(value, int | float) else str(value or "empty")
+
+
+def check_one_pass(settings: Settings) -> None:
+    """Raise UsageError where the settings ask for more than one pass."""
+    if not settings.is_one_pass:
+        named = next((name for name in ("init", "steps", "start_size") if name in settings.model_fields_set), "preset")
+        raise UsageError(
+            f"`{named}`: one pass has the preset instant, and takes no steps. Leave it out, or paint in steps.",
+            setting=named,
+        )

@@ -22,6 +22,7 @@ PHOTO_SETTINGS = (
 )
 
 PHOTO_VALUES: dict[str, tuple[str, ...]] = {
+    "preset": ("instant",),
     "init": ("photo", "recolored", "fast"),
     "fit": ("shrink",),
     "color": ("keep", "match", "only"),
