@@ -5,20 +5,19 @@ from functools import cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from impasto.errors import UsageError
 from impasto.fast.decoder import load_decoder
-from impasto.fast.transfer import LevelMaps, StylePart, blend_levels, measure_levels, transfer_style
+from impasto.fast.transfer import LevelMaps, StylePart, measure_levels, transfer_style
 from impasto.images.color import is_gray, to_gray
 from impasto.images.image import Image
-from impasto.images.masks import divide_canvas
+from impasto.images.masks import divide_canvas, soften_masks
 from impasto.images.sizes import resize_clamped
 from impasto.network.registry import load_network
 from impasto.network.vgg import Network
 from impasto.painting.prepare import Prepared
 from impasto.painting.schedule import Schedule
-from impasto.painting.styles import StyleInput, group_by_region
+from impasto.painting.styles import StyleInput, blend_styles, group_by_region
 
 DEEPEST_TAP = "relu4_1"
 MIN_PAINTING_SIDE = 32  # pixels: two cells of the coarsest level
@@ -48,7 +47,7 @@ class FastPainter:
                 setting="style_size",
             )
         self._styles = [
-            measure_levels(self._network, painting.resized(*size)) if painting.weight else []
+            measure_levels(self._network, painting.resized(*size)) if painting.weight else {}
             for painting, size in zip(prepared.paintings, sizes, strict=True)
         ]
 
@@ -83,7 +82,7 @@ class FastPainter:
         """Return the parts of the canvas, each with the blend of its paintings' moments."""
         groups = group_by_region(paintings)
         masks = _divide(photo, [paintings[group[0]].region for group in groups])
-        kept = None if photo.alpha is None else _soften(photo.alpha)
+        kept = None if photo.alpha is None else soften_masks(photo.alpha, SOFT_EDGE)
         if photo.detail is not None and (guard := self._settings.guard):
             calm = 1 - guard * GUARDED_SHARE * resize_clamped(photo.detail, photo.width, photo.height)
             kept = calm if kept is None else kept * calm
@@ -93,7 +92,7 @@ class FastPainter:
             if not weighed:  # the photo stays there
                 continue
             where = kept if mask is None else mask if kept is None else mask * kept
-            blend = blend_levels([self._styles[at] for at in weighed], [paintings[at].weight for at in weighed])
+            blend = blend_styles([self._styles[at] for at in weighed], [paintings[at].weight for at in weighed])
             parts.append(StylePart(blend, where))
         return parts
 
@@ -121,12 +120,4 @@ def _divide(photo: Image, regions: Sequence[Tensor | None]) -> list[Tensor | Non
         return list(regions)
     fitted = [None if each is None else resize_clamped(each, photo.width, photo.height) for each in regions]
     divided = torch.cat(divide_canvas(fitted))
-    return [mask[None] for mask in _soften(divided)]
-
-
-def _soften(masks: Tensor) -> Tensor:
-    """Blur the edges of masks (N, 1, H, W)."""
-    radius = max(2, round(SOFT_EDGE * max(masks.shape[2:])))
-    for _ in range(2):
-        masks = avg_pool2d(masks, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False)
-    return masks
+    return [mask[None] for mask in soften_masks(divided, SOFT_EDGE)]

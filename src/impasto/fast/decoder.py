@@ -19,6 +19,11 @@ class Level(NamedTuple):
     view: float  # of the picture's size
     tap: str
 
+    @property
+    def name(self) -> str:
+        """Its name, such as `0.5 relu4_1`."""
+        return f"{self.view:g} {self.tap}"
+
 
 LEVELS = (
     Level(0.5, "relu4_1"),

@@ -12,28 +12,27 @@ from impasto.fast.transport import StyleMap, StyleTarget, carry, find_map, measu
 from impasto.images.masks import shrink_mask
 from impasto.network.moments import Moments
 from impasto.network.vgg import Network
-from impasto.painting.styles import StyleInput
+from impasto.painting.styles import Style, StyleInput
 from impasto.painting.tiles import Tile, cut_into_tiles
 
 TILE_SIDE = 1024  # pixels: a larger picture is decoded in tiles
 DECODER_REACH = 5  # cells that a level's convolutions see beyond their own, and those that enlarging interpolates
 SAMPLED_STRIDE = 1  # of maps of which every second row and column is measured
 
-StyleLevels = Sequence[Moments]  # of a painting, by level
 LevelMaps = list[list[StyleMap]]  # by level and part
 
 
 @dataclass(frozen=True)
 class StylePart:
-    """A part of the canvas and the moments that it takes on, by level; `mask` (1, 1, H, W), or None for all of it."""
+    """A part of the canvas, `mask` (1, 1, H, W) or None for all of it, and the moments that it takes on, by level."""
 
-    levels: StyleLevels
+    levels: Style
     mask: Tensor | None = None
 
 
-def measure_levels(network: Network, painting: StyleInput) -> list[Moments]:
-    """Measure the visible part of a painting, within its mask, at each level; the moments have a count of 1."""
-    found = []
+def measure_levels(network: Network, painting: StyleInput) -> Style:
+    """Measure the visible part of a painting, within its mask, by the levels' names; the moments have a count of 1."""
+    found = {}
     seen = painting.mask if painting.alpha is None or painting.mask is None else painting.mask * painting.alpha
     seen = painting.alpha if seen is None else seen
     with torch.no_grad():
@@ -47,21 +46,8 @@ def measure_levels(network: Network, painting: StyleInput) -> list[Moments]:
                 part = _measure(network, level, features, tile, mask)
                 sums = part if sums is None else sums + part
             assert sums is not None
-            found.append(sums.scaled(1 / sums.count))
+            found[level.name] = sums.scaled(1 / sums.count)
     return found
-
-
-def blend_levels(styles: Sequence[StyleLevels], weights: Sequence[float]) -> list[Moments]:
-    """Return the weighted mean of paintings' moments at each level."""
-    whole = sum(weights)
-    blended = []
-    for moments in zip(*styles, strict=True):
-        parts = [each.scaled(weight / whole) for each, weight in zip(moments, weights, strict=True)]
-        first, *others = parts
-        for other in others:
-            first = first + other
-        blended.append(first)
-    return blended
 
 
 @torch.no_grad()
@@ -180,7 +166,7 @@ class _Transfer:
     def _find_maps(self, number: int, masks: Sequence[Tensor | None], sums: Sequence[Moments]) -> list[StyleMap]:
         """Return a level's maps, and note how much they change it."""
         if len(self._maps) <= number:
-            targets = [StyleTarget(part.levels[number]) for part in self._parts]
+            targets = [StyleTarget(part.levels[LEVELS[number].name]) for part in self._parts]
             self._maps.append(
                 [find_map(each, target, self._strength) for each, target in zip(sums, targets, strict=True)]
             )

@@ -77,9 +77,9 @@ def divide_canvas(masks: Sequence[Tensor | None]) -> list[Tensor]:
     return [(1 - total).clamp_min(0) if mask is None else mask / total.clamp_min(1) for mask in masks]
 
 
-def soften_masks(masks: Tensor) -> Tensor:
-    """Blur the hard edges of masks (N, 1, H, W); masks that sum to 1 still do."""
-    radius = max(1, round(SOFT_EDGE_SHARE * max(masks.shape[2:])))
+def soften_masks(masks: Tensor, share: float = SOFT_EDGE_SHARE) -> Tensor:
+    """Blur the hard edges of masks (N, 1, H, W), twice by a share of the longer side; masks that sum to 1 still do."""
+    radius = max(1, round(share * max(masks.shape[2:])))
     for _ in range(2):
         masks = avg_pool2d(masks, 2 * radius + 1, stride=1, padding=radius, count_include_pad=False)
     return masks
