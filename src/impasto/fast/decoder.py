@@ -49,16 +49,18 @@ class Decoder(nn.Module):
         super().__init__()
         self.widths: tuple[int, ...] = tuple(widths)
         before = [0, *widths[:-1]]
-        self.skip = nn.ModuleList([nn.Conv2d(width, width, 1) for width in widths])
-        self.up = nn.ModuleList(
+        self.skip: nn.ModuleList = nn.ModuleList([nn.Conv2d(width, width, 1) for width in widths])
+        self.up: nn.ModuleList = nn.ModuleList(
             [nn.Conv2d(last, w, 3, padding=1) for last, w in zip(before, widths, strict=True) if last]
         )
         told = [*widths[1:], widths[-1]]
-        self.tell = nn.ModuleList([nn.Conv2d(number, width, 1) for number, width in enumerate(told, start=1)])
-        self.one = nn.ModuleList([nn.Conv2d(width, width, 3, padding=1) for width in widths])
-        self.two = nn.ModuleList([nn.Conv2d(width, width, 3, padding=1) for width in widths])
-        self.last = nn.Conv2d(widths[-1], widths[-1], 3, padding=1)
-        self.rgb = nn.Conv2d(widths[-1], 3, 3, padding=1)
+        self.tell: nn.ModuleList = nn.ModuleList(
+            [nn.Conv2d(number, width, 1) for number, width in enumerate(told, start=1)]
+        )
+        self.one: nn.ModuleList = nn.ModuleList([nn.Conv2d(width, width, 3, padding=1) for width in widths])
+        self.two: nn.ModuleList = nn.ModuleList([nn.Conv2d(width, width, 3, padding=1) for width in widths])
+        self.last: nn.Conv2d = nn.Conv2d(widths[-1], widths[-1], 3, padding=1)
+        self.rgb: nn.Conv2d = nn.Conv2d(widths[-1], 3, 3, padding=1)
 
     def forward(self, features: Sequence[Tensor], transport: Transport) -> Tensor:
         """Decode the photo's features (B, C, h, w) of all levels."""
