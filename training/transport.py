@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.fast.decoder import LEVELS
+from impasto.fast.decoder import LEVELS, reduce_to_view
+from impasto.fast.transport import MAX_AMOUNT, MIN_RIDGE, RIDGE
 from kernels import find_roots, mean_outer
 from student import Trunk, sample_positions
 
-RIDGE = 3e-3  # of the mean eigenvalue of the painting's covariance
-MIN_RIDGE = 1e-4  # of a flat painting's; slim's features are about 1
 ROOT_ITERATIONS, INVERSE_ITERATIONS = 22, 28
 
 
@@ -34,16 +32,8 @@ def encode(trunk: Trunk, rgb: Tensor) -> list[Tensor]:
     found: dict[float, dict[str, Tensor]] = {}
     for view in sorted({level.view for level in LEVELS}):
         taps = [level.tap for level in LEVELS if level.view == view]
-        found[view] = trunk(reduce(rgb, view), taps, dtype)
+        found[view] = trunk(reduce_to_view(rgb, view), taps, dtype)
     return [found[level.view][level.tap] for level in LEVELS]
-
-
-def reduce(rgb: Tensor, view: float) -> Tensor:
-    """Reduce pictures to a part of their size."""
-    if view == 1:
-        return rgb
-    size = (round(rgb.shape[2] * view), round(rgb.shape[3] * view))
-    return F.interpolate(rgb, size, mode="bilinear", antialias=True, align_corners=False)
 
 
 def measure_moments(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,11 +74,10 @@ def _transport(features: Tensor, style: StyleMoments, strength: Tensor) -> tuple
         part = strength.view(-1, 1, 1)
         mixed = torch.lerp(identity.expand_as(matrix), matrix, part)
         change = mixed - identity
-        moved = ((change @ covariance) * change).sum((1, 2)) + (strength[:, None] * (style.mean - center)).square().sum(
-            1
-        )
+        shift = strength[:, None] * (style.mean - center)
+        moved = ((change @ covariance) * change).sum((1, 2)) + shift.square().sum(1)
         variance = covariance.diagonal(dim1=1, dim2=2).sum(1)
-        amount = (moved / (variance + 1e-8)).clamp_min(0).sqrt().clamp_max(2).view(-1, 1, 1, 1)
+        amount = (moved / (variance + 1e-8)).clamp_min(0).sqrt().clamp_max(MAX_AMOUNT).view(-1, 1, 1, 1)
     # y = part (mean_s + k (x - mean) T) + (1 - part) x, where k is 1 and has the gradient of a normalization.
     mean = x.float().mean(1) if x.shape[1] < 4096 else x.mean(1, dtype=torch.float32)
     spread = (x.square().mean((1, 2), dtype=torch.float32) - mean.square().mean(1)).clamp_min(1e-8).sqrt()

@@ -51,16 +51,16 @@ class Decoder(nn.Module):
         before = [0, *widths[:-1]]
         self.skip: nn.ModuleList = nn.ModuleList([nn.Conv2d(width, width, 1) for width in widths])
         self.up: nn.ModuleList = nn.ModuleList(
-            [nn.Conv2d(last, w, 3, padding=1) for last, w in zip(before, widths, strict=True) if last]
+            [nn.Conv2d(last, w, 3) for last, w in zip(before, widths, strict=True) if last]
         )
         told = [*widths[1:], widths[-1]]
         self.tell: nn.ModuleList = nn.ModuleList(
             [nn.Conv2d(number, width, 1) for number, width in enumerate(told, start=1)]
         )
-        self.one: nn.ModuleList = nn.ModuleList([nn.Conv2d(width, width, 3, padding=1) for width in widths])
-        self.two: nn.ModuleList = nn.ModuleList([nn.Conv2d(width, width, 3, padding=1) for width in widths])
-        self.last: nn.Conv2d = nn.Conv2d(widths[-1], widths[-1], 3, padding=1)
-        self.rgb: nn.Conv2d = nn.Conv2d(widths[-1], 3, 3, padding=1)
+        self.one: nn.ModuleList = nn.ModuleList([nn.Conv2d(width, width, 3) for width in widths])
+        self.two: nn.ModuleList = nn.ModuleList([nn.Conv2d(width, width, 3) for width in widths])
+        self.last: nn.Conv2d = nn.Conv2d(widths[-1], widths[-1], 3)
+        self.rgb: nn.Conv2d = nn.Conv2d(widths[-1], 3, 3)
 
     def forward(self, features: Sequence[Tensor], transport: Transport) -> Tensor:
         """Decode the photo's features (B, C, h, w) of all levels."""
@@ -126,6 +126,14 @@ def join_amounts(amounts: Sequence[Tensor], height: int, width: int) -> Tensor:
 
 def _fit(amount: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(amount, (height, width), mode="bilinear", align_corners=False)
+
+
+def reduce_to_view(x: Tensor, view: float) -> Tensor:
+    """Reduce pictures or masks (B, C, H, W) to a part of their size."""
+    if view == 1:
+        return x
+    size = (round(x.shape[2] * view), round(x.shape[3] * view))
+    return F.interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
 
 
 @cache

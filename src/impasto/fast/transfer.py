@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
-from impasto.fast.decoder import LEVELS, Decoder, Level, join_amounts
+from impasto.fast.decoder import LEVELS, Decoder, Level, join_amounts, reduce_to_view
 from impasto.fast.transport import StyleMap, StyleTarget, carry, find_map, measure_features
 from impasto.images.masks import shrink_mask
 from impasto.network.moments import Moments
@@ -37,7 +36,7 @@ def measure_levels(network: Network, painting: StyleInput) -> Style:
     seen = painting.alpha if seen is None else seen
     with torch.no_grad():
         for level in LEVELS:
-            rgb, mask = (None if each is None else _reduce(each, level.view) for each in (painting.rgb, seen))
+            rgb, mask = (None if each is None else reduce_to_view(each, level.view) for each in (painting.rgb, seen))
             assert rgb is not None
             mask = shrink_mask(mask, network.stride[level.tap])
             sums = None
@@ -95,7 +94,7 @@ class _Transfer:
     def paint_level(self, number: int) -> None:
         """Predict a level's features, and carry them to the paintings' moments."""
         level, masks = LEVELS[number], self._list_masks(LEVELS[number])
-        rgb = _reduce(self._rgb, level.view)
+        rgb = reduce_to_view(self._rgb, level.view)
         tiles = _cut(self._network, level, rgb)
         whole = None if len(tiles) == 1 else self._make_map(level, rgb)
         sums: list[Moments] = []
@@ -185,7 +184,7 @@ class _Transfer:
         stride = self._network.stride[level.tap]
         masks: list[Tensor | None] = []
         for part in self._parts:
-            mask = part.mask if part.mask is None or level.view == 1 else _reduce(part.mask, level.view)
+            mask = part.mask if part.mask is None or level.view == 1 else reduce_to_view(part.mask, level.view)
             masks.append(shrink_mask(mask, stride))
         return masks
 
@@ -215,10 +214,3 @@ def _measure(network: Network, level: Level, features: Tensor, tile: Tile, mask:
     step = 2 if stride == SAMPLED_STRIDE else 1
     own = features[(..., *tile.inside(stride))][..., ::step, ::step]
     return measure_features(own, None if mask is None else tile.crop_map(mask, stride)[..., ::step, ::step])
-
-
-def _reduce(x: Tensor, view: float) -> Tensor:
-    if view == 1:
-        return x
-    size = (round(x.shape[2] * view), round(x.shape[3] * view))
-    return interpolate(x, size, mode="bilinear", antialias=True, align_corners=False)
