@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import UsageError
-from impasto.network.frozen import ONEDNN_OPERATORS, Convolution, _can_pack
+from impasto.network.frozen import MAX_PACKED_SIZES, ONEDNN_OPERATORS, Convolution, PackedWeight, _can_pack
 from impasto.network.moments import measure_moments
 from impasto.network.vgg import (
     CAFFE,
@@ -459,6 +459,20 @@ def test_private_onednn_operators_keep_their_signatures() -> None:
         operator = getattr(torch.ops.mkldnn, name, None)
         if operator is not None:
             assert [argument.name for argument in operator.default._schema.arguments] == wanted
+
+
+@pytest.mark.skipif(not _can_pack(), reason="the processor has no bfloat16, or torch no oneDNN")
+def test_a_weight_is_packed_for_each_size_of_map_where_its_order_depends_on_it() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for channels, sizes in ((64, 1), (96, MAX_PACKED_SIZES)):
+        weight = torch.randn(channels, channels, 3, 3, generator=generator)
+        packed, plain = PackedWeight(weight.bfloat16(), 0), Convolution(weight, torch.zeros(channels), 0)
+        for width in range(4, 5 + MAX_PACKED_SIZES):
+            x = torch.randn(1, channels, 5, width, generator=generator)
+            y, wanted = packed.convolve(x.bfloat16(), None, has_relu=False).float(), plain(x, has_relu=False)[0]
+            assert (y - wanted).norm() < 0.01 * wanted.norm()
+            assert len(packed.by_size) <= sizes
+        assert len(packed.by_size) == 1  # of the last map alone, after so many
 
 
 @pytest.mark.skipif(not _can_pack(), reason="the processor has no bfloat16, or torch no oneDNN")

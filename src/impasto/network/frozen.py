@@ -13,6 +13,7 @@ Backward = Callable[[Tensor], Tensor]  # from the gradient of a layer's output t
 Layer = Callable[[Tensor], tuple[Tensor, Backward]]
 
 # Private operators of torch 2.13, tested in tests/test_network.py; without them a plain convolution is used.
+MAX_PACKED_SIZES = 32  # for which a weight is kept: of views, and of tiles in the middle, at a side and in a corner
 ONEDNN_OPERATORS = ("_is_mkldnn_bf16_supported", "_reorder_convolution_weight", "_convolution_pointwise")
 
 
@@ -114,15 +115,14 @@ class Convolution:
         self.padding: int = padding
         self.is_packed: bool = weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and _can_pack()
         if self.is_packed:
-            transposed = weight.transpose(0, 1).flip(2, 3)
-            self.packed_forward: Tensor = _pack_weight(weight, padding)
-            self.packed_backward: Tensor = _pack_weight(transposed, 2 - padding)
+            self.packed_forward: PackedWeight = PackedWeight(weight, padding)
+            self.packed_backward: PackedWeight = PackedWeight(weight.transpose(0, 1).flip(2, 3), 2 - padding)
 
     def __call__(self, x: Tensor, *, has_relu: bool) -> tuple[Tensor, Backward]:
         """Convolve `x` (B, C, h, w), then apply a ReLU if `has_relu`; backward is the convolution's alone."""
         if self.is_packed:
-            y = _convolve_packed(x, self.packed_forward, self.bias, self.padding, has_relu=has_relu)
-            return y, lambda g: _convolve_packed(g, self.packed_backward, None, 2 - self.padding, has_relu=False)
+            y = self.packed_forward.convolve(x, self.bias, has_relu=has_relu)
+            return y, lambda g: self.packed_backward.convolve(g, None, has_relu=False)
         y = F.conv2d(x, self.weight, self.bias, padding=self.padding)
         if has_relu:
             _as_integers(y).clamp_min_(0)
@@ -137,18 +137,36 @@ def _can_pack() -> bool:
     )
 
 
-def _pack_weight(weight: Tensor, padding: int) -> Tensor:
-    weight = weight.contiguous(memory_format=torch.channels_last)
-    packed: Tensor = torch.ops.mkldnn._reorder_convolution_weight(weight, [padding] * 2, [1, 1], [1, 1], 1, None)
-    return packed
+class PackedWeight:
+    """A weight (D, C, 3, 3) in the order in which oneDNN reads it.
 
+    Where the channels are powers of two there is one order. Elsewhere it depends on the size of the map, and in another
+    order each call would reorder the weight itself, which takes up to a hundred times as long as the convolution.
+    """
 
-def _convolve_packed(x: Tensor, packed: Tensor, bias: Tensor | None, padding: int, *, has_relu: bool) -> Tensor:
-    fused = "relu" if has_relu else "none"
-    y: Tensor = torch.ops.mkldnn._convolution_pointwise(
-        x, packed, bias, [padding] * 2, [1, 1], [1, 1], 1, fused, [], None
-    )
-    return y
+    def __init__(self, weight: Tensor, padding: int) -> None:
+        self.weight: Tensor = weight.contiguous(memory_format=torch.channels_last)
+        self.padding: list[int] = [padding] * 2
+        self.is_same_for_all_sizes: bool = all(channels.bit_count() == 1 for channels in weight.shape[:2])
+        self.by_size: dict[torch.Size | None, Tensor] = {}
+
+    def convolve(self, x: Tensor, bias: Tensor | None, *, has_relu: bool) -> Tensor:
+        """Convolve `x` (B, C, h, w), then apply a ReLU if `has_relu`."""
+        fused = "relu" if has_relu else "none"
+        y: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, self._pack_for(x), bias, self.padding, [1, 1], [1, 1], 1, fused, [], None
+        )
+        return y
+
+    def _pack_for(self, x: Tensor) -> Tensor:
+        size = None if self.is_same_for_all_sizes else x.shape
+        if size not in self.by_size:
+            if len(self.by_size) >= MAX_PACKED_SIZES:
+                self.by_size.clear()
+            self.by_size[size] = torch.ops.mkldnn._reorder_convolution_weight(
+                self.weight, self.padding, [1, 1], [1, 1], 1, size
+            )
+        return self.by_size[size]
 
 
 def relu(x: Tensor) -> tuple[Tensor, Backward]:
