@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from data import HELD_OUT_EVERY, Pictures, list_pictures
@@ -39,6 +39,7 @@ STYLE_FROM, STYLE_WHOLE = 0.02, 0.06  # parts of the run between which the style
 EMA_EVERY = 4  # steps
 MOMENTS_WEIGHT = 0.3  # of means and deviations, beside Gram matrices
 RANGE_WEIGHT, SMOOTHNESS_WEIGHT = 60.0, 0.01
+MAX_CONTENT, MAX_STYLE, MAX_ERROR = 20.0, 3.0, 3.0  # of a pair that counts: one of a black picture is no lesson
 Module = TypeVar("Module", bound=nn.Module)
 Statistics = list[list[tuple[Tensor, ...]]]  # by view and tap: Gram matrices, means, deviations
 
@@ -48,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_run_arguments(parser, rate=5e-4)
     parser.add_argument("--slim", type=Path, required=True, help="the network whose features are decoded")
+    parser.add_argument("--start", type=Path, help="a decoder to begin with; blocks that it lacks begin as nothing")
     parser.add_argument("--judge", type=Path, nargs="+", default=[], help="a photo and paintings to judge at 512 px")
     parser.add_argument("--batch", type=int, help="pairs; GPU: 12, CPU: 8")
     parser.add_argument("--size", type=int, default=320, help="side of the crops in pixels")
@@ -149,7 +151,8 @@ class Run(Training):
         The last two layers are fitted by least squares, so that a photo's own features give the photo from the start.
         """
         decoder = self.decoder
-        for layer in (*decoder.up, *decoder.tell, *decoder.two):
+        blocks = [block for level in decoder.blocks for block in level.children()]
+        for layer in (*decoder.up, *decoder.tell, *[block.two for block in blocks]):
             assert isinstance(layer, nn.Conv2d)
             assert layer.bias is not None
             nn.init.normal_(layer.weight, std=1e-3)
@@ -169,6 +172,8 @@ class Run(Training):
         assert decoder.rgb.bias is not None
         decoder.rgb.weight.copy_(fitted[:-1].mT.reshape_as(decoder.rgb.weight))
         decoder.rgb.bias.copy_(fitted[-1])
+        if self.arguments.start:
+            decoder.load_state_dict(load_file(self.arguments.start), strict=False)
 
     def train(self) -> None:
         """Train to the end, with a checkpoint now and then."""
@@ -203,7 +208,8 @@ class Run(Training):
             self.device_rate.fill_(rate)
         else:
             self.optimizer.param_groups[0]["lr"] = rate
-        grown = min(1.0, max(0.0, (self.progress - STYLE_FROM) / (STYLE_WHOLE - STYLE_FROM)))
+        begun = STYLE_WHOLE if self.arguments.start else self.progress
+        grown = min(1.0, max(0.0, (begun - STYLE_FROM) / (STYLE_WHOLE - STYLE_FROM)))
         self.style_weight.fill_(grown)
         self.consistency.fill_(1 + grown * (self.arguments.consistency - 1))
 
@@ -232,14 +238,15 @@ class Run(Training):
         return graph.replay
 
     def _train_step(self) -> None:
-        """One step: some pairs stay as they are, some go a part of the way, most all of it."""
+        """One step: some go a part of the way, most all of it, some none, or to their own style, and stay the same."""
         batch, device = self.arguments.batch, self.device
-        same, partial = max(1, batch // 8), max(1, batch // 12)
+        same, own, partial = max(2, batch // 6), max(1, batch // 12), max(1, batch // 12)
         content = self.draw(batch - batch // 4, batch // 4)[torch.rand(batch, device=device).argsort()]
         which = torch.randint(self.bank.count, (batch,), device=device)
         target, moments = self.bank.take(which)
         strength = torch.ones(batch, device=device)
-        strength = torch.cat([0 * strength[:same], strength[same:-partial], torch.rand(partial, device=device)])
+        strength[own:same] = 0
+        strength[-partial:] = torch.rand(partial, device=device)
         asked: list[Tensor] = []
 
         def carry(number: int, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -249,6 +256,7 @@ class Run(Training):
 
         with torch.no_grad():
             features = encode(self.trunk, content)
+            moments = [x.put(measure_style(f[:own])) for x, f in zip(moments, features, strict=True)]
         with torch.autocast(device.type, torch.bfloat16, cache_enabled=False):
             painted = self.decoder(features, carry)
         painted = painted.float()
@@ -259,8 +267,10 @@ class Run(Training):
         sameness = off.abs().mean() + 2 * off.square().mean()
         seen = [{tap: f[same:] for tap, f in view.items()} for view in seen]
         likeness, distance, by_tap = self._compare(seen, content[same:], target, strength[same:], same, partial)
-        loss = _measure_defects(painted).mean() + self.arguments.identity * sameness + self.consistency * errors.mean()
-        loss = loss + self.style_weight * (likeness + self.arguments.content * distance).mean()
+        distance = distance.clamp_max(MAX_CONTENT)
+        loss = _measure_defects(painted).mean() + self.arguments.identity * sameness
+        loss = loss + self.consistency * errors.clamp_max(MAX_ERROR).mean()
+        loss = loss + self.style_weight * (likeness.clamp_max(MAX_STYLE) + self.arguments.content * distance).mean()
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         norm = nn.utils.clip_grad_norm_(self.decoder.parameters(), 1.0, foreach=True)
@@ -270,9 +280,9 @@ class Run(Training):
         self.optimizer.step()
         figures = {
             "dB": _psnr(painted[:same].detach(), content[:same]).mean()[None],
-            "asked": errors.detach()[same:].mean(0),
-            "style": by_tap[:-partial].mean((0, 1)),
-            "views": by_tap[:-partial].mean((0, 2)),
+            "asked": errors.detach()[same:].clamp_max(MAX_ERROR).mean(0),
+            "style": by_tap[:-partial].clamp_max(MAX_STYLE).mean((0, 1)),
+            "views": by_tap[:-partial].clamp_max(MAX_STYLE).mean((0, 2)),
             "content": distance.detach()[:-partial].mean()[None],
             "skipped": 1.0 - norm.isfinite().float()[None],
         }

@@ -10,6 +10,8 @@ from impasto.fast.transport import MAX_AMOUNT, MIN_RIDGE, RIDGE
 from kernels import find_roots, mean_outer
 from student import Trunk, sample_positions
 
+MAX_GAIN = 1e3  # of a map; others are failures of rounding
+MIN_PHOTO_RIDGE = 2e-5  # of the trace of the photo's covariance
 ROOT_ITERATIONS, INVERSE_ITERATIONS = 22, 28
 
 
@@ -24,6 +26,11 @@ class StyleMoments:
     def take(self, which: Tensor) -> "StyleMoments":
         """Take some paintings of many."""
         return StyleMoments(self.mean[which], self.root[which], self.ridge[which])
+
+    def put(self, first: "StyleMoments") -> "StyleMoments":
+        """Put some paintings in the place of the first."""
+        rest = [(getattr(first, part), getattr(self, part)) for part in ("mean", "root", "ridge")]
+        return StyleMoments(*[torch.cat([new, old[len(new) :]]) for new, old in rest])
 
 
 def encode(trunk: Trunk, rgb: Tensor) -> list[Tensor]:
@@ -66,9 +73,11 @@ def _transport(features: Tensor, style: StyleMoments, strength: Tensor) -> tuple
     with torch.no_grad():
         center, covariance = measure_moments(features)
         root = style.root.double() if features.is_cuda else style.root  # products would have negative eigenvalues
-        _, inverse = find_roots(root @ _add(covariance, style.ridge).to(root) @ root, INVERSE_ITERATIONS)
+        # Products diverge where rounding made an eigenvalue negative, for which a flat painting's ridge is too small.
+        ridge = torch.maximum(style.ridge, MIN_PHOTO_RIDGE * covariance.diagonal(dim1=1, dim2=2).sum(1))
+        _, inverse = find_roots(root @ _add(covariance, ridge).to(root) @ root, INVERSE_ITERATIONS)
         matrix = (root @ inverse @ root).float()
-        is_found = matrix.isfinite().all(2, keepdim=True).all(1, keepdim=True)
+        is_found = (matrix.abs() < MAX_GAIN).all(2, keepdim=True).all(1, keepdim=True)
         identity = torch.eye(matrix.shape[1], device=matrix.device)
         matrix = torch.where(is_found, matrix, identity)
         part = strength.view(-1, 1, 1)

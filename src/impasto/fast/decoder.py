@@ -32,15 +32,29 @@ LEVELS = (
     Level(1.0, "relu2_1"),
     Level(1.0, "relu1_1"),
 )
+BLOCKS = (3, 2, 2, 1, 1)  # residual blocks of each level
 # Maps a level's features (B, C, h, w), given its number, to the painting's moments; returns them and the amount of
 # change, which can be broadcast to (B, 1, h, w).
 Transport = Callable[[int, Tensor], tuple[Tensor, Tensor]]
 
 
+class Block(nn.Module):
+    """A residual block: two 3x3 convolutions, their result added to what they see."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.one: nn.Conv2d = nn.Conv2d(width, width, 3)
+        self.two: nn.Conv2d = nn.Conv2d(width, width, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add to a map (B, C, h, w)."""
+        return x + _convolve(self.two, F.relu(_convolve(self.one, F.relu(x))))
+
+
 class Decoder(nn.Module):
     """From the coarsest level to a picture (B, 3, H, W), about in [0, 1]; `widths` are the channels of `LEVELS`.
 
-    At each level the photo's features are joined to what comes from the level before, a residual block predicts the
+    At each level the photo's features are joined to what comes from the level before, residual blocks predict the
     network's features of the painted picture, and these are carried to the painting's moments. How much that changed
     them is told to the next levels: where nothing changes, the picture is the photo.
     """
@@ -57,8 +71,9 @@ class Decoder(nn.Module):
         self.tell: nn.ModuleList = nn.ModuleList(
             [nn.Conv2d(number, width, 1) for number, width in enumerate(told, start=1)]
         )
-        self.one: nn.ModuleList = nn.ModuleList([nn.Conv2d(width, width, 3) for width in widths])
-        self.two: nn.ModuleList = nn.ModuleList([nn.Conv2d(width, width, 3) for width in widths])
+        self.blocks: nn.ModuleList = nn.ModuleList(
+            [nn.Sequential(*[Block(width) for _ in range(count)]) for width, count in zip(widths, BLOCKS, strict=True)]
+        )
         self.last: nn.Conv2d = nn.Conv2d(widths[-1], widths[-1], 3)
         self.rgb: nn.Conv2d = nn.Conv2d(widths[-1], 3, 3)
 
@@ -82,7 +97,8 @@ class Decoder(nn.Module):
         else:
             x = _convolve(self.skip[number], photo, self.tell[number - 1](amounts.to(photo.dtype)))
             x = x + double(_convolve(self.up[number - 1], coarser), *photo.shape[-2:])
-        return x + _convolve(self.two[number], F.relu(_convolve(self.one[number], F.relu(x))))
+        predicted: Tensor = self.blocks[number](x)
+        return predicted
 
     def draw(self, features: Tensor, amounts: Tensor) -> Tensor:
         """Draw the picture from the finest level's features; `amounts` are the changes of all levels."""
