@@ -5,9 +5,17 @@ import torch
 from conftest import make_picture, make_settings
 
 from impasto.errors import UsageError
+from impasto.images.color import to_gray
 from impasto.images.color_matching import measure_colors, visible_colors
 from impasto.images.image import Image
-from impasto.painting.initial_canvas import draw_noise, make_initial_canvas, recolor_photo
+from impasto.images.sizes import resize
+from impasto.painting.initial_canvas import (
+    LOST_DETAIL,
+    draw_noise,
+    find_lost_detail,
+    make_initial_canvas,
+    recolor_photo,
+)
 from impasto.painting.styles import StyleInput
 
 PHOTO = make_picture(60, 44)
@@ -140,3 +148,12 @@ def test_recolored_photo_stays_where_no_painting_is() -> None:
     left[..., :30] = 1
     canvas = recolor_photo(Image(PHOTO), [StyleInput(torch.full((1, 3, 9, 9), 0.2), region=left)])
     torch.testing.assert_close(canvas[..., 30:], PHOTO[..., 30:])
+
+
+def test_lost_detail_is_what_a_smaller_picture_lacks() -> None:
+    detail = find_lost_detail(PHOTO, 30, 22)
+    luma, enlarged = (to_gray(rgb)[:, :1] for rgb in (PHOTO, resize(resize(PHOTO, 30, 22), 60, 44)))
+    torch.testing.assert_close(detail, LOST_DETAIL * (luma - enlarged))
+    assert float((luma - enlarged - detail).norm()) < 0.31 * float((luma - enlarged).norm())
+    smooth = resize(make_picture(6, 5), 60, 44)
+    assert float(find_lost_detail(smooth, 30, 22).abs().max()) < 0.2 * float(detail.abs().max())

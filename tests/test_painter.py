@@ -80,6 +80,22 @@ def test_too_small_scales_are_dropped() -> None:
         assert painter.total_steps == len(sizes)
 
 
+@pytest.mark.parametrize(("init", "times"), [("recolored", 1), ("photo", 0), ("noise", 0), ("gray", 0)])
+def test_an_enlarged_canvas_gets_the_photos_detail_back(monkeypatch: pytest.MonkeyPatch, init: str, times: int) -> None:
+    calls: list[tuple[int, ...]] = []
+
+    def find_no_detail(photo: Tensor, *smaller: Any) -> Tensor:
+        calls.append(smaller[:2])
+        return torch.full_like(photo[:, :1], 2.0)
+
+    monkeypatch.setattr(painter_module, "find_lost_detail", find_no_detail)
+    painter = make_painter(init=init, start_size=20, steps=1, later_steps=1, optimizer="adam", learning_rate=1e-6)
+    for _ in painter:
+        pass
+    assert calls == [(20, 16)] * times
+    assert bool((painter.picture() > 0.99).all()) == bool(times)
+
+
 def test_the_losses_are_those_of_the_picture() -> None:
     painter = make_painter(tv_weight=3.0)
     for step in painter:

@@ -1,13 +1,14 @@
 """The first canvas: the photo, a painting, any picture, gray or noise; recolored, blurred, or mixed with noise."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from impasto.errors import UsageError
+from impasto.images.color import to_gray
 from impasto.images.color_matching import Colors, clamp_luma_first, match_colors, measure_colors, visible_colors
 from impasto.images.image import Image
 from impasto.images.masks import divide_canvas
@@ -17,7 +18,10 @@ from impasto.settings.model import Settings
 
 GRAY = 0.5
 MIN_RECOLORED_VARIANCE = 2e-3  # of a photo's colors, in any direction: the grain of a flat photo must not be amplified
+LOST_DETAIL = 0.7  # of the photo's detail that a smaller canvas could not hold: given to the enlarged one
 NOISE_STD = 0.25  # of normal noise, truncated to [0, 1] (Crowson, style-transfer-pytorch)
+
+Resize = Callable[[Tensor, int, int], Tensor]  # (B, C, H, W) to a width and a height
 
 
 def make_initial_canvas(
@@ -82,6 +86,18 @@ def recolor_photo(photo: Image, paintings: Sequence[StyleInput]) -> Tensor:
     for mask, group in zip(divide_canvas(resized), groups, strict=True):
         canvas += mask * (_match_to_paintings(photo.masked_to(mask), group) - photo.rgb)
     return canvas
+
+
+def find_lost_detail(photo: Tensor, width: int, height: int, resize: Resize = resize) -> Tensor:
+    """Return what an enlarged canvas gets back of a photo (1, 3, H, W), as luma (1, 1, H, W).
+
+    It is the part of the detail that a canvas of width x height could not hold. An enlarged canvas is blurred; with
+    this, fewer steps bring it to the same style at the same content. Colors stay those of the canvas.
+
+    Source: Burt and Adelson, "The Laplacian Pyramid as a Compact Image Code", 1983.
+    """
+    luma = to_gray(photo)[:, :1]
+    return LOST_DETAIL * (luma - resize(resize(luma, width, height), photo.shape[3], photo.shape[2]))
 
 
 def _match_to_paintings(photo: Image, paintings: Sequence[StyleInput]) -> Tensor:

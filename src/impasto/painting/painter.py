@@ -15,7 +15,7 @@ from impasto.images.sizes import resize, resize_wrapped
 from impasto.painting.adam import Adam
 from impasto.painting.checkpoint import Checkpoint
 from impasto.painting.device import is_out_of_memory, keep_freed_memory, return_freed_memory
-from impasto.painting.initial_canvas import make_initial_canvas
+from impasto.painting.initial_canvas import find_lost_detail, make_initial_canvas
 from impasto.painting.optimizers import Optimizer, can_compact, make_optimizer
 from impasto.painting.prepare import Prepared
 from impasto.painting.schedule import Schedule, Size
@@ -280,7 +280,11 @@ class Painter:
         """Return a scale's first canvas: the picture of the scale before, or what `settings.init` asks for."""
         like = self.prepared.paintings[0].rgb
         if self.has_begun:
-            return self._resize_canvas(self.picture().to(like), *self._size).clamp_(0, 1)
+            canvas = self._resize_canvas(self.picture().to(like), *self._size)
+            if photo and self.state.scale > 1 and self.settings.init in ("recolored", "fast"):
+                smaller = self.schedule.sizes[self.state.scale - 2]
+                canvas = canvas + find_lost_detail(photo.rgb, *smaller, self._resize_canvas).to(canvas)
+            return canvas.clamp_(0, 1)
         prepared = self.prepared
         picture = prepared.initial_picture
         if self.settings.init == "fast" and photo and prepared.paint_first:

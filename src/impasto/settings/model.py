@@ -256,7 +256,7 @@ class Settings(BaseModel):
         2.0, "Optimising", "each scale is so many times as large as the one before", gt=1.05, le=4
     )
     steps: int = setting(40, "Optimising", "steps at the first scale", ge=1, le=1_000_000)
-    later_steps: int = setting(40, "Optimising", "steps at each scale after the first", ge=1, le=1_000_000)
+    later_steps: int = setting(26, "Optimising", "steps at each scale after the first", ge=1, le=1_000_000)
     final_steps: int = setting(
         0,
         "Optimising",

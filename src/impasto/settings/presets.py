@@ -168,7 +168,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     # One pass alone, which counts as a step.
     "instant": {"network": "slim", "init": "fast", "start_size": _ONE_SCALE, "steps": 1, "views": (1.0,)},
-    "draft": {"network": "slim", "steps": 20, "later_steps": 20},
+    "draft": {"network": "slim", "views": (1.0, 1.0), "later_steps": 16},
     "fine": {"steps": 100, "later_steps": 150, "lbfgs_history": 30},
     # Painted quickly and each like the one before: what counts in a film.
     "film": {
