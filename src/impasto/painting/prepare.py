@@ -10,6 +10,7 @@ from torch import Tensor
 
 from impasto.errors import UsageError
 from impasto.images.assignments import StyleAssignment, plan_assignments
+from impasto.images.borders import trim_border
 from impasto.images.color import is_gray, recolor_painting
 from impasto.images.image import Image
 from impasto.images.read import read_image
@@ -201,10 +202,11 @@ def prepare(
     deepest = _find_deepest_tap(settings)
     networks = {name: cache.load_network(name, settings, deepest, device, dtype, fetch_progress) for name in names}
     initial = None if settings.init in INIT_CHOICES else read_initial_picture(settings.init, settings.max_pixels)
+    paintings, trimmed = _trim_paintings(settings, paintings)
     assignments, notes = plan_assignments(settings, reference, paintings)
     read = [*([reference] if reference else []), *paintings, *([initial] if initial else [])]
     weaknesses = _find_weaknesses(settings, reference, paintings)
-    notes = [*dict.fromkeys(chain.from_iterable(image.notes for image in read)), *notes, *weaknesses]
+    notes = [*dict.fromkeys(chain.from_iterable(image.notes for image in read)), *notes, *trimmed, *weaknesses]
 
     def build_paintings(settings: Settings) -> list[StyleInput]:
         return _build_style_inputs(settings, reference, paintings, assignments, device)
@@ -238,6 +240,14 @@ def check_visible(picture: Image, name: str) -> None:
 def repeat_lengths(lengths: tuple[Length, ...], count: int) -> tuple[Length, ...]:
     """Return one length for each of `count` paintings; a single length is for all of them."""
     return lengths if len(lengths) > 1 else lengths * count
+
+
+def _trim_paintings(settings: Settings, paintings: Sequence[Image]) -> tuple[Sequence[Image], list[str]]:
+    """Leave out the paintings' flat borders, unless the settings or masks say what is used of them; and say so."""
+    if settings.trim == "none" or settings.style_mask or settings.style_labels:
+        return paintings, []
+    trimmed = [trim_border(painting) for painting in paintings]
+    return [painting for painting, _ in trimmed], [note for _, note in trimmed if note]
 
 
 def _find_weaknesses(settings: Settings, reference: Image | None, paintings: Sequence[Image]) -> list[str]:

@@ -38,6 +38,7 @@ from impasto.settings.types import (
     Regions,
     Scaling,
     TapWeights,
+    Trim,
     Variation,
     ViewWeights,
     Weight,
@@ -166,6 +167,12 @@ class Settings(BaseModel):
     )
     style_mask: FileNames = setting(
         (), "Where", "which part of each painting is used, in their order: gray pictures of its aspect; all: all of it"
+    )
+    trim: Trim = setting(
+        "auto",
+        "Where",
+        "auto: a flat white or black border of a painting, a scan's margin, is left out, and that is said; none: it "
+        "is kept",
     )
     preserve_mask: FileName = setting(
         "", "Where", "a gray picture of the photo's aspect: what is white stays as in the photo"

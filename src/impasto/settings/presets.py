@@ -51,7 +51,13 @@ _GATYS2015: dict[str, Any] = {
 }
 
 # The papers and programs saw the canvas at its full size alone, with VGG-19.
-_AS_PUBLISHED: dict[str, Any] = {"guard": 0.0, "init": "photo", "large_view_network": "same", "views": (1.0,)}
+_AS_PUBLISHED: dict[str, Any] = {
+    "guard": 0.0,
+    "init": "photo",
+    "large_view_network": "same",
+    "trim": "none",
+    "views": (1.0,),
+}
 
 _PROGRAMS: dict[str, dict[str, Any]] = {
     "gatys2015": _GATYS2015,

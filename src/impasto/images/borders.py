@@ -1,0 +1,67 @@
+"""Flat borders of a picture of a painting: margins of a scan or a page, which are no part of the painting."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from impasto.images.image import Image
+
+MAX_DEVIATION = 0.03  # of a border's pixels from its color, in the mean of a row or column
+MAX_CHROMA = 0.08  # of a border's color, between its largest and smallest value
+WHITE, BLACK = 0.8, 0.15  # mean values from which a border is white, up to which it is black
+MAX_SHARE = 0.3  # of a side's length that is cut off at each end
+MIN_SHARE = 0.01  # of a side's length: a thinner line is left
+EDGE_SHARE = 0.004  # of a side's length that is cut off beside a border, whose edge is soft or has a shadow
+Border = tuple[int, int, int, int]  # rows at the top and bottom, columns at the left and right
+
+
+def trim_border(painting: Image) -> tuple[Image, str | None]:
+    """Cut a flat white or black border off, and say so; without one, the same image and None.
+
+    A border lies on opposite sides, or it is taken for a part of the painting. A transparent picture has none.
+    """
+    top, bottom, left, right = find_border(painting)
+    if not any((top, bottom, left, right)):
+        return painting, None
+    rgb = painting.rgb[:, :, top : painting.height - bottom, left : painting.width - right]
+    note = (
+        f"The painting{f' {painting.path}' if painting.path else ''} has a flat border, which is left out: "
+        f"{top} pixels at the top, {bottom} at the bottom, {left} at the left, {right} at the right. "
+        "`trim` none keeps it."
+    )
+    return replace(painting, rgb=rgb.contiguous(memory_format=torch.channels_last)), note
+
+
+def find_border(painting: Image) -> Border:
+    """Return how wide a flat white or black border is at the top, bottom, left and right, in pixels."""
+    if painting.alpha is not None:
+        return 0, 0, 0, 0
+    rgb = painting.rgb[0]
+    rows, columns = rgb.transpose(0, 1), rgb.permute(2, 0, 1)  # (H, 3, W), (W, 3, H)
+    top, bottom = _find_pair(rows)
+    left, right = _find_pair(columns)
+    return top, bottom, left, right
+
+
+def _find_pair(lines: Tensor) -> tuple[int, int]:
+    """Return how many lines (N, 3, M) at the beginning and at the end are a border of one color."""
+    color = lines[0].median(1).values
+    other = lines[-1].median(1).values
+    mean = float(color.mean())
+    is_border_color = float(color.max() - color.min()) <= MAX_CHROMA and (mean >= WHITE or mean <= BLACK)
+    if not is_border_color or float((color - other).abs().max()) > MAX_CHROMA:
+        return 0, 0
+    most = int(MAX_SHARE * len(lines))
+    counts = [_count_flat(ends, color) for ends in (lines[:most], lines[-most:].flip(0) if most else lines[:0])]
+    if min(counts) < MIN_SHARE * len(lines):
+        return 0, 0
+    edge = round(EDGE_SHARE * len(lines))
+    return counts[0] + edge, counts[1] + edge
+
+
+def _count_flat(lines: Tensor, color: Tensor) -> int:
+    """Return how many lines (N, 3, M) from the first on have nothing but a color (3,)."""
+    deviations = (lines - color[:, None]).abs().mean((1, 2))
+    is_flat = deviations <= MAX_DEVIATION
+    return int(is_flat.long().cumprod(0).sum())
