@@ -35,7 +35,7 @@ THUMBNAIL_PIXELS, THUMBNAIL_QUALITY = 384, 80
 
 def paint(folder: Path, options: Sequence[str]) -> None:
     """Paint what is missing: a batch whose one worker paints each picture as if alone. Exits where one failed."""
-    pairs = [*((photo, painting) for painting in PAINTINGS for photo in PHOTOS), *HARD]
+    pairs = dict.fromkeys([*((photo, painting) for painting in PAINTINGS for photo in PHOTOS), *HARD])
     jobs = [
         {
             "photo": str(write_photo(folder, photo).absolute()),

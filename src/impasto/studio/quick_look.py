@@ -18,7 +18,6 @@ QUICK_SETTINGS: dict[str, Any] = {
     "network": "slim",
     "size": QUICK_PIXELS,
     "guard": 0.0,  # finding faces takes longer than a step
-    "precision": "float32",  # as fast as any at this size
 }
 CARRIED = (*STEERABLE, "views", "seed", "regions", "mask", "preserve_mask")  # the others are the quick look's own
 MAX_VIEWS = 3
