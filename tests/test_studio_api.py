@@ -117,6 +117,12 @@ def test_the_same_file_is_uploaded_once_and_listed(studio: Studio, tmp_path: Pat
     status, body = studio.ask(f"api/pictures/{first}?side=320")
     assert status == 200
     assert max(Image.open(io.BytesIO(body)).size) == 60
+    assert studio.ask(f"api/uploads/{first}", method="DELETE")[0] == 204
+    assert studio.ask(f"api/pictures/{first}?side=320")[0] == 400
+    assert first not in {painting["id"] for painting in studio.ask_json("api/tray")["paintings"]}
+    for wrong in ("starry_night", first, "..", "0" * 16):
+        assert studio.ask(f"api/uploads/{wrong}", method="DELETE")[0] in (400, 404, 405), wrong
+    assert studio.ask("api/pictures/starry_night")[0] == 200
 
 
 @pytest.mark.slow

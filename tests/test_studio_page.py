@@ -433,6 +433,15 @@ def test_pictures_can_be_pasted_and_dropped(page):
     page.locator(".shelf:last-child [aria-label='drop.png'][aria-pressed=true]").wait_for()
     page.evaluate(give.replace("20, 20", "30, 30"), ["drop", ".stage"])
     page.locator(".shelf:first-child [aria-label='drop.png'][aria-pressed=true]").wait_for()
+    wait_for_look(page)
+    for shelf in ("first-child", "last-child"):  # what was uploaded can be deleted, while it is chosen too
+        tile = page.locator(f".shelf:{shelf} .tile:has([aria-label='drop.png'])")
+        tile.hover()
+        tile.locator(".remove").click()
+        tile.wait_for(state="detached")
+    page.locator(".welcome").wait_for()
+    assert page.locator(".tile:has([aria-label='paste.png']) .remove").count() == 1
+    assert page.locator(".tile:has([aria-label='The Starry Night']) .remove").count() == 0
 
 
 NAMELESS = """() => [...document.querySelectorAll('button, input, textarea, select, a[href], [tabindex], img')]

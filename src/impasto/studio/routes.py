@@ -87,6 +87,11 @@ def add_input_routes(api: FastAPI, service: StudioService) -> None:
                     file.write(chunk)
             return await asyncio.to_thread(uploads.add, path, name, role)
 
+    @api.delete("/api/uploads/{upload_id}", status_code=204)
+    def remove_upload(upload_id: str) -> None:
+        """Delete an upload; what was painted from it stays."""
+        uploads.remove(upload_id)
+
     @api.get("/api/pictures/{upload_id}")
     def picture(upload_id: str, side: int = 320) -> Response:
         """Return a small JPEG of an upload."""

@@ -53,14 +53,17 @@ class Upload(BaseModel):
     id: str
     name: str
     credit: str = ""
+    is_built_in: bool = False
     is_film: bool = False
     has_recipe: bool = False
 
 
 ID_DIGITS = 16  # of a file's digest
 BUILT_IN_UPLOADS: dict[Role, list[Upload]] = {
-    "photo": [Upload(id=name, name=name) for name in EXAMPLE_PHOTOS],
-    "painting": [Upload(id=name, name=row.title, credit=row.credit) for name, row in COLLECTION.items()],
+    "photo": [Upload(id=name, name=name, is_built_in=True) for name in EXAMPLE_PHOTOS],
+    "painting": [
+        Upload(id=name, name=row.title, credit=row.credit, is_built_in=True) for name, row in COLLECTION.items()
+    ],
 }
 
 
@@ -127,6 +130,12 @@ class UploadStore:
         folders = sorted((self.root / role).glob("*/file"), key=lambda folder: -folder.stat().st_mtime)
         found = [(folder.parent.name, next(folder.iterdir(), None)) for folder in folders[:MAX_RECENT]]
         return [Upload(id=key, name=path.name) for key, path in found if path and not is_film(path)]
+
+    def remove(self, upload_id: str) -> None:
+        """Delete an upload; jobs have their own copies. Raises UsageError if there is none, or impasto came with it."""
+        if upload_id in BUILT_IN:
+            raise UsageError("This picture comes with impasto, and stays.")
+        shutil.rmtree(self.find(upload_id).parents[1])
 
     def remove_old(self, older_than: float = LIFETIME_SECONDS) -> None:
         """Delete old uploads; jobs have their own copies."""

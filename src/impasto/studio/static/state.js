@@ -173,7 +173,8 @@ export function lookSoon(delay = 40) {
 
 async function look() {
   looking?.abort();
-  if (!state.photo || state.photo.is_film || !state.paintings.length) return;
+  if (!state.photo || !state.paintings.length) return update({ look: null });
+  if (state.photo.is_film) return;
   const control = (looking = new AbortController()), composition = compose();
   const of = JSON.stringify([composition.photo, composition.paintings]);
   const url = shownJob() ? jobPicture(shownJob()) : of === state.lookOf ? state.look?.url : null;
@@ -256,6 +257,15 @@ export async function takeFiles(files, role) {
   const photo = taken.at(-1);
   chooseInputs({ photo, masks: null });
   if (photo.has_recipe) say(t("hasRecipe"), { label: t("useSettings"), action: () => useRecipe(photo) });
+}
+
+/** Delete an upload; where it was chosen, nothing is. */
+export async function removeUpload({ id }) {
+  if (!(await ask(`uploads/${id}`, { method: "DELETE" }).catch(ignore))) return;
+  const paintings = state.paintings.filter((one) => one.id !== id);
+  if (state.photo?.id === id) chooseInputs({ photo: null, masks: null });
+  if (paintings.length < state.paintings.length) chooseInputs({ paintings });
+  update({ tray: await askJson("tray") });
 }
 
 async function useRecipe(picture) {

@@ -1,6 +1,6 @@
 // The tray: the photo and the paintings as pictures, to drop, paste or pick.
 import { html } from "./vendor/preact-htm.js";
-import { chooseInputs, pictureUrl, state, t, takeFiles } from "./state.js";
+import { chooseInputs, pictureUrl, removeUpload, state, t, takeFiles } from "./state.js";
 
 export const dropFor = (role) => ({
   onDragOver: (event) => event.preventDefault(),
@@ -49,11 +49,16 @@ export function Tray() {
 const Thumbnail = ({ picture }) =>
   picture.is_film ? html`<span class="film">▶</span>` : html`<img src=${pictureUrl(picture, 320)} alt="" loading="lazy" />`;
 
+const RemoveButton = ({ picture }) =>
+  !picture.is_built_in &&
+  html`<button class="remove" title=${t("removeUpload")} aria-label=${`${t("removeUpload")}: ${picture.name}`} onClick=${() => removeUpload(picture)}>×</button>`;
+
 function PhotoTile({ photo }) {
   const isChosen = state.photo?.id === photo.id;
   const pick = () => isChosen || chooseInputs({ photo, masks: null });
   return html`<li class="tile">
     <button aria-pressed=${isChosen} aria-label=${photo.name} title=${photo.name} onClick=${pick}><${Thumbnail} picture=${photo} /></button>
+    <${RemoveButton} picture=${photo} />
   </li>`;
 }
 
@@ -73,5 +78,6 @@ function PaintingTile({ painting }) {
     html`<button class="mix" title=${t(place < 0 ? "mixIn" : "takeOut")} aria-label=${`${t(place < 0 ? "mixIn" : "takeOut")}: ${painting.name}`} onClick=${mix}>
       ${place < 0 ? "+" : "−"}
     </button>`}
+    <${RemoveButton} picture=${painting} />
   </li>`;
 }
