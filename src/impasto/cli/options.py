@@ -54,7 +54,8 @@ def make_options(
     """List every field of a model as a keyword-only parameter; `first_group` is the place of its groups in the help."""
     schemas = list_schemas(model)
     headings = list(dict.fromkeys(schema["group"] for schema in schemas.values()))
-    values = {**model.model_construct().model_dump(mode="json"), **(defaults or {})}  # lengths, weights and lists as people write them
+    usual = model.model_construct().model_dump(mode="json")  # lengths, weights and lists as people write them
+    values = {**usual, **(defaults or {})}
     formatter = SettingsPanel() if model is Settings else None
     groups = {
         heading: Group(heading, sort_key=first_group + i, help_formatter=formatter)
