@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from impasto.errors import UsageError
-from impasto.images.color import to_gray
 from impasto.images.color_matching import Colors, clamp_luma_first, match_colors, measure_colors, visible_colors
+from impasto.images.color_spaces import LUMA
 from impasto.images.image import Image
 from impasto.images.masks import divide_canvas
 from impasto.images.sizes import resize
@@ -96,8 +96,8 @@ def find_lost_detail(photo: Tensor, width: int, height: int, resize: Resize = re
 
     Source: Burt and Adelson, "The Laplacian Pyramid as a Compact Image Code", 1983.
     """
-    luma = to_gray(photo)[:, :1]
-    return LOST_DETAIL * (luma - resize(resize(luma, width, height), photo.shape[3], photo.shape[2]))
+    luma = torch.einsum("bchw,c->bhw", photo, LUMA.to(photo))[:, None]
+    return luma.sub_(resize(resize(luma, width, height), photo.shape[3], photo.shape[2])).mul_(LOST_DETAIL)
 
 
 def _match_to_paintings(photo: Image, paintings: Sequence[StyleInput]) -> Tensor:
