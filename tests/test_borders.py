@@ -23,6 +23,14 @@ def frame(value: float, top: int = 12, bottom: int = 20, left: int = 10, right: 
     return Image(canvas)
 
 
+def draw_marks(ground: float, mark: float) -> torch.Tensor:
+    canvas = torch.full((1, 3, 200, 200), ground)
+    places = torch.randint(30, 170, (40, 2), generator=torch.Generator().manual_seed(0))
+    for y, x in places.tolist():
+        canvas[:, :, y : y + 3, x : x + 3] = mark
+    return canvas
+
+
 @pytest.mark.parametrize("value", [1.0, 0.93, 0.05, 0.0])
 def test_a_flat_border_is_found_on_all_sides(value: float) -> None:
     found = find_border(frame(value))
@@ -52,6 +60,11 @@ def test_a_border_that_was_compressed_is_found() -> None:
         frame(1.0, top=1, bottom=1, left=1, right=1),  # a line
         Image(torch.cat([frame(1.0).rgb[:, :1], 0.8 * frame(1.0).rgb[:, 1:]], 1)),  # pink
         Image(frame(1.0).rgb, torch.ones(1, 1, 182, 240)),  # its alpha says what is seen
+        frame(1.0, top=150, bottom=150, left=200, right=200),  # a small picture on a page
+        Image(torch.ones(1, 3, 100, 100)),
+        Image(draw_marks(0.0, 1.0)),  # stars
+        Image(draw_marks(1.0, 0.0)),  # a drawing
+        Image(torch.linspace(-1, 1, 200).square().mul(-1).add(1).clamp(0, 0.8).expand(1, 3, 150, 200)),  # a glow
     ],
 )
 def test_what_may_be_painted_stays(painting: Image) -> None:

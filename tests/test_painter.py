@@ -80,16 +80,29 @@ def test_too_small_scales_are_dropped() -> None:
         assert painter.total_steps == len(sizes)
 
 
-@pytest.mark.parametrize(("init", "times"), [("recolored", 1), ("photo", 0), ("noise", 0), ("gray", 0)])
-def test_an_enlarged_canvas_gets_the_photos_detail_back(monkeypatch: pytest.MonkeyPatch, init: str, times: int) -> None:
+@pytest.mark.parametrize(
+    ("init", "padding", "times"),
+    [
+        ("recolored", "reflect", 1),
+        ("recolored", "circular", 0),  # the photo has a seam
+        ("photo", "reflect", 0),
+        ("noise", "reflect", 0),
+        ("gray", "reflect", 0),
+    ],
+)
+def test_an_enlarged_canvas_gets_the_photos_detail_back(
+    monkeypatch: pytest.MonkeyPatch, init: str, padding: str, times: int
+) -> None:
     calls: list[tuple[int, ...]] = []
 
-    def find_no_detail(photo: Tensor, *smaller: Any) -> Tensor:
-        calls.append(smaller[:2])
+    def find_no_detail(photo: Tensor, *smaller: int) -> Tensor:
+        calls.append(smaller)
         return torch.full_like(photo[:, :1], 2.0)
 
     monkeypatch.setattr(painter_module, "find_lost_detail", find_no_detail)
-    painter = make_painter(init=init, start_size=20, steps=1, later_steps=1, optimizer="adam", learning_rate=1e-6)
+    painter = make_painter(
+        init=init, padding=padding, start_size=20, steps=1, later_steps=1, optimizer="adam", learning_rate=1e-6
+    )
     for _ in painter:
         pass
     assert calls == [(20, 16)] * times

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from impasto.images.sizes import resize_clamped
+from impasto.images.transparency import fill_hidden
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +55,10 @@ class Image:
             return self.rgb
         mean = (self.rgb * self.alpha).sum((2, 3), keepdim=True) / self.alpha.sum()
         return torch.lerp(mean, self.rgb, self.alpha)
+
+    def with_hidden_filled(self) -> Self:
+        """Give transparent pixels the colors of the visible ones around them: what was hidden there changes nothing."""
+        return self if self.alpha is None else replace(self, rgb=fill_hidden(self.rgb, self.alpha))
 
     def masked_to(self, mask: Tensor | None) -> Self:
         """Make all transparent that a mask (1, 1, h, w) of any size leaves out; None leaves out nothing."""

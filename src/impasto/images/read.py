@@ -14,7 +14,7 @@ from PIL import ExifTags, ImageCms, ImageOps
 from PIL import Image as PilImage
 from torch import Tensor
 
-from impasto.errors import ImpastoError, PictureError
+from impasto.errors import ImpastoError, PictureError, UsageError
 from impasto.images.demand import DEEP_BYTES, ReadingDemand, estimate_reading
 from impasto.images.formats import MAX_PIXELS, READ_ANIMATIONS, is_tiff
 from impasto.images.image import Image
@@ -49,6 +49,9 @@ def read_image(
     if isinstance(source, PilImage.Image):
         with _explain_errors("the picture given", max_pixels):
             return _read_by_pillow(source, None, demand)
+    if not isinstance(source, str | os.PathLike):
+        kind = type(source).__name__
+        raise UsageError(f"A picture is a path or a PIL image, not {kind}: PIL.Image.fromarray makes one of an array.")
     path = Path(source)
     with open_file(path) as file, limit_pillow(max_pixels), _explain_errors(str(path), max_pixels):
         head = read_head(file, path)

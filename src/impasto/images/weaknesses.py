@@ -25,7 +25,7 @@ def find_weaknesses(painting: Image, side: int, *, needs_color: bool) -> list[st
         notes.append(f"{name} has hardly any color, nor will the picture: `color` keep gives it the photo's.")
     cell = min(CELL_SIDE, width, height)
     cells = small.unfold(2, cell, cell).unfold(3, cell, cell).flatten(4)
-    if float((cells.var(-1).sum(1).sqrt() < MAX_EMPTY_SPREAD).float().mean()) > MAX_EMPTY_SHARE:
+    if float((cells.var(-1, correction=0).sum(1).sqrt() < MAX_EMPTY_SPREAD).float().mean()) > MAX_EMPTY_SHARE:
         notes.append(f"{name} is empty over large parts, and so may the picture be: cut it to what is painted.")
     longest = max(painting.width, painting.height)
     if MAX_ENLARGEMENT * longest < side:

@@ -1,11 +1,11 @@
 """The first canvas: the photo, a painting, any picture, gray or noise; recolored, blurred, or mixed with noise."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, pad
+from torch.nn.functional import conv2d, pad, softshrink
 
 from impasto.errors import UsageError
 from impasto.images.color_matching import Colors, clamp_luma_first, match_colors, measure_colors, visible_colors
@@ -19,9 +19,9 @@ from impasto.settings.model import Settings
 GRAY = 0.5
 MIN_RECOLORED_VARIANCE = 2e-3  # of a photo's colors, in any direction: the grain of a flat photo must not be amplified
 LOST_DETAIL = 0.7  # of the photo's detail that a smaller canvas could not hold: given to the enlarged one
+NOISE_LEVEL = 2.0  # of the median of the lost detail: below is the camera's noise
+MAX_NOISE_SAMPLES = 1_000_000  # about
 NOISE_STD = 0.25  # of normal noise, truncated to [0, 1] (Crowson, style-transfer-pytorch)
-
-Resize = Callable[[Tensor, int, int], Tensor]  # (B, C, H, W) to a width and a height
 
 
 def make_initial_canvas(
@@ -88,16 +88,20 @@ def recolor_photo(photo: Image, paintings: Sequence[StyleInput]) -> Tensor:
     return canvas
 
 
-def find_lost_detail(photo: Tensor, width: int, height: int, resize: Resize = resize) -> Tensor:
+def find_lost_detail(photo: Tensor, width: int, height: int) -> Tensor:
     """Return what an enlarged canvas gets back of a photo (1, 3, H, W), as luma (1, 1, H, W).
 
     It is the part of the detail that a canvas of width x height could not hold. An enlarged canvas is blurred; with
-    this, fewer steps bring it to the same style at the same content. Colors stay those of the canvas.
+    this, fewer steps bring it to the same style at the same content. Colors stay those of the canvas. What most pixels
+    have is a camera's noise, and is left out.
 
     Source: Burt and Adelson, "The Laplacian Pyramid as a Compact Image Code", 1983.
     """
     luma = torch.einsum("bchw,c->bhw", photo, LUMA.to(photo))[:, None]
-    return luma.sub_(resize(resize(luma, width, height), photo.shape[3], photo.shape[2])).mul_(LOST_DETAIL)
+    detail = luma.sub_(resize(resize(luma, width, height), photo.shape[3], photo.shape[2]))
+    step = math.ceil(math.sqrt(detail.numel() / MAX_NOISE_SAMPLES))
+    noise = NOISE_LEVEL * float(detail[..., ::step, ::step].abs().median())
+    return softshrink(detail, noise).mul_(LOST_DETAIL)
 
 
 def _match_to_paintings(photo: Image, paintings: Sequence[StyleInput]) -> Tensor:

@@ -281,9 +281,10 @@ class Painter:
         like = self.prepared.paintings[0].rgb
         if self.has_begun:
             canvas = self._resize_canvas(self.picture().to(like), *self._size)
-            if photo and self.state.scale > 1 and self.settings.init in ("recolored", "fast"):
+            gets_detail = self.settings.init in ("recolored", "fast") and self.settings.padding != "circular"
+            if photo and gets_detail and self.state.scale > 1:
                 smaller = self.schedule.sizes[self.state.scale - 2]
-                canvas = canvas + find_lost_detail(photo.rgb, *smaller, self._resize_canvas).to(canvas)
+                canvas = canvas + find_lost_detail(photo.rgb, *smaller).to(canvas)
             return canvas.clamp_(0, 1)
         prepared = self.prepared
         picture = prepared.initial_picture

@@ -202,7 +202,7 @@ def prepare(
     deepest = _find_deepest_tap(settings)
     networks = {name: cache.load_network(name, settings, deepest, device, dtype, fetch_progress) for name in names}
     initial = None if settings.init in INIT_CHOICES else read_initial_picture(settings.init, settings.max_pixels)
-    paintings, trimmed = _trim_paintings(settings, paintings)
+    paintings, trimmed = _trim_paintings(settings, [painting.with_hidden_filled() for painting in paintings])
     assignments, notes = plan_assignments(settings, reference, paintings)
     read = [*([reference] if reference else []), *paintings, *([initial] if initial else [])]
     weaknesses = _find_weaknesses(settings, reference, paintings)
@@ -264,6 +264,12 @@ def _find_weaknesses(settings: Settings, reference: Image | None, paintings: Seq
 
 def _check_settings(settings: Settings, reference: Image | None) -> None:
     """Raise UsageError where the settings do not fit what there is to paint."""
+    if settings.preset == "instant" and settings.init != "fast":
+        raise UsageError(
+            f"`preset` instant is one pass, and no step for a canvas that begins with {settings.init}: leave `init` "
+            "out, or choose another preset.",
+            setting="init",
+        )
     if reference is None:
         check_texture(settings)
     else:

@@ -65,7 +65,7 @@ def start_run(
     check_settings(settings, list_changed(settings))
     settings, notes = replace_missing_network(settings)
     preserve_mask = read_preserve_mask(settings, photo) if photo else None
-    visible = photo.masked_out(preserve_mask) if photo else None
+    visible = photo.with_hidden_filled().masked_out(preserve_mask) if photo else None
     if visible:
         detail, found = find_detail(settings, visible)
         visible, notes = replace(visible, detail=detail), notes + found
