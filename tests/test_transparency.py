@@ -55,6 +55,8 @@ def test_a_cut_out_is_painted_the_same_whatever_it_hides(settings: dict[str, obj
     is_visible = np.asarray(cut_out(0))[..., 3] > 0
     assert np.array_equal(*(picture[is_visible] for picture in pictures))
     assert np.array_equal(pictures[0][..., 3], np.asarray(cut_out(0))[..., 3])
+    for picture, hidden in zip(pictures, (255, 0), strict=True):  # which are kept
+        assert (picture[~is_visible][:, :3] == hidden).all()
 
 
 def test_what_is_no_picture_is_refused_with_what_to_do() -> None:

@@ -396,4 +396,5 @@ class Run:
             rgb = torch.lerp(rgb, photo, mask)
         if self._photo.alpha is None:
             return rgb, None
-        return rgb, resize(self._photo.alpha, width, height).clamp(0, 1)
+        alpha, hidden = (resize(x, width, height).clamp(0, 1) for x in (self._photo.alpha, self._photo.rgb))
+        return torch.where(alpha.to(rgb) > 0, rgb, hidden.to(rgb)), alpha
