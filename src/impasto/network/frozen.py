@@ -12,8 +12,8 @@ from torch.autograd.function import once_differentiable
 Backward = Callable[[Tensor], Tensor]  # from the gradient of a layer's output to that of its input
 Layer = Callable[[Tensor], tuple[Tensor, Backward]]
 
-# Private operators of torch 2.13, tested in tests/test_network.py; without them a plain convolution is used.
 MAX_PACKED_SIZES = 32  # for which a weight is kept: of views, and of tiles in the middle, at a side and in a corner
+# Private operators of torch 2.13, tested in tests/test_network.py; without them a plain convolution is used.
 ONEDNN_OPERATORS = ("_is_mkldnn_bf16_supported", "_reorder_convolution_weight", "_convolution_pointwise")
 
 
@@ -116,7 +116,7 @@ class Convolution:
         self.is_packed: bool = weight.device.type == "cpu" and weight.dtype == torch.bfloat16 and _can_pack()
         if self.is_packed:
             self.packed_forward: PackedWeight = PackedWeight(weight, padding)
-            self.packed_backward: PackedWeight = PackedWeight(weight.transpose(0, 1).flip(2, 3), 2 - padding)
+            self.packed_backward: PackedWeight = PackedWeight(weight, 2 - padding, is_backward=True)
 
     def __call__(self, x: Tensor, *, has_relu: bool) -> tuple[Tensor, Backward]:
         """Convolve `x` (B, C, h, w), then apply a ReLU if `has_relu`; backward is the convolution's alone."""
@@ -138,14 +138,15 @@ def _can_pack() -> bool:
 
 
 class PackedWeight:
-    """A weight (D, C, 3, 3) in the order in which oneDNN reads it.
+    """A weight (D, C, 3, 3) in the order in which oneDNN reads it, or turned for the way back.
 
     Where the channels are powers of two there is one order. Elsewhere it depends on the size of the map, and in another
     order each call would reorder the weight itself, which takes up to a hundred times as long as the convolution.
     """
 
-    def __init__(self, weight: Tensor, padding: int) -> None:
-        self.weight: Tensor = weight.contiguous(memory_format=torch.channels_last)
+    def __init__(self, weight: Tensor, padding: int, *, is_backward: bool = False) -> None:
+        self.weight: Tensor = weight  # as the convolution has it: a turned copy is made only to be packed
+        self.is_backward: bool = is_backward
         self.padding: list[int] = [padding] * 2
         self.is_same_for_all_sizes: bool = all(channels.bit_count() == 1 for channels in weight.shape[:2])
         self.by_size: dict[torch.Size | None, Tensor] = {}
@@ -163,8 +164,10 @@ class PackedWeight:
         if size not in self.by_size:
             if len(self.by_size) >= MAX_PACKED_SIZES:
                 self.by_size.clear()
+            weight = self.weight.transpose(0, 1).flip(2, 3) if self.is_backward else self.weight
+            weight = weight.contiguous(memory_format=torch.channels_last)
             self.by_size[size] = torch.ops.mkldnn._reorder_convolution_weight(
-                self.weight, self.padding, [1, 1], [1, 1], 1, size
+                weight, self.padding, [1, 1], [1, 1], 1, size
             )
         return self.by_size[size]
 
