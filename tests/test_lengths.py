@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto.settings.lengths import PIXEL_RANGE, RELATIVE_RANGE, Length, format_lengths, parse_lengths
+from impasto.settings.lengths import AUTO, PIXEL_RANGE, RELATIVE_RANGE, Length, format_lengths, parse_lengths
 
 lengths = st.one_of(
-    st.floats(*RELATIVE_RANGE).map(Length), st.floats(*PIXEL_RANGE).map(lambda value: Length(value, in_pixels=True))
+    st.just(AUTO),
+    st.floats(*RELATIVE_RANGE).map(Length),
+    st.floats(*PIXEL_RANGE).map(lambda value: Length(value, in_pixels=True)),
 )
 
 

@@ -46,7 +46,7 @@ OPTIONS = {
     "output": "-o: the picture to write; - is stdout",
     "size": "longer side in pixels",
     "preset": "instant, draft, fine; gatys2015 and others",
-    "style_size": "size of the strokes: 0.5 is half",
+    "style_size": "size of the strokes: 0.5 is half, or auto",
     "style_weight": "how much of the painting",
     "style_blend": "weight of each of several paintings",
     "color": "keep or match: the photo's colors",

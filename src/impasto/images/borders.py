@@ -30,7 +30,7 @@ def trim_border(painting: Image) -> tuple[Image, str | None]:
         return painting, None
     rgb = painting.rgb[:, :, top : painting.height - bottom, left : painting.width - right]
     note = (
-        f"The painting{f' {painting.path}' if painting.path else ''} has a flat border, which is left out: "
+        f"{painting.as_painting} has a flat border, which is left out: "
         f"{top} pixels at the top, {bottom} at the bottom, {left} at the left, {right} at the right. "
         "`trim` none keeps it."
     )

@@ -39,6 +39,11 @@ class Image:
         """The height in pixels."""
         return self.rgb.shape[2]
 
+    @property
+    def as_painting(self) -> str:
+        """What messages call it where it is a painting: by its file, if it has one."""
+        return f"The painting {self.path}" if self.path else "The painting"
+
     def to(self, device: torch.device) -> Self:
         """Move the pixels to a device."""
         alpha, detail = (None if mask is None else mask.to(device) for mask in (self.alpha, self.detail))

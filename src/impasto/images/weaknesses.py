@@ -17,7 +17,7 @@ def find_weaknesses(painting: Image, side: int, *, needs_color: bool) -> list[st
     The bounds come from 30,000 ratings of stylized pictures (Kitov 2024): of the 13 worst-rated of 25 paintings they
     find the three without color or with little but paper, of the 12 others a drawing in black.
     """
-    name = f"The painting{f' {painting.path}' if painting.path else ''}"
+    name = painting.as_painting
     width, height = fit_size(painting.width, painting.height, SEEN_SIDE, "shrink")
     small = resize_clamped(painting.flattened().float(), width, height)
     notes = []

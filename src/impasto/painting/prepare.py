@@ -14,6 +14,7 @@ from impasto.images.borders import trim_border
 from impasto.images.color import is_gray, recolor_painting
 from impasto.images.image import Image
 from impasto.images.read import read_image
+from impasto.images.strokes import choose_style_size
 from impasto.images.weaknesses import find_weaknesses
 from impasto.network.download import DownloadProgress
 from impasto.network.vgg import VGG19_DEPTHS, Network, plan_layers
@@ -206,7 +207,8 @@ def prepare(
     assignments, notes = plan_assignments(settings, reference, paintings)
     read = [*([reference] if reference else []), *paintings, *([initial] if initial else [])]
     weaknesses = _find_weaknesses(settings, reference, paintings)
-    notes = [*dict.fromkeys(chain.from_iterable(image.notes for image in read)), *notes, *trimmed, *weaknesses]
+    notes = [*dict.fromkeys(chain.from_iterable(image.notes for image in read)), *notes, *trimmed]
+    notes += [*_note_lengths(settings, paintings), *weaknesses]
 
     def build_paintings(settings: Settings) -> list[StyleInput]:
         return _build_style_inputs(settings, reference, paintings, assignments, device)
@@ -242,6 +244,27 @@ def repeat_lengths(lengths: tuple[Length, ...], count: int) -> tuple[Length, ...
     return lengths if len(lengths) > 1 else lengths * count
 
 
+def find_lengths(settings: Settings, paintings: Sequence[Image]) -> list[Length]:
+    """Return how long each painting is; one that is automatic is chosen by its strokes."""
+    lengths = repeat_lengths(settings.style_size, len(paintings))
+    return [
+        Length(choose_style_size(painting)) if length.is_auto else length
+        for painting, length in zip(paintings, lengths, strict=True)
+    ]
+
+
+def _note_lengths(settings: Settings, paintings: Sequence[Image]) -> list[str]:
+    """Say which lengths were chosen."""
+    if not any(length.is_auto for length in settings.style_size):
+        return []
+    asked = repeat_lengths(settings.style_size, len(paintings))
+    return [
+        f"{painting.as_painting} is taken at {length.value:.2g} of the canvas: `style_size` auto."
+        for painting, length, before in zip(paintings, find_lengths(settings, paintings), asked, strict=True)
+        if before.is_auto
+    ]
+
+
 def _trim_paintings(settings: Settings, paintings: Sequence[Image]) -> tuple[Sequence[Image], list[str]]:
     """Leave out the paintings' flat borders, unless the settings or masks say what is used of them; and say so."""
     if settings.trim == "none" or settings.style_mask or settings.style_labels:
@@ -254,7 +277,7 @@ def _find_weaknesses(settings: Settings, reference: Image | None, paintings: Seq
     """Say why paintings may disappoint."""
     needs_color = settings.color == "none" and reference is not None and not is_gray(reference)
     side = settings.size if reference is None else min(settings.size, max(reference.width, reference.height))
-    lengths = repeat_lengths(settings.style_size, len(paintings))
+    lengths = find_lengths(settings, paintings)
     return [
         note
         for painting, length in zip(paintings, lengths, strict=True)
@@ -305,7 +328,7 @@ def _build_style_inputs(
 ) -> list[StyleInput]:
     """Give each assigned painting its colors, weight, size and masks, on the device."""
     weights = settings.style_blend or (1.0,) * len(paintings)
-    lengths = repeat_lengths(settings.style_size, len(paintings))
+    lengths = find_lengths(settings, paintings)
     # One tensor for each mask: paintings with the same one blend there.
     regions = {id(each.canvas_mask): _move(each.canvas_mask, device) for each in assignments}
     inputs = []

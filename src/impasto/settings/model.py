@@ -106,7 +106,8 @@ class Settings(BaseModel):
         (Length(1.0),),
         "Content and style",
         "size of the paintings, and of their strokes: relative to the canvas [0.05 to 10], or in pixels of the "
-        "finished picture, such as 512px; one for all, or one for each painting",
+        "finished picture, such as 512px, or auto: so large that its own strokes show; one for all, or one for each "
+        "painting",
     )
     style_blend: tuple[Weight, ...] = setting(
         (), "Content and style", "weight of each painting, in their order; all alike if not given"

@@ -65,7 +65,9 @@ def choose_quick_settings(settings: Settings) -> Settings:
     carried["views"] = settings.views[:MAX_VIEWS] if any(settings.views[:MAX_VIEWS]) else (1.0,)
     low, high = RELATIVE_RANGE
     carried["style_size"] = tuple(
-        Length(min(high, max(low, length.value / (settings.size if length.in_pixels else 1))))
+        length
+        if length.is_auto
+        else Length(min(high, max(low, length.value / (settings.size if length.in_pixels else 1))))
         for length in settings.style_size
     )
     return Settings(**QUICK_SETTINGS, **carried)

@@ -30,7 +30,7 @@ function Balance() {
 }
 
 function StrokeSize() {
-  const size = parseFloat(value("style_size")) || 1, isPlain = !/[,p]/.test(value("style_size"));
+  const size = parseFloat(value("style_size")) || 1, isPlain = !/[,pa]/.test(value("style_size"));
   const turn = ({ target }) => change({ style_size: String(round(2 ** Number(target.value))) });
   const text = isPlain ? `× ${Number(size.toFixed(2))}` : value("style_size");
   return html`<${Dial} id="strokes" label=${t("strokes")} text=${text} ends=${[t("fine"), t("broad")]} min="-2.5" max="2" step="0.25" value=${isPlain ? Math.log2(size) : 0} onInput=${turn} />`;
