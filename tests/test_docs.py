@@ -103,7 +103,7 @@ def test_python_snippets_run(snippet, pictures, monkeypatch):
     made = set(pictures.iterdir()) - before
     for name in re.findall(r'(?:save|write|output=)\(?"([^"]+)"', snippet):
         assert pictures / name in made
-    for path in made:
+    for path in (path for path in made if path.suffix != ".safetensors"):
         assert max(read_image(path).rgb.shape) == CHEAP["size"]
 
 

@@ -16,6 +16,7 @@ BASE_JOB = "settings=..., save_every=0, overwrite=False, recipe='embed', recipe_
 SIGNATURES = {
     "paint": f"(photo, paintings, *, {OUTPUT}, settings=None, **overrides)",
     "paint_fast": "(photo, paintings, *, output=None, overwrite=False, recipe='embed', settings=None, **overrides)",
+    "save_style": "(painting, output, *, size=512, trim='auto', credit=None, overwrite=False)",
     "texture": f"(paintings, *, {OUTPUT}, settings=None, **overrides)",
     "rerun": f"(source, *, {OUTPUT}, search=(), **overrides)",
     "resume": "(checkpoint, *, overwrite=False, fetch_progress=None)",

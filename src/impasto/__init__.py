@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from impasto.api import paint, paint_fast, rerun, start, texture
+    from impasto.api import paint, paint_fast, rerun, save_style, start, texture
     from impasto.errors import (
         CheckpointError,
         DivergedError,
@@ -56,6 +56,7 @@ __all__ = [
     "rerun",
     "resume",
     "resume_film",
+    "save_style",
     "show",
     "start",
     "start_film",
@@ -65,7 +66,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "api": ("paint", "paint_fast", "rerun", "start", "texture"),
+    "api": ("paint", "paint_fast", "rerun", "save_style", "start", "texture"),
     "errors": (
         "CheckpointError",
         "DivergedError",

@@ -20,6 +20,10 @@ from PIL import Image as PilImage
 
 import impasto
 from impasto.batch.job_list import read_job_list
+from impasto.fast.canvas import load_fast_network
+from impasto.fast.decoder import load_decoder
+from impasto.fast.style_file import read_style_file
+from impasto.fast.transfer import StylePart, transfer_style
 from impasto.films.image_sequence import open_reader
 from impasto.images.animation import is_animated, read_animation
 from impasto.images.metadata import pack_xmp, read_embedded_text
@@ -203,6 +207,30 @@ def save_weights() -> list[tuple[str, bytes]]:
     return [(".pth", file.getvalue()), (".safetensors", safetensors.torch.save(make_weights(), {"a": "b"}))]
 
 
+def make_styles() -> list[tuple[str, bytes]]:
+    """Style files, two of them with nothing but the largest numbers, and with numbers that are about none."""
+    (HERE / "painting.png").write_bytes(save(".png")[1])
+    data = impasto.save_style(HERE / "painting.png", HERE / "style.safetensors", size=64, overwrite=True).read_bytes()
+    with safetensors.safe_open(HERE / "style.safetensors", "pt") as held:
+        metadata = held.metadata()
+    files = [data]
+    for value in (10_000.0, 6e-8):
+        tensors = safetensors.torch.load(data)
+        for name in tensors.keys() - {"thumbnail"}:
+            tensors[name] = torch.full_like(tensors[name], value)
+        files.append(safetensors.torch.save(tensors, metadata))
+    return [(".safetensors", each) for each in files]
+
+
+def read_style(path: Path) -> None:
+    """Read a style file, and paint with it."""
+    style, device = read_style_file(path), torch.device("cpu")
+    photo = torch.from_numpy(make_colors(32, 32)).permute(2, 0, 1)[None] / 255
+    network, decoder = (load(device, torch.float32) for load in (load_fast_network, load_decoder))
+    if not transfer_style(network, decoder, photo, [StylePart(style.levels)]).isfinite().all():
+        raise ValueError("the picture holds values that are no numbers")
+
+
 def make_job_lists() -> list[tuple[str, bytes]]:
     """The same jobs in each kind of list."""
     jobs = [
@@ -270,6 +298,7 @@ KINDS = {
     "recipe": Kind(make_recipes, read_recipe),
     "checkpoint": Kind(make_checkpoints, read_checkpoint),
     "weights": Kind(save_weights, read_network),
+    "style": Kind(make_styles, read_style),
     "jobs": Kind(make_job_lists, read_list),
     "film": Kind(make_films, read_film),
 }

@@ -25,6 +25,7 @@ from impasto.cli.regions import regions
 from impasto.cli.resume import resume
 from impasto.cli.sheet import sheet
 from impasto.cli.studio import studio
+from impasto.cli.style import style
 from impasto.cli.texture import texture
 from impasto.errors import ImpastoError, UsageError
 from impasto.images.collection import COLLECTION
@@ -63,7 +64,22 @@ app: App = App(
 )
 app.default(paint)
 app.command(paint)
-for _command in (batch, diff, fast, film, networks, paintings, plan, regions, rerun, resume, sheet, studio, texture):
+for _command in (
+    batch,
+    diff,
+    fast,
+    film,
+    networks,
+    paintings,
+    plan,
+    regions,
+    rerun,
+    resume,
+    sheet,
+    studio,
+    style,
+    texture,
+):
     app.command(_command)
 app.command(show_recipe, name="recipe")
 

@@ -31,7 +31,8 @@ def fast(
     """Repaint PHOTO in the style of one or more PAINTINGs at once, in one pass.
 
     It is impasto with --preset instant: nearer to the photo than a picture that is painted in
-    steps, and without the painting's large forms. --fast-strength says how far it goes.
+    steps, and without the painting's large forms. --fast-strength says how far it goes. What
+    impasto style saved can stand for a painting.
     """
     settings = parse_settings(given, FAST_DEFAULTS)
     check_one_pass(settings)

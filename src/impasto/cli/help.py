@@ -23,6 +23,7 @@ COMMANDS = {
     "Paint": {
         "paint": "one photo in the style of one or more paintings",
         "fast": "the same at once, in one pass",
+        "style": "save a painting's style for fast, in a small file",
         "film": "a film, without flicker",
         "batch": "many photos, on all cores or on a cluster",
         "texture": "a picture in a painting's style, without a photo",

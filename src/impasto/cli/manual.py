@@ -8,6 +8,8 @@ from impasto.cli.app import app
 from impasto.cli.help import format_short_help, print_full_help
 
 PAGES: tuple[list[str], ...] = (
+    ["fast"],
+    ["style"],
     ["plan"],
     ["recipe"],
     ["rerun"],

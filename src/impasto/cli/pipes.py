@@ -14,7 +14,7 @@ from impasto.errors import ImpastoError, UsageError
 from impasto.terminal.console import INTERRUPTED, print_message
 
 TO_STDOUT = re.compile(r"(-o|--output)=?-")
-FOLDER_COMMANDS = ("batch", "film", "regions")  # whose output is more than a picture
+FOLDER_COMMANDS = ("batch", "film", "regions", "style")  # whose output is no picture, or more than one
 
 
 def run_with_pipes(tokens: Sequence[str], run: Callable[[list[str]], object]) -> object:
@@ -79,7 +79,7 @@ def _read_stdin(path: Path) -> None:
 
 def _check_stdout(words: Sequence[str]) -> None:
     if words[0] in FOLDER_COMMANDS:
-        raise UsageError(f"-o - writes a picture to stdout, but impasto {words[0]} writes more than that: name a place")
+        raise UsageError(f"-o - writes a picture to stdout, and impasto {words[0]} writes something else: name a place")
     if "--json" in words:
         raise UsageError("-o - and --json would both write to stdout: give one of them")
     if sys.stdout.isatty():

@@ -16,8 +16,8 @@ from impasto.images.sizes import resize_clamped
 from impasto.network.registry import load_network
 from impasto.network.vgg import Network
 from impasto.painting.prepare import Prepared
-from impasto.painting.schedule import Schedule
-from impasto.painting.styles import StyleInput, blend_styles, group_by_region
+from impasto.painting.schedule import Schedule, Size
+from impasto.painting.styles import Style, StyleInput, blend_styles, group_by_region
 
 DEEPEST_TAP = "relu4_1"
 MIN_PAINTING_SIDE = 32  # pixels: two cells of the coarsest level
@@ -47,9 +47,14 @@ class FastPainter:
                 setting="style_size",
             )
         self._styles = [
-            measure_levels(self._network, painting.resized(*size)) if painting.weight else {}
+            self._find_levels(painting, size) if painting.weight else {}
             for painting, size in zip(prepared.paintings, sizes, strict=True)
         ]
+
+    def _find_levels(self, painting: StyleInput, size: Size) -> Style:
+        if painting.levels is None:
+            return measure_levels(self._network, painting.resized(*size))
+        return {name: moments.to(self._device) for name, moments in painting.levels.items()}
 
     def paint(
         self, photo: Image, paintings: Sequence[StyleInput] | None = None, maps: LevelMaps | None = None

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -153,12 +154,17 @@ def reduce_to_view(x: Tensor, view: float) -> Tensor:
 
 
 @cache
+def read_widths() -> tuple[int, ...]:
+    """Return the channels of `LEVELS` that the decoder which comes with impasto knows."""
+    with safe_open(DECODER_FILE, "pt") as held:
+        return tuple(held.get_slice(f"skip.{number}.weight").get_shape()[0] for number in range(len(LEVELS)))
+
+
+@cache
 def load_decoder(device: torch.device, dtype: torch.dtype) -> Decoder:
     """Load the decoder that comes with impasto onto a device, once."""
-    weights = load_file(DECODER_FILE)
-    widths = [weights[f"skip.{number}.weight"].shape[0] for number in range(len(LEVELS))]
     with torch.device("meta"):  # random weights would only be replaced
-        decoder = Decoder(widths)
-    decoder.load_state_dict(weights, assign=True)
+        decoder = Decoder(read_widths())
+    decoder.load_state_dict(load_file(DECODER_FILE), assign=True)
     decoder = decoder.requires_grad_(False).eval().to(device, dtype)
     return decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -56,6 +56,10 @@ NO_HEIF = (
     "a HEIC picture, as phones take them, and the package that reads it is missing: `pip install 'impasto[heic]'`, or "
     "save it as JPEG"
 )
+TENSORS = (
+    "a style file or a network's weights, not a picture: give the picture itself. A style file takes the place of a "
+    "painting alone, in `impasto fast` and with `preset` instant"
+)
 HEAD_BYTES = 64  # of a file, that tell what it is
 
 
@@ -70,6 +74,11 @@ def is_tiff(head: bytes) -> bool:
     return head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
+def is_safetensors(head: bytes) -> bool:
+    """Tell whether a file that begins with `head` is one of tensors: the length of a header in JSON, and that."""
+    return head[8:9] == b"{" and head[4:8] == bytes(4)
+
+
 def describe_foreign(head: bytes, suffix: str) -> str:
     """Say what a file is, and what to do, that can't be read although it holds a picture; "" for others.
 
@@ -77,6 +86,8 @@ def describe_foreign(head: bytes, suffix: str) -> str:
     """
     if is_heif(head) and not importlib.util.find_spec("pillow_heif"):
         return NO_HEIF
+    if is_safetensors(head):
+        return TENSORS
     is_raw = suffix.lower() in RAW_SUFFIXES and is_tiff(head)
     found = (what for at, start, what in FOREIGN_STARTS if head.startswith(start, at))
     return CAMERA_RAW if is_raw else next(found, "")

@@ -70,7 +70,7 @@ def parse_safetensors(data: bytes, file: str) -> tuple[dict[str, Tensor], dict[s
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     except Exception as error:  # given foreign bytes, a parser raises anything
         raise NetworkError(f"{file} is truncated or not a safetensors file.") from error
-    return tensors, header.get("__metadata__", {})
+    return tensors, header.get("__metadata__") or {}
 
 
 def load_pickle(path: Path) -> dict[str, Tensor]:

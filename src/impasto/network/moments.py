@@ -35,6 +35,10 @@ class Moments:
         """Count every position `weight` times."""
         return Moments(self.count * weight, self.total * weight, self.outer * weight)
 
+    def to(self, device: torch.device) -> "Moments":
+        """Move the sums to a device."""
+        return Moments(self.count.to(device), self.total.to(device), self.outer.to(device))
+
     def mapped(self, weight: Tensor, bias: Tensor) -> "Moments":
         """Return the moments of R F + b, for `weight` R (D, C) and `bias` b (D,)."""
         total, across = weight @ self.total, (weight @ self.total).outer(bias)

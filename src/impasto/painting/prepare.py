@@ -20,6 +20,7 @@ from impasto.network.download import DownloadProgress
 from impasto.network.vgg import VGG19_DEPTHS, Network, plan_layers
 from impasto.painting.device import choose_device, choose_dtype
 from impasto.painting.histograms import Histogram
+from impasto.painting.measured import MeasuredPainting, check_measured, note_other_sizes
 from impasto.painting.model_cache import ModelCache
 from impasto.painting.objective import Objective, TemporalTarget, list_taps, needs_features
 from impasto.painting.schedule import Schedule, Size, list_steps, plan_schedule
@@ -197,6 +198,7 @@ def prepare(
     """
     cache = cache or ModelCache()
     _check_settings(settings, reference)
+    check_measured(settings, paintings)
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.precision, device)
     names = {settings.network, choose_network(settings, (MAX_SIDE, MAX_SIDE))}
@@ -206,11 +208,12 @@ def prepare(
     paintings, trimmed = _trim_paintings(settings, [painting.with_hidden_filled() for painting in paintings])
     assignments, notes = plan_assignments(settings, reference, paintings)
     read = [*([reference] if reference else []), *paintings, *([initial] if initial else [])]
-    weaknesses = _find_weaknesses(settings, reference, paintings)
+    weaknesses = [*_find_weaknesses(settings, reference, paintings), *note_other_sizes(settings, paintings)]
     notes = [*dict.fromkeys(chain.from_iterable(image.notes for image in read)), *notes, *trimmed]
     notes += [*_note_lengths(settings, paintings), *weaknesses]
 
     def build_paintings(settings: Settings) -> list[StyleInput]:
+        check_measured(settings, paintings)  # again, as a run may be steered
         return _build_style_inputs(settings, reference, paintings, assignments, device)
 
     return Prepared(
@@ -269,7 +272,7 @@ def _trim_paintings(settings: Settings, paintings: Sequence[Image]) -> tuple[Seq
     """Leave out the paintings' flat borders, unless the settings or masks say what is used of them; and say so."""
     if settings.trim == "none" or settings.style_mask or settings.style_labels:
         return paintings, []
-    trimmed = [trim_border(painting) for painting in paintings]
+    trimmed = [(it, None) if isinstance(it, MeasuredPainting) else trim_border(it) for it in paintings]
     return [painting for painting, _ in trimmed], [note for _, note in trimmed if note]
 
 
@@ -281,6 +284,7 @@ def _find_weaknesses(settings: Settings, reference: Image | None, paintings: Seq
     return [
         note
         for painting, length in zip(paintings, lengths, strict=True)
+        if not isinstance(painting, MeasuredPainting)
         for note in find_weaknesses(painting, length.to_pixels(side, side), needs_color=needs_color)
     ]
 
@@ -350,6 +354,7 @@ def _build_style_inputs(
                 size=lengths[number],
                 mask=_move(each.painting_mask, device),
                 region=regions[id(each.canvas_mask)],
+                levels=painting.levels if isinstance(painting, MeasuredPainting) else None,
             )
         )
     return inputs

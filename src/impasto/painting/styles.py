@@ -33,12 +33,14 @@ class StyleInput(Image):
 
     `mask` (1, 1, h, w) of any size says which part of the painting is measured; None for all of it. `region` is a mask
     of the canvas; None for what other paintings leave of it. Paintings with the same `region` object blend there.
+    `levels` are the moments for one pass where these alone are known of it.
     """
 
     weight: float = 1.0
     size: Length | None = None
     mask: Tensor | None = None
     region: Tensor | None = None
+    levels: Style | None = None
 
     @override
     def resized(self, width: int, height: int) -> Self:

@@ -1,19 +1,26 @@
 """Reading a photo and paintings within the memory that may be used, and many paintings only as large as needed."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from impasto.fast.style_file import is_style_file, measure_painting, read_style_file
+from impasto.images.collection import COLLECTION, find_painting
 from impasto.images.demand import ReadingDemand
 from impasto.images.image import Image
 from impasto.images.read import read_image
 from impasto.images.sizes import fit_size, measure_side, resize
 from impasto.painting.device import measure_free_memory, measure_used_memory
+from impasto.painting.measured import MeasuredPainting
 from impasto.painting.prepare import repeat_lengths
 from impasto.painting.schedule import measure_canvas
+from impasto.settings.changes import merge_settings
 from impasto.settings.model import Settings
+from impasto.settings.presets import FAST_DEFAULTS
 from impasto.settings.types import Fit
 from impasto.settings.units import parse_bytes
 
@@ -34,7 +41,7 @@ def read_paintings(
     photo: Image | None,
     read: Callable[..., Image] = read_image,
 ) -> list[Image]:
-    """Read paintings, paths or PIL images, with `read`; many of them only as large as they are painted with."""
+    """Read paintings, paths or PIL images, with `read`, or style files; many only as large as they are painted with."""
     lengths = repeat_lengths(settings.style_size, len(paintings))
     has_masks = settings.style_mask or settings.style_labels
     rule: Fit = "longest" if settings.fit == "shrink" else settings.fit
@@ -43,12 +50,29 @@ def read_paintings(
         for length in lengths
     ]
     if len(paintings) <= MAX_FULL_SIZE_PAINTINGS or has_masks:
-        return [read(painting, demand=demand) for painting, demand in zip(paintings, demands, strict=True)]
+        return [_read_painting(painting, demand, read) for painting, demand in zip(paintings, demands, strict=True)]
     side = measure_side(*measure_canvas(settings, photo), rule)
     return [
-        _shrink_painting(read_image(painting, demand=demand), length.to_pixels(side, side), rule)
+        _shrink_painting(_read_painting(painting, demand, read_image), length.to_pixels(side, side), rule)
         for painting, demand, length in zip(paintings, demands, lengths, strict=True)
     ]
+
+
+def _read_painting(painting: Any, demand: ReadingDemand, read: Callable[..., Image]) -> Image:
+    return read_style_file(Path(painting)) if is_style_file(painting) else read(painting, demand=demand)
+
+
+def measure_style(painting: Any, size: int, trim: str, credit: str | None) -> MeasuredPainting:
+    """Read a painting, a path, a name of the collection or a PIL image, and measure it for a style file.
+
+    Without a `credit`, it is that of the collection. Errors: as `read_image` and `measure_painting`; UsageError.
+    """
+    settings = merge_settings(None, {"size": size, "trim": trim}, FAST_DEFAULTS)
+    known = isinstance(painting, str | os.PathLike) and find_painting(painting)
+    if credit is None:
+        credit = COLLECTION[os.fspath(painting)].credit if known else ""
+    image = read_image(known or painting, demand=make_demand(settings, settings.size, "longest"))
+    return measure_painting(image, settings.size, settings.trim, credit)
 
 
 def make_demand(settings: Settings, side: int, rule: Fit) -> ReadingDemand:
