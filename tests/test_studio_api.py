@@ -80,6 +80,18 @@ def test_a_quick_look_goes_on_from_the_last_one(studio: Studio):
 
 
 @pytest.mark.slow
+def test_a_quick_look_begins_nearer_to_a_heavier_photo(studio: Studio):
+    usual, heavy = (
+        read_looks(studio, {**WANTED, "settings": settings}, "?fresh=1&steps=2")[0]
+        for settings in ({}, {"content_weight": 5})
+    )
+    height, width = usual.shape[:2]
+    with Image.open(STATIC.parent / "examples" / "cat.jpg") as image:
+        photo = np.asarray(image.convert("RGB").resize((width, height)), dtype=float)
+    assert np.abs(heavy - photo).mean() < 0.6 * np.abs(usual - photo).mean()
+
+
+@pytest.mark.slow
 def test_a_quick_look_that_nobody_reads_ends(studio: Studio):
     request = urllib.request.Request(studio.url + "api/quick_look?steps=60&fresh=1", json.dumps(WANTED).encode())
     request.add_header("content-type", "application/json")
@@ -90,7 +102,8 @@ def test_a_quick_look_that_nobody_reads_ends(studio: Studio):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "settings", [{"color": "keep"}, {"preset": "gatys2015"}, {"style_size": "200px"}, {"views": "0,0,0,1"}]
+    "settings",
+    [{"color": "keep"}, {"preset": "gatys2015"}, {"style_size": "200px"}, {"style_size": "auto"}, {"views": "0,0,0,1"}],
 )
 def test_a_quick_look_takes_every_kind_of_settings(studio: Studio, settings: dict[str, str]):
     assert len(read_looks(studio, {**WANTED, "settings": settings}, "?fresh=1&steps=2")) in (2, 3)

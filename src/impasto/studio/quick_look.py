@@ -1,5 +1,6 @@
 """A quick look: what a picture will be like, painted small within a second or two, before anything is pressed."""
 
+import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -41,7 +42,8 @@ def quick_look(
     quick = choose_quick_settings(settings).model_copy(update={"start_size": QUICK_PIXELS, "steps": steps})
     first = start
     if first is None:
-        run = start_run(quick.model_copy(update=ONE_PASS), photo, paintings, cache=cache)
+        one_pass = ONE_PASS | {"fast_strength": choose_strength(quick)}
+        run = start_run(quick.model_copy(update=one_pass), photo, paintings, cache=cache)
         for _ in run:
             first = run.picture()
     yield first
@@ -52,6 +54,13 @@ def quick_look(
             quick = quick.model_copy(update={"init": str(file)})
         for _ in (run := start_run(quick, photo, paintings, cache=cache)):
             yield run.picture()
+
+
+def choose_strength(quick: Settings) -> float:
+    """Choose how far the one pass goes from the photo: less far where the photo has more weight beside the style."""
+    usual = Settings(**QUICK_SETTINGS)
+    content = quick.content_weight / (usual.content_weight * CONTENT_SHARE)
+    return min(1.0, math.sqrt(quick.style_weight / usual.style_weight / max(content, 1e-9)))
 
 
 def choose_quick_settings(settings: Settings) -> Settings:
