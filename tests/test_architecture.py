@@ -32,7 +32,7 @@ ONLY_IN = {
     "pillow_heif": ("images/",),
     "tomli_w": ("recipes/files.py",),
     "av": ("films/reader.py", "films/encoder.py"),
-    "cv2": ("films/flow.py",),
+    "cv2": ("films/flow.py", "cli/live.py"),
     "skimage": ("images/detail.py", "images/segmentation.py"),
     "scipy": ("images/segmentation.py",),
     "ray": ("workers/ray_pool.py",),

@@ -15,6 +15,7 @@ from impasto.cli.batch import batch
 from impasto.cli.fast import fast
 from impasto.cli.film import film
 from impasto.cli.help import format_short_help, make_console, print_full_help
+from impasto.cli.live import live
 from impasto.cli.networks import networks
 from impasto.cli.paint import paint
 from impasto.cli.paintings import paintings
@@ -69,6 +70,7 @@ for _command in (
     diff,
     fast,
     film,
+    live,
     networks,
     paintings,
     plan,

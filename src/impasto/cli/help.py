@@ -25,6 +25,7 @@ COMMANDS = {
         "fast": "the same at once, in one pass",
         "style": "save a painting's style for fast, in a small file",
         "film": "a film, without flicker",
+        "live": "what a camera sees, in a window",
         "batch": "many photos, on all cores or on a cluster",
         "texture": "a picture in a painting's style, without a photo",
         "studio": "in the browser, with sliders that work while it paints",

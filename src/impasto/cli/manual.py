@@ -17,6 +17,7 @@ PAGES: tuple[list[str], ...] = (
     ["sheet"],
     ["texture"],
     ["film"],
+    ["live"],
     ["resume"],
     ["regions"],
     ["batch"],

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from impasto.errors import UsageError
 from impasto.fast.decoder import load_decoder
-from impasto.fast.transfer import LevelMaps, StylePart, measure_levels, transfer_style
+from impasto.fast.transfer import LevelMaps, Smoothing, StylePart, measure_levels, transfer_style
 from impasto.images.color import is_gray, to_gray
 from impasto.images.image import Image
 from impasto.images.masks import divide_canvas, soften_masks
@@ -57,16 +57,20 @@ class FastPainter:
         return {name: moments.to(self._device) for name, moments in painting.levels.items()}
 
     def paint(
-        self, photo: Image, paintings: Sequence[StyleInput] | None = None, maps: LevelMaps | None = None
+        self,
+        photo: Image,
+        paintings: Sequence[StyleInput] | None = None,
+        maps: LevelMaps | None = None,
+        smooth: Smoothing | None = None,
     ) -> Tensor:
         """Paint a photo of any size as (1, 3, H, W) in [0, 1]; what is transparent keeps its pixels.
 
-        `paintings` are the same paintings with this frame's masks. `maps` are as for `transfer_style`.
+        `paintings` are the same paintings with this frame's masks. `maps` and `smooth` are as for `transfer_style`.
         """
         seen = photo.to(self._device).resized(*self._size)
         parts = self._plan_parts(paintings or self._paintings, seen)
         strength = self._settings.fast_strength
-        picture = transfer_style(self._network, self._decoder, seen.rgb, parts, strength, maps)
+        picture = transfer_style(self._network, self._decoder, seen.rgb, parts, strength, maps, smooth)
         if self._is_gray:
             picture.lerp_(to_gray(picture), strength)
         if strength < 1 or any(part.mask is not None for part in parts):

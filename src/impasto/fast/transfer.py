@@ -1,6 +1,6 @@
 """One pass: a photo's features are carried to the paintings' moments, level by level, and decoded to a picture."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +19,8 @@ DECODER_REACH = 5  # cells that a level's convolutions see beyond their own, and
 SAMPLED_STRIDE = 1  # of maps of which every second row and column is measured
 
 LevelMaps = list[list[StyleMap]]  # by level and part
+# Returns other moments of a level's parts than those of this picture, given the level's number and these.
+Smoothing = Callable[[int, Sequence[Moments]], Sequence[Moments]]
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,26 @@ class StylePart:
 
     levels: Style
     mask: Tensor | None = None
+
+
+class MomentAverage:
+    """The moments of frames that follow one another, so that what their maps do changes slowly.
+
+    `share` is the weight of the newest frame. Example: transfer_style(network, decoder, rgb, parts, smooth=average)
+    """
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+        self._levels: dict[int, list[Moments]] = {}
+
+    def __call__(self, number: int, sums: Sequence[Moments]) -> Sequence[Moments]:
+        """Return the average moments of a level's parts, those of the newest frame included."""
+        now = [each.scaled(1 / each.count) for each in sums]
+        if before := self._levels.get(number):
+            share = self._share
+            now = [old.scaled(1 - share) + new.scaled(share) for old, new in zip(before, now, strict=True)]
+        self._levels[number] = now
+        return now
 
 
 def measure_levels(network: Network, painting: StyleInput) -> Style:
@@ -57,15 +79,16 @@ def transfer_style(
     parts: Sequence[StylePart],
     strength: float = 1.0,
     maps: LevelMaps | None = None,
+    smooth: Smoothing | None = None,
 ) -> Tensor:
     """Return a photo (1, 3, H, W) in [0, 1] in the style of the parts, `strength` from 0 to 1 of the way.
 
     `network` is slim, at the decoder's device and precision. Where the masks of the parts leave something out, the
     photo stays as it is. A large picture is decoded in tiles, which are exact: statistics are those of the whole. An
     empty list of `maps` is filled with those of this photo; a filled one is used, so that the frames of a shot, which
-    have the same maps, do not flicker.
+    have the same maps, do not flicker. `smooth`, such as a MomentAverage, changes the photo's moments.
     """
-    transfer = _Transfer(network, decoder, rgb, parts, strength, [] if maps is None else maps)
+    transfer = _Transfer(network, decoder, rgb, parts, strength, [] if maps is None else maps, smooth)
     for number in range(len(LEVELS) - 1):
         transfer.paint_level(number)
     return transfer.draw()
@@ -82,8 +105,9 @@ class _Transfer:
         parts: Sequence[StylePart],
         strength: float,
         maps: LevelMaps,
+        smooth: Smoothing | None,
     ) -> None:
-        self._network, self._decoder, self._strength = network, decoder, strength
+        self._network, self._decoder, self._strength, self._smooth = network, decoder, strength, smooth
         self._dtype = next(decoder.parameters()).dtype
         self._rgb = rgb
         self._parts, self._maps = parts, maps
@@ -165,6 +189,7 @@ class _Transfer:
     def _find_maps(self, number: int, masks: Sequence[Tensor | None], sums: Sequence[Moments]) -> list[StyleMap]:
         """Return a level's maps, and note how much they change it."""
         if len(self._maps) <= number:
+            sums = self._smooth(number, sums) if self._smooth else sums
             targets = [StyleTarget(part.levels[LEVELS[number].name]) for part in self._parts]
             self._maps.append(
                 [find_map(each, target, self._strength) for each, target in zip(sums, targets, strict=True)]

@@ -75,6 +75,11 @@ def measure_style(painting: Any, size: int, trim: str, credit: str | None) -> Me
     return measure_painting(image, settings.size, settings.trim, credit)
 
 
+def read_measured(path: Path, settings: Settings) -> MeasuredPainting:
+    """Read a style file, or measure a painting for pictures of the settings' size. Errors: as `measure_style`."""
+    return read_style_file(path) if is_style_file(path) else measure_style(path, settings.size, settings.trim, None)
+
+
 def make_demand(settings: Settings, side: int, rule: Fit) -> ReadingDemand:
     """Return what reading a picture may take, now; `side`, as `rule` measures it, is needed of it, or all if 0."""
     used = measure_used_memory(CPU)
