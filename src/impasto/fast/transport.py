@@ -46,10 +46,14 @@ def add_ridge(covariance: Tensor, ridge: Tensor) -> Tensor:
 
 
 def take_power(matrix: Tensor, power: float) -> Tensor:
-    """Return the power of a symmetric positive matrix (C, C)."""
-    values, vectors = solve_symmetric(torch.linalg.eigh, matrix)
+    """Return the power of a symmetric positive matrix (C, C).
+
+    Eigenvalues as small as MIN_EIGENVALUE are rounding errors in float32, which differ from machine to machine.
+    """
+    precise = matrix if matrix.device.type == "mps" else matrix.double()  # mps has no float64
+    values, vectors = solve_symmetric(torch.linalg.eigh, precise)
     raised: Tensor = (vectors * values.clamp_min(MIN_EIGENVALUE * values[-1]).pow(power)) @ vectors.mT
-    return raised
+    return raised.to(matrix)
 
 
 def find_map(content: Moments, style: StyleTarget, strength: float) -> StyleMap:
