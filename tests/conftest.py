@@ -1,6 +1,8 @@
 """What the tests of painting share: a tiny chance network, small pictures, settings that a test spells out."""
 
 import math
+import os
+import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
@@ -24,6 +26,8 @@ from impasto.painting.styles import StyleCache, StyleInput, blend_styles, captur
 from impasto.settings.model import Settings
 
 WIDTHS = (4, 6, 8, 8, 8)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+NO_BROWSER = "no browser here: apt-get install chromium, or playwright install chromium"
 
 # How long an example takes says nothing on a machine that is busy with other work.
 hypothesis.settings.register_profile("impasto", deadline=None)
@@ -150,3 +154,17 @@ def studio(open_studio: Studio) -> Iterator[Studio]:
     """The running studio, with nothing in it when the test ends."""
     yield open_studio
     open_studio.clear()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a window, driven by Playwright."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
+    with playwright.sync_playwright() as player:
+        path = CHROMIUM or player.chromium.executable_path
+        if not Path(path).exists():
+            pytest.skip(NO_BROWSER)
+        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+        opened = player.chromium.launch(executable_path=path, args=arguments)
+        yield opened
+        opened.close()

@@ -2,11 +2,9 @@
 
 import io
 import os
-import shutil
 import signal
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,26 +17,11 @@ from impasto import read_recipe
 from impasto.images.write import write_image
 
 pytestmark = pytest.mark.browser
-playwright = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install playwright")
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-NO_BROWSER = "no browser here: apt-get install chromium, or playwright install chromium"
 SMALL = {"network": "slim", "views": "1", "size": 96, "start_size": 96, "later_steps": 5}
 ENDLESS = {**SMALL, "steps": 100_000}
 PANELS = ("Gallery", "Choose by eye", "Take it away")
 IMAGE = "document.querySelector('.frame > img')"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as player:
-        path = CHROMIUM or player.chromium.executable_path
-        if not Path(path).exists():
-            pytest.skip(NO_BROWSER)
-        arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-        opened = player.chromium.launch(executable_path=path, args=arguments)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
