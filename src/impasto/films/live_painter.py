@@ -30,7 +30,8 @@ class LivePainter:
     """
 
     def __init__(self, paintings: Sequence[Path], settings: Settings) -> None:
-        found, self.settings, notes = expand_folders(paintings, settings)
+        found, settings, notes = expand_folders(paintings, settings)
+        self.settings: Settings = settings
         self.paintings: list[Path] = list(map(Path, found))
         self.number: int = 0
         self._measured = [read_measured(each, settings) for each in self.paintings]
