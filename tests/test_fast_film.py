@@ -1,6 +1,7 @@
 """Films in one pass: nothing flickers of itself, shots have maps of their own, and an interrupt changes nothing."""
 
 import itertools
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from film_clips import make_pan, make_still, write_clip
 from torch import Tensor
 
 import impasto
+from impasto.films import sequence
 from impasto.films.image_sequence import open_reader
 from impasto.images.write import write_image
 
@@ -74,6 +76,20 @@ def test_resuming_equals_running_through(tmp_path: Path, painting: Path) -> None
     for _ in impasto.resume_film(tmp_path / "c.mkv"):
         pass
     assert all(torch.equal(one, other) for one, other in zip(whole, read(tmp_path / "c.mkv"), strict=True))
+
+
+def test_frames_painted_at_once_are_those_one_by_one(
+    tmp_path: Path, painting: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    request.addfinalizer(partial(torch.set_num_threads, torch.get_num_threads()))
+    torch.set_num_threads(3)
+    source = write_clip(tmp_path / "a.mkv", make_pan(7), codec="ffv1", pixels="bgr0")
+    at_once = paint(source, tmp_path / "b.mkv", painting, codec="lossless")
+    assert torch.get_num_threads() == 3
+    monkeypatch.setattr(sequence, "MAX_FRAMES_AT_ONCE", 1)
+    alone = paint(source, tmp_path / "c.mkv", painting, codec="lossless")
+    assert len(at_once) == 7
+    assert max(float((one - other).abs().max()) for one, other in zip(at_once, alone, strict=True)) < 2.5 / 255
 
 
 def test_a_film_that_fades_in_has_its_shots_maps(tmp_path: Path, painting: Path) -> None:

@@ -1,6 +1,7 @@
 """The frames of a film painted one after the other, pass after pass, each from the pictures around it."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -28,6 +29,7 @@ from impasto.settings.model import Settings
 
 CARRIED_SETTINGS: dict[str, Any] = {"init": "the last picture", "init_blur": 0.0, "init_noise": 0.0}
 SCALE_SMOOTHING = 0.8  # weight of the earlier frames' L-BFGS scale
+MAX_FRAMES_AT_ONCE, MAX_PIXELS_AT_ONCE = 8, 512 * 512  # in one pass, each with a thread of its own; of such a frame
 SHOT_FRAMES, SHOT_SAMPLES = 200, 5  # from the start of a shot, that its maps in one pass are chosen from
 NEIGHBOR_BLEND = 0.5  # weight of the neighbor's picture at the start of a frame in a later pass
 
@@ -71,11 +73,11 @@ class FramePainter:
             prepared = replace(prepared, settings=settings, initial_picture=canvas)
         return Painter(prepared, photo)
 
-    def paint_at_once(self, frame: int, photo: Image, maps: LevelMaps) -> Tensor:
-        """Paint a frame in one pass; `maps` are those of its shot, filled by the first call."""
+    def make_pass(self, frame: int, photo: Image) -> Callable[[LevelMaps], Tensor]:
+        """Return a function that paints a frame in one pass, in any thread; the first one fills its shot's maps."""
         if self._fast is None:
             self._fast = FastPainter(self.prepared, self.prepared.plan_schedule((photo.width, photo.height)))
-        return self._fast.paint(photo, self._prepare_frame(frame).paintings, maps)
+        return partial(self._fast.paint, photo, self._prepare_frame(frame).paintings)
 
     def paint_next(self, frame: int, photo: Image, warm_start: WarmStart, steps: int) -> WarmStartPainter:
         """Paint a frame from a warm start, in at most `steps` steps."""
@@ -129,6 +131,7 @@ class FilmSequence:
         self._is_one_pass = inputs.frame_settings.is_one_pass
         self._open_photos: Callable[[int], FrameSource] = inputs.open_visible_photos
         self._maps: tuple[int, LevelMaps] = (-1, [])  # of the shot that begins at a frame
+        self._passes: dict[int, Future[tuple[Tensor, float]]] = {}  # by frame: its picture, and the seconds it took
         self.painter: Painter | None = None
         self._pending: Future[None] | None = None  # the last picture, while it is stored
         self._recent: dict[tuple[int, int], Tensor] = {}  # pictures by pass and frame
@@ -164,7 +167,8 @@ class FilmSequence:
                     order = self.frame_range if pass_number % 2 else self.frame_range[::-1]
                     left = [frame for frame in order if not self.work_folder.is_done(pass_number, frame)]
                     with closing(prefetch_frames(self.photos, left, self._list_neighbors(pass_number))) as frames:
-                        for prepared in frames:
+                        ahead = self._paint_ahead(frames) if self._is_one_pass else frames
+                        for prepared in ahead:
                             picture, record = yield from self._paint_frame(pass_number, prepared)
                             self._remember(pass_number, prepared.number, picture, record)
                             self._wait_for_store()
@@ -193,13 +197,13 @@ class FilmSequence:
     ) -> Generator[FrameStep, None, tuple[Tensor, dict[str, Any]]]:
         """Paint a frame; return its picture as it will be read again, in 8 bits, and its record."""
         frame, photo = prepared.number, prepared.photo
-        is_visible = photo.alpha is None or bool(photo.alpha.any())
+        is_visible = photo.is_visible()
         can_repeat = pass_number == 1 and not self.frame_painter.masks
         if not is_visible or (can_repeat and prepared.is_repeat):
             picture = self._read_picture(pass_number, frame - 1) if is_visible else photo.rgb
             record = {**self._recall_record(pass_number, frame), "steps": 0, "seconds": 0.0}
         elif self._is_one_pass:
-            picture, seconds = self._paint_at_once(frame, photo)
+            picture, seconds = self._passes.pop(frame).result()
             step = Step(1, 1, 1, self.width, self.height, {}, seconds, 1.0, ())
             yield self._make_frame_step(step, pass_number, frame)
             record = {"steps": 1, "seconds": round(seconds, 3)}
@@ -217,15 +221,34 @@ class FilmSequence:
             record |= self._measure_start(painter, pass_number, frame)
         return (picture.clamp(0, 1) * 255).round() / 255, record
 
-    def _paint_at_once(self, frame: int, photo: Image) -> tuple[Tensor, float]:
-        """Paint a frame in one pass, with its shot's maps: they do not flicker."""
-        started, shot = time.perf_counter(), self._find_shot(frame)
+    def _paint_ahead(self, frames: Iterator[PreparedFrame]) -> Generator[PreparedFrame]:
+        """Yield frames in their order, each when those after it are being painted in one pass.
+
+        Small frames are painted several at once, with one thread each: that is faster than one by one with all threads.
+        """
+        threads, waiting = torch.get_num_threads(), deque[PreparedFrame]()
+        is_small = self.width * self.height <= MAX_PIXELS_AT_ONCE and self.frame_painter.prepared.device.type == "cpu"
+        count = min(threads, MAX_FRAMES_AT_ONCE) if is_small else 1
+        try:
+            with ThreadPoolExecutor(count, "impasto-pass", torch.set_num_threads, (threads // count,)) as pool:
+                for frame in frames:
+                    if frame.photo.is_visible():
+                        paint = self.frame_painter.make_pass(frame.number, frame.photo)
+                        self._passes[frame.number] = pool.submit(_time, paint, self._find_maps(frame.number))
+                    waiting.append(frame)
+                    if len(waiting) > count:
+                        yield waiting.popleft()
+                yield from waiting
+        finally:
+            torch.set_num_threads(threads)  # for threads that begin later
+
+    def _find_maps(self, frame: int) -> LevelMaps:
+        """Return the maps of a frame's shot: with the same ones, its frames do not flicker."""
+        shot = self._find_shot(frame)
         if self._maps[0] != shot.start:
             self._maps = (shot.start, [])
-            number, liveliest = self._find_liveliest(shot)
-            self.frame_painter.paint_at_once(number, liveliest, self._maps[1])
-        picture = self.frame_painter.paint_at_once(frame, photo, self._maps[1]).float().cpu()
-        return picture, time.perf_counter() - started
+            self.frame_painter.make_pass(*self._find_liveliest(shot))(self._maps[1])
+        return self._maps[1]
 
     def _find_liveliest(self, shot: range) -> tuple[int, Image]:
         """Return the frame with the largest variance of a few near the shot's beginning: it may fade in from black."""
@@ -338,3 +361,9 @@ class FilmSequence:
 def _find_previous(pass_number: int, frame: int) -> int:
     """Return the frame painted before this one: odd passes go forward, even ones backward."""
     return frame - 1 if pass_number % 2 else frame + 1
+
+
+def _time(paint: Callable[[LevelMaps], Tensor], maps: LevelMaps) -> tuple[Tensor, float]:
+    """Paint a picture; return it in float32 on the CPU, and the seconds it took."""
+    started = time.perf_counter()
+    return paint(maps).float().cpu(), time.perf_counter() - started

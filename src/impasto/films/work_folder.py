@@ -117,7 +117,7 @@ class WorkFolder:
         """Write a picture (1, 3, H, W) of a pass in 8 bits, then its line in the log."""
         path = self._picture_path(pass_number, frame)
         path.parent.mkdir(exist_ok=True)
-        write_image(picture, path, overwrite=True)
+        write_image(picture, path, overwrite=True, png_level=1)  # they are read and deleted soon
         line = {"pass": pass_number, "frame": frame, **record}
         try:
             with self._log.open("ab") as log:

@@ -53,7 +53,7 @@ def open_profile(data: object, channels: int) -> Profile | None:
     transform to 8 bits would only cost precision. A gray image may have an RGB profile.
     """
     with suppress(ImageCms.PyCMSError, OSError):
-        if isinstance(data, bytes) and data:
+        if isinstance(data, bytes) and data not in (b"", make_srgb_profile()):
             opened = ImageCms.ImageCmsProfile(io.BytesIO(data))
             mode = MODES.get(opened.profile.xcolor_space.strip(), "")
             if len(mode) == channels or (mode, channels) == ("RGB", 1):

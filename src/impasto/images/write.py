@@ -30,11 +30,13 @@ def write_image(
     quality: int = 95,
     embedded_text: str = "",
     overwrite: bool = False,
+    png_level: int = 6,
 ) -> Path:
     """Write (1, 3, H, W) and alpha (1, 1, H, W) to PNG, JPEG, WebP or TIFF, by the suffix, tagged as sRGB.
 
     Values outside [0, 1] are clamped. `bits` is 8, or 16 for PNG and TIFF. `quality` is 1 to 100, for JPEG and WebP; a
-    WebP of 100 is lossless. `embedded_text` goes inside, for `read_embedded_text`.
+    WebP of 100 is lossless. `embedded_text` goes inside, for `read_embedded_text`. `png_level`, 0 to 9, is how hard an
+    8-bit PNG is compressed.
     Raises UsageError for what a format can't hold, PictureError for NaN or where the disk refuses.
 
     Example: write_image(picture.rgb, "copy.png", alpha=picture.alpha)
@@ -50,7 +52,7 @@ def write_image(
         if bits == 16:
             write_16_bit(Path(file.name), form, rgb, alpha, profile=make_srgb_profile(), xmp=xmp)
         else:
-            _save(_to_8_bits(rgb, alpha), file, form, quality, xmp)
+            _save(_to_8_bits(rgb, alpha), file, form, quality, xmp, png_level)
     return path
 
 
@@ -74,9 +76,9 @@ def make_png_text(xmp: bytes) -> PngInfo:
     return chunks
 
 
-def _save(image: PilImage.Image, file: BinaryIO, form: str, quality: int, xmp: bytes) -> None:
+def _save(image: PilImage.Image, file: BinaryIO, form: str, quality: int, xmp: bytes, png_level: int) -> None:
     options: dict[str, dict[str, Any]] = {
-        "PNG": {"pnginfo": make_png_text(xmp)} if xmp else {},
+        "PNG": {"compress_level": png_level} | ({"pnginfo": make_png_text(xmp)} if xmp else {}),
         "JPEG": {"quality": quality, "subsampling": 0, "optimize": True, "xmp": xmp},
         # exact: the color under transparency is kept
         "WEBP": {"quality": quality, "lossless": quality == 100, "exact": True, "xmp": xmp},
