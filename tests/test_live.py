@@ -193,6 +193,22 @@ def test_an_opencv_without_windows_is_explained(monkeypatch: pytest.MonkeyPatch)
         Window()
 
 
+def test_the_window_shows_colors_and_tells_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Any] = []
+    for name in ("namedWindow", "resizeWindow", "setWindowTitle"):
+        monkeypatch.setattr(cv2, name, lambda *_: None)
+    monkeypatch.setattr(cv2, "imshow", lambda _, pixels: shown.append(pixels))
+    monkeypatch.setenv("DISPLAY", ":0")
+    red = torch.tensor([1.0, 0.5, 0.0]).view(1, 3, 1, 1).expand(1, 3, 2, 4)
+    asked = []
+    for key, is_open in ((ord("q"), 1), (32, 1), (65361, 1), (-1, 1), (-1, 0)):
+        monkeypatch.setattr(cv2, "waitKeyEx", lambda _, key=key: key)
+        monkeypatch.setattr(cv2, "getWindowProperty", lambda *_, is_open=is_open: float(is_open))
+        asked.append(Window().show(red, "words"))
+    assert asked == ["quit", "save", "left", "", "quit"]
+    assert shown[0].tolist() == [[[0, 128, 255]] * 4] * 2
+
+
 def test_a_machine_without_a_screen_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "linux")
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
