@@ -1,5 +1,6 @@
 """Runs that end before they are finished, by kill -9 too, and `impasto resume`: nothing is lost, nothing is broken."""
 
+import json
 import random
 import re
 import signal
@@ -550,6 +551,13 @@ def test_the_plan_is_said_before_anything_is_painted(scene: Scene, capsys: pytes
     assert "allow more --memory" in capsys.readouterr().err
     assert main(["plan", *words(scene, "--memory", "much")]) == 2
     assert "--memory" in capsys.readouterr().err
+
+
+def test_a_plan_says_what_will_be_said(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", *words(scene, "--style-size", "auto")]) == 0
+    assert "--style-size auto" in capsys.readouterr().err
+    assert main(["plan", *words(scene, "--style-size", "auto", "--json")]) == 0
+    assert any("auto" in note for note in json.loads(capsys.readouterr().out)["notes"])
 
 
 def test_larger_pictures_are_read_where_they_are_meant(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from impasto.cli.arguments import PaintingArguments, PhotoArgument
 from impasto.cli.options import with_settings
 from impasto.settings.parsing import parse_settings
-from impasto.terminal.console import DONE, FAILED, format_flags, print_result
+from impasto.terminal.console import DONE, FAILED, format_flags, print_message, print_result
 from impasto.terminal.progress import show_download
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def plan(
     with show_download(settings.network, quiet=json) as fetching:
         run = start(photo, [*paintings], settings=settings, fetch_progress=fetching)
     found = run.plan
-    for line in [text_of.dumps(_to_data(found))] if json else found.format_table():
+    for note in () if json else run.notes:
+        print_message(note)
+    for line in [text_of.dumps({**_to_data(found), "notes": run.notes})] if json else found.format_table():
         print_result(format_flags(line))
     return DONE if found.is_feasible else FAILED
 

@@ -262,7 +262,7 @@ def _note_lengths(settings: Settings, paintings: Sequence[Image]) -> list[str]:
         return []
     asked = repeat_lengths(settings.style_size, len(paintings))
     return [
-        f"{painting.as_painting} is taken at {length.value:.2g} of the canvas: `style_size` auto."
+        f"{painting.as_painting} is used at {length.value:.2g} times the canvas's size: `style_size` auto."
         for painting, length, before in zip(paintings, find_lengths(settings, paintings), asked, strict=True)
         if before.is_auto
     ]
