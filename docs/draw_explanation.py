@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/explanation/how-it-works.md: what each tap sees, what views change.
+"""Draws the pictures of docs/explanation/how-it-works.md: what each tap sees, what views and the guard change.
 
     python docs/draw_explanation.py [FIGURE ...]
 
@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import skimage.data
+import torch
 from PIL import Image
 
 import impasto
+from impasto.images.detail import find_faces
+from impasto.images.image import Image as Photo
 
 PICTURES = Path(__file__).parent / "pictures"
 PAINTING = "starry_night"
@@ -30,6 +34,7 @@ FIGURES: dict[str, tuple[str | None, list[dict[str, Any]]]] = {
         [{"size": 256, "style_weight": 0, "init": "noise", "content_taps": {tap: 1}} for tap in CONTENT_TAPS],
     ),
     "views": ("coffee", [{"views": (1,)}, {"views": (1, 1, 1)}]),
+    "guard": ("astronaut", [{"size": 320, "guard": 0}, {"size": 320}]),
 }
 
 
@@ -44,7 +49,16 @@ def draw(figure: str, quick: Mapping[str, Any]) -> Image.Image:
             row.append(impasto.paint(Image.fromarray(getattr(skimage.data, photo)()), PAINTING, **chosen))
         else:
             row.append(impasto.texture(PAINTING, **chosen))
-    return join(row)
+    return join(show_guard(photo, row[0].size) + row if photo and figure == "guard" else row)
+
+
+def show_guard(name: str, size: tuple[int, int]) -> list[Image.Image]:
+    """Return a photo, and what the guard keeps of it, in white."""
+    photo = getattr(skimage.data, name)()
+    faces = find_faces(Photo(torch.from_numpy(photo).permute(2, 0, 1)[None] / 255))
+    assert faces is not None
+    shown = Image.fromarray((255 * faces[0, 0].numpy()).astype(np.uint8))
+    return [Image.fromarray(photo).resize(size), shown.resize(size)]
 
 
 def join(row: list[Image.Image]) -> Image.Image:
