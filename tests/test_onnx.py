@@ -160,6 +160,7 @@ def test_browser_paints_as_pytorch(page: Any, pictures: dict[str, Path], tmp_pat
     page.get_by_role("radio", name="The Scream").focus()
     page.keyboard.press("Space")
     page.get_by_label("Longer side").select_option("256")
+    page.get_by_role("slider", name="Strength").press("End")
     page.get_by_role("button", name="Paint", exact=True).press("Enter")
     page.get_by_text("Painted in").wait_for()
     with page.expect_download() as started:
