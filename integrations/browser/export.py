@@ -37,7 +37,8 @@ def main() -> int:
 def export(folder: Path) -> None:
     """Write the page, the model, ONNX Runtime Web and the paintings.
 
-    Errors: UsageError for a folder that holds something; ImpastoError without onnx or the runtime.
+    Errors: UsageError for a folder that holds something; ImpastoError without onnx or the runtime, or where nothing can
+    be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} holds something already: name a new or an empty folder.")
@@ -45,10 +46,18 @@ def export(folder: Path) -> None:
         from fast_model import build_model
     except ModuleNotFoundError as error:
         raise ImpastoError(f"This needs the package {error.name}: pip install {error.name}") from None
-    runtime, model = fetch_runtime(), build_model()
+    runtime, model = fetch_runtime(), build_model().SerializeToString()
+    try:
+        write_page(folder, model, runtime)
+    except OSError as error:
+        raise ImpastoError(f"The page can't be written to {folder}: {error}") from error
+
+
+def write_page(folder: Path, model: bytes, runtime: Path) -> None:
+    """Write the page's files and all that they load. Errors: OSError."""
     shutil.copytree(PAGE, folder, dirs_exist_ok=True)
     unpack_runtime(runtime, folder / "vendor")
-    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    (folder / "model.onnx").write_bytes(model)
     shutil.copy(ICON, folder)
     (folder / "paintings").mkdir()
     for painting in COLLECTION.values():
@@ -78,7 +87,8 @@ def fetch_runtime() -> Path:
         download_file(RUNTIME_URL, package, RUNTIME_BYTES, RUNTIME_SHA256)
     except OSError as error:
         raise ImpastoError(
-            f"{RUNTIME_URL} could not be fetched: {error}. Try again, or put the file into {package.parent} yourself."
+            f"{RUNTIME_URL} could not be fetched to {package.parent}: {error}. Try again, put the file there yourself, "
+            "or name another folder in IMPASTO_CACHE."
         ) from error
     return package
 
