@@ -44,7 +44,16 @@ WARM_UP = 10  # steps that are not timed: memory settles
 REST_SECONDS = 5.0
 POLLING_MILLISECONDS = 10  # within the page, where asking costs the painter least
 PAINTINGS = ("The Scream", "The Bedroom", "Composition VII", "Gray Tree", "The Street Pavers")
-LOOK = "+document.querySelector('.stage').dataset.look"
+LOOK_STEPS = 20
+LOG = """
+window.looks = [];
+const note = (what) => looks.push([what, performance.now()]);
+for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, () => note("pressed"), true);
+addEventListener("DOMContentLoaded", () => {
+  const watch = new MutationObserver(() => note(document.querySelector(".stage")?.dataset.look ?? ""));
+  watch.observe(document.body, { subtree: true, attributes: true, attributeFilter: ["data-look", "src"] });
+});
+"""  # when something was pressed, and when each step of the quick look was shown
 
 
 @contextmanager
@@ -97,30 +106,36 @@ def time_library() -> float:
     return (steps[-1].seconds - steps[WARM_UP - 1].seconds) / (len(steps) - WARM_UP)
 
 
-def time_until(page: Page, act: Callable[[], Any], condition: str) -> float:
-    """Return the seconds from an action until an expression is true on the page."""
-    begun = time.perf_counter()
+def wait_until(page: Page, condition: str) -> None:
+    """Wait within the page, where asking costs the painter least, until an expression is true."""
+    pause = f"new Promise((go) => setTimeout(go, {POLLING_MILLISECONDS}))"
+    page.evaluate(f"async () => {{ while (!({condition})) await {pause}; }}")
+
+
+def time_looks(page: Page, act: Callable[[], Any]) -> list[float]:
+    """Let the quick look begin anew, by a click or key; return the seconds until each of its steps was shown."""
+    page.evaluate("looks.length = 0")
     act()
-    page.wait_for_function(condition, polling=POLLING_MILLISECONDS, timeout=0)
-    return time.perf_counter() - begun
+    wait_until(page, f"looks.some(([step]) => step === '1') && looks.at(-1)[0] === '{LOOK_STEPS}'")
+    seen: list[tuple[str, float]] = page.evaluate("looks")
+    pressed = next(time for what, time in seen if what == "pressed")
+    times = {step: time for step, time in reversed(seen) if time > pressed}
+    return [(times[str(step)] - pressed) / 1000 for step in (0, 1, LOOK_STEPS)]
 
 
 def time_page(page: Page, url: str, painting: str) -> dict[str, float]:
     """Use the page as a visitor does; returns seconds."""
-    found = {"load": time_until(page, lambda: page.goto(url), "document.querySelector('.stage') !== null")}
-    page.get_by_role("button", name="coffee", exact=True).click()
-    time_until(page, lambda: None, f"{LOOK} === 20")
-    pick = page.get_by_role("button", name=painting, exact=True)
-    image = "document.querySelector('.frame > img')"
-    before = page.evaluate(f"{image}.src")
-    found["first_look"] = time_until(page, pick.click, f"{image}.src !== {json.dumps(before)} && {LOOK} >= 0")
-    found["whole_look"] = found["first_look"] + time_until(page, lambda: None, f"{LOOK} === 20")
-    page.focus("#balance")
-    begin = "window.before = document.querySelector('.frame > img').src"
-    page.evaluate(begin)
-    found["dial"] = time_until(
-        page, lambda: page.keyboard.press("PageUp"), f"0 < {LOOK} && {LOOK} < 20 && {image}.src !== before"
+    page.add_init_script(LOG)
+    begun = time.perf_counter()
+    page.goto(url)
+    wait_until(page, "document.querySelector('.stage') !== null")
+    found = {"load": time.perf_counter() - begun}
+    time_looks(page, page.get_by_role("button", name="coffee", exact=True).click)
+    found["first_look"], _, found["whole_look"] = time_looks(
+        page, page.get_by_role("button", name=painting, exact=True).click
     )
+    page.focus("#balance")
+    _, found["dial"], _ = time_looks(page, lambda: page.keyboard.press("PageUp"))
     return found
 
 
@@ -130,14 +145,14 @@ def time_change(page: Page, url: str) -> float:
     page.evaluate(change, {**TIMED, "size": 256, "start_size": 256, "steps": 100_000})
     page.click("#paint")
     version = "+(document.querySelector('.frame > img')?.dataset.version ?? 0)"
-    time_until(page, lambda: None, f"{version} > 3")
+    wait_until(page, f"{version} > 3")
     job_id = page.get_attribute(".stage", "data-id")
     page.focus("#balance")
     begun, before = time.perf_counter(), ask(f"{url}api/jobs/{job_id}")
     page.keyboard.press("PageDown")
     while (job := ask(f"{url}api/jobs/{job_id}"))["settings"] == before["settings"]:
         time.sleep(0.04)  # the studio takes 25 requests a second
-    time_until(page, lambda: None, f"{version} > {job['progress']['version']}")
+    wait_until(page, f"{version} > {job['progress']['version']}")
     effect = time.perf_counter() - begun
     ask(f"{url}api/jobs/{job_id}/stop", {})
     return float(effect * job["progress"]["step"] / job["progress"]["seconds"])
@@ -165,7 +180,6 @@ def measure(rounds: int) -> dict[str, float]:
         for number in range(rounds):
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             figures = time_page(page, url, PAINTINGS[number % len(PAINTINGS)])
-            time_until(page, lambda: None, f"{LOOK} === 20")
             figures["rest"] = measure_rest(process)
             figures["change"] = time_change(page, url)
             figures["watched"] = time_steps(url, submit(url))

@@ -166,7 +166,7 @@ function steerSoon(changes) {
 
 let lookTimer = 0, looking = null;
 
-export function lookSoon(delay = 40) {
+export function lookSoon(delay = 16) {
   clearTimeout(lookTimer);
   lookTimer = setTimeout(look, delay);
 }
