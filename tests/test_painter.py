@@ -564,8 +564,28 @@ def test_notes_and_failure_name_the_fault(monkeypatch: pytest.MonkeyPatch, fault
 
 def test_infinite_gray_loss_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Objective, "evaluate", lambda *_: {"total": math.inf})
+    plant(monkeypatch, spoil(1e30), lambda look: look == 3)
     painter = make_painter()
     assert len(list(painter)) == 5
+    assert len(painter.notes) == 1
+
+
+def test_gray_canvas_is_measured_only_where_the_loss_rises(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[float] = []
+    measure = Objective.evaluate
+
+    def watch(self: Objective, canvas: Tensor) -> dict[str, float]:
+        found = measure(self, canvas)
+        measured.append(found["total"])
+        return found
+
+    monkeypatch.setattr(Objective, "evaluate", watch)
+    assert len(list(make_painter())) == 5
+    assert measured == []
+    monkeypatch.setattr(painter_module, "EXPLOSION_FACTOR", 1e-6)  # as if the first canvas had been almost perfect
+    painter = make_painter()
+    assert len(list(painter)) == 5
+    assert len(measured) == 1
     assert painter.notes == []
 
 

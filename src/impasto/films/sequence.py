@@ -303,7 +303,7 @@ class FilmSequence:
         else:
             canvas, targets = self._start_in_later_pass(pass_number, prepared)
         last = self._recall_record(pass_number, frame)
-        warm_start = WarmStart(canvas, targets, last.get("lbfgs_scale"), last.get("gray_loss"))
+        warm_start = WarmStart(canvas, targets, last.get("lbfgs_scale"))
         return self.frame_painter.paint_next(frame, photo, warm_start, self.options.frame_steps)
 
     def _start_in_first_pass(self, prepared: PreparedFrame) -> tuple[Tensor, list[TemporalTarget]]:
@@ -355,7 +355,7 @@ class FilmSequence:
         before, scale = self._recall_record(pass_number, frame).get("lbfgs_scale"), painter.lbfgs_scale
         if before and scale:
             scale = before**SCALE_SMOOTHING * scale ** (1 - SCALE_SMOOTHING)
-        return {"lbfgs_scale": scale, "gray_loss": painter.gray_loss}
+        return {"lbfgs_scale": scale}
 
 
 def _find_previous(pass_number: int, frame: int) -> int:

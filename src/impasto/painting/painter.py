@@ -326,11 +326,13 @@ class Painter:
             losses = _evaluate(objective, canvas)
             gradient = canvas.grad
             assert gradient is not None
+            if losses["total"] > state.max_loss:
+                state.max_loss = max(state.max_loss, self._measure_gray_loss(objective, canvas))
             if not is_replaying and (fault := _describe_fault(losses["total"], gradient, state.max_loss)):
                 self._recover(canvas, fault)
                 continue
             if state.max_loss == math.inf:
-                state.max_loss = max(EXPLOSION_FACTOR * losses["total"], self._measure_gray_loss(objective, canvas))
+                state.max_loss = EXPLOSION_FACTOR * losses["total"]
             if not is_replaying:
                 state.steps_left -= 1
                 if self._backtrack(canvas, losses["total"]):

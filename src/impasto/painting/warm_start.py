@@ -22,13 +22,12 @@ class WarmStart:
     """What a frame begins with: its first canvas (1, 3, H, W), and the targets that hold it to other frames.
 
     `lbfgs_scale` is the length of L-BFGS's first step relative to the gradient, as it was at the end of the frame
-    before; `gray_loss` is the loss of a gray canvas. Each saves one evaluation of the canvas; None if not known.
+    before, which saves one evaluation of the canvas; None if not known.
     """
 
     canvas: Tensor
     temporal_targets: Sequence[TemporalTarget] = ()
     lbfgs_scale: float | None = None
-    gray_loss: float | None = None
 
 
 class WarmStartPainter(Painter):
@@ -36,7 +35,6 @@ class WarmStartPainter(Painter):
 
     def __init__(self, prepared: Prepared, photo: Image, warm_start: WarmStart, steps: int) -> None:
         self.warm_start = warm_start
-        self.gray_loss = warm_start.gray_loss
         self._last_optimizer: Optimizer | None = None
         schedule = plan_schedule(prepared.settings, (photo.width, photo.height), prepared.cell_size)
         super().__init__(prepared, photo, schedule.keep_last_scale(steps))
@@ -66,12 +64,6 @@ class WarmStartPainter(Painter):
         if isinstance(optimizer, LBFGS):
             optimizer.scale = self.warm_start.lbfgs_scale
         return optimizer
-
-    @override
-    def _measure_gray_loss(self, objective: CanvasObjective, canvas: Tensor) -> float:
-        if self.gray_loss is None:
-            self.gray_loss = super()._measure_gray_loss(objective, canvas)
-        return self.gray_loss
 
     @override
     def _return_freed_memory(self) -> None:
