@@ -117,7 +117,7 @@ def more(page: Page) -> None:
 
 def take(page: Page) -> None:
     """A print, with its plan."""
-    page.get_by_role("button", name="Take it away").click()
+    page.get_by_role("button", name="Save or print").click()
     page.get_by_role("button", name="What will it take?").click()
     until(page, "document.querySelector('#plan').textContent.includes('pixels')")
 

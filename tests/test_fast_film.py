@@ -58,6 +58,15 @@ def test_frames_of_a_shot_have_the_same_maps(tmp_path: Path, painting: Path) -> 
     assert still < 0.1 * changed
 
 
+def test_the_frame_painted_last_is_shown(tmp_path: Path, painting: Path) -> None:
+    source = write_clip(tmp_path / "a.mkv", make_still(2), codec="ffv1", pixels="bgr0")
+    run = impasto.film(source, painting, output=tmp_path / "b.mkv", codec="lossless", **ONE_PASS)
+    next(run)
+    shown = run.picture()
+    run.close()
+    assert shown.size == (64, 48)
+
+
 def test_a_cut_begins_a_shot(tmp_path: Path, painting: Path) -> None:
     clips = [*make_pan(3), *make_pan(3, seed=9)]
     clips[3:] = [1 - 0.5 * frame for frame in clips[3:]]

@@ -92,6 +92,23 @@ def test_a_quick_look_begins_nearer_to_a_heavier_photo(studio: Studio):
 
 
 @pytest.mark.slow
+def test_a_quick_look_in_the_photos_colors_keeps_its_strokes(studio: Studio):
+    looks = read_looks(studio, {**WANTED, "settings": {"color": "keep"}}, "?fresh=1&steps=4")
+    with Image.open(STATIC.parent / "examples" / "cat.jpg") as image:
+        photo = np.asarray(image.convert("RGB").resize(looks[0].shape[1::-1]), dtype=float)
+    first, *others = (np.abs(look - photo).mean() for look in looks)
+    assert min(others) > 0.7 * first
+
+
+@pytest.mark.slow
+def test_one_pass_is_planned_and_painted(studio: Studio):
+    wanted = {**WANTED, "settings": {"preset": "instant", "size": 96}}
+    assert "in one pass" in studio.ask_json("api/plan", wanted)["text"]
+    job = studio.submit("cat", ["starry_night"], preset="instant", size=96)
+    assert studio.wait_for(job, "done")["pictures"] == ["picture.png"]
+
+
+@pytest.mark.slow
 def test_a_quick_look_that_nobody_reads_ends(studio: Studio):
     request = urllib.request.Request(studio.url + "api/quick_look?steps=60&fresh=1", json.dumps(WANTED).encode())
     request.add_header("content-type", "application/json")

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.browser
 
 SMALL = {"network": "slim", "views": "1", "size": 96, "start_size": 96, "later_steps": 5}
 ENDLESS = {**SMALL, "steps": 100_000}
-PANELS = ("Gallery", "Choose by eye", "Take it away")
+PANELS = ("Gallery", "Choose by eye", "Save or print")
 IMAGE = "document.querySelector('.frame > img')"
 
 
@@ -324,7 +324,7 @@ def test_choosing_by_eye_and_a_print_with_its_plan(page, browser, studio):
     other.locator(".card .look").first.click()
     assert other.get_attribute(".stage", "data-id") == made
     other.close()
-    page.get_by_role("button", name="Take it away").click()
+    page.get_by_role("button", name="Save or print").click()
     assert "30 x 20 cm, 2362 x 1572 px" in page.inner_text("#print-size").replace("\N{MULTIPLICATION SIGN}", "x")
     page.fill("#centimeters", "0")
     page.get_by_role("button", name="What will it take?").click()
@@ -382,7 +382,7 @@ def test_many_photos_and_a_film_are_queued(page, studio, tmp_path):
     clip = clips.write_clip(tmp_path / "walk.mp4", clips.make_pan(4))
     choose_photo(page)
     set_settings(page, **SMALL, steps=3)
-    page.get_by_role("button", name="Take it away").click()
+    page.get_by_role("button", name="Save or print").click()
     files = [tmp_path / "holiday_0.png", tmp_path / "holiday_1.png", clip]
     page.get_by_label("Choose photos or films").set_input_files(files)
     until(page, "document.querySelector('[role=alert]')?.textContent.includes('3 in the queue')")

@@ -124,9 +124,12 @@ class FilmRun:
 
     def picture(self) -> "PilImage.Image":
         """Return the frame that is being painted, as far as it is, as a PIL image in sRGB."""
-        if self.sequence.painter is None:
+        painter, picture = self.sequence.painter, self.sequence.picture
+        if painter is not None:
+            picture = painter.picture()
+        if picture is None:
             raise UsageError("Nothing is painted yet: request a step first.")
-        return to_pil(self.sequence.painter.picture())
+        return to_pil(picture)
 
     def _repr_mimebundle_(self, **_: object) -> MimeBundle:
         """Show in a notebook the frame that is being painted, as far as it is."""

@@ -133,6 +133,7 @@ class FilmSequence:
         self._maps: tuple[int, LevelMaps] = (-1, [])  # of the shot that begins at a frame
         self._passes: dict[int, Future[tuple[Tensor, float]]] = {}  # by frame: its picture, and the seconds it took
         self.painter: Painter | None = None
+        self.picture: Tensor | None = None  # (1, 3, H, W), the last that was painted in one pass
         self._pending: Future[None] | None = None  # the last picture, while it is stored
         self._recent: dict[tuple[int, int], Tensor] = {}  # pictures by pass and frame
         self._last_record: tuple[int, int, dict[str, Any]] = (0, 0, {})  # pass, frame, record
@@ -204,6 +205,7 @@ class FilmSequence:
             record = {**self._recall_record(pass_number, frame), "steps": 0, "seconds": 0.0}
         elif self._is_one_pass:
             picture, seconds = self._passes.pop(frame).result()
+            self.picture = picture
             step = Step(1, 1, 1, self.width, self.height, {}, seconds, 1.0, ())
             yield self._make_frame_step(step, pass_number, frame)
             record = {"steps": 1, "seconds": round(seconds, 3)}

@@ -19,7 +19,6 @@ from impasto.images.write import to_pil
 from impasto.painting.device import is_out_of_memory
 from impasto.painting.model_cache import ModelCache
 from impasto.painting.painter import Step
-from impasto.painting.planner import PaintingPlan
 from impasto.runs.job import Job
 from impasto.runs.run import Run
 from impasto.runs.start import start_job
@@ -73,8 +72,12 @@ def warm_up() -> None:
         pass
 
 
-def describe_plan(plan: PaintingPlan) -> str:
-    """Describe a plan: `1200 x 900 pixels in 4 scales: about 5 min and 2 GB of memory.`"""
+def describe_plan(run: Run) -> str:
+    """Describe how a picture is painted: `1200 x 900 pixels in 4 scales: about 5 min and 2 GB of memory.`"""
+    if run.settings.is_one_pass:
+        width, height = run.painter.schedule.last_size
+        return f"{width} x {height} pixels in one pass: about a second for each million pixels."
+    plan = run.plan
     (width, height), scales = plan.sizes[-1], len(plan.sizes)
     last = plan.chosen.strategies[-1]
     return (
@@ -188,7 +191,7 @@ class JobRunner:
 
     def _send_plan(self, run: Run) -> None:
         run.apply_plan()
-        self.send("plan", text=describe_plan(run.plan))
+        self.send("plan", text=describe_plan(run))
         self.clock = ProgressDisplay(quiet=True)  # as the time of measuring says nothing about steps
 
     def _add_snapshot(self, run: Run, *, memory: bool = False) -> None:

@@ -48,7 +48,9 @@ def quick_look(
             first = run.picture()
     yield first
     with tempfile.TemporaryDirectory() as folder:
-        if settings.color == "none":
+        if settings.color not in ("none", "match"):  # what is seen is not what was painted
+            quick = quick.model_copy(update={"init": "fast"})
+        else:
             file = Path(folder) / "start.png"
             first.save(file)
             quick = quick.model_copy(update={"init": str(file)})

@@ -90,7 +90,7 @@ class StudioService:
             raise UsageError("A film's time is not known before it is painted.")
         self._share_cores()
         job = make_job(photo, paintings, self.store.root / "planned.png", settings)  # which is never written
-        return describe_plan(start_job(job, cache=self._cache).plan)
+        return describe_plan(start_job(job, cache=self._cache))
 
     def quick_look(self, wanted: Composition, steps: int, *, fresh: bool = False) -> Iterator[bytes]:
         """Yield JPEGs of ever better small pictures, from the last look at the same pictures on unless `fresh`."""

@@ -35,7 +35,7 @@ JPEG_QUALITY = 85
 PREVIEW_SIDES = (320, 1024)  # longer side in pixels
 LIFETIME_SECONDS = 30 * 86400.0
 MIN_LIFETIME_SECONDS = 3600.0  # even where there is no space
-MAX_RECENT = 12
+MAX_RECENT = 48
 UPLOAD_ID = re.compile(r"[0-9a-f]{16}")
 EXAMPLES = Path(str(resources("impasto.studio") / "examples"))
 EXAMPLE_PHOTOS = {name: EXAMPLES / f"{name}.jpg" for name in ("coffee", "cat")}
@@ -169,6 +169,11 @@ def read_picture(path: Path) -> Image:
         try:
             return read_image(path, max_pixels=MAX_UPLOAD_PIXELS)
         except PictureError as error:
+            if "`max_pixels`" in str(error):
+                raise PictureError(
+                    f"{path.name} has more than {MAX_UPLOAD_PIXELS:,} pixels, the most that the studio takes: make it "
+                    "smaller first, or paint it from the shell."
+                ) from None
             raise PictureError(str(error).replace(str(path), path.name)) from None
 
 

@@ -3,6 +3,8 @@ import { html, render } from "./vendor/preact-htm.js";
 
 export const UNFINISHED = ["painting", "paused", "waiting"];
 const LOOK_SIDE = 256, LOOK_STEPS = 12; // a painting replaces the quick look once it has as many pixels, and so many steps
+const OF_ANY_FINISH = ["size", "style_size", "style_blend", "color", "color_strength"]; // dials that another finish keeps
+const DOUBLE_CLICK = 800; // milliseconds
 const KEPT = ["photo", "paintings", "settings", "masks", "shown", "pictureName"]; // when the page is loaded again
 
 export const state = {
@@ -138,14 +140,15 @@ export async function setPreset(preset, network = "") {
 export async function change(changes) {
   const settings = { ...state.settings, ...changes };
   if (changes.preset) {
-    for (const name of Object.keys(settings)) if (name !== "size" && !(name in changes)) delete settings[name];
+    for (const name of Object.keys(settings)) if (!OF_ANY_FINISH.includes(name) && !(name in changes)) delete settings[name];
   }
   if (changes.preset || "network" in changes) await setPreset(settings.preset ?? "default", settings.network ?? "").catch(ignore);
   const usual = state.form.values;
   const isUsual = (name) => settings[name] === null || (name !== "size" && name !== "preset" && String(settings[name]) === String(usual[name]));
   for (const name of Object.keys(settings)) if (isUsual(name)) delete settings[name];
   update({ settings, message: null });
-  const steered = Object.keys(changes).filter((name) => state.form.steerable.includes(name));
+  const hasEffect = (name) => name !== "color_strength" || value("color") !== "none";
+  const steered = Object.keys(changes).filter((name) => state.form.steerable.includes(name) && hasEffect(name));
   if (!liveJob()) lookSoon();
   else if (steered.length) steerSoon(Object.fromEntries(steered.map((name) => [name, value(name)])));
 }
@@ -202,12 +205,17 @@ export async function* quickLook(composition, signal, query = "") {
 
 // Jobs
 
+let painted = -DOUBLE_CLICK; // when Paint was pressed last
+
 /** Put a composition into the queue and show it, the quick look until the painting is better. */
 export async function paint(settings = state.settings) {
+  if (performance.now() - painted < DOUBLE_CLICK) return;
+  painted = performance.now();
   const job = await post("jobs", compose(settings));
   looking?.abort();
+  const hasLook = state.look?.steps > 1; // or what is seen is of something else
   const jobs = new Map(state.jobs).set(job.id, state.jobs.get(job.id) ?? job);
-  update({ jobs, shown: job.id, pictureName: "", panel: "", tool: "", lookOf: job.id });
+  update({ jobs, shown: job.id, pictureName: "", panel: "", tool: "", lookOf: hasLook ? job.id : "" });
 }
 
 export const act = (job, action, query = "") => post(`jobs/${job.id}/${action}${query}`).catch(ignore);
