@@ -9,6 +9,7 @@ from cyclopts.validators import Number
 
 from impasto.cli.arguments import OverwriteOption, PaintingArguments, PhotoArgument, QuietOutputOption
 from impasto.errors import PictureError, UsageError
+from impasto.images.collection import find_painting
 from impasto.images.output import check_output
 from impasto.terminal.console import DONE, print_result
 
@@ -37,6 +38,7 @@ def regions(
     and a gray mask with soft edges for each region: NAME_region_1.png, NAME_region_2.png, ...
     PHOTO_guard.png shows the faces in PHOTO that are kept readable, if there are any.
     """
+    paintings = tuple(find_painting(painting) or painting for painting in paintings)
     names = name_pictures([photo, *paintings])
     targets = [output / f"{name}_{what}.png" for name in names for what in list_picture_kinds(count)]
     guard = output / f"{names[0]}_guard.png"

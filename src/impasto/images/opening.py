@@ -47,7 +47,9 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
     except FileNotFoundError:
         raise PictureError(explain_missing(path)) from None
     except IsADirectoryError:
-        raise PictureError(f"{path} is a folder: name a picture inside it") from None
+        raise PictureError(
+            f"{path} is a folder: name a picture inside it; `impasto batch` paints all of them"
+        ) from None
     except PermissionError:
         raise PictureError(f"{path} can't be opened, permission denied: make it readable for you") from None
     except OSError as error:
