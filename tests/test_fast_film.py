@@ -39,7 +39,7 @@ def test_a_still_stays_still_and_is_the_picture(tmp_path: Path, painting: Path) 
     frames = paint(source, tmp_path / "b.mkv", painting, codec="lossless")
     assert all(torch.equal(frame, frames[0]) for frame in frames)
     photo = write_image(read(source)[0], tmp_path / "photo.png")
-    picture = impasto.paint_fast(photo, painting, size=64, precision="float32")  # as films are painted in one pass
+    picture = impasto.paint_fast(photo, painting, size=64)
     assert (255 * frames[0][0]).round().byte().permute(1, 2, 0).numpy().tobytes() == picture.tobytes()
 
 
@@ -56,15 +56,6 @@ def test_frames_of_a_shot_have_the_same_maps(tmp_path: Path, painting: Path) -> 
     )
     still, changed = (float((b - a)[..., :24].abs().mean()) for a, b in ((together[0], together[2]), (first, last)))
     assert still < 0.1 * changed
-
-
-def test_frames_that_hardly_differ_are_painted_alike(tmp_path: Path, painting: Path) -> None:
-    frames = make_still(2, 160, 120)
-    noise = torch.rand(frames[0].shape, generator=torch.Generator().manual_seed(1))
-    frames[1] = (frames[1] + (noise - 0.5) / 255).clamp(0, 1)
-    source = write_clip(tmp_path / "a.mkv", frames, codec="ffv1", pixels="bgr0")
-    first, second = paint(source, tmp_path / "b.mkv", painting, codec="lossless", size=160)
-    assert float((first - second).abs().mean()) < 2 / 255
 
 
 def test_the_frame_painted_last_is_shown(tmp_path: Path, painting: Path) -> None:

@@ -58,10 +58,6 @@ class FilmInputs:
         Errors: as for `film`, also if frames are too small for the taps.
         """
         settings = self.job.settings.model_copy(update={"mask": (), "preserve_mask": ""})  # each frame has its own
-        if (
-            settings.is_one_pass and settings.precision == "auto"
-        ):  # rounding would make frames flicker that hardly differ
-            settings = settings.model_copy(update={"precision": "float32"})
         colors = Image(self.timeline.colors)
         paintings = read_paintings(self.job.paintings, settings, colors)
         prepared = prepare(settings, colors, paintings, fetch_progress=fetch_progress)
