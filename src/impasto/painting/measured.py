@@ -65,7 +65,7 @@ def note_other_sizes(settings: Settings, paintings: Sequence[Image]) -> list[str
     return [
         f"{painting.path} was saved for pictures of {painting.side} pixels, and this one has {settings.size}: its "
         "strokes have another size than the painting's own would have. "
-        f"`impasto style PAINTING --size {settings.size}` saves it anew."
+        f"`impasto style` saves it anew, with a `size` of {settings.size}."
         for painting in paintings
         if isinstance(painting, MeasuredPainting)
         if not 1 / SIZE_TOLERANCE <= settings.size / painting.side <= SIZE_TOLERANCE
