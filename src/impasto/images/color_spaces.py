@@ -94,6 +94,11 @@ def luv_to_rgb(luv: Tensor) -> Tensor:
     return _from_linear(multiply_channels(torch.linalg.inv(TO_XYZ), torch.stack([x, y, z], 1)))
 
 
+def take_luma(rgb: Tensor) -> Tensor:
+    """Return the luma (B, 1, H, W) of (B, 3, H, W), in its number type."""
+    return torch.einsum("bchw,c->bhw", rgb, LUMA.to(rgb))[:, None]
+
+
 def _make_luma_conversion(blue: float, red: float) -> ColorConversion:
     """Make YUV or YCbCr: luma, then blue and red minus luma, each scaled. Sources: ITU-R BT.470, BT.601."""
     rows = [LUMA, blue * (torch.tensor([0, 0, 1]) - LUMA), red * (torch.tensor([1, 0, 0]) - LUMA)]

@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
+from impasto.images.color_spaces import take_luma
 from impasto.images.image import Image
 from impasto.images.sizes import fit_size, resize, resize_clamped
 from impasto.settings.lengths import AUTO_RANGE
 
 SEEN_SIDE = 512  # pixels that a painting's longer side is measured at
 OCTAVES = 6  # detail of 2 to 4 pixels, 4 to 8, ...
-LUMA = (0.299, 0.587, 0.114)
 BALANCED_OCTAVE = 3.3  # the mean of the octaves, weighted by their energy, at which a painting keeps its size
 SIZE_PER_OCTAVE = 0.7  # of an octave that the size changes by, for one of the mean
 
@@ -22,7 +22,7 @@ def choose_style_size(painting: Image) -> float:
     """
     width, height = fit_size(painting.width, painting.height, SEEN_SIDE, "shrink")
     small = resize_clamped(painting.flattened().float(), width, height)
-    energies = _measure_octaves((small * small.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True))
+    energies = _measure_octaves(take_luma(small))
     mean = float((energies * torch.arange(len(energies))).sum() / energies.sum().clamp_min(1e-12))
     low, high = AUTO_RANGE
     return min(high, max(low, 2 ** (SIZE_PER_OCTAVE * (BALANCED_OCTAVE - mean))))

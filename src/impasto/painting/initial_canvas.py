@@ -9,7 +9,7 @@ from torch.nn.functional import conv2d, pad, softshrink
 
 from impasto.errors import UsageError
 from impasto.images.color_matching import Colors, clamp_luma_first, match_colors, measure_colors, visible_colors
-from impasto.images.color_spaces import LUMA
+from impasto.images.color_spaces import take_luma
 from impasto.images.image import Image
 from impasto.images.masks import divide_canvas
 from impasto.images.sizes import resize
@@ -97,7 +97,7 @@ def find_lost_detail(photo: Tensor, width: int, height: int) -> Tensor:
 
     Source: Burt and Adelson, "The Laplacian Pyramid as a Compact Image Code", 1983.
     """
-    luma = torch.einsum("bchw,c->bhw", photo, LUMA.to(photo))[:, None]
+    luma = take_luma(photo)
     detail = luma.sub_(resize(resize(luma, width, height), photo.shape[3], photo.shape[2]))
     step = math.ceil(math.sqrt(detail.numel() / MAX_NOISE_SAMPLES))
     noise = NOISE_LEVEL * float(detail[..., ::step, ::step].abs().median())

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache as cache_results
 from functools import cached_property
 from itertools import chain
 
@@ -208,13 +209,16 @@ def prepare(
     paintings, trimmed = _trim_paintings(settings, [painting.with_hidden_filled() for painting in paintings])
     assignments, notes = plan_assignments(settings, reference, paintings)
     read = [*([reference] if reference else []), *paintings, *([initial] if initial else [])]
-    weaknesses = [*_find_weaknesses(settings, reference, paintings), *note_other_sizes(settings, paintings)]
+    choose_size = cache_results(choose_style_size)  # for each painting once, however often the run is steered
+    lengths = _find_lengths(settings, paintings, choose_size)
+    weaknesses = [*_find_weaknesses(settings, reference, paintings, lengths), *note_other_sizes(settings, paintings)]
     notes = [*dict.fromkeys(chain.from_iterable(image.notes for image in read)), *notes, *trimmed]
-    notes += [*_note_lengths(settings, paintings), *weaknesses]
+    notes += [*_note_lengths(settings, paintings, lengths), *weaknesses]
 
     def build_paintings(settings: Settings) -> list[StyleInput]:
         check_measured(settings, paintings)  # again, as a run may be steered
-        return _build_style_inputs(settings, reference, paintings, assignments, device)
+        lengths = _find_lengths(settings, paintings, choose_size)
+        return _build_style_inputs(settings, reference, paintings, lengths, assignments, device)
 
     return Prepared(
         networks.pop(settings.network),
@@ -247,23 +251,23 @@ def repeat_lengths(lengths: tuple[Length, ...], count: int) -> tuple[Length, ...
     return lengths if len(lengths) > 1 else lengths * count
 
 
-def find_lengths(settings: Settings, paintings: Sequence[Image]) -> list[Length]:
-    """Return how long each painting is; one that is automatic is chosen by its strokes."""
+def _find_lengths(
+    settings: Settings, paintings: Sequence[Image], choose_size: Callable[[Image], float]
+) -> list[Length]:
+    """Return how long each painting is; one that is automatic is chosen by `choose_size`."""
     lengths = repeat_lengths(settings.style_size, len(paintings))
     return [
-        Length(choose_style_size(painting)) if length.is_auto else length
+        Length(choose_size(painting)) if length.is_auto else length
         for painting, length in zip(paintings, lengths, strict=True)
     ]
 
 
-def _note_lengths(settings: Settings, paintings: Sequence[Image]) -> list[str]:
+def _note_lengths(settings: Settings, paintings: Sequence[Image], lengths: Sequence[Length]) -> list[str]:
     """Say which lengths were chosen."""
-    if not any(length.is_auto for length in settings.style_size):
-        return []
     asked = repeat_lengths(settings.style_size, len(paintings))
     return [
         f"{painting.as_painting} is used at {length.value:.2g} times the canvas's size: `style_size` auto."
-        for painting, length, before in zip(paintings, find_lengths(settings, paintings), asked, strict=True)
+        for painting, length, before in zip(paintings, lengths, asked, strict=True)
         if before.is_auto
     ]
 
@@ -276,11 +280,12 @@ def _trim_paintings(settings: Settings, paintings: Sequence[Image]) -> tuple[Seq
     return [painting for painting, _ in trimmed], [note for _, note in trimmed if note]
 
 
-def _find_weaknesses(settings: Settings, reference: Image | None, paintings: Sequence[Image]) -> list[str]:
+def _find_weaknesses(
+    settings: Settings, reference: Image | None, paintings: Sequence[Image], lengths: Sequence[Length]
+) -> list[str]:
     """Say why paintings may disappoint."""
     needs_color = settings.color == "none" and reference is not None and not is_gray(reference)
     side = settings.size if reference is None else min(settings.size, max(reference.width, reference.height))
-    lengths = find_lengths(settings, paintings)
     return [
         note
         for painting, length in zip(paintings, lengths, strict=True)
@@ -327,12 +332,12 @@ def _build_style_inputs(
     settings: Settings,
     reference: Image | None,
     paintings: Sequence[Image],
+    lengths: Sequence[Length],
     assignments: Sequence[StyleAssignment],
     device: torch.device,
 ) -> list[StyleInput]:
     """Give each assigned painting its colors, weight, size and masks, on the device."""
     weights = settings.style_blend or (1.0,) * len(paintings)
-    lengths = find_lengths(settings, paintings)
     # One tensor for each mask: paintings with the same one blend there.
     regions = {id(each.canvas_mask): _move(each.canvas_mask, device) for each in assignments}
     inputs = []
