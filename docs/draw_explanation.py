@@ -24,6 +24,7 @@ PAINTING = "starry_night"
 STYLE_TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_TAPS = ("relu2_1", "relu3_1", "relu4_1", "relu5_1")
 QUICK = {"network": "slim", "size": 64, "start_size": 48, "steps": 3, "later_steps": 3}
+CONTENT_ALONE = {"size": 256, "views": (1,), "content_colors": "photo", "style_weight": 0, "init": "noise"}
 GAP, QUALITY = 8, 82  # pixels; of WebP
 
 # A figure is a row of pictures: each with other settings, of a photo or, as a texture, of the painting alone.
@@ -31,7 +32,7 @@ FIGURES: dict[str, tuple[str | None, list[dict[str, Any]]]] = {
     "style-taps": (None, [{"size": 256, "style_taps": {tap: 1}} for tap in STYLE_TAPS]),
     "content-taps": (
         "coffee",
-        [{"size": 256, "style_weight": 0, "init": "noise", "content_taps": {tap: 1}} for tap in CONTENT_TAPS],
+        [{**CONTENT_ALONE, "content_taps": {tap: 1}} for tap in CONTENT_TAPS],
     ),
     "views": ("coffee", [{"views": (1,)}, {"views": (1, 1, 1)}]),
     "guard": ("astronaut", [{"size": 320, "guard": 0}, {"size": 320}]),

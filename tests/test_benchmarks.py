@@ -169,6 +169,7 @@ def test_the_judge_equals_an_independent_evaluation(scene):
 def test_the_judge_finds_no_fault_in_the_same_picture(scene):
     found = judge.judge(scene.photo, scene.photo, [scene.photo], size=64)
     assert found["style_all"] == found["content"] == 0
+    assert found["structure"] == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.slow

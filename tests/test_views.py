@@ -9,6 +9,7 @@ from torch import Tensor
 
 from impasto.images.image import Image
 from impasto.images.sizes import resize
+from impasto.painting.initial_canvas import recolor_photo
 from impasto.painting.objective import Objective
 from impasto.painting.prepare import Prepared
 from impasto.painting.schedule import plan_schedule
@@ -72,11 +73,41 @@ def test_one_view_is_the_plain_objective() -> None:
     assert isinstance(make_objective(prepare_double(views=(1.0,))), Objective)
 
 
-def test_pixel_terms_and_content_count_once() -> None:
+def test_pixel_terms_count_once() -> None:
     canvas = make_picture(*SIZE, 3, DOUBLE)
     one, three = (make_objective(prepare_double(tv_weight=0.3, views=views)) for views in ((1.0,), (1.0, 1.0, 1.0)))
-    for name in ("content", "tv"):
-        assert three.evaluate(canvas)[name] == pytest.approx(one.evaluate(canvas)[name], rel=1e-12)
+    assert three.evaluate(canvas)["tv"] == pytest.approx(one.evaluate(canvas)["tv"], rel=1e-12)
+
+
+def test_content_loss_is_the_mean_of_the_views() -> None:
+    prepared, canvas = prepare_double(style_weight=0.0), make_picture(*SIZE, 3, DOUBLE)
+    photo, expected = Image(make_picture(*SIZE, 1, DOUBLE)), 0.0
+    for size in ((96, 64), (48, 32), (24, 16)):
+        alone = Prepared(prepared.network, make_settings(style_weight=0.0), prepared.paintings)
+        objective = alone.make_objective(photo.resized(*size), SCHEDULE, size, ScaleStrategy())
+        expected += objective.evaluate(resize(canvas, *size))["content"] / 3
+    assert make_objective(prepared).evaluate(canvas)["content"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_smallest_view_compares_the_content_at_its_own_taps() -> None:
+    settings = Settings(content_taps="relu4_2", coarse_content_taps="relu2_1,relu3_1:0.5")
+    assert [view.settings.content_taps for view in plan_views(settings, (512, 384), 16)] == [
+        {"relu4_2": 1.0},
+        {"relu4_2": 1.0},
+        {"relu2_1": 1.0, "relu3_1": 0.5},
+    ]
+    (view,) = plan_views(settings.model_copy(update={"views": (1.0,)}), (512, 384), 16)
+    assert view.settings.content_taps == {"relu4_2": 1.0}
+
+
+@pytest.mark.parametrize("colors", ["painting", "photo"])
+def test_content_has_the_chosen_colors(colors: str) -> None:
+    prepared, photo = prepare_double(content_colors=colors), Image(make_picture(*SIZE, 1, DOUBLE))
+    objective = prepared.make_objective(photo, SCHEDULE, SIZE, ScaleStrategy())
+    recolored = recolor_photo(photo, prepared.paintings)
+    found = {name: objective.evaluate(it)["content"] for name, it in (("painting", recolored), ("photo", photo.rgb))}
+    assert found.pop(colors) == pytest.approx(0, abs=1e-12)
+    assert all(loss > 0.01 for loss in found.values())
 
 
 def test_views_too_small_for_the_taps_are_left_out() -> None:
@@ -118,11 +149,6 @@ def test_views_too_small_for_a_painting_are_left_out() -> None:
 def test_large_views_are_seen_by_their_network(chosen: dict[str, Any], expected: list[str]) -> None:
     settings = Settings(**{"network": "vgg19", "views": (1, 1, 1), **chosen})
     assert [view.network for view in plan_views(settings, (1600, 1200), 16)] == expected
-
-
-def test_content_is_compared_where_each_network_sees_most() -> None:
-    views = plan_views(Settings(network="vgg19", content_weight=0.2, views=(1, 1, 1)), (1600, 1200), 16)
-    assert [view.settings.content_weight for view in views] == [0.1, 0.1, 0.0]
 
 
 def test_no_network_sees_less_than_its_limit() -> None:

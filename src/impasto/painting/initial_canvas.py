@@ -14,6 +14,7 @@ from impasto.images.image import Image
 from impasto.images.masks import divide_canvas
 from impasto.images.sizes import resize
 from impasto.painting.styles import StyleInput, group_by_region
+from impasto.painting.tiles import split_into_bands
 from impasto.settings.model import Settings
 
 GRAY = 0.5
@@ -108,7 +109,11 @@ def _match_to_paintings(photo: Image, paintings: Sequence[StyleInput]) -> Tensor
     seen, wanted = visible_colors(photo.rgb, photo.alpha), _collect_colors(paintings)
     if seen is None or wanted is None:
         return photo.rgb
-    return clamp_luma_first(match_colors(photo.rgb, seen, wanted, min_variance=MIN_RECOLORED_VARIANCE))
+    matched = torch.empty_like(photo.rgb)
+    for band in split_into_bands(photo.rgb):  # whole, a large photo would take several times its memory
+        colors = match_colors(photo.rgb[:, :, band], seen, wanted, min_variance=MIN_RECOLORED_VARIANCE)
+        matched[:, :, band] = clamp_luma_first(colors)
+    return matched
 
 
 def draw_noise(settings: Settings, width: int, height: int, paintings: Sequence[StyleInput]) -> Tensor:

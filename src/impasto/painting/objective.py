@@ -247,4 +247,5 @@ def needs_features(settings: Settings) -> bool:
 
 def list_taps(settings: Settings) -> list[str]:
     """List the taps at which paintings are measured: those of the style, and of the content for its relative loss."""
-    return sorted({*settings.active_content_taps, *settings.style_taps})
+    content = {*settings.content_taps, *settings.coarse_content_taps} if settings.content_weight else set()
+    return sorted(content.union(settings.style_taps))

@@ -21,6 +21,7 @@ from impasto.network.download import DownloadProgress
 from impasto.network.vgg import VGG19_DEPTHS, Network, plan_layers
 from impasto.painting.device import choose_device, choose_dtype
 from impasto.painting.histograms import Histogram
+from impasto.painting.initial_canvas import recolor_photo
 from impasto.painting.measured import MeasuredPainting, check_measured, note_other_sizes
 from impasto.painting.model_cache import ModelCache
 from impasto.painting.objective import Objective, TemporalTarget, list_taps, needs_features
@@ -135,6 +136,8 @@ class Prepared:
     ) -> CanvasObjective:
         """Make the objective of a canvas of that size, which is also the size of `photo`, if there is one."""
         first, *others = self.plan_views(schedule, canvas)
+        if photo and self.settings.content_colors == "painting":
+            photo = replace(photo, rgb=recolor_photo(photo, self.paintings).to(self.device))
         full = self.make_view_objective(first, photo, schedule, strategy, temporal_targets)
         if not others:
             return full
@@ -319,8 +322,8 @@ def _check_settings(settings: Settings, reference: Image | None) -> None:
 def _find_deepest_tap(settings: Settings) -> str:
     """Return the layer that the network is cut after."""
     layers = plan_layers(VGG19_DEPTHS)
-    for name, taps in (("content_taps", settings.active_content_taps), ("style_taps", settings.style_taps)):
-        for tap in taps:
+    for name in ("content_taps", "coarse_content_taps", "style_taps"):
+        for tap in getattr(settings, name):
             if tap not in layers:
                 raise UsageError(
                     f"There is no tap {tap!r}: VGG-19 has two layers in blocks 1 and 2, four in 3 to 5.", setting=name

@@ -36,9 +36,8 @@ def plan_views(
     """Plan the views of a canvas, the canvas itself first.
 
     A reduced view is left out if it is smaller than two cells of the deepest tap, if `can_measure` refuses its size, or
-    if its weight is 0. The style's weight is divided among the views by `settings.views`. The content is compared at
-    full size and, if another network sees the full size, at the largest view that `settings.network` sees. Terms of
-    pixels belong to the full size.
+    if its weight is 0. The style's weight is divided among the views by `settings.views`, the content's equally; the
+    smallest of several views compares the content at taps of its own. Terms of pixels belong to the full size.
 
     Example: [view.size for view in plan_views(Settings(), (512, 384), 16)]
     """
@@ -49,18 +48,22 @@ def plan_views(
         for size, weight in weights.items()
         if weight and size != canvas and _is_large_enough(size, cell_size, wraps=wraps) and can_measure(size)
     ]
-    networks = [choose_network(settings, size) for size in sizes]
-    compared = {0, networks.index(settings.network) if settings.network in networks else 0}
     whole = sum(weights[size] for size in sizes) or 1.0
     if not any(weights[size] for size in sizes):
         weights[canvas] = 1.0  # of a canvas too small for the views that have weights
     return [
         View(
             size,
-            network,
-            _share(settings, weights[size] / whole, (number in compared) / len(compared), has_pixel_terms=number == 0),
+            choose_network(settings, size),
+            _share(
+                settings,
+                weights[size] / whole,
+                1 / len(sizes),
+                has_pixel_terms=size == canvas,
+                is_coarse=size == sizes[-1] != canvas,
+            ),
         )
-        for number, (size, network) in enumerate(zip(sizes, networks, strict=True))
+        for size in sizes
     ]
 
 
@@ -82,12 +85,15 @@ def _is_large_enough(size: Size, cell_size: int, *, wraps: bool) -> bool:
     return min(size) >= MIN_VIEW_CELLS * cell_size and not (wraps and any(side % cell_size for side in size))
 
 
-def _share(settings: Settings, style: float, content: float, *, has_pixel_terms: bool) -> Settings:
+def _share(settings: Settings, style: float, content: float, *, has_pixel_terms: bool, is_coarse: bool) -> Settings:
     changed = {
         "style_weight": settings.style_weight * style,
         "content_weight": settings.content_weight * content,
+        "coarse_content_taps": {},
         "views": (1.0,),
     }
+    if is_coarse:
+        changed["content_taps"] = settings.coarse_content_taps
     if not has_pixel_terms:
         changed |= {"tv_weight": 0.0, "range_weight": 0.0}
     return settings.model_copy(update=changed)

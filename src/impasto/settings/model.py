@@ -16,6 +16,7 @@ from impasto.settings.types import (
     ColorMatch,
     ColorMode,
     ColorSpace,
+    ContentColors,
     ContentLoss,
     Device,
     FileName,
@@ -45,6 +46,7 @@ from impasto.settings.types import (
 )
 
 DEFAULT_CONTENT_TAPS = {"relu3_1": 0.2, "relu4_1": 1.0, "relu5_1": 0.5}
+DEFAULT_COARSE_CONTENT_TAPS = {"relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 0.5}
 DEFAULT_STYLE_TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
 
 
@@ -100,7 +102,7 @@ class Settings(BaseModel):
     )
     noise_strength: float = setting(1.0, "Beginning", "how far noise goes from its mean", ge=0, le=1)
 
-    content_weight: Weight = setting(0.17, "Content and style", "weight of the photo (alpha)")
+    content_weight: Weight = setting(0.36, "Content and style", "weight of the photo (alpha)")
     style_weight: Weight = setting(1.0, "Content and style", "weight of the paintings (beta)")
     style_size: Lengths = setting(
         (Length(1.0),),
@@ -134,6 +136,16 @@ class Settings(BaseModel):
     )
     content_taps: TapWeights = setting(
         DEFAULT_CONTENT_TAPS, "Content and style", "taps that see the content, with weights"
+    )
+    coarse_content_taps: TapWeights = setting(
+        DEFAULT_COARSE_CONTENT_TAPS,
+        "Content and style",
+        "the same for the smallest of several views, where light and dark keep their places",
+    )
+    content_colors: ContentColors = setting(
+        "painting",
+        "Content and style",
+        "the content is compared with the photo in the paintings' range of colors (painting), or as it is (photo)",
     )
     style_taps: TapWeights = setting(DEFAULT_STYLE_TAPS, "Content and style", "taps that see the style, with weights")
     content_loss: ContentLoss = setting(
