@@ -1,12 +1,13 @@
-"""Many small pictures in one worker, and a batch that is killed: does memory grow, stay files open, is a picture lost?
+"""Many small pictures in one worker, a batch that is killed, a studio beside them: does memory grow, is a file lost?
 
-python benchmarks/soak.py [--pictures 40] [--kills 3] [--json FILE]        # 500 pictures: about an hour
+python benchmarks/soak.py [--pictures 40] [--kills 3] [--studio-minutes 0] [--json FILE]   # 500 pictures: about an hour
 
 growth_mib          how much more memory a worker takes in the second half than before, after the first tenth
 open_files          how many more files it has open at the end than after the first picture
 kills               times that a batch was ended by kill -9, worker processes too, and begun again
 lost                finished pictures that were missing or damaged after that: 0
 leftovers           files of unfinished pictures that were left behind at the end: 0
+studio_*            the same of a studio that is used beside them, and of its worker: its figures in soak_studio.py
 """
 
 import argparse
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -29,6 +31,7 @@ from impasto.settings.model import Settings
 from impasto.workers.messages import Task, TaskFinished
 from impasto.workers.worker import Worker
 from machine import describe
+from soak_studio import use_studio
 
 SIDES = range(64, 129, 16)  # pixels: pictures of different sizes, as in a folder of photos
 
@@ -91,18 +94,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=40)
     parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--studio-minutes", type=float, default=0.0)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(1) as beside:
         folder = Path(name)
         photos = write_photos(folder / "photos", options.pictures)
+        if options.studio_minutes:
+            studio = beside.submit(use_studio, folder / "studio", photos, options.studio_minutes, options.kills)
         seen = list(watch_worker(folder, photos))
         tenth = seen[max(len(SIDES), len(seen) // 10) : len(seen) // 2] or seen
         growth = max(bytes_used for bytes_used, _ in seen[len(seen) // 2 :]) - max(used for used, _ in tenth)
         found = {"growth_mib": growth / 2**20, "open_files": seen[-1][1] - seen[0][1]}
         found |= kill_batch(folder, photos, options.kills)
+        if options.studio_minutes:
+            seen_there = studio.result()
+            print(*seen_there.lost, sep="\n")
+            found |= seen_there.figures()
     for name, value in found.items():
-        print(f"{name:<12}{value:8.4g}")
+        print(f"{name:<26}{value:8.4g}")
     if options.json:
         options.json.write_text(json.dumps({"machine": describe("cpu"), **found}, indent=1), encoding="utf-8")
 
