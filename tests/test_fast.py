@@ -11,18 +11,23 @@ import impasto
 from impasto.cli.app import main
 from impasto.errors import UsageError
 from impasto.fast import transfer
-from impasto.fast.canvas import load_fast_network
+from impasto.fast.canvas import load_fast_network, paint_fast_canvas
 from impasto.fast.decoder import LEVELS, load_decoder
 from impasto.fast.transfer import StylePart, measure_levels, transfer_style
 from impasto.fast.transport import RIDGE, StyleTarget, add_ridge, carry, find_map, measure_features
 from impasto.images.collection import find_painting
+from impasto.images.image import Image
 from impasto.images.read import read_image
 from impasto.images.write import write_image
+from impasto.painting.prepare import prepare
 from impasto.painting.styles import Style, StyleInput, blend_styles
+from impasto.settings.model import Settings
+from impasto.settings.parsing import list_unused_in_one_pass
 
 DOUBLE, CPU = torch.float64, torch.device("cpu")
 NETWORK, DECODER = load_fast_network(CPU, DOUBLE), load_decoder(CPU, DOUBLE)
 FINEST = LEVELS[-1].name
+INSTANT = Settings(preset="instant", size=64)
 PHOTO = make_picture(150, 131).to(DOUBLE)
 PAINTING, OTHER = (StyleInput(make_picture(120, 96, seed).to(DOUBLE).flip(1)) for seed in (7, 8))
 
@@ -235,3 +240,40 @@ def test_a_texture_at_once_is_refused(folder: Path) -> None:
     with pytest.raises(UsageError) as caught:
         impasto.texture("painting.png", size=64, preset="instant")
     assert caught.value.setting == "preset"
+
+
+UNUSED = {
+    "content_weight": 3.0, "style_weight": 3.0, "gram_shift": 1.0, "tv_weight": 5.0, "tv_loss": "sum",
+    "tv_exponent": 1.5, "range_weight": 9.0, "content_taps": {"relu1_1": 1.0}, "style_taps": {"relu1_1": 1.0},
+    "content_loss": "sum", "views": (1.0, 1.0), "style_loss": {"gram": 1.0}, "normalize_gradients": True,
+    "large_view_network": "slim", "large_view_size": 20, "pooling": "average", "pooling_gain": False,
+    "pooling_ceil_mode": True, "input_scaling": "255", "padding": "zero", "optimizer": "adam", "scale_step": 3.0,
+    "later_steps": 3, "final_steps": 3, "learning_rate": 1.0, "adam_beta1": 0.5, "adam_beta2": 0.5,
+    "adam_epsilon": 1.0, "lbfgs_history": 2, "lbfgs_max_step": 0.1, "lbfgs_range": 255.0,
+    "lbfgs_preconditioner": False, "clamp": "never", "min_improvement": 0.5, "ema_decay": 0.5,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNUSED)
+def test_settings_that_one_pass_ignores_change_nothing(name: str) -> None:
+    photo, painting = Image(make_picture(64, 48)), Image(make_picture(64, 64, 2))
+    plain, changed = (
+        paint_fast_canvas(prepare(settings, photo, [painting]), photo)
+        for settings in (INSTANT, INSTANT.model_copy(update={name: UNUSED[name]}))
+    )
+    assert torch.equal(plain, changed)
+
+
+def test_all_other_settings_count_in_one_pass() -> None:
+    assert list_unused_in_one_pass() == UNUSED.keys() | {"network", "layout"}  # which are of files
+
+
+def test_settings_that_one_pass_ignores_are_left_out_with_a_note(folder: Path) -> None:
+    assert folder
+    run = impasto.start(
+        "photo.png", "painting.png", preset="instant", size=64, style_weight=3, optimizer="adam", network="vgg19"
+    )
+    assert "One pass has no use for `network`, `optimizer`, `style_weight`: left out." in " ".join(run.notes)
+    assert set(run.recipe().given) == {"preset", "size"}
+    assert run.settings.network == "slim"
+    assert not any("no use" in note for note in impasto.start("photo.png", "painting.png", preset="instant").notes)

@@ -108,3 +108,12 @@ def test_a_film_that_fades_in_has_its_shots_maps(tmp_path: Path, painting: Path)
     together = paint(source, tmp_path / "b.mkv", painting, **chosen)
     alone = paint(source, tmp_path / "c.mkv", painting, **chosen, start="6f")
     assert float((together[5] - alone[0]).abs().mean()) < 0.05
+
+
+def test_options_of_motion_are_left_out_of_one_pass_with_a_note(tmp_path: Path, painting: Path) -> None:
+    source = write_clip(tmp_path / "a.mkv", make_still(2), codec="ffv1", pixels="bgr0")
+    chosen = {**ONE_PASS, "style_weight": 3, "passes": 3, "codec": "lossless"}
+    run = impasto.film(source, painting, output=tmp_path / "b.mkv", **chosen)
+    said = " ".join(run.notes)
+    assert all(f"One pass has no use for `{name}`: left out." in said for name in ("passes", "style_weight"))
+    assert len(list(run)) == 2

@@ -11,7 +11,7 @@ from impasto.errors import PictureError, UsageError
 from impasto.films.encoder import check_sound_fits
 from impasto.films.film_inputs import FilmInputs
 from impasto.films.film_job import FilmJob
-from impasto.films.film_options import FilmOptions
+from impasto.films.film_options import MOTION_GROUP, FilmOptions
 from impasto.films.film_output import FilmOutput, check_film_output
 from impasto.films.film_run import FilmRun
 from impasto.films.frame_masks import check_film_masks, list_film_masks, open_frame_mask
@@ -25,8 +25,9 @@ from impasto.recipes.locate import fingerprint_file
 from impasto.recipes.recipe import Recipe
 from impasto.runs.job import RecipeMode, check_recipe_mode
 from impasto.settings.changes import merge_settings
+from impasto.settings.dependencies import note_unused
 from impasto.settings.model import Settings
-from impasto.settings.parsing import parse_options
+from impasto.settings.parsing import drop_unused, list_schemas, parse_options
 from impasto.settings.presets import FILM_DEFAULTS
 
 PathLike = str | os.PathLike[str]
@@ -76,9 +77,10 @@ def start_film(job: FilmJob, fetch_progress: DownloadProgress | None = None) -> 
     """Scan the film, check that the job can be done, and return its FilmRun. Errors as for `film`."""
     job = job.expand_folders().relocate(Path.absolute)
     _check_job(job)
+    job, unused = _drop_unused(job)
     work_folder = WorkFolder(name_work_folder(job.output))
     inputs = FilmInputs(job, work_folder.folder)
-    notes = [*job.notes, *_check_film(inputs)]
+    notes = [*job.notes, *_check_film(inputs), *unused]
     prepared, recipe = inputs.prepare(fetch_progress)
     plan = {
         "film": 1,
@@ -147,6 +149,16 @@ def _read_job(plan: dict[str, Any], folder: Path) -> FilmJob:
         raise PictureError(
             f"{folder} was begun by another impasto, or is damaged: begin again with `overwrite` ({error})"
         ) from None
+
+
+def _drop_unused(job: FilmJob) -> tuple[FilmJob, list[str]]:
+    """Return the job without the settings and options that one pass does not use, and notes on them."""
+    settings, notes = drop_unused(job.settings)
+    given, schemas = job.options.list_given() if settings.is_one_pass else {}, list_schemas(FilmOptions)
+    unused = [name for name in given if schemas[name]["group"] == MOTION_GROUP and name != "cuts"]
+    usual = {name: FilmOptions.model_fields[name].default for name in unused}
+    options = job.options.model_copy(update=usual)
+    return job.model_copy(update={"settings": settings, "options": options}), notes + note_unused(unused)
 
 
 def _check_film(inputs: FilmInputs) -> list[str]:

@@ -25,7 +25,7 @@ from impasto.runs.run import Run
 from impasto.settings.changes import merge_settings
 from impasto.settings.dependencies import check_settings
 from impasto.settings.model import Settings
-from impasto.settings.parsing import list_changed
+from impasto.settings.parsing import drop_unused, list_changed
 
 RESERVED_RESULT_BYTES = 2000  # of a recipe's text, for the result, which is not known before painting
 
@@ -63,6 +63,7 @@ def start_run(
 ) -> Run:
     """Return the Run of pictures that are read already; `job` is what it paints, if they are files."""
     check_settings(settings, list_changed(settings))
+    settings, unused = drop_unused(settings)
     settings, notes = replace_missing_network(settings)
     preserve_mask = read_preserve_mask(settings, photo) if photo else None
     visible = photo.with_hidden_filled().masked_out(preserve_mask) if photo else None
@@ -72,7 +73,7 @@ def start_run(
     prepared = prepare(settings, visible, paintings, cache, fetch_progress)
     prepared = replace(prepared, paint_first=partial(paint_fast_canvas, prepared))
     painter = Painter(prepared, visible)
-    painter.notes.extend(notes)
+    painter.notes.extend(notes + unused)
     source, first = fingerprint_picture(photo.path) if photo else None, job.first if job else None
     paths = [painting.path for painting in paintings]
     recipe = build_recipe(settings, source, paths, prepared.device, prepared.dtype, first)

@@ -64,6 +64,9 @@ DEPENDENCIES: dict[str, tuple[Condition, ...]] = {
 }
 # Ways to say which part of the canvas takes its style from where: there can be only one.
 REGION_SETTINGS = (("mask", "style_mask"), ("labels", "style_labels"), ("regions",))
+# One pass has its own network, and takes no steps: of these groups it uses a few settings alone.
+STEP_GROUPS = ("Content and style", "Network", "Optimising")
+USED_IN_ONE_PASS = {"style_size", "style_blend", "device", "precision", "memory", "start_size", "steps"}
 
 
 def list_ineffective(settings: Settings, given: Collection[str]) -> list[str]:
@@ -104,6 +107,12 @@ def drop_conflicting(base: Mapping[str, Any], given: Iterable[str]) -> dict[str,
     ways = [way for way in REGION_SETTINGS if given & {*way}]
     gone = {name for way in REGION_SETTINGS if ways and way not in ways for name in way}
     return {name: value for name, value in base.items() if name not in gone}
+
+
+def note_unused(names: Collection[str]) -> list[str]:
+    """Say that settings were given which one pass does not use."""
+    listed = ", ".join(f"`{name}`" for name in names)
+    return [f"One pass has no use for {listed}: left out. Other presets paint in steps."] if names else []
 
 
 def _list_region_ways(settings: Settings) -> list[tuple[str, ...]]:

@@ -10,9 +10,16 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from impasto.errors import UsageError
-from impasto.settings.dependencies import check_settings, drop_conflicting, list_ineffective
+from impasto.settings.dependencies import (
+    STEP_GROUPS,
+    USED_IN_ONE_PASS,
+    check_settings,
+    drop_conflicting,
+    list_ineffective,
+    note_unused,
+)
 from impasto.settings.model import Settings
-from impasto.settings.presets import get_preset_values
+from impasto.settings.presets import PRESETS, get_preset_values
 from impasto.settings.types import FILE_SETTINGS
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -72,6 +79,22 @@ def list_changed(settings: Settings) -> list[str]:
         for name, field in Settings.model_fields.items()
         if getattr(settings, name) not in (field.default, usual.get(name, field.default))
     ]
+
+
+def list_unused_in_one_pass() -> set[str]:
+    """List the settings that have no effect in one pass."""
+    schemas = list_schemas(Settings)
+    return {name for name, schema in schemas.items() if schema["group"] in STEP_GROUPS} - USED_IN_ONE_PASS
+
+
+def drop_unused(settings: Settings) -> tuple[Settings, list[str]]:
+    """Return the settings of one pass without those that it does not use, and a note if somebody gave any."""
+    given = list_unused_in_one_pass() & settings.model_fields_set if settings.is_one_pass else set()
+    usual = {name: PRESETS["instant"].get(name, Settings.model_fields[name].default) for name in sorted(given)}
+    unused = [name for name, value in usual.items() if getattr(settings, name) != value]
+    settings = settings.model_copy(update=usual)
+    settings.model_fields_set.difference_update(usual)
+    return settings, note_unused(unused)
 
 
 @functools.cache
