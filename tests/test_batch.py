@@ -128,7 +128,7 @@ def test_pictures_equal_those_painted_alone(batch, capsys):
     ("words", "code", "said"),
     [
         (["*.webp", "--style", "a.jpg"], 2, "PHOTO *.webp: there is no picture"),
-        (["a.jpg", "--style", "gone.jpg"], 2, "--style gone.jpg: there is no such file or folder"),
+        (["a.jpg", "--style", "gone.jpg"], 2, "--style gone.jpg does not exist: check the name"),
         (["a.jpg"], 2, "paintings are missing: paintings follow --style"),
         (["--style", "a.jpg"], 2, "PHOTO is missing"),
         (["a.jpg", "--style", "a.jpg", "b.jpg", "--pairs", "zip"], 2, "there are 1 photos and 2 paintings"),

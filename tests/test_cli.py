@@ -450,7 +450,15 @@ def test_a_mistyped_command_is_suggested(capsys: pytest.CaptureFixture[str]) -> 
     ("written", "hint"),
     [
         ("'photo.jpg'", "its quotation marks are taken as a part of the name, so leave one pair out"),
-        (r"C:\Users\me\photo.jpg", "it looks like a path of Windows, and this is another system"),
+        (
+            r"C:\Users\me\photo.jpg",
+            "it is a path of Windows, and this is another system: in WSL it is /mnt/c/Users/me/",
+        ),
+        ("d:/photo.jpg", "it is a path of Windows, and this is another system: in WSL it is /mnt/d/photo.jpg"),
+        (r"\\server\share\photo.jpg", "it is a path of Windows to another machine: name the folder where"),
+        ("C:Usersmephoto.jpg", "if it is a path of Windows, the shell has removed its backslashes: write / in their"),
+        (r"photos\starry_night.jpg", "folders are separated by / here: write photos/starry_night.jpg"),
+        (r"My\ photos", "within quotation marks a space needs no backslash before it"),
         ("My", 'if "My photos" is meant, put it in quotation marks, as it has spaces'),
         ("foto.jpg", "did you mean photo.jpg?"),
         ("photo.png", "did you mean photo.jpg?"),
@@ -462,13 +470,31 @@ def test_a_mistyped_command_is_suggested(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_file_that_is_missing_is_guessed(
     written: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if sys.platform == "win32" and "Windows" in hint:
+    if sys.platform == "win32" and ("Windows" in hint or "\\" in written):
         pytest.skip("a path of Windows is at home here")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photo.jpg").touch()
     (tmp_path / "My photos").mkdir()
     assert main(["plan", written, "starry_night"]) == 1
     assert f"{written} does not exist: {hint}" in capsys.readouterr().err
+
+
+def test_options_of_another_program_are_translated(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--content_img", "a.png", "--style_imgs=b.png", "--max_size", "512", "--content_weight", "5", "--video"]
+    assert main([*words, "--print_iterations", "50", "--style_mask", "m.png"]) == 2
+    assert capsys.readouterr().err.splitlines()[:-1] == [
+        "impasto: --style_imgs of neural-style-tf is PAINTING here: paths, and folders",
+        "--content_img of neural-style-tf is PHOTO here: a path",
+        "--max_size of neural-style-tf is --size, --fit shrink here: without --fit shrink smaller photos are enlarged",
+        "--print_iterations of neural-style-tf is not needed here: every step is shown, on one line",
+        "--video of neural-style-tf is impasto film here",
+        "--preset neural-style-tf paints with its formulas, weights and steps",
+    ]
+    assert main(["a.png", "b.png", "-image_size", "512"]) == 2
+    assert "-image_size of neural-style-pt is --size here\n--preset neural-style-pt" in capsys.readouterr().err
+    assert main(["a.png", "b.png", "--style-size", "2", "--end-scale=512", "--nonsense"]) == 2
+    assert "--style-size" not in (shown := capsys.readouterr().err)
+    assert "--end-scale of style-transfer-pytorch is --size, --fit area here" in shown
 
 
 def test_help_is_a_word_too(capsys: pytest.CaptureFixture[str]) -> None:

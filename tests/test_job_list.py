@@ -58,7 +58,7 @@ def test_odd_file_names_are_found(tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("gone.jpg", "there is no such file or folder"),
+        ("gone.jpg", "does not exist: check the name and the folder"),
         ("*.webp", "there is no picture; quote patterns"),
         ("empty", "there is no picture; quote patterns"),
     ],

@@ -115,6 +115,16 @@ def test_output_that_windows_forbids_is_refused(tmp_path, monkeypatch):
     output.check_output(tmp_path / "fine.png")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="it is at home here")
+@pytest.mark.parametrize("name", [r"C:\Users\me\out.png", "c:/out.png"])
+def test_output_at_a_path_of_windows_is_refused_elsewhere(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        UsageError, match=r"can't be written: it is a path of Windows, .* in WSL it is /mnt/c/.*out\.png"
+    ):
+        output.check_output(name)
+
+
 def test_replacing_waits_for_an_open_file(tmp_path, monkeypatch):
     monkeypatch.setattr(output, "IS_WINDOWS", True)
     monkeypatch.setattr(output, "REPLACE_WAITS_SECONDS", (0.0, 0.0))

@@ -535,6 +535,12 @@ def test_a_truncated_checkpoint_is_said(scene: Scene, capsys: pytest.CaptureFixt
     assert "cut short" in capsys.readouterr().err
 
 
+def test_any_painting_command_can_be_planned(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
+    as_given = [*words(scene), "-o", "painted.png", "--bits=16", "--overwrite", "--checkpoint=none", "--quiet"]
+    assert main(["plan", "paint", *as_given]) == 0
+    assert capsys.readouterr().out.startswith("48 x 36 pixels, 2 scales, 9 steps\n")
+
+
 def test_the_plan_is_said_before_anything_is_painted(scene: Scene, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", *words(scene)]) == 0
     lines = capsys.readouterr().out.splitlines()

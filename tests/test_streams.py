@@ -113,6 +113,17 @@ def test_home_is_expanded_in_any_word(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run_with_pipes(words, list) == expected
 
 
+def test_address_of_a_file_is_taken_for_its_path() -> None:
+    words = [
+        "file:///home/me/my%20photo.jpg",
+        "--mask=file://localhost/m.png",
+        "file:///C:/a.png",
+        "file://server/a.png",
+    ]
+    expected = ["/home/me/my photo.jpg", "--mask=/m.png", "C:/a.png", "file://server/a.png"]
+    assert run_with_pipes(words, list) == expected
+
+
 @pytest.mark.parametrize("words", [["batch", "a", "-o", "-"], ["a", "b", "-o=-", "--json"]])
 def test_stdout_takes_one_picture_alone(words: list[str]) -> None:
     with pytest.raises(UsageError, match="stdout"):

@@ -11,6 +11,7 @@ from impasto.errors import PictureError, UsageError
 from impasto.images.collection import find_painting
 from impasto.images.folders import select_pictures
 from impasto.images.metadata import read_embedded_text
+from impasto.images.opening import explain_missing
 from impasto.settings.units import format_count
 
 Pairs = Literal["product", "zip"]
@@ -64,7 +65,7 @@ class InputCollector:
             matches = sorted(Path(match) for match in glob.iglob(str(path), recursive=True))  # noqa: PTH207
             yield from self._select_pictures(matches)
         else:
-            raise UsageError(f"{option} {name}: there is no such file or folder")
+            raise UsageError(f"{option} {explain_missing(path)}")
 
     def _select_pictures(self, paths: Sequence[Path]) -> Iterator[Path]:
         pictures, notes = select_pictures(path for path in paths if path.name not in REPORT_NAMES)

@@ -9,7 +9,7 @@ import sys
 import traceback
 
 from cyclopts import App, CycloptsError, Parameter
-from cyclopts.exceptions import MissingArgumentError
+from cyclopts.exceptions import MissingArgumentError, UnknownOptionError
 
 from impasto.cli.batch import batch
 from impasto.cli.fast import fast
@@ -17,6 +17,7 @@ from impasto.cli.film import film
 from impasto.cli.help import format_short_help, make_console, print_full_help
 from impasto.cli.live import live
 from impasto.cli.networks import networks
+from impasto.cli.other_programs import explain_foreign_options
 from impasto.cli.paint import paint
 from impasto.cli.paintings import paintings
 from impasto.cli.pipes import run_with_pipes
@@ -99,6 +100,8 @@ def explain_error(error: BaseException, tokens: list[str]) -> tuple[int, str]:
             hint = _suggest_command(tokens) + hint
             if error.argument and "PAINTING" in error.argument.names:
                 hint = f"name a painting, such as {next(iter(COLLECTION))}: impasto paintings lists them; {hint}"
+        if isinstance(error, UnknownOptionError) and (explained := [*explain_foreign_options(tokens)]):
+            said = "\n".join(explained)
         if said.startswith("Unknown option: --dpi"):
             said = said.partition(".")[0]
             hint = f"give --size in pixels; --size 20cm tells how many that is at 300 dots per inch; {hint}"

@@ -1,4 +1,4 @@
-"""`-` on the command line: a picture that comes from stdin, or goes to stdout. And ~/, wherever a file is named."""
+"""`-` on the command line: a picture from stdin, or to stdout. And paths as a shell or file manager gives them."""
 
 import io
 import os
@@ -11,6 +11,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from impasto.errors import ImpastoError, UsageError
+from impasto.images.names import parse_file_address
 from impasto.terminal.console import INTERRUPTED, print_message
 
 TO_STDOUT = re.compile(r"(-o|--output)=?-")
@@ -22,7 +23,7 @@ def run_with_pipes(tokens: Sequence[str], run: Callable[[list[str]], object]) ->
 
     These are deleted when it ends, but kept when it is interrupted, as `impasto resume` needs them.
     """
-    words = [_expand_home(token) for token in tokens]
+    words = [_expand_path(token) for token in tokens]
     for place, word in enumerate(words[:-1]):
         if word in ("-o", "--output") and words[place + 1] == "-":
             words[place : place + 2] = [f"{word}=-"]
@@ -64,10 +65,12 @@ def run_with_pipes(tokens: Sequence[str], run: Callable[[list[str]], object]) ->
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _expand_home(token: str) -> str:
-    """Expand ~/ in a word such as ~/photo.jpg or --mask=~/mask.png, which a shell leaves as it is."""
+def _expand_path(token: str) -> str:
+    """Expand ~/ in a word such as ~/photo.jpg or --mask=~/mask.png, and take the path out of file:///home/photo.jpg."""
     option, path = re.fullmatch(r"(--?[a-z-]+=)?(.*)", token, re.DOTALL).groups("")  # type: ignore[union-attr]
-    return option + os.path.expanduser(path) if path.startswith(("~/", "~\\")) else token  # noqa: PTH111
+    if path.startswith(("~/", "~\\")):
+        return option + os.path.expanduser(path)  # noqa: PTH111
+    return option + (parse_file_address(path) or path)
 
 
 def _read_stdin(path: Path) -> None:

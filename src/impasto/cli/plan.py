@@ -2,11 +2,16 @@
 
 import json as text_of
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import Parameter
-
-from impasto.cli.arguments import PaintingArguments, PhotoArgument
+from impasto.cli.arguments import (
+    DEFAULT_OUTPUT_OPTIONS,
+    FlatOutputOptions,
+    PaintingArguments,
+    PhotoArgument,
+    make_output_option,
+)
 from impasto.cli.options import with_settings
 from impasto.settings.parsing import parse_settings
 from impasto.terminal.console import DONE, FAILED, format_flags, print_message, print_result
@@ -21,24 +26,29 @@ def plan(
     photo: PhotoArgument,
     /,
     *paintings: PaintingArguments,
-    json: Annotated[bool, Parameter(negative=(), help="print JSON, in bytes and seconds")] = False,
+    output: Annotated[Path | None, make_output_option("")] = None,  # noqa: ARG001
+    options: FlatOutputOptions = DEFAULT_OUTPUT_OPTIONS,
     **given: Any,
 ) -> int:
     """Estimate the memory and time that PHOTO in the style of PAINTINGs takes, without painting it.
 
     Compares three ways: whole; recomputing, in large tiles whose features are computed twice and
     not stored; and tiled, with the least memory. Exits with 1 if none fits into the memory that may
-    be used.
+    be used. With --json, bytes and seconds. The other output options change nothing here, and are
+    accepted so that `plan` can be put into any command that paints a picture.
     """
+    pictures = (photo, *paintings)
+    if str(photo) == "paint" and not photo.exists():  # the command's own name, which may be left out there too
+        pictures = paintings
     settings = parse_settings(given)
     from impasto.api import start
 
-    with show_download(settings.network, quiet=json) as fetching:
-        run = start(photo, [*paintings], settings=settings, fetch_progress=fetching)
+    with show_download(settings.network, quiet=options.as_json) as fetching:
+        run = start(pictures[0], [*pictures[1:]], settings=settings, fetch_progress=fetching)
     found = run.plan
-    for note in () if json else run.notes:
+    for note in () if options.as_json or options.quiet else run.notes:
         print_message(note)
-    for line in [text_of.dumps({**_to_data(found), "notes": run.notes})] if json else found.format_table():
+    for line in [text_of.dumps({**_to_data(found), "notes": run.notes})] if options.as_json else found.format_table():
         print_result(format_flags(line))
     return DONE if found.is_feasible else FAILED
 

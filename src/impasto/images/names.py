@@ -1,10 +1,11 @@
-"""Names of files that every disk takes: portable to Windows, not too long, and numbered where one is taken."""
+"""Names of files that every disk takes, numbered where one is taken; paths as other systems and addresses have them."""
 
 import hashlib
 import itertools
 import os
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 IS_WINDOWS = os.name == "nt"
 MAX_NAME_BYTES = 200  # file systems end at 255, and checkpoints and previews have longer names
@@ -29,6 +30,29 @@ def make_file_name(name: str) -> str:
     digits = hashlib.sha256(os.fsencode(name)).hexdigest()[:DIGEST_DIGITS]
     kept = os.fsencode(name.removesuffix(suffix))[: MAX_NAME_BYTES - len(suffix) - DIGEST_DIGITS - 1]
     return f"{kept.decode(errors='ignore')}-{digits}{suffix}"
+
+
+def parse_file_address(text: str) -> str | None:
+    """Return the path in an address of a file, such as a file manager copies, or None.
+
+    Example: parse_file_address("file:///home/me/my%20photo.jpg") == "/home/me/my photo.jpg"
+    """
+    found = re.fullmatch(r"file:(?://(?:localhost)?)?(/[^/].*)", text, re.DOTALL)
+    path = unquote(found[1]) if found else None
+    return path.lstrip("/") if path and re.match(r"/[A-Za-z]:", path) else path
+
+
+def explain_windows_path(path: str) -> str:
+    """Say, on another system than Windows, what to write in place of a path of Windows; "" for other paths."""
+    found = re.match(r"([A-Za-z]):(.*)", path, re.DOTALL)
+    if IS_WINDOWS or not (found or path.startswith("\\\\")):
+        return ""
+    if not found:
+        return "it is a path of Windows to another machine: name the folder where this system has it"
+    if "\\" not in path and "/" not in path:
+        return "if it is a path of Windows, the shell has removed its backslashes: write / in their place"
+    folders = found[2].replace("\\", "/").lstrip("/")
+    return f"it is a path of Windows, and this is another system: in WSL it is /mnt/{found[1].lower()}/{folders}"
 
 
 def find_free_path(path: Path) -> Path:

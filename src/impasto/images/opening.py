@@ -18,6 +18,7 @@ from PIL import UnidentifiedImageError
 from impasto.errors import PictureError
 from impasto.images.collection import find_painting, suggest_painting
 from impasto.images.formats import HEAD_BYTES, PILLOW_FORMATS, READ_SUFFIXES, describe_foreign, is_heif
+from impasto.images.names import IS_WINDOWS, explain_windows_path, parse_file_address
 
 QUOTES = ("'", '"')
 NEAR_NAME = 0.7  # of the letters that two names share, so that one is taken for the other
@@ -59,9 +60,12 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
 def explain_missing(path: Path) -> str:
     """Say why there may be no file of a name, and what may be meant."""
     written = str(path)
-    if address := re.fullmatch(r"([a-z]+):/+(.+)", path.as_posix()):  # in a path the second slash is lost
-        slashes = ":///" if address[1] == "file" else "://"
-        return f"{address[1]}{slashes}{address[2]} is an address: save what is there, and name that file"
+    if named := parse_file_address(path.as_posix()):
+        return f"file://{path.as_posix()[5:]} is an address: write the path alone, {named}"
+    if address := re.fullmatch(r"([A-Za-z]{2,}):/+(.+)", path.as_posix()):  # in a path the second slash is lost
+        return f"{address[1]}://{address[2]} is an address: save what is there, and name that file"
+    if why := explain_windows_path(written) or _explain_backslashes(written):
+        return f"{path} does not exist: {why}"
     first = written.partition(",")[0]
     if first != written and (os.path.lexists(first) or find_painting(first)):
         return f"{path} does not exist: to name several files, put spaces between them, not commas"
@@ -73,8 +77,6 @@ def explain_missing(path: Path) -> str:
 def _suggest_name(path: Path, written: str) -> str:
     if written[0] in QUOTES and written[-1] == written[0]:
         return "its quotation marks are taken as a part of the name, so leave one pair out"
-    if os.name == "posix" and re.match(r"[A-Za-z]:", written):
-        return "it looks like a path of Windows, and this is another system"
     try:
         names = [each.name for each in path.parent.iterdir()]
     except OSError:
@@ -84,6 +86,15 @@ def _suggest_name(path: Path, written: str) -> str:
     if near := difflib.get_close_matches(path.name, names, 1, cutoff=NEAR_NAME):
         return f"did you mean {path.with_name(near[0])}?"
     return "check the name and the folder"
+
+
+def _explain_backslashes(written: str) -> str:
+    if IS_WINDOWS or "\\" not in written:
+        return ""
+    if "\\ " in written:
+        return "within quotation marks a space needs no backslash before it"
+    mended = written.replace("\\", "/")
+    return f"folders are separated by / here: write {mended}"
 
 
 def check_regular_file(path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from impasto.errors import PictureError, UsageError
 from impasto.images.formats import WRITE_FORMATS
-from impasto.images.names import IS_WINDOWS, find_free_path, make_portable
+from impasto.images.names import IS_WINDOWS, explain_windows_path, find_free_path, make_portable
 
 MAX_SIDES_PIXELS = {"JPEG": 65500, "WEBP": 16383}
 REPLACE_WAITS_SECONDS = (0.05, 0.1, 0.2, 0.4, 0.8)  # a viewer or virus scanner may have the file open
@@ -45,6 +45,8 @@ def check_writable(
 ) -> None:
     """Raise now what `atomic_write` would raise later, and UsageError where the file is one of `inputs`."""
     path = Path(path)
+    if why := explain_windows_path(str(path)):
+        raise UsageError(f"{path} can't be written: {why}", setting="output")
     if IS_WINDOWS and path.name != (allowed := make_portable(path.name)):
         raise UsageError(f"Windows can't name a file {path.name}: {allowed} is allowed", setting="output")
     try:
