@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from impasto.errors import UsageError
+from impasto.errors import PictureError, UsageError
 from impasto.images import output
 from impasto.images.names import find_free_path, make_file_name, make_portable
+from impasto.images.read import read_image
 
 # Windows has none of these modules and functions.
 WITHOUT_UNIX = """
@@ -113,6 +114,13 @@ def test_output_that_windows_forbids_is_refused(tmp_path, monkeypatch):
         with pytest.raises(UsageError, match="Windows can't name a file"):
             output.check_output(tmp_path / name)
     output.check_output(tmp_path / "fine.png")
+
+
+def test_an_address_of_a_file_is_not_a_path_in_python():
+    with pytest.raises(
+        PictureError, match=r"file:///home/me/a%20b.jpg is an address: write the path alone, /home/me/a b.jpg"
+    ):
+        read_image(Path("file:///home/me/a%20b.jpg"))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="it is at home here")
