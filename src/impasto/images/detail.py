@@ -14,7 +14,7 @@ from impasto.settings.model import Settings
 
 SEARCHED_SIDE = 384  # pixels that a photo's longer side is searched at
 MIN_FACE_SIDE = 24  # pixels of these; the detector was trained at this size
-MIN_AGREEING_WINDOWS = 8  # that see the same face: fewer are often none
+MIN_AGREEING_WINDOWS = 10  # that see the same face: fewer are often none
 FACE_RADIUS = 0.62  # of the circle that is kept, in sides of the detector's square
 FACES_NOTE = "Faces were found, and are kept readable: `guard` 0 paints them as all the rest."
 NOT_FOUND_NOTE = (
