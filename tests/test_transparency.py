@@ -59,6 +59,21 @@ def test_a_cut_out_is_painted_the_same_whatever_it_hides(settings: dict[str, obj
         assert (picture[~is_visible][:, :3] == hidden).all()
 
 
+def test_one_pass_paints_up_to_transparent_edges_and_what_is_half_transparent(tmp_path: Path) -> None:
+    """The photo must not show through: what is seen there is as far from the photo as without any transparency."""
+    PilImage.fromarray(np.asarray(cut_out(200, (80, 70)))[..., :3]).save(tmp_path / "painting.png")
+    photo = np.asarray(cut_out(0, (256, 200)))[..., :3].copy()
+    alpha = np.full(photo.shape[:2], 255, np.uint8)
+    alpha[:, 128:] = 0
+    alpha[:100] //= 3
+    cut = PilImage.fromarray(np.dstack([photo, alpha]))
+    whole = np.asarray(impasto.paint_fast(PilImage.fromarray(photo), tmp_path / "painting.png", size=256))
+    painted = np.asarray(impasto.paint_fast(cut, tmp_path / "painting.png", size=256))[..., :3]
+    for part in (np.s_[110:, 122:128], np.s_[10:90, 10:100]):
+        far, usual = (np.abs(picture[part] - photo[part].astype(float)).mean() for picture in (painted, whole))
+        assert far > 0.8 * usual, part
+
+
 def test_what_is_no_picture_is_refused_with_what_to_do() -> None:
     with pytest.raises(UsageError, match=r"not ndarray: PIL\.Image\.fromarray"):
         impasto.paint_fast(np.zeros((8, 8, 3), np.uint8), "starry_night")  # type: ignore[arg-type]

@@ -91,7 +91,7 @@ class FastPainter:
         """Return the parts of the canvas, each with the blend of its paintings' moments."""
         groups = group_by_region(paintings)
         masks = _divide(photo, [paintings[group[0]].region for group in groups])
-        kept = None if photo.alpha is None else soften_masks(photo.alpha, SOFT_EDGE)
+        kept = None if photo.alpha is None else _surround(photo.alpha)
         if photo.detail is not None and (guard := self._settings.guard):
             calm = 1 - guard * GUARDED_SHARE * resize_clamped(photo.detail, photo.width, photo.height)
             kept = calm if kept is None else kept * calm
@@ -122,6 +122,12 @@ def load_fast_network(device: torch.device, dtype: torch.dtype) -> Network:
     """Load slim as the decoder knows it, whatever the settings say of pooling and padding."""
     network = load_network("slim", cut=DEEPEST_TAP, pooling="max", padding="reflect").to(device, dtype)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def _surround(alpha: Tensor) -> Tensor:
+    """Return a mask that is 1 wherever something is seen, and fades out beyond: a fade within would show the photo."""
+    is_seen = (alpha > 0).to(alpha)
+    return (2 * soften_masks(is_seen, SOFT_EDGE)).clamp(max=1).maximum(is_seen)
 
 
 def _divide(photo: Image, regions: Sequence[Tensor | None]) -> list[Tensor | None]:

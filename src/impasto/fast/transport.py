@@ -81,8 +81,11 @@ def find_map(content: Moments, style: StyleTarget, strength: float) -> StyleMap:
 
 
 def measure_features(features: Tensor, mask: Tensor | None = None) -> Moments:
-    """Sum up a map (1, C, h, w) in float32 or better: bfloat16 would lose a covariance's small eigenvalues."""
-    precise = torch.promote_types(features.dtype, torch.float32)
+    """Sum up a map (1, C, h, w) in float64: a flat photo's predicted features may have means a thousand times the rest.
+
+    In float32 the covariance would have eigenvalues far below 0, and a map would amplify rounding errors to stripes.
+    """
+    precise = torch.float32 if features.device.type == "mps" else torch.float64  # which mps has not
     return measure_moments(features.to(precise), None if mask is None else mask.to(precise))
 
 
