@@ -67,7 +67,7 @@ def find_map(content: Moments, style: StyleTarget, strength: float) -> StyleMap:
     if not float(content.count):  # nothing is there to be carried
         identity = torch.eye(len(style.mean)).to(style.mean)
         return identity, 0 * style.mean, 0 * style.ridge
-    covariance, root = content.covariance, style.root
+    covariance, root = content.covariance, style.root.to(content.covariance)  # style files are float32
     wanted, found = (each.diagonal().mean() for each in (style.moments.covariance, covariance))
     lacking = (MIN_CONTENT - found / wanted.clamp_min(MIN_RIDGE)).clamp_min(0)
     known = add_ridge(covariance + lacking * style.moments.covariance, style.ridge)
