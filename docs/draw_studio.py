@@ -130,12 +130,12 @@ def gallery(page: Page) -> None:
 
 
 def wrong(page: Page) -> None:
-    """A file that is no picture."""
+    """A value that is refused."""
     page.keyboard.press("Escape")
-    page.reload()
-    page.wait_for_selector(".stage")
-    bad = {"name": "holiday_letter.png", "mimeType": "image/png", "buffer": b"This is no picture."}
-    page.locator(".tray input[type=file]").first.set_input_files(bad)  # type: ignore[arg-type]
+    page.get_by_text("Content and style", exact=True).click()
+    page.locator("#setting-style_taps").fill("conv9_9")
+    page.locator("#setting-style_taps").press("Tab")
+    page.click("#paint")
     page.wait_for_selector("[role=alert]")
 
 

@@ -18,11 +18,13 @@ from studio_process import Outside, Studio
 
 from impasto import read_recipe
 from impasto.images.write import write_image
+from impasto.studio.form import form_fields
 from impasto.studio.job_runner import OUT_OF_MEMORY
-from impasto.studio.queue import FINISHING, GO_ON, STOPPED_EARLY, STOPPED_NOW, STUDIO_CLOSED
+from impasto.studio.queue import FINISHING, GO_ON, PAUSING, STOPPED_EARLY, STOPPED_NOW, STUDIO_CLOSED
 
 PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "studio.md"
 STATIC = Path(__file__).parent.parent / "src" / "impasto" / "studio" / "static"
+ON_DIALS = re.findall(r'"(\w+)"', re.findall(r"ON_DIALS = (.*)", (STATIC / "dials.js").read_text(encoding="utf-8"))[0])
 WANTED = {"photo": "cat", "paintings": ["starry_night"]}
 
 
@@ -156,6 +158,16 @@ def test_the_same_file_is_uploaded_once_and_listed(studio: Studio, tmp_path: Pat
 
 
 @pytest.mark.slow
+def test_a_gif_among_the_paintings_is_a_picture(studio: Studio, tmp_path: Path):
+    Image.effect_noise((60, 40), 50).save(tmp_path / "grain.gif")
+    gif = studio.upload(tmp_path / "grain.gif", "painting")
+    paintings = {painting["id"]: painting for painting in studio.ask_json("api/tray")["paintings"]}
+    assert not paintings[gif]["is_film"]
+    assert studio.ask(f"api/pictures/{gif}")[0] == 200
+    studio.ask(f"api/uploads/{gif}", method="DELETE")
+
+
+@pytest.mark.slow
 def test_events_tell_all_jobs_and_then_what_changes(studio: Studio):
     with urllib.request.urlopen(studio.url + "api/events", timeout=30) as events:
 
@@ -176,16 +188,30 @@ def test_all_languages_have_the_same_words():
     words = json.loads((STATIC / "words.json").read_text(encoding="utf-8"))
     assert set(words) == {"en", "de", "es"}
     scripts = "".join(path.read_text(encoding="utf-8") for path in STATIC.glob("*.js"))
+    helps = {field["description"] for name, field in form_fields().items() if name not in ON_DIALS}
     for language in words.values():
-        assert language.keys() == words["en"].keys()
+        assert language.keys() - helps == words["en"].keys()
         for key, text in language.items():
+            if key in helps:
+                continue
             assert re.findall(r"\{\w+\}", text) == re.findall(r"\{\w+\}", words["en"][key]), key
     asked = set(re.findall(r"""\bt\("([\w.]+)"[,)]""", scripts))
     assert len(asked) > 60
     assert asked <= words["en"].keys()
 
 
-@pytest.mark.parametrize("message", [STOPPED_NOW, STOPPED_EARLY, FINISHING, GO_ON, STUDIO_CLOSED, OUT_OF_MEMORY])
+@pytest.mark.parametrize("language", ["de", "es"])
+@pytest.mark.parametrize("name", [name for name in form_fields() if name not in ON_DIALS])
+def test_each_setting_shown_has_label_and_help(language: str, name: str):
+    words = json.loads((STATIC / "words.json").read_text(encoding="utf-8"))
+    help_text = form_fields()[name]["description"]
+    assert f"setting.{name}" in words[language]
+    assert help_text in words[language], f"translate in words.json, under {language}: {help_text}"
+
+
+@pytest.mark.parametrize(
+    "message", [STOPPED_NOW, STOPPED_EARLY, PAUSING, FINISHING, GO_ON, STUDIO_CLOSED, OUT_OF_MEMORY]
+)
 def test_messages_of_a_job_are_translated(message: str):
     words = json.loads((STATIC / "words.json").read_text(encoding="utf-8"))
     assert words["en"][message] == message

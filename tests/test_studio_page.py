@@ -191,25 +191,107 @@ def test_paint_change_reload_stop_and_download(page, studio, tmp_path):
     assert page.locator("[aria-label='starry_night.webp']").count() == 0  # what comes with impasto is there once
 
 
+SHOWN = """(() => [...document.querySelectorAll('.tile [aria-pressed=true]')].map((it) => it.ariaLabel).join()
+  + document.querySelector('.dial [for=strokes]').textContent)()"""
+
+
 def test_a_reload_shows_the_same_picture_again(page, studio):
     choose_photo(page)
     page.get_by_role("button", name="Mix it in: The Scream").click()
     set_settings(page, **ENDLESS, style_size="2")
-    shown = """(() => [...document.querySelectorAll('.tile [aria-pressed=true]')].map((it) => it.ariaLabel).join()
-      + document.querySelector('.dial [for=strokes]').textContent)()"""
-    before = page.evaluate(shown)
+    before = page.evaluate(SHOWN)
     assert "coffee,The Starry Night,The Scream" in before
     page.reload()
     page.wait_for_selector(".stage")
     wait_for_look(page, step=3)
-    assert page.evaluate(shown) == before
+    assert page.evaluate(SHOWN) == before
     job_id = press_paint(page, studio)
     version = wait_for_preview(page)
     page.reload()
     page.wait_for_selector(".stage")
     wait_for_preview(page, version)
     assert page.get_attribute(".stage", "data-id") == job_id
-    assert page.evaluate(shown) == before
+    assert page.evaluate(SHOWN) == before
+
+
+def test_a_closed_page_comes_back_and_begins_anew_when_asked(browser, studio):
+    context = browser.new_context(locale="en")
+    first = context.new_page()
+    visit(first, studio)
+    choose_photo(first)
+    first.get_by_role("button", name="Mix it in: The Scream").click()
+    set_settings(first, style_size="2")
+    first.get_by_role("button", name="Brush where").click()
+    brush(first)
+    until(first, f"(async () => await {MASKS} !== null)()")
+    before = first.evaluate(SHOWN)
+    first.close()
+    page = context.new_page()
+    visit(page, studio)
+    wait_for_look(page)
+    until(page, f"{COVERED} > 0.05")
+    assert page.evaluate(SHOWN) == before
+    page.get_by_role("button", name="Start anew").click()
+    page.locator(".welcome").wait_for()
+    assert "\N{MULTIPLICATION SIGN} 1" in page.evaluate(SHOWN)
+    page.get_by_role("alert").get_by_role("button", name="Undo").click()
+    until(page, f"{SHOWN} === {before!r}")
+    until(page, f"{COVERED} > 0.05")
+    page.get_by_role("button", name="Start anew").click()
+    page.locator(".welcome").wait_for()
+    page.reload()
+    page.locator(".welcome").wait_for()
+    context.close()
+
+
+def test_a_page_that_comes_back_leaves_out_what_is_gone(page, studio, tmp_path):
+    write_image(make_picture(60, 40, 7), tmp_path / "gone.png")
+    page.locator(".tray input[type=file]").first.set_input_files(tmp_path / "gone.png")
+    wait_for_look(page)
+    for picture in studio.ask_json("api/tray")["photos"]:
+        if not picture["is_built_in"]:
+            studio.ask(f"api/uploads/{picture['id']}", method="DELETE")
+    page.reload()
+    page.locator(".welcome").wait_for()
+    assert page.get_by_role("alert").count() == 0
+    assert "The Starry Night" in page.evaluate(SHOWN)
+
+
+def test_pausing_shows_at_once(page, studio):
+    choose_photo(page)
+    set_settings(page, **ENDLESS)
+    press_paint(page, studio)
+    wait_for_preview(page)
+    worker = studio.worker()
+    os.kill(worker, signal.SIGSTOP)  # a step that takes long
+    try:
+        page.get_by_role("button", name="Pause", exact=True).click()
+        assert page.get_by_role("button", name="Pausing").is_disabled()
+        until(page, "document.querySelector('.status').textContent.includes('Pausing after this step')")
+        assert page.get_attribute(".stage", "data-status") == "painting"
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    wait_for_status(page, "paused")
+
+
+def test_a_setting_for_the_next_picture_says_so(page, studio):
+    choose_photo(page)
+    set_settings(page, **ENDLESS)
+    job_id = press_paint(page, studio)
+    wait_for_preview(page)
+    page.select_option("#size", "256")
+    alert = page.get_by_role("alert")
+    alert.wait_for()
+    assert "Size: takes effect when you press Paint again" in alert.inner_text()
+    alert.get_by_role("button", name="Stop this one and paint anew").click()
+    studio.wait_for(job_id, "stopped")
+    until(page, f"document.querySelector('.stage').dataset.id !== '{job_id}'")
+    assert studio.get(page.get_attribute(".stage", "data-id"))["settings"]["size"] == 256
+    wait_for_preview(page)
+    page.focus("#balance")
+    page.keyboard.press("Home")  # what can be changed is not said to wait
+    time.sleep(0.3)
+    assert alert.count() == 0
 
 
 def test_pause_resume_and_go_back_to_a_snapshot(page, studio):
@@ -307,11 +389,35 @@ def test_errors_are_shown_on_the_page(page, studio, tmp_path):
     assert studio.state()["order"] == []
 
 
+def test_a_refused_setting_is_marked_and_in_sight(page):
+    choose_photo(page)
+    marked = """(selector) => {
+      const field = document.querySelector(selector), box = field.getBoundingClientRect();
+      return field.checkVisibility() && box.top >= 0 && box.bottom <= innerHeight && field.ariaInvalid === 'true'
+        && field.getAttribute('aria-describedby').includes('fault') && document.querySelector('#fault').textContent;
+    }"""
+    for settings, selector, text in (
+        ({"style_taps": "nowhere"}, "#setting-style_taps", "“Style taps” takes"),
+        ({"style_taps": None, "size": 40_000}, "#size", "“Size” takes"),
+    ):
+        set_settings(page, **settings)
+        page.locator(f"{selector}[aria-invalid=true]").wait_for()
+        until(page, f"({marked})({selector!r})")
+        assert text in page.evaluate(marked, selector)
+        assert page.locator(".fault").count() == 1
+    set_settings(page, size=256)
+    page.locator(".fault").wait_for(state="detached")
+    assert page.locator("[aria-invalid=true]").count() == 0
+
+
 def test_choosing_by_eye_and_a_print_with_its_plan(page, browser, studio):
     choose_photo(page)
     set_settings(page, **SMALL, steps=4)
     page.get_by_role("button", name="Choose by eye").click()
     page.select_option("#vary", "own")
+    page.get_by_label("One setting a line").fill("nothing=1,2")
+    page.get_by_role("button", name="Try out").click()
+    page.get_by_role("alert").get_by_role("button", name="Close").click()  # which lies over the panel
     page.get_by_label("One setting a line").fill("style_weight=0.3,3")
     page.get_by_role("button", name="Try out").click()
     until(page, "document.querySelectorAll('.cells img').length === 2")
@@ -399,6 +505,21 @@ def test_many_photos_and_a_film_are_queued(page, studio, tmp_path):
         assert video.evaluate("it => it.duration") == pytest.approx(0.16, abs=0.05)
 
 
+def test_a_films_first_frame_is_shown_and_looked_at(page, studio, tmp_path):
+    clips = pytest.importorskip("film_clips", reason="needs PyAV: pip install 'impasto[film]'")
+    clip = clips.write_clip(tmp_path / "walk.mp4", clips.make_pan(4))
+    page.locator(".tray input[type=file]").first.set_input_files(clip)
+    page.locator(".tile [aria-label='walk.mp4'] img").wait_for()
+    wait_for_look(page, step=20)
+    assert "film is painted frame by frame" in page.inner_text(".status")
+    films = [picture for picture in studio.ask_json("api/tray")["photos"] if picture["is_film"]]
+    _, small = studio.ask(f"api/pictures/{films[0]['id']}")
+    (first, *_), width = clips.make_pan(4), Image.open(io.BytesIO(small)).width
+    assert width == first.shape[-1]
+    painted = np.asarray(Image.open(io.BytesIO(small)).convert("RGB"), dtype=float)
+    assert np.abs(painted - 255 * first[0].permute(1, 2, 0).numpy()).mean() < 12
+
+
 def test_pictures_can_be_pasted_and_dropped(page):
     give = """async ([kind, where]) => {
       const canvas = new OffscreenCanvas(60, 40);
@@ -423,6 +544,12 @@ def test_pictures_can_be_pasted_and_dropped(page):
         tile.locator(".remove").click()
         tile.wait_for(state="detached")
     page.locator(".welcome").wait_for()
+    page.get_by_role("alert").get_by_role("button", name="Undo").click()
+    page.locator(".shelf:last-child [aria-label='drop.png'][aria-pressed=true]").wait_for()
+    known = "(async () => (await (await fetch('api/tray')).json()).{}.map((it) => it.name).join())()"
+    assert "drop.png" in page.evaluate(known.format("photos"))  # for some seconds
+    until(page, f"(async () => !(await {known.format('photos')}).includes('drop.png'))()")
+    assert "drop.png" in page.evaluate(known.format("paintings"))
     assert page.locator(".tile:has([aria-label='paste.png']) .remove").count() == 1
     assert page.locator(".tile:has([aria-label='The Starry Night']) .remove").count() == 0
 
@@ -506,6 +633,41 @@ def test_contrast_is_enough_and_nothing_is_too_wide(browser, studio, scheme, wid
         )
         page.keyboard.press("Escape")
     context.close()
+
+
+OVERLAPS = """() => {
+  const parts = ['.top', '.stage', '.tray', '.dials', '.bar'].map((it) => document.querySelector(it))
+    .filter((it) => it.checkVisibility());
+  const controls = [...document.querySelectorAll('.top > *, .stage > *, .bar > *')]
+    .filter((it) => it.checkVisibility());
+  const boxes = (all) => all.map((it) => [it, it.getBoundingClientRect()]);
+  const meet = ([one, a], [other, b]) => !one.contains(other) && !other.contains(one) && a.left < b.right - 1
+    && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1;
+  return [boxes(parts), boxes(controls)].flatMap((all) => all.flatMap((one, place) => all.slice(place + 1)
+    .filter((other) => meet(one, other)).map((other) => `${one[0].className} over ${other[0].className}`)));
+}"""
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 400), (844, 390)])
+def test_nothing_overlaps_at_200_percent(browser, studio, width, height):
+    page = browser.new_page(viewport={"width": width, "height": height}, locale="de")
+    visit(page, studio)
+    inside = "(() => { const box = document.querySelector({}).getBoundingClientRect(); return box.height > {} && "
+    inside += "box.top >= 0 && box.bottom <= innerHeight && box.right <= innerWidth; })()"
+    for it in page.locator(".welcome .buttons > *").all():
+        box = it.bounding_box()
+        assert box["y"] + box["height"] <= page.locator(".wall").bounding_box()["y"] + height
+    choose_photo(page)
+    wait_for_look(page)
+    for part in ("Bilder", "Regler", "Wohin malen"):
+        button = page.get_by_role("button", name=part, exact=True)
+        if button.get_attribute("aria-pressed") == "false":
+            button.click()
+        assert page.evaluate(OVERLAPS) == []
+        assert page.evaluate(inside.replace("{}", "'#paint'", 1).replace("{}", "30", 1)), part
+        assert page.evaluate(inside.replace("{}", "'.frame'", 1).replace("{}", "150", 1)), part
+        assert page.evaluate(CUT_OFF) < 1
+    page.close()
 
 
 TOO_WIDE = """() => [...document.querySelectorAll('.top *, .panel *')].filter((it) => it.checkVisibility()
@@ -597,6 +759,22 @@ def test_words_are_those_of_the_chosen_language(page):
         page.get_by_role("combobox").first.select_option(language)
         until(page, f"document.querySelector('#paint').textContent === '{word}'")
         assert page.get_attribute("html", "lang") == language
+
+
+def test_plain_finishes_come_first_and_the_others_under_more(page):
+    finishes = page.locator("#preset option").all_inner_texts()
+    assert finishes == ["as usual", "at once", "a draft", "finely", "as in films"]
+    page.get_by_text("More", exact=True).click()
+    page.get_by_text("Picture", exact=True).click()
+    page.get_by_label("Preset", exact=True).select_option("gatys2015")
+    until(page, "document.querySelector('#preset').selectedOptions[0].text === 'gatys2015'")
+
+
+def test_help_is_in_the_chosen_language(page):
+    page.get_by_role("combobox").first.select_option("de")
+    page.get_by_text("Mehr", exact=True).click()
+    page.get_by_text("Optimierung", exact=True).click()
+    until(page, "document.querySelector('#setting-steps-help').textContent === 'Schritte der ersten Stufe'")
 
 
 def brush(page: Any) -> None:

@@ -15,7 +15,9 @@ from PIL import Image
 from studio_process import Studio
 
 from impasto import read_recipe
+from impasto.errors import PictureError
 from impasto.images.write import write_image
+from impasto.studio import uploads
 
 pytestmark = pytest.mark.slow
 
@@ -381,11 +383,19 @@ def test_files_that_are_no_films_are_not_opened(studio, tmp_path, content):
         studio.upload(path)
 
 
-def test_a_damaged_film_fails_with_its_name(studio, pictures, tmp_path):
-    pytest.importorskip("av", reason="needs PyAV: pip install 'impasto[film]'")
+def test_a_damaged_film_is_refused_with_its_name(studio, pictures, tmp_path):
+    clips = pytest.importorskip("film_clips", reason="needs PyAV: pip install 'impasto[film]'")
     (tmp_path / "cut.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + b"\0" * 400)
-    film = studio.upload(tmp_path / "cut.mp4")
+    with pytest.raises(AssertionError, match=r'"cut\.mp4 is not a film'):
+        studio.upload(tmp_path / "cut.mp4")
+    film = studio.upload(clips.write_clip(tmp_path / "walk.mp4", clips.make_pan(2)))
     with pytest.raises(AssertionError, match="1280 at most"):
         studio.submit(film, [pictures[1]], size=4000)
-    job_id = studio.submit(film, [pictures[1]], network="slim")
-    assert "cut.mp4" in studio.wait_for(job_id, "failed")["message"]
+
+
+def test_a_film_of_huge_frames_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    clips = pytest.importorskip("film_clips", reason="needs PyAV: pip install 'impasto[film]'")
+    monkeypatch.setattr(uploads, "MAX_UPLOAD_PIXELS", 100)
+    clip = clips.write_clip(tmp_path / "walk.mp4", clips.make_pan(2))
+    with pytest.raises(PictureError, match=r"^walk\.mp4 has frames of more than 100 pixels"):
+        uploads.read_first_frame(clip)

@@ -29,6 +29,7 @@ OUT_OF_MEMORY_HINT = "perhaps for lack of memory"
 # Each sentence has its translations in words.json.
 STOPPED_NOW = "Stopped in the middle of a step."
 STOPPED_EARLY = "Stopped before it was finished."
+PAUSING = "Pausing after this step …"
 FINISHING = "Finishing this step …"
 GO_ON = "Go on from its last state."
 STUDIO_CLOSED = "The studio was closed while this was painted."
@@ -126,10 +127,11 @@ class JobQueue:
         with self._lock:
             job = self._find_job(job_id)
             if job is self._current:
+                job.message = PAUSING
                 self._send_command("pause")
             elif job.status == "waiting":
                 job.status = "paused"
-                self._save_change(job)
+            self._save_change(job)
 
     def resume_job(self, job_id: str, snapshot: int | None = None) -> None:
         """Continue from the last snapshot, or from the given one; the present picture is saved to the gallery first."""
@@ -143,6 +145,8 @@ class JobQueue:
                     job.start_snapshot = chosen.number
                     self._send_command("copy", name=job.next_copy_name)
                     self._send_command("rewind")
+                    job.message = FINISHING
+                    self._save_change(job)
                 return
             if chosen:
                 if job.kind == "painting" and "picture.png" in job.pictures:

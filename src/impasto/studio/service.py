@@ -21,6 +21,7 @@ from impasto.recipes.recipe import Recipe
 from impasto.runs.start import start_job
 from impasto.settings.changes import STEERABLE, check_painting_weights
 from impasto.settings.model import Settings
+from impasto.settings.presets import FILM_DEFAULTS
 from impasto.settings.types import REST_MASK
 from impasto.settings.variations import parse_variations
 from impasto.studio.form import add_masks, check_settings, form_fields, given_settings
@@ -93,10 +94,14 @@ class StudioService:
         return describe_plan(start_job(job, cache=self._cache))
 
     def quick_look(self, wanted: Composition, steps: int, *, fresh: bool = False) -> Iterator[bytes]:
-        """Yield JPEGs of ever better small pictures, from the last look at the same pictures on unless `fresh`."""
+        """Yield JPEGs of ever better small pictures, from the last look at the same pictures on unless `fresh`.
+
+        Of a film, they are looks at its first frame.
+        """
         self._share_cores()
         paintings = [self._read_small(painting) for painting in wanted.paintings]
-        settings = check_settings(wanted.settings)
+        usual = FILM_DEFAULTS if is_film(self.uploads.find(wanted.photo)) else {}
+        settings = check_settings(usual | wanted.settings)
         check_painting_weights(settings, len(paintings))
         if wanted.masks:
             folder = self.uploads.find(wanted.masks).parents[1] / f"split_{len(paintings)}"

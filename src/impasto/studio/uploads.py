@@ -98,9 +98,8 @@ class UploadStore:
         shutil.move(source, path)
         path.touch()
         try:
-            is_video = role == "photo" and _check_film(path)
-            if not is_video:
-                self._write_previews(folder, path)
+            is_video = _is_painted_as_film(path)
+            self._write_previews(folder, path)
         except ImpastoError:
             shutil.rmtree(folder)
             raise
@@ -129,7 +128,7 @@ class UploadStore:
         """List the pictures uploaded last."""
         folders = sorted((self.root / role).glob("*/file"), key=lambda folder: -folder.stat().st_mtime)
         found = [(folder.parent.name, next(folder.iterdir(), None)) for folder in folders[:MAX_RECENT]]
-        return [Upload(id=key, name=path.name) for key, path in found if path and not is_film(path)]
+        return [Upload(id=key, name=path.name, is_film=_is_painted_as_film(path)) for key, path in found if path]
 
     def remove(self, upload_id: str) -> None:
         """Delete an upload; jobs have their own copies. Raises UsageError if there is none, or impasto came with it."""
@@ -146,7 +145,7 @@ class UploadStore:
                     shutil.rmtree(folder)
 
     def _write_previews(self, folder: Path, path: Path) -> None:
-        picture = read_picture(path)
+        picture = read_first_frame(path) if _is_painted_as_film(path) else read_picture(path)
         folder.mkdir(parents=True, exist_ok=True)
         for side in reversed(PREVIEW_SIDES):
             picture = shrink(picture, side)
@@ -177,6 +176,26 @@ def read_picture(path: Path) -> Image:
             raise PictureError(str(error).replace(str(path), path.name)) from None
 
 
+def read_first_frame(path: Path) -> Image:
+    """Read a film's first frame. Raises PictureError, with the file's name, and UsageError without PyAV."""
+    if not CAN_READ_FILMS:
+        raise UsageError("Films take more than there is here: pip install 'impasto[film]'")
+    from impasto.films.reader import FilmReader, find_video_stream, open_film  # brings PyAV
+
+    with _reading:
+        try:
+            with open_film(path) as container:
+                size = find_video_stream(container, path).codec_context
+                if size.width * size.height > MAX_UPLOAD_PIXELS:
+                    raise PictureError(
+                        f"{path.name} has frames of more than {MAX_UPLOAD_PIXELS:,} pixels: scale it down"
+                    )
+            frame = next(iter(FilmReader(path)))
+        except PictureError as error:
+            raise PictureError(str(error).replace(str(path), path.name)) from None
+    return frame.image.resized(*frame.display_size)
+
+
 def shrink(picture: Image, longer_side: int) -> Image:
     """Return a picture whose longer side is at most so many pixels."""
     return picture.resized(*fit_size(picture.width, picture.height, longer_side, "shrink"))
@@ -196,13 +215,9 @@ def encode_jpeg(image: Any, longer_side: int) -> bytes:
     return file.getvalue()
 
 
-def _check_film(path: Path) -> bool:
-    """Tell whether a file is a film. Raises UsageError for one that can't be read here."""
-    if not is_film(path):
-        return False
-    if not CAN_READ_FILMS:
-        raise UsageError("Films take more than there is here: pip install 'impasto[film]'")
-    return True
+def _is_painted_as_film(path: Path) -> bool:
+    """Whether an upload is a film: a GIF among the paintings is a picture."""
+    return path.parents[2].name == "photo" and is_film(path)
 
 
 def _has_recipe(path: Path) -> bool:

@@ -4,13 +4,18 @@ import { change, ignore, labelOf, paint, shownJob, state, t, UNFINISHED, value }
 
 const MIDDLE = 50, MAX_FACTOR = 20; // of the photo's weight at the ends of the balance
 const SIZES = [256, 384, 512, 768, 1024, 1536, 2048, 3072];
-const ON_DIALS = ["size", "preset", "views", "color", "color_strength", "style_size", "style_blend"];
+const ON_DIALS = ["size", "views", "color", "color_strength", "style_size", "style_blend"];
 const round = (number) => Number(number.toPrecision(6));
 
-function Dial({ id, label, ends = [], text = "", ...slider }) {
+const isWrong = (setting) => setting !== undefined && state.wrong?.setting === setting;
+const mark = (setting) => (isWrong(setting) ? { "aria-invalid": "true", "aria-describedby": "fault" } : {});
+const Fault = ({ setting }) => isWrong(setting) && html`<p id="fault" class="fault">${state.wrong.text}</p>`;
+
+function Dial({ id, label, setting, ends = [], text = "", ...slider }) {
   return html`<div class="dial">
     <label for=${id}>${label}<output for=${id}>${text}</output></label>
-    <input type="range" id=${id} ...${slider} />
+    <input type="range" id=${id} ...${slider} ...${mark(setting)} />
+    <${Fault} setting=${setting} />
     ${ends.length > 0 && html`<p class="ends" aria-hidden="true"><span>${ends[0]}</span><span>${ends[1]}</span></p>`}
   </div>`;
 }
@@ -19,7 +24,7 @@ function Choice({ id, label, choices, chosen, onPick }) {
   const options = choices.map(
     ([key, text]) => html`<label><input type="radio" name=${id} checked=${String(key) === String(chosen)} onChange=${() => onPick(key)} /><span>${text}</span></label>`,
   );
-  return html`<fieldset class="choice" id=${id}><legend>${label}</legend><div>${options}</div></fieldset>`;
+  return html`<fieldset class="choice" role="radiogroup" id=${id} ...${mark(id)}><legend>${label}</legend><div>${options}</div><${Fault} setting=${id} /></fieldset>`;
 }
 
 function Balance() {
@@ -33,14 +38,14 @@ function StrokeSize() {
   const size = parseFloat(value("style_size")) || 1, isPlain = !/[,pa]/.test(value("style_size"));
   const turn = ({ target }) => change({ style_size: String(round(2 ** Number(target.value))) });
   const text = isPlain ? `× ${Number(size.toFixed(2))}` : value("style_size");
-  return html`<${Dial} id="strokes" label=${t("strokes")} text=${text} ends=${[t("fine"), t("broad")]} min="-2.5" max="2" step="0.25" value=${isPlain ? Math.log2(size) : 0} onInput=${turn} />`;
+  return html`<${Dial} id="strokes" setting="style_size" label=${t("strokes")} text=${text} ends=${[t("fine"), t("broad")]} min="-2.5" max="2" step="0.25" value=${isPlain ? Math.log2(size) : 0} onInput=${turn} />`;
 }
 
 function Blend() {
   const weights = state.paintings.map((_, place) => value("style_blend")[place] ?? 1);
   const turn = (place, weight) => change({ style_blend: weights.with(place, Number(weight)) });
   return state.paintings.map(
-    ({ id, name }, place) => html`<${Dial} key=${id} id=${`blend-${place + 1}`} label=${t("share", { name })} text=${weights[place]} min="0" max=${Math.max(1, ...weights)} step="0.05" value=${weights[place]} onInput=${({ target }) => turn(place, target.value)} />`,
+    ({ id, name }, place) => html`<${Dial} key=${id} id=${`blend-${place + 1}`} setting=${place ? undefined : "style_blend"} label=${t("share", { name })} text=${weights[place]} min="0" max=${Math.max(1, ...weights)} step="0.05" value=${weights[place]} onInput=${({ target }) => turn(place, target.value)} />`,
   );
 }
 
@@ -54,19 +59,20 @@ function Colors() {
   const colors = ["none", "keep", "match", "only"].map((key) => [key, t(`color.${key}`)]);
   return html`<${Choice} id="color" label=${t("colors")} choices=${colors} chosen=${value("color")} onPick=${(color) => change({ color, ...(color === "none" ? { color_strength: null } : {}) })} />
     ${value("color") !== "none" &&
-    html`<${Dial} id="color-strength" label=${t("colorStrength")} text=${`${Math.round(100 * value("color_strength"))} %`} min="0" max="1" step="0.05" value=${value("color_strength")} onInput=${({ target }) => change({ color_strength: Number(target.value) })} />`}`;
+    html`<${Dial} id="color-strength" setting="color_strength" label=${t("colorStrength")} text=${`${Math.round(100 * value("color_strength"))} %`} min="0" max="1" step="0.05" value=${value("color_strength")} onInput=${({ target }) => change({ color_strength: Number(target.value) })} />`}`;
 }
 
 function Select({ id, label, choices, chosen, onPick }) {
   return html`<div class="select"><label for=${id}>${label}</label>
-    <select id=${id} value=${chosen} onChange=${({ target }) => onPick(target.value)}>
+    <select id=${id} value=${chosen} ...${mark(id)} onChange=${({ target }) => onPick(target.value)}>
       ${choices.map(([key, text]) => html`<option value=${key} selected=${String(key) === String(chosen)}>${text}</option>`)}
-    </select></div>`;
+    </select><${Fault} setting=${id} /></div>`;
 }
 
 function SizeAndPreset() {
   const size = value("size"), sizes = [...new Set([...SIZES, size])].sort((a, b) => a - b);
-  const presets = state.form.fields.preset.choices.map((name) => [name, state.words.en[`preset.${name}`] ? t(`preset.${name}`) : name]);
+  const { choices } = state.form.fields.preset, isPlain = (name) => `preset.${name}` in state.words.en; // the others: More
+  const presets = choices.filter((name) => isPlain(name) || name === value("preset")).map((name) => [name, isPlain(name) ? t(`preset.${name}`) : name]);
   return html`<div class="pair">
     <${Select} id="size" label=${t("size")} choices=${sizes.map((side) => [side, t("pixels", { n: side })])} chosen=${size} onPick=${(side) => change({ size: Number(side) })} />
     <${Select} id="preset" label=${t("preset")} choices=${presets} chosen=${value("preset")} onPick=${(preset) => change({ preset })} />
@@ -77,13 +83,13 @@ function SizeAndPreset() {
 
 function Field({ name }) {
   const { choices, type, minimum, maximum, description } = state.form.fields[name], id = `setting-${name}`;
-  const isWrong = state.message?.setting === name, numeric = ["integer", "number"].includes(type);
+  const numeric = ["integer", "number"].includes(type);
   const typed = document.activeElement, shown = typed?.id === id ? typed.value : value(name); // what is typed stays
   const set = ({ target }) => {
     const text = target.value.trim();
     change({ [name]: type === "boolean" ? target.checked : text === "" ? null : numeric ? Number(text) : text });
   };
-  const common = { id, "aria-describedby": `${id}-help`, "aria-invalid": isWrong, onChange: set };
+  const common = { id, "aria-describedby": `${id}-help`, onChange: set, ...mark(name) };
   const input = choices.length
     ? html`<select ...${common} value=${value(name)}>${choices.map((choice) => html`<option value=${choice} selected=${choice === value(name)}>${choice}</option>`)}</select>`
     : type === "boolean"
@@ -91,7 +97,7 @@ function Field({ name }) {
       : numeric
         ? html`<input type="number" step="any" min=${minimum} max=${maximum} ...${common} value=${shown} />`
         : html`<input type="text" ...${common} value=${shown} />`;
-  return html`<div class=${`field ${type}`}><label for=${id}>${labelOf(name)}</label>${input}<p id=${`${id}-help`}>${description}</p></div>`;
+  return html`<div class=${`field ${type}`}><label for=${id}>${labelOf(name)}</label>${input}<${Fault} setting=${name} /><p id=${`${id}-help`}>${t(description)}</p></div>`;
 }
 
 function More() {

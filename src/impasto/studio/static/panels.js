@@ -11,7 +11,16 @@ function Panel({ title, children }) {
   return html`<dialog ref=${ref} class=${`panel ${state.panel}`} aria-label=${title} onClose=${() => update({ panel: "" })}>
     <header><h2>${title}</h2><button onClick=${() => ref.current.close()}>${t("close")}</button></header>
     <div class="scroll">${children}</div>
+    <${Message} />
   </dialog>`;
+}
+
+/** What is said last. It stands in the panel that is open: nothing outside of that can be pressed. */
+export function Message() {
+  if (!state.message) return null;
+  const { text, action, label } = state.message, close = () => update({ message: null });
+  return html`<div class="message" role="alert"><p>${text}</p>
+    ${action && html`<button onClick=${() => (close(), action())}>${label}</button>`}<button aria-label=${t("close")} onClick=${close}>×</button></div>`;
 }
 
 // The gallery: all pictures of this machine, to be searched, shown, compared, removed

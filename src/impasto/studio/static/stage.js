@@ -5,6 +5,7 @@ import { dropFor, FileButton } from "./tray.js";
 import { act, chooseInputs, fileUrl, finalPicture, jobPicture, pictureUrl, shownJob, state, t, translate, update } from "./state.js";
 
 const LOSSES = ["content", "style", "total"];
+const PAUSING = "Pausing after this step …"; // a job's message
 
 /** A picture that is replaced only once the next one can be seen. Of those that come meanwhile, the last is taken. */
 function Picture({ url, alt, ...more }) {
@@ -32,11 +33,11 @@ function Welcome() {
 }
 
 function Frame({ job }) {
-  const photoUrl = state.photo && !state.photo.is_film ? pictureUrl(state.photo, 1024) : null;
-  const url = (job && jobPicture(job)) || state.look?.url || (job?.kind === "film" ? null : photoUrl);
+  const photoUrl = state.photo && pictureUrl(state.photo, 1024);
+  const url = (job && jobPicture(job)) || state.look?.url || photoUrl;
   const isFilm = job?.kind === "film" && job.status !== "painting" && job.pictures.includes("film.mp4");
   if (isFilm) return html`<div class="frame"><video controls src=${fileUrl(job, "film.mp4")}></video></div>`;
-  if (!url) return html`<p class="waiting">${t(job || state.photo?.is_film ? "filmHint" : "choosePainting")}</p>`;
+  if (!url) return null;
   const compared = state.tool === "compare" && (state.other?.url ?? photoUrl);
   const whole = { class: "frame", style: { "--aspect": state.aspect } };
   const zoomed = { class: "frame zoom", tabindex: 0, role: "region", "aria-label": t("zoomed") };
@@ -68,7 +69,7 @@ function duration(seconds) {
 function statusText(job) {
   const { status, progress, message } = job, { step, total, width, height, seconds, seconds_left: left } = progress;
   if (status === "waiting") return t(state.isReady ? "waiting" : "warmingUp");
-  if (status === "painting" && step) {
+  if (status === "painting" && step && !message) {
     const time = left ? [t("left", { time: duration(left) })] : [];
     return [t(job.kind === "film" ? "frameOf" : "stepOf", { step, total }), ...time, `${width} × ${height}`].join(" · ");
   }
@@ -80,7 +81,8 @@ export function Status() {
   const job = shownJob();
   if (state.isLost) return html`<p class="status" role="status">${t("lost")}</p>`;
   const share = job ? job.progress.share : state.look ? state.look.step / state.look.steps : 0;
-  const text = job ? statusText(job) : state.look ? t(share < 1 ? "looking" : "looked") : "";
+  const hint = state.look ? (share < 1 ? "looking" : state.photo.is_film ? "lookedFilm" : "looked") : state.photo && !state.paintings.length && "choosePainting";
+  const text = job ? statusText(job) : hint ? t(hint) : "";
   return html`<div class="status">
     <progress max="1" value=${share} class=${share > 0 && share < 1 ? "" : "rest"} aria-label=${t("progress")}></progress>
     <p role="status">${text}</p>
@@ -89,11 +91,12 @@ export function Status() {
 }
 
 function JobButtons({ job }) {
-  const { status, kind } = job, buttons = [];
-  const add = (key, action) => buttons.push(html`<button key=${key} onClick=${() => act(job, action)}>${t(key)}</button>`);
+  const { status, kind, message } = job, buttons = [];
+  const isPausing = message === PAUSING;
+  const add = (key, action, isOff = false) => buttons.push(html`<button key=${key} disabled=${isOff} onClick=${() => act(job, action)}>${t(key)}</button>`);
   if (status === "painting") {
-    add("pause", "pause");
-    add("stop", "stop");
+    add(isPausing ? "pausing" : "pause", "pause", Boolean(message));
+    add("stop", "stop", message && !isPausing);
     if (kind === "painting") add("keep", "keep");
     add("stopNow", "stop_now");
   }

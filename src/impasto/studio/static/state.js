@@ -5,7 +5,8 @@ export const UNFINISHED = ["painting", "paused", "waiting"];
 const LOOK_SIDE = 256, LOOK_STEPS = 12; // a painting replaces the quick look once it has as many pixels, and so many steps
 const OF_ANY_FINISH = ["size", "style_size", "style_blend", "color", "color_strength"]; // dials that another finish keeps
 const DOUBLE_CLICK = 800; // milliseconds
-const KEPT = ["photo", "paintings", "settings", "masks", "shown", "pictureName"]; // when the page is loaded again
+const KEPT = ["photo", "paintings", "settings", "masks", "shown", "pictureName", "tool"]; // when the page is opened again
+const MESSAGE_TIME = 9000; // milliseconds, also to undo what the message tells
 
 export const state = {
   words: {}, language: "en", form: null, tray: { photos: [], paintings: [] },
@@ -15,6 +16,8 @@ export const state = {
   pictureName: "", // of the job that is shown, where it is not the last
   look: null, lookOf: "", // the last quick look, and the composition or job that it is of
   panel: "", tool: "", other: null, sheet: "pictures", message: null,
+  wrong: null, // the setting that was refused last, and why
+  removed: new Map(), // uploads that are deleted soon, with their timers
 };
 
 let drawn = null;
@@ -28,12 +31,13 @@ export function start(component) {
 /** Change the state, and draw the page once all changes of this moment are made. */
 export function update(changes = {}) {
   Object.assign(state, changes);
-  drawn ??= Promise.resolve().then(() => {
+  return (drawn ??= Promise.resolve().then(() => {
     drawn = null;
     if (!root) return;
     render(html`<${root} />`, document.body);
-    sessionStorage.setItem("composition", JSON.stringify(Object.fromEntries(KEPT.map((name) => [name, state[name]]))));
-  });
+    const kept = JSON.stringify(Object.fromEntries(KEPT.map((name) => [name, state[name]])));
+    for (const storage of [sessionStorage, localStorage]) storage.setItem("composition", kept); // of this tab; of the last one
+  }));
 }
 
 export const t = (key, values = {}) =>
@@ -54,12 +58,21 @@ export function setLanguage(language) {
 
 let messageTimer = 0;
 
-/** Show a message: an error, or a text with a button. */
-export function say(text, { action = null, label = "", setting = "" } = {}) {
+/** Show a message, with a button where there is an `action`, which stays unless it is `brief`. */
+export function say(text, { action = null, label = "", brief = !action } = {}) {
   clearTimeout(messageTimer);
-  if (!action) messageTimer = setTimeout(() => update({ message: null }), 9000);
-  update({ message: { text, action, label, setting } });
-  for (let part = document.getElementById(`setting-${setting}`); part; part = part.parentElement) if (part.matches("details")) part.open = true;
+  if (brief) messageTimer = setTimeout(() => update({ message: null }), MESSAGE_TIME);
+  update({ message: { text, action, label } });
+}
+
+/** Mark a setting that was refused, and bring it into sight. */
+async function markWrong(setting, text) {
+  const isKnown = state.wrong?.setting === setting;
+  await update({ wrong: { setting, text }, ...(isKnown ? {} : { sheet: "dials" }) });
+  if (isKnown) return;
+  const field = document.querySelector(".dials [aria-invalid=true]");
+  for (let part = field; part; part = part.parentElement) if (part.matches("details")) part.open = true;
+  field?.scrollIntoView({ block: "nearest" });
 }
 
 /** Ask the studio; returns the response. What is refused is shown, unless `quiet`, and thrown. */
@@ -68,11 +81,17 @@ export async function ask(path, { method = "GET", body, signal, quiet = false } 
   const headers = body === undefined ? {} : { "content-type": isFile ? "application/octet-stream" : "application/json" };
   try {
     const answer = await fetch(`api/${path}`, { method, headers, signal, body: isFile ? body : JSON.stringify(body) });
-    if (answer.ok) return answer;
+    if (answer.ok) {
+      if (body && !isFile) update({ wrong: null });
+      return answer;
+    }
     const { detail, setting } = await answer.json();
     throw Object.assign(new Error(typeof detail === "string" ? detail : t("refused")), { setting });
   } catch (error) {
-    if (error.name !== "AbortError" && !quiet) say(error instanceof TypeError ? t("lost") : error.message, error);
+    if (error.name !== "AbortError" && !quiet) {
+      say(error instanceof TypeError ? t("lost") : error.message);
+      if (error.setting) markWrong(error.setting, error.message);
+    }
     throw error;
   }
 }
@@ -113,20 +132,44 @@ export function chooseInputs(changes) {
   lookSoon(0);
 }
 
-/** Show again what this tab showed before it was reloaded. */
+/** Show again what this tab showed before it was reloaded, or the last one before it was closed. */
 export async function restore() {
-  const kept = JSON.parse(sessionStorage.getItem("composition"));
-  if (!kept?.photo) return;
+  const kept = JSON.parse(sessionStorage.getItem("composition") ?? localStorage.getItem("composition"));
+  if (!kept) return;
+  const isHere = (path) => ask(path, { quiet: true }).then(() => true, () => false); // uploads are deleted one day
+  const found = (pictures) => Promise.all(pictures.map(async (it) => ((await isHere(`pictures/${it.id}`)) ? [it] : []))).then((all) => all.flat());
+  const [[photo = null], paintings] = [await found(kept.photo ? [kept.photo] : []), await found(kept.paintings)];
+  const masks = kept.masks && (await isHere(`masks/${kept.masks}`)) ? kept.masks : null;
   await setPreset(kept.settings.preset ?? "default", kept.settings.network ?? "");
-  update(kept);
-  measurePhoto(kept.photo);
+  update({ ...kept, photo, paintings, masks });
+  if (photo) measurePhoto(photo);
   if (!kept.shown) lookSoon(0);
+}
+
+/** Begin a new picture, with everything as usual. */
+export async function startAnew() {
+  const takeBack = rememberComposition();
+  await setPreset("default");
+  chooseInputs({ photo: null, paintings: firstPaintings(), settings: {}, masks: null });
+  update({ pictureName: "", tool: "", wrong: null });
+  say(t("startedAnew"), { label: t("undo"), action: takeBack, brief: true });
+}
+
+export const firstPaintings = () => state.tray.paintings.filter(({ id }) => id === "starry_night");
+
+/** Return a function that brings back what is composed and shown now. */
+function rememberComposition() {
+  const { form, aspect } = state, kept = Object.fromEntries(KEPT.map((name) => [name, state[name]]));
+  return () => {
+    update({ form, aspect, ...kept });
+    if (!kept.shown) lookSoon(0);
+  };
 }
 
 function measurePhoto(photo) {
   const image = new Image();
   image.onload = () => update({ aspect: image.naturalWidth / image.naturalHeight });
-  if (!photo.is_film) image.src = pictureUrl(photo, 320);
+  image.src = pictureUrl(photo, 320);
 }
 
 export const pictureUrl = ({ id }, side) => `api/pictures/${id}?side=${side}`;
@@ -146,12 +189,19 @@ export async function change(changes) {
   const usual = state.form.values;
   const isUsual = (name) => settings[name] === null || (name !== "size" && name !== "preset" && String(settings[name]) === String(usual[name]));
   for (const name of Object.keys(settings)) if (isUsual(name)) delete settings[name];
-  update({ settings, message: null });
+  const { wrong, message } = state, job = liveJob();
+  update({ settings, wrong: wrong?.setting in changes ? null : wrong, message: message?.action ? message : null });
+  if (!job) return lookSoon();
   const hasEffect = (name) => name !== "color_strength" || value("color") !== "none";
-  const steered = Object.keys(changes).filter((name) => state.form.steerable.includes(name) && hasEffect(name));
-  if (!liveJob()) lookSoon();
-  else if (steered.length) steerSoon(Object.fromEntries(steered.map((name) => [name, value(name)])));
+  const canSteer = (name) => state.form.steerable.includes(name);
+  const steered = Object.keys(changes).filter((name) => canSteer(name) && hasEffect(name));
+  if (steered.length) steerSoon(Object.fromEntries(steered.map((name) => [name, value(name)])));
+  const later = Object.keys(changes).filter((name) => !canSteer(name) && String(settings[name]) !== String(job.settings[name]));
+  if (later.length) say(t("nextPaint", { names: later.map(labelOf).join(", ") }), { label: t("paintAnew"), action: () => paintAnew(job) });
 }
+
+/** Stop a job, which keeps its picture, and paint with the settings as they are now. */
+const paintAnew = (job) => act(job, "stop").then(() => paint()).catch(ignore);
 
 let steerTimer = 0, steering = {};
 
@@ -177,7 +227,6 @@ export function lookSoon(delay = 16) {
 async function look() {
   looking?.abort();
   if (!state.photo || !state.paintings.length) return update({ look: null });
-  if (state.photo.is_film) return;
   const control = (looking = new AbortController()), composition = compose();
   const of = JSON.stringify([composition.photo, composition.paintings]);
   const url = shownJob() ? jobPicture(shownJob()) : of === state.lookOf ? state.look?.url : null;
@@ -251,6 +300,7 @@ export const fileUrl = (job, name, query = `?v=${job.progress.version}`) => `${j
 
 export async function upload(file, role) {
   const uploaded = await askJson(`uploads?role=${role}&name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
+  keepUpload(uploaded.id);
   if (role !== "masks") askJson("tray").then((tray) => update({ tray }));
   return uploaded;
 }
@@ -267,13 +317,26 @@ export async function takeFiles(files, role) {
   if (photo.has_recipe) say(t("hasRecipe"), { label: t("useSettings"), action: () => useRecipe(photo) });
 }
 
-/** Delete an upload; where it was chosen, nothing is. */
-export async function removeUpload({ id }) {
-  if (!(await ask(`uploads/${id}`, { method: "DELETE" }).catch(ignore))) return;
-  const paintings = state.paintings.filter((one) => one.id !== id);
-  if (state.photo?.id === id) chooseInputs({ photo: null, masks: null });
-  if (paintings.length < state.paintings.length) chooseInputs({ paintings });
-  update({ tray: await askJson("tray") });
+/** Delete an upload once it is too late to undo that; where it was chosen, nothing is. */
+export function removeUpload({ id, name }) {
+  const takeBack = rememberComposition(), paintings = state.paintings.filter((one) => one.id !== id);
+  const isPhoto = state.photo?.id === id, isPainting = paintings.length < state.paintings.length;
+  const remove = async () => {
+    await ask(`uploads/${id}`, { method: "DELETE" }).catch(ignore);
+    update({ tray: await askJson("tray") });
+    keepUpload(id);
+  };
+  update({ removed: state.removed.set(id, setTimeout(remove, MESSAGE_TIME)) });
+  if (isPhoto) chooseInputs({ photo: null, masks: null });
+  if (isPainting) chooseInputs({ paintings });
+  const undo = () => (keepUpload(id), (isPhoto || isPainting) && takeBack());
+  say(t("removed", { name }), { label: t("undo"), brief: true, action: undo });
+}
+
+function keepUpload(id) {
+  clearTimeout(state.removed.get(id));
+  state.removed.delete(id);
+  update();
 }
 
 async function useRecipe(picture) {

@@ -2,9 +2,9 @@
 import { html } from "./vendor/preact-htm.js";
 import { redo, undo } from "./brush.js";
 import { Dials, PaintButton } from "./dials.js";
-import { Choose, Gallery, Take } from "./panels.js";
+import { Choose, Gallery, Message, Take } from "./panels.js";
 import { Stage } from "./stage.js";
-import { askJson, follow, ignore, restore, setLanguage, setPreset, state, start, t, takeFiles, UNFINISHED, update } from "./state.js";
+import { askJson, firstPaintings, follow, ignore, restore, setLanguage, setPreset, startAnew, state, start, t, takeFiles, UNFINISHED, update } from "./state.js";
 import { Tray } from "./tray.js";
 
 const PANELS = { gallery: Gallery, choose: Choose, take: Take };
@@ -13,6 +13,7 @@ function Header() {
   const busy = [...state.jobs.values()].filter((job) => UNFINISHED.includes(job?.status)).length;
   return html`<header class="top">
     <p class="name">impasto</p>
+    <button onClick=${() => startAnew().catch(ignore)}>${t("startAnew")}</button>
     <button onClick=${() => update({ panel: "gallery" })}>${t("gallery")} <span class="count">${state.jobs.size}</span>${busy > 0 && html` <span class="busy">${t("busy", { n: busy })}</span>`}</button>
     <select aria-label=${t("language")} onChange=${({ target }) => setLanguage(target.value)}>
       ${Object.keys(state.words).map((language) => html`<option value=${language} selected=${language === state.language}>${state.words[language].name}</option>`)}
@@ -25,16 +26,9 @@ function Tabs() {
   return html`<nav class="tabs" aria-label=${t("sheets")}>${tab("pictures")} ${tab("dials")}</nav>`;
 }
 
-function Message() {
-  if (!state.message) return null;
-  const { text, action, label } = state.message, close = () => update({ message: null });
-  return html`<div class="message" role="alert"><p>${text}</p>
-    ${action && html`<button onClick=${() => (close(), action())}>${label}</button>`}<button aria-label=${t("close")} onClick=${close}>×</button></div>`;
-}
-
 function App() {
   return html`<${Header} /><${Tray} /><${Stage} /><${Dials} /><footer class="bar"><${Tabs} /><${PaintButton} /></footer>
-    <${Message} />${state.panel && html`<${PANELS[state.panel]} />`}`;
+    ${state.panel ? html`<${PANELS[state.panel]} />` : html`<${Message} />`}`;
 }
 
 document.addEventListener("paste", ({ clipboardData }) => clipboardData.files.length && takeFiles(clipboardData.files, "photo"));
@@ -47,7 +41,8 @@ document.addEventListener("keydown", (event) => {
 
 const [words, tray] = await Promise.all([fetch("static/words.json").then((answer) => answer.json()), askJson("tray"), setPreset("default")]);
 const wanted = localStorage.getItem("language") ?? navigator.language.slice(0, 2);
-update({ words, tray, paintings: [tray.paintings.find(({ id }) => id === "starry_night")].filter(Boolean) });
+update({ words, tray });
+update({ paintings: firstPaintings() });
 setLanguage(words[wanted] ? wanted : "en");
 await restore().catch(ignore);
 follow();

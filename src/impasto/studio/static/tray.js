@@ -23,11 +23,13 @@ export function FileButton({ role, text, multiple = false, films = false, onFile
   </label>`;
 }
 
-const chosenFirst = (chosen, known) => [...chosen.filter((one) => !known.some(({ id }) => id === one.id)), ...known];
+/** The pictures of a shelf: those chosen that are not known, then all known, without those that are deleted soon. */
+const listTiles = (chosen, known) =>
+  [...chosen.filter((one) => !known.some(({ id }) => id === one.id)), ...known].filter(({ id }) => !state.removed.has(id));
 
 export function Tray() {
-  const photos = chosenFirst(state.photo ? [state.photo] : [], state.tray.photos);
-  const paintings = chosenFirst(state.paintings, state.tray.paintings);
+  const photos = listTiles(state.photo ? [state.photo] : [], state.tray.photos);
+  const paintings = listTiles(state.paintings, state.tray.paintings);
   return html`<section class="tray" aria-label=${t("pictures")} hidden=${state.sheet !== "pictures"}>
     <div class="shelf" ...${dropFor("photo")}>
       <h2>${t("photo")}</h2>
@@ -47,7 +49,7 @@ export function Tray() {
 }
 
 const Thumbnail = ({ picture }) =>
-  picture.is_film ? html`<span class="film">▶</span>` : html`<img src=${pictureUrl(picture, 320)} alt="" loading="lazy" />`;
+  html`<img src=${pictureUrl(picture, 320)} alt="" loading="lazy" />${picture.is_film && html`<span class="play">▶</span>`}`;
 
 const RemoveButton = ({ picture }) =>
   !picture.is_built_in &&
