@@ -231,13 +231,13 @@ def test_a_closed_page_comes_back_and_begins_anew_when_asked(browser, studio):
     wait_for_look(page)
     until(page, f"{COVERED} > 0.05")
     assert page.evaluate(SHOWN) == before
-    page.get_by_role("button", name="Start anew").click()
+    page.get_by_role("button", name="New", exact=True).click()
     page.locator(".welcome").wait_for()
     assert "\N{MULTIPLICATION SIGN} 1" in page.evaluate(SHOWN)
     page.get_by_role("alert").get_by_role("button", name="Undo").click()
     until(page, f"{SHOWN} === {before!r}")
     until(page, f"{COVERED} > 0.05")
-    page.get_by_role("button", name="Start anew").click()
+    page.get_by_role("button", name="New", exact=True).click()
     page.locator(".welcome").wait_for()
     page.reload()
     page.locator(".welcome").wait_for()
@@ -679,7 +679,7 @@ CUT_OFF = """() => {
 
 
 def test_the_gallery_and_a_busy_header_fit_on_a_phone(browser, studio):
-    page = browser.new_page(viewport={"width": 390, "height": 844}, locale="de")
+    page = browser.new_page(viewport={"width": 390, "height": 844}, locale="en")
     visit(page, studio)
     for button in page.locator(".welcome .buttons > *").all():  # one below the other
         box = button.bounding_box()
@@ -691,9 +691,13 @@ def test_the_gallery_and_a_busy_header_fit_on_a_phone(browser, studio):
     press_paint(page, studio)
     wait_for_status(page, "painting")
     assert page.locator(".top .busy").is_visible()
-    page.get_by_role("button", name="Galerie").click()
+    page.get_by_role("button", name="Gallery").click()
     page.locator(".card .title").nth(1).wait_for()
-    assert page.evaluate(TOO_WIDE) == []
+    for language in ("en", "de", "es"):
+        page.evaluate("async (language) => (await import('./static/state.js')).setLanguage(language)", language)
+        until(page, f"document.documentElement.lang === '{language}'")
+        page.wait_for_timeout(100)
+        assert page.evaluate(TOO_WIDE) == []
     assert page.evaluate("[...document.querySelectorAll('.title')].every((it) => it.scrollWidth <= it.clientWidth)")
     page.close()
 

@@ -98,11 +98,14 @@ class StudioService:
 
         Of a film, they are looks at its first frame.
         """
+        usual = FILM_DEFAULTS if is_film(self.uploads.find(wanted.photo)) else {}
+        settings = check_settings(usual | wanted.settings)  # at once: looks wait for each other
+        check_painting_weights(settings, len(wanted.paintings))
+        return self._paint_looks(wanted, settings, steps, fresh=fresh)
+
+    def _paint_looks(self, wanted: Composition, settings: Settings, steps: int, *, fresh: bool) -> Iterator[bytes]:
         self._share_cores()
         paintings = [self._read_small(painting) for painting in wanted.paintings]
-        usual = FILM_DEFAULTS if is_film(self.uploads.find(wanted.photo)) else {}
-        settings = check_settings(usual | wanted.settings)
-        check_painting_weights(settings, len(paintings))
         if wanted.masks:
             folder = self.uploads.find(wanted.masks).parents[1] / f"split_{len(paintings)}"
             folder.mkdir(exist_ok=True)

@@ -148,8 +148,8 @@ function Tools({ job }) {
   const tool = (name, isOff = false) => html`<button aria-pressed=${state.tool === name} disabled=${isOff} onClick=${() => toggle(name)}>${t(name)}</button>`;
   const isFilm = state.photo?.is_film;
   return html`<div class="tools" role="toolbar" aria-label=${t("tools")}>
-    ${tool("brush", isFilm || !state.photo)} ${tool("compare", isFilm || !state.photo)} ${tool("zoom", !job || isFilm)}
-    <button disabled=${isFilm || !state.photo} onClick=${() => update({ panel: "choose" })}>${t("choose")}</button>
+    ${tool("brush", isFilm || !state.photo)} ${tool("compare", (isFilm && job) || !state.photo)} ${tool("zoom", !job || isFilm)}
+    <button disabled=${!state.photo} onClick=${() => update({ panel: "choose" })}>${t("choose")}</button>
     <button disabled=${!state.photo} onClick=${() => update({ panel: "take" })}>${t("take")}</button>
     ${state.tool === "brush" && html`<${BrushTools} />`}
   </div>`;
