@@ -569,7 +569,7 @@ def test_controls_have_names_and_keyboard_access(page):
     page.get_by_text("Optimising", exact=True).click()
     assert page.evaluate(NAMELESS) == []
     reached = set()
-    page.locator("header button").focus()
+    page.locator("header button").first.focus()
     for _ in range(150):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.className"))
