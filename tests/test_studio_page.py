@@ -679,7 +679,7 @@ CUT_OFF = """() => {
 
 
 def test_the_gallery_and_a_busy_header_fit_on_a_phone(browser, studio):
-    page = browser.new_page(viewport={"width": 390, "height": 844}, locale="en")
+    page = browser.new_page(viewport={"width": 390, "height": 844}, locale="de")
     visit(page, studio)
     for button in page.locator(".welcome .buttons > *").all():  # one below the other
         box = button.bounding_box()
@@ -691,7 +691,7 @@ def test_the_gallery_and_a_busy_header_fit_on_a_phone(browser, studio):
     press_paint(page, studio)
     wait_for_status(page, "painting")
     assert page.locator(".top .busy").is_visible()
-    page.get_by_role("button", name="Gallery").click()
+    page.get_by_role("button", name="Galerie").click()
     page.locator(".card .title").nth(1).wait_for()
     for language in ("en", "de", "es"):
         page.evaluate("async (language) => (await import('./static/state.js')).setLanguage(language)", language)
