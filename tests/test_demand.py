@@ -1,5 +1,6 @@
 """What reading takes: large JPEG files are decoded smaller, and memory is refused before it is taken."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,14 @@ def test_plan_includes_what_reading_takes(tmp_path):
     run = impasto.start(path, path, size=64, memory="40GiB", network="slim", views=(1.0,))
     run.reading_bytes = 30 * 2**30
     assert run.plan.chosen.bytes == 30 * 2**30
+
+
+def test_copies_of_a_painting_are_held_once_each_with_its_own_path(tmp_path: Path) -> None:
+    frames = [PilImage.new("RGB", (20, 20), color) for color in ("red", "blue")]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    shutil.copyfile(tmp_path / "a.gif", tmp_path / "b.gif")
+    cache = ModelCache()
+    first, second = (cache.read_painting(tmp_path / name, ReadingDemand()) for name in ("a.gif", "b.gif"))
+    assert first.rgb is second.rgb
+    assert second.path == tmp_path / "b.gif"
+    assert str(tmp_path / "b.gif") in second.notes[0]

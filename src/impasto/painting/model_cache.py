@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ from impasto.images.image import Image
 from impasto.images.output import file_signature
 from impasto.images.read import read_image
 from impasto.network import registry
-from impasto.network.download import DownloadProgress
+from impasto.network.download import DownloadProgress, digest_file
 from impasto.network.vgg import Network
 from impasto.painting.device import limit_primitive_cache
 from impasto.painting.styles import StyleCache
@@ -71,15 +72,19 @@ class ModelCache:
         return network
 
     def read_painting(self, path: Path, demand: ReadingDemand) -> Image:
-        """Return a painting as it was read; at least the last one stays cached. Errors: as read_image."""
-        picture = _get_or_make(
-            self._pictures,
-            (path, file_signature(path), demand),
-            lambda: read_image(path, demand=demand),
-        )
+        """Return a painting as it was read, from this file or a copy; at least the last one stays cached.
+
+        Errors: as read_image.
+        """
+        try:
+            digest = digest_file(path)
+        except OSError:
+            digest = ""  # reading it reports the error
+        picture = _get_or_make(self._pictures, (digest, demand), lambda: read_image(path, demand=demand))
         while len(self._pictures) > 1 and sum(it.rgb.nbytes for it in self._pictures.values()) > MAX_PAINTING_BYTES:
             self._pictures.popitem(last=False)
-        return picture
+        notes = tuple(note.replace(str(picture.path), str(path)) for note in picture.notes)
+        return replace(picture, path=path, notes=notes)
 
 
 def _get_or_make(kept: OrderedDict[Any, Kept], key: Any, make: Callable[[], Kept]) -> Kept:
