@@ -46,7 +46,7 @@ SPELT_OUT: dict[str, Any] = {
     "tv_weight": 0.0,
     "range_weight": 0.0,
     "content_taps": {"relu3_1": 1.0},
-    "coarse_content_taps": {"relu3_1": 1.0},
+    "coarse_taps": {"relu3_1": 1.0},
     "content_colors": "photo",
     "style_taps": {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0},
     "content_loss": "relative",

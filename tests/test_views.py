@@ -90,7 +90,7 @@ def test_content_loss_is_the_mean_of_the_views() -> None:
 
 
 def test_smallest_view_compares_the_content_at_its_own_taps() -> None:
-    settings = Settings(content_taps="relu4_2", coarse_content_taps="relu2_1,relu3_1:0.5")
+    settings = Settings(content_taps="relu4_2", coarse_taps="relu2_1,relu3_1:0.5")
     assert [view.settings.content_taps for view in plan_views(settings, (512, 384), 16)] == [
         {"relu4_2": 1.0},
         {"relu4_2": 1.0},

@@ -247,5 +247,6 @@ def needs_features(settings: Settings) -> bool:
 
 def list_taps(settings: Settings) -> list[str]:
     """List the taps at which paintings are measured: those of the style, and of the content for its relative loss."""
-    content = {*settings.content_taps, *settings.coarse_content_taps} if settings.content_weight else set()
+    coarse = settings.coarse_taps if len(settings.views) > 1 else {}
+    content = {*settings.content_taps, *coarse} if settings.content_weight else set()
     return sorted(content.union(settings.style_taps))

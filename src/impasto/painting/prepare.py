@@ -322,7 +322,7 @@ def _check_settings(settings: Settings, reference: Image | None) -> None:
 def _find_deepest_tap(settings: Settings) -> str:
     """Return the layer that the network is cut after."""
     layers = plan_layers(VGG19_DEPTHS)
-    for name in ("content_taps", "coarse_content_taps", "style_taps"):
+    for name in ("content_taps", "coarse_taps", "style_taps"):
         for tap in getattr(settings, name):
             if tap not in layers:
                 raise UsageError(

@@ -89,11 +89,10 @@ def _share(settings: Settings, style: float, content: float, *, has_pixel_terms:
     changed = {
         "style_weight": settings.style_weight * style,
         "content_weight": settings.content_weight * content,
-        "coarse_content_taps": {},
         "views": (1.0,),
     }
     if is_coarse:
-        changed["content_taps"] = settings.coarse_content_taps
+        changed["content_taps"] = settings.coarse_taps
     if not has_pixel_terms:
         changed |= {"tv_weight": 0.0, "range_weight": 0.0}
     return settings.model_copy(update=changed)

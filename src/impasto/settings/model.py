@@ -46,7 +46,7 @@ from impasto.settings.types import (
 )
 
 DEFAULT_CONTENT_TAPS = {"relu3_1": 0.2, "relu4_1": 1.0, "relu5_1": 0.5}
-DEFAULT_COARSE_CONTENT_TAPS = {"relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 0.5}
+DEFAULT_COARSE_TAPS = {"relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 0.5}
 DEFAULT_STYLE_TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
 
 
@@ -137,8 +137,8 @@ class Settings(BaseModel):
     content_taps: TapWeights = setting(
         DEFAULT_CONTENT_TAPS, "Content and style", "taps that see the content, with weights"
     )
-    coarse_content_taps: TapWeights = setting(
-        DEFAULT_COARSE_CONTENT_TAPS,
+    coarse_taps: TapWeights = setting(
+        DEFAULT_COARSE_TAPS,
         "Content and style",
         "the same for the smallest of several views, where light and dark keep their places",
     )
