@@ -1,4 +1,4 @@
-"""Paints the gallery of docs/gallery.md: six photos in the style of six paintings at the defaults, and hard cases.
+"""Paints the gallery of docs/gallery.md: six photos in the style of eight paintings at the defaults, and hard cases.
 
     python benchmarks/gallery.py --folder gallery
 
@@ -24,7 +24,16 @@ from machine import describe
 
 PAGE = Path(__file__).parent.parent / "docs" / "gallery.md"
 PHOTOS = ("astronaut", "camera", "chelsea", "coffee", "hubble_deep_field", "rocket")  # CC0 or public domain
-PAINTINGS = ("starry_night", "the_bedroom", "the_scream", "the_great_wave", "composition_vii", "the_shipwreck")
+PAINTINGS = (
+    "starry_night",
+    "the_bedroom",
+    "the_scream",
+    "the_great_wave",
+    "la_grande_jatte",
+    "adele_bloch_bauer",
+    "composition_vii",
+    "the_shipwreck",
+)
 HARD = {
     ("page", "starry_night"): "letters, which are smaller than strokes",
     ("astronaut", "composition_vii"): "a face, in the style of a painting without one",
