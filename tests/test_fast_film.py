@@ -13,6 +13,7 @@ from torch import Tensor
 
 import impasto
 from impasto.films import sequence
+from impasto.films.flow import estimate_motion
 from impasto.films.image_sequence import open_reader
 from impasto.images.write import write_image
 
@@ -111,9 +112,37 @@ def test_a_film_that_fades_in_has_its_shots_maps(tmp_path: Path, painting: Path)
 
 
 def test_options_of_motion_are_left_out_of_one_pass_with_a_note(tmp_path: Path, painting: Path) -> None:
-    source = write_clip(tmp_path / "a.mkv", make_still(2), codec="ffv1", pixels="bgr0")
+    source = write_clip(tmp_path / "a.mkv", make_pan(2), codec="ffv1", pixels="bgr0")
     chosen = {**ONE_PASS, "style_weight": 3, "passes": 3, "codec": "lossless"}
     run = impasto.film(source, painting, output=tmp_path / "b.mkv", **chosen)
     said = " ".join(run.notes)
     assert all(f"One pass has no use for `{name}`: left out." in said for name in ("passes", "style_weight"))
     assert len(list(run)) == 2
+
+
+@pytest.mark.parametrize("make", [make_still, make_pan])
+def test_a_camera_s_noise_does_not_flicker(tmp_path: Path, painting: Path, make: Any) -> None:
+    """The last picture is held, carried along the motion; without it, strokes change from frame to frame."""
+    chance = torch.Generator().manual_seed(0)
+    frames = [frame + 0.02 * torch.randn(frame.shape, generator=chance) for frame in make(8, 96, 72)]
+    source = write_clip(tmp_path / "a.mkv", [frame.clamp(0, 1) for frame in frames], codec="ffv1", pixels="bgr0")
+    held, free = (
+        paint(source, tmp_path / f"{weight}.mkv", painting, size=96, codec="lossless", temporal_weight=weight)
+        for weight in (20, 0)
+    )
+    motion = estimate_motion(frames[-1], frames[-2])
+    flicker, alone = (float(((each[-1] - motion.carry(each[-2])) * motion.trust).abs().mean()) for each in (held, free))
+    assert flicker < 0.5 * alone
+
+
+def test_what_changes_is_not_held(tmp_path: Path, painting: Path) -> None:
+    frames = make_still(3, 96, 72)
+    frames[2] = frames[2].clone()
+    frames[2][..., 20:50, 30:60] = 1 - frames[2][..., 20:50, 30:60]
+    source = write_clip(tmp_path / "a.mkv", frames, codec="ffv1", pixels="bgr0")
+    chosen = {"size": 96, "codec": "lossless", "cuts": "none"}
+    held, free = (
+        paint(source, tmp_path / f"{weight}.mkv", painting, **chosen, temporal_weight=weight) for weight in (20, 0)
+    )
+    changed = (held[2] - free[2])[..., 24:46, 34:56].abs().mean()
+    assert float(changed) < 0.25 * float((held[2] - held[1])[..., 24:46, 34:56].abs().mean())

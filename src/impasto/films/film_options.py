@@ -12,6 +12,7 @@ Cuts = Literal["fresh", "carry", "none"]
 FrameInit = Literal["warped", "previous", "photo"]
 
 FILM_GROUP, MOTION_GROUP = "Film", "From frame to frame"
+USED_IN_ONE_PASS = frozenset({"cuts", "temporal_weight"})  # of the second group
 
 
 class FilmOptions(BaseModel):

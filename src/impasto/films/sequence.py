@@ -17,6 +17,7 @@ from impasto.fast.canvas import FastPainter, paint_fast_canvas
 from impasto.fast.transfer import LevelMaps
 from impasto.films.film_inputs import FilmInputs
 from impasto.films.film_options import FilmOptions
+from impasto.films.flow import warp
 from impasto.films.frame_masks import FrameMask
 from impasto.films.prefetch import FrameSource, PreparedFrame, prefetch_frames
 from impasto.films.work_folder import WorkFolder
@@ -31,6 +32,7 @@ CARRIED_SETTINGS: dict[str, Any] = {"init": "the last picture", "init_blur": 0.0
 SCALE_SMOOTHING = 0.8  # weight of the earlier frames' L-BFGS scale
 MAX_FRAMES_AT_ONCE, MAX_PIXELS_AT_ONCE = 8, 512 * 512  # in one pass, each with a thread of its own; of such a frame
 SHOT_FRAMES, SHOT_SAMPLES = 200, 5  # from the start of a shot, that its maps in one pass are chosen from
+ONE_PASS_TEMPORAL_SHARE = 0.2  # held more firmly, moving strokes would be blurred by warping them again and again
 NEIGHBOR_BLEND = 0.5  # weight of the neighbor's picture at the start of a frame in a later pass
 
 
@@ -179,13 +181,14 @@ class FilmSequence:
 
     def _list_neighbors(self, pass_number: int) -> dict[int, list[int]]:
         """List, for each frame, the frames to which its motion is wanted, in the order of their weight."""
-        if self._is_one_pass:
-            return {frame: [] for frame in self.frame_range}
-        back = self.options.look_back if self.options.temporal_weight else (1,)
-        neighbors = {}
+        back, neighbors = {1}, {}
+        if self.options.temporal_weight and not self._is_one_pass:
+            back |= {*self.options.look_back}
+        elif self._is_one_pass and not self.options.temporal_weight:
+            back = set()
         for frame in self.frame_range:
             shot = self._find_shot(frame)
-            others = [frame - far for far in sorted({1, *back})] if pass_number == 1 else [frame - 1, frame + 1]
+            others = [frame - far for far in sorted(back)] if pass_number == 1 else [frame - 1, frame + 1]
             neighbors[frame] = [other for other in others if other in shot]
         return neighbors
 
@@ -204,8 +207,8 @@ class FilmSequence:
             picture = self._read_picture(pass_number, frame - 1) if is_visible else photo.rgb
             record = {**self._recall_record(pass_number, frame), "steps": 0, "seconds": 0.0}
         elif self._is_one_pass:
-            picture, seconds = self._passes.pop(frame).result()
-            self.picture = picture
+            painted, seconds = self._passes.pop(frame).result()
+            self.picture = picture = self._hold(prepared, painted)
             step = Step(1, 1, 1, self.width, self.height, {}, seconds, 1.0, ())
             yield self._make_frame_step(step, pass_number, frame)
             record = {"steps": 1, "seconds": round(seconds, 3)}
@@ -222,6 +225,18 @@ class FilmSequence:
             record = {"steps": len(totals), "total": totals[-1], "seconds": round(step.seconds, 3)}
             record |= self._measure_start(painter, pass_number, frame)
         return (picture.clamp(0, 1) * 255).round() / 255, record
+
+    def _hold(self, prepared: PreparedFrame, picture: Tensor) -> Tensor:
+        """Return the x that minimizes (x - picture)^2 + weight c (x - w)^2, where w is the last picture, warped.
+
+        c is the trust in the motion, less where the colors differ.
+        """
+        weight = self.options.temporal_weight * ONE_PASS_TEMPORAL_SHARE
+        for other, motion in prepared.motions.items():
+            held = weight * torch.minimum(motion.trust, motion.likeness)
+            last = self._read_picture(1, other)
+            picture = torch.lerp(picture, warp(last, motion.flow) if motion.flow.any() else last, held / (1 + held))
+        return picture
 
     def _paint_ahead(self, frames: Iterator[PreparedFrame]) -> Generator[PreparedFrame]:
         """Yield frames in their order, each when those after it are being painted in one pass.

@@ -11,7 +11,7 @@ from impasto.errors import PictureError, UsageError
 from impasto.films.encoder import check_sound_fits
 from impasto.films.film_inputs import FilmInputs
 from impasto.films.film_job import FilmJob
-from impasto.films.film_options import MOTION_GROUP, FilmOptions
+from impasto.films.film_options import MOTION_GROUP, USED_IN_ONE_PASS, FilmOptions
 from impasto.films.film_output import FilmOutput, check_film_output
 from impasto.films.film_run import FilmRun
 from impasto.films.frame_masks import check_film_masks, list_film_masks, open_frame_mask
@@ -155,7 +155,7 @@ def _drop_unused(job: FilmJob) -> tuple[FilmJob, list[str]]:
     """Return the job without the settings and options that one pass does not use, and notes on them."""
     settings, notes = drop_unused(job.settings)
     given, schemas = job.options.list_given() if settings.is_one_pass else {}, list_schemas(FilmOptions)
-    unused = [name for name in given if schemas[name]["group"] == MOTION_GROUP and name != "cuts"]
+    unused = [name for name in given if schemas[name]["group"] == MOTION_GROUP and name not in USED_IN_ONE_PASS]
     usual = {name: FilmOptions.model_fields[name].default for name in unused}
     options = job.options.model_copy(update=usual)
     return job.model_copy(update={"settings": settings, "options": options}), notes + note_unused(unused)
