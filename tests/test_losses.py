@@ -211,14 +211,24 @@ def test_wasserstein_between_any_covariances_as_scipy_has_it(seed: int) -> None:
     assert float(found) == pytest.approx(expected, rel=1e-8)
 
 
-def test_covariance_sqrt_squares_back_and_is_cached() -> None:
-    factor = draw(6, 4)
-    singular = factor @ factor.T  # two eigenvalues are 0
+def test_covariance_factor_has_as_many_columns_as_the_rank_and_is_cached() -> None:
+    drawn = draw(6, 4)
+    singular = drawn @ drawn.T  # two eigenvalues are 0
     moments = gaussian(torch.zeros(6, dtype=singular.dtype), singular)
-    root = moments.covariance_sqrt
-    torch.testing.assert_close(root, root.T)
-    torch.testing.assert_close(root @ root, singular)
-    assert moments.covariance_sqrt is root
+    factor = moments.covariance_factor
+    assert factor.shape == (6, 4)
+    torch.testing.assert_close(factor @ factor.T, singular)
+    assert moments.covariance_factor is factor
+
+
+@pytest.mark.parametrize("positions", [1, 5, 12])  # of 8 channels; one position has no covariance
+def test_covariance_factor_of_few_positions_in_float32(positions: int) -> None:
+    features = draw(1, 8, 1, positions).float() + 3
+    moments = measure_moments(features)
+    assert moments.covariance_factor.shape == (8, max(1, min(8, positions - 1)))
+    torch.testing.assert_close(
+        moments.covariance_factor @ moments.covariance_factor.T, moments.covariance, atol=1e-5, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("style", STYLES)

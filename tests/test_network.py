@@ -21,6 +21,7 @@ from impasto.network.vgg import (
     Pooling,
     plan_layers,
 )
+from impasto.network.winograd import WinogradWeight
 
 PLAIN = Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))  # the network sees the numbers themselves
 WIDTHS = (2, 2, 2, 2, 2)
@@ -469,7 +470,10 @@ def test_a_weight_is_packed_for_each_size_of_map_where_its_order_depends_on_it()
         packed, plain = PackedWeight(weight.bfloat16(), 0), Convolution(weight, torch.zeros(channels), 0)
         for width in range(4, 5 + MAX_PACKED_SIZES):
             x = torch.randn(1, channels, 5, width, generator=generator)
-            y, wanted = packed.convolve(x.bfloat16(), None, has_relu=False).float(), plain(x, has_relu=False)[0]
+            y, wanted = (
+                packed.convolve(x.bfloat16(), None, has_relu=False).float(),
+                plain(x, has_relu=False, needs_grad=False)[0],
+            )
             assert (y - wanted).norm() < 0.01 * wanted.norm()
             assert len(packed.by_size) <= sizes
         assert len(packed.by_size) == 1  # of the last map alone, after so many
@@ -485,7 +489,40 @@ def test_packed_convolutions_equal_plain_ones(padding: int) -> None:
         Convolution(weight.to(dtype), bias.to(dtype), padding) for dtype in (torch.float32, torch.bfloat16)
     )
     assert packed.is_packed
-    (y, backward), (wanted, wanted_backward) = packed(x.bfloat16(), has_relu=True), plain(x, has_relu=True)
+    (y, backward), (wanted, wanted_backward) = (
+        each(x.to(each.weight.dtype), has_relu=True, needs_grad=True) for each in (packed, plain)
+    )
     torch.testing.assert_close(y.float(), wanted, atol=0.1, rtol=0.02)
     g = torch.randn(wanted.shape, generator=generator)
     torch.testing.assert_close(backward(g.bfloat16()).float(), wanted_backward(g), atol=0.2, rtol=0.02)
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("size", [(12, 16), (17, 39), (90, 70)])  # whole squares; others; several strips
+def test_winograd_convolves_and_goes_back_as_a_plain_convolution_does(size: tuple[int, int], padding: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight, bias = torch.randn(6, 5, 3, 3, generator=generator).double(), torch.randn(6, generator=generator).double()
+    x = torch.randn(1, 5, *size, generator=generator).double().requires_grad_()
+    wanted = torch.nn.functional.conv2d(x, weight, bias, padding=padding)
+    g = torch.randn(wanted.shape, generator=generator).double()
+    wanted.backward(g)
+    winograd = WinogradWeight(weight)
+    torch.testing.assert_close(winograd.convolve(x.detach(), bias, padding), wanted.detach())
+    torch.testing.assert_close(winograd.convolve_back(g, padding), x.grad)
+
+
+def test_winograd_is_used_for_gradients_in_float32_alone_and_is_precise_enough() -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight, bias = torch.randn(96, 64, 3, 3, generator=generator), torch.randn(96, generator=generator)
+    x = torch.randn(1, 64, 33, 47, generator=generator).contiguous(memory_format=torch.channels_last)
+    g = torch.randn(1, 96, 33, 47, generator=generator)
+    exact, backward = Convolution(weight.double(), bias.double(), 1)(x.double(), has_relu=False, needs_grad=True)
+    convolution = Convolution(weight, bias, 1)
+    plain, _ = convolution(x, has_relu=False, needs_grad=False)
+    assert "winograd" not in vars(convolution)
+    quick, quick_backward = convolution(x, has_relu=False, needs_grad=True)
+    assert "winograd" in vars(convolution)
+    assert 0 < float((quick - plain).norm() / plain.norm()) < 1e-5
+    assert float((quick - exact).norm() / exact.norm()) < 1e-5
+    wanted = backward(g.double())
+    assert float((quick_backward(g) - wanted).norm() / wanted.norm()) < 1e-5

@@ -1,13 +1,15 @@
 """Hand-written forward and backward passes through a frozen network: no weight gradients, few maps kept."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+from impasto.network.winograd import WinogradWeight
 
 Backward = Callable[[Tensor], Tensor]  # from the gradient of a layer's output to that of its input
 Layer = Callable[[Tensor], tuple[Tensor, Backward]]
@@ -106,7 +108,7 @@ class Convolution:
     """A frozen 3x3 convolution: `weight` (D, C, 3, 3), `bias` (D,), `padding` rows and columns of zeros on each side.
 
     On a CPU in bfloat16 the weights are reordered once for oneDNN, and the ReLU is fused: it is applied to numbers that
-    a core has just computed and needn't read again.
+    a core has just computed and needn't read again. On a CPU in float32, Winograd's filtering is used for gradients.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, padding: int) -> None:
@@ -118,15 +120,29 @@ class Convolution:
             self.packed_forward: PackedWeight = PackedWeight(weight, padding)
             self.packed_backward: PackedWeight = PackedWeight(weight, 2 - padding, is_backward=True)
 
-    def __call__(self, x: Tensor, *, has_relu: bool) -> tuple[Tensor, Backward]:
-        """Convolve `x` (B, C, h, w), then apply a ReLU if `has_relu`; backward is the convolution's alone."""
+    @cached_property
+    def winograd(self) -> WinogradWeight:
+        """The transformed weight, made when it is first needed."""
+        return WinogradWeight(self.weight)
+
+    def __call__(self, x: Tensor, *, has_relu: bool, needs_grad: bool) -> tuple[Tensor, Backward]:
+        """Convolve `x` (B, C, h, w), then apply a ReLU if `has_relu`; backward is the convolution's alone.
+
+        Without `needs_grad` equal windows give equal numbers, wherever they are, which the one pass needs.
+        """
         if self.is_packed:
             y = self.packed_forward.convolve(x, self.bias, has_relu=has_relu)
             return y, lambda g: self.packed_backward.convolve(g, None, has_relu=False)
-        y = F.conv2d(x, self.weight, self.bias, padding=self.padding)
+        backward: Backward
+        if needs_grad and WinogradWeight.is_faster(self.weight, x, self.padding):
+            y = self.winograd.convolve(x, self.bias, self.padding)
+            backward = partial(self.winograd.convolve_back, padding=self.padding)
+        else:
+            y = F.conv2d(x, self.weight, self.bias, padding=self.padding)
+            backward = partial(F.conv_transpose2d, weight=self.weight, padding=self.padding)
         if has_relu:
             _as_integers(y).clamp_min_(0)
-        return y, lambda g: F.conv_transpose2d(g, self.weight, padding=self.padding)
+        return y, backward
 
 
 def _can_pack() -> bool:

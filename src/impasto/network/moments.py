@@ -84,11 +84,13 @@ class Moments:
         return eigenvalues, vectors
 
     @cached_property
-    def covariance_sqrt(self) -> Tensor:
-        """The symmetric square root of the covariance (C, C)."""
+    def covariance_factor(self) -> Tensor:
+        """A factor B (C, k) of the covariance, B B^T, where k is its rank: fewer than C of fewer positions than C."""
         eigenvalues, vectors = self.eigen
-        root: Tensor = (vectors * eigenvalues.clamp_min(0).sqrt()) @ vectors.T
-        return root
+        is_kept = eigenvalues > torch.finfo(eigenvalues.dtype).eps * self.energy  # others are rounding errors
+        is_kept[-1] = True  # of a flat painting
+        factor: Tensor = vectors[:, is_kept] * eigenvalues[is_kept].clamp_min(0).sqrt()
+        return factor
 
 
 def solve_symmetric(solver: Callable[[Tensor], Any], matrix: Tensor) -> Any:

@@ -191,7 +191,7 @@ class Network(nn.Module):
         if missing := sorted(needed - set(self.layers)):
             raise UsageError(f"This network has no tap {missing[0]!r}; it has {', '.join(self.layers)}.")
         needs_grad = torch.is_grad_enabled() and rgb.requires_grad
-        chain = self._build_chain(taps, moment_masks, gradient_norms, crop)
+        chain = self._build_chain(taps, moment_masks, gradient_norms, crop, needs_grad=needs_grad)
         read = iter(FrozenPass.apply(self._normalize(rgb), chain, needs_grad))  # type: ignore[no-untyped-call]
         features, moments = {}, {}
         for layer in self.layers:
@@ -229,13 +229,15 @@ class Network(nn.Module):
         moment_masks: Mapping[str, Masks],
         gradient_norms: GradientNorms | None,
         crop: Crop | None,
+        *,
+        needs_grad: bool,
     ) -> list[tuple[Layer, list[Probe]]]:
         """List the layers down to the deepest one needed, with the probes after each."""
         needed = {*taps, *moment_masks}
         layers = self.layers[: 1 + max(map(self.layers.index, needed), default=-1)]
         chain: list[tuple[Layer, list[Probe]]] = []
         for layer, following, after in zip_longest(layers, layers[1:], layers[2:], fillvalue=""):
-            apply = self._make_layer(layer, following, after, needed)
+            apply = self._make_layer(layer, following, after, needed, needs_grad=needs_grad)
             if apply is not None:
                 tap = following if layer.startswith("conv") and layer not in needed else layer
                 probes = _list_probes(tap, taps, moment_masks, gradient_norms)
@@ -244,10 +246,12 @@ class Network(nn.Module):
                 chain.append((apply, probes))
         return chain
 
-    def _make_layer(self, layer: str, following: str, after: str, needed: Collection[str]) -> Layer | None:
+    def _make_layer(
+        self, layer: str, following: str, after: str, needed: Collection[str], *, needs_grad: bool
+    ) -> Layer | None:
         """Return a layer's function, given the next two layers; None if the layer before it computes it too."""
         if layer.startswith("conv"):
-            convolve = partial(self._convolve, layer, has_relu=layer not in needed)
+            convolve = partial(self._convolve, layer, has_relu=layer not in needed, needs_grad=needs_grad)
             # A max pool's backward function includes the ReLU's, unless something is read between the two.
             is_pooled = self.pooling == "max" and after.startswith("pool") and following not in needed
             return convolve if layer in needed or is_pooled else partial(apply_fused_relu, convolve)
@@ -270,7 +274,7 @@ class Network(nn.Module):
         x = ((rgb - mean) / std).to(next(self.parameters()).dtype)
         return x.flip(1) if self.normalization.bgr else x
 
-    def _convolve(self, layer: str, x: Tensor, *, has_relu: bool) -> tuple[Tensor, Backward]:
+    def _convolve(self, layer: str, x: Tensor, *, has_relu: bool, needs_grad: bool) -> tuple[Tensor, Backward]:
         padding = self.padding
         if padding == "replicate-first":  # as in style-transfer-pytorch: no dark frame at the picture's border
             padding = "replicate" if layer == "conv1_1" else "zero"
@@ -278,8 +282,8 @@ class Network(nn.Module):
             weight, bias = self.convs[layer].parameters()
             self._convolutions[layer] = Convolution(weight, bias, padding=1 if padding == "zero" else 0)
         if padding == "zero":
-            return self._convolutions[layer](x, has_relu=has_relu)
-        y, backward = self._convolutions[layer](_pad(x, padding), has_relu=has_relu)
+            return self._convolutions[layer](x, has_relu=has_relu, needs_grad=needs_grad)
+        y, backward = self._convolutions[layer](_pad(x, padding), has_relu=has_relu, needs_grad=needs_grad)
         return y, lambda g: _unpad(backward(g), padding)
 
     @override

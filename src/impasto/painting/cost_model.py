@@ -30,6 +30,7 @@ TIMED_COMPACT_HISTORY = 4  # pairs; longer histories take longer in proportion
 
 # For `estimate_bytes`: measured with slim in bfloat16 from 256 to 1024 pixels; other networks up to VGG-19's widths.
 FIXED_BYTES = 60_000_000
+SLIM_WEIGHT_BYTES, OTHER_WEIGHT_BYTES = 40_000_000, 210_000_000  # transformed in float32, as winograd.py has them
 SLIM_PIXEL_VALUES, OTHER_PIXEL_VALUES = 550, 1100
 HISTORY_PIXEL_BYTES = 24  # of one more pair of L-BFGS
 
@@ -81,10 +82,12 @@ def estimate_bytes(settings: Settings, pixels: int | None = None, value_bytes: i
     side = round(pixels**0.5)
     full = choose_network(settings, (side, side))
     maps = pixels * (SLIM_PIXEL_VALUES if full == "slim" else OTHER_PIXEL_VALUES)
+    names = {settings.network, full} if value_bytes == 4 else set()
+    weights = sum(SLIM_WEIGHT_BYTES if name == "slim" else OTHER_WEIGHT_BYTES for name in names)
     if full != settings.network:
         maps = max(maps, min(pixels // 4, settings.large_view_size**2) * OTHER_PIXEL_VALUES)
     history = HISTORY_PIXEL_BYTES * max(0, settings.lbfgs_history - 10) if settings.optimizer == "lbfgs" else 0
-    return FIXED_BYTES + value_bytes * maps + history * pixels
+    return FIXED_BYTES + weights + value_bytes * maps + history * pixels
 
 
 def measure_costs(prepared: Prepared, photo: Image | None, schedule: Schedule) -> PixelCosts:
@@ -118,9 +121,10 @@ def _measure_pixel_terms(objective: Objective, canvas: Tensor) -> float:
 
 
 def _measure_view(objective: Objective, tiled: Objective, canvas: Tensor, pixel_terms: float) -> ViewCosts:
+    backward_seconds = _time_call(lambda: objective.backward(canvas))  # first: then weights are transformed
+    canvas.grad = None
     backward = measure_peak_bytes(lambda: objective.backward(canvas))
     canvas.grad = None
-    backward_seconds = _time_call(lambda: objective.backward(canvas))
     content = sum(features.nbytes for features in objective.content.values())
     tile_backward = measure_peak_bytes(lambda: tiled.backward(canvas)) - canvas.nbytes - pixel_terms
     forward = measure_peak_bytes(lambda: objective.evaluate(canvas))

@@ -104,14 +104,15 @@ def style_mean_std(canvas: Moments, painting: Moments) -> Tensor:
 def style_wasserstein(canvas: Moments, painting: Moments) -> Tensor:
     """Squared Wasserstein-2 distance of two normal distributions of features, relative to the painting's energy.
 
-    |m - n|^2 + tr(C + D - 2 (D^1/2 C D^1/2)^1/2), over |n|^2 + tr D. Source: Olkin and Pukelsheim 1982; as a style loss
-    Marron 2018 and Crowson, style-transfer-pytorch.
+    |m - n|^2 + tr(C + D - 2 (D^1/2 C D^1/2)^1/2), over |n|^2 + tr D. With D = B B^T the last root has the trace of that
+    of B^T C B, a matrix as small as the painting's rank. Source: Olkin and Pukelsheim 1982; as a style loss Marron 2018
+    and Crowson, style-transfer-pytorch.
     """
     ours, theirs = canvas.covariance, painting.covariance
     energy = _one_if_zero(painting.energy)
-    root = painting.covariance_sqrt
+    factor = painting.covariance_factor
     # Eigenvalues only: unlike eigenvectors', their gradient is finite where two of them coincide.
-    inner = root @ ours @ root
+    inner = factor.T @ ours @ factor
     # LAPACK makes NaN of denormal numbers, which channels have that fire almost nowhere. A trace of variance for each
     # channel, far below rounding, avoids that.
     inner.diagonal().add_(torch.finfo(inner.dtype).eps ** 2 * inner.detach().diagonal().max())
