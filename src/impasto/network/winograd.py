@@ -48,7 +48,7 @@ class WinogradWeight:
 
     @staticmethod
     def is_faster(weight: Tensor, x: Tensor, padding: int) -> bool:
-        """Tell whether this suits a convolution of a map (B, C, h, w), as precise as float32 needs to be."""
+        """Tell whether it is faster for a map (B, C, h, w). Only float32 takes it: float64 is for exact results."""
         squares = -(-(x.shape[2] + 2 * padding - 2) // SIDE) * -(-(x.shape[3] + 2 * padding - 2) // SIDE)
         narrower, wider = sorted(weight.shape[:2])
         is_large = squares >= MIN_SQUARES and narrower >= MIN_CHANNELS and wider >= MIN_LARGER_CHANNELS
