@@ -85,7 +85,7 @@ class FakeApi:
         )
         return self.last_step
 
-    def prepare(self) -> list[str]:
+    def begin(self) -> list[str]:
         return ["128 x 96, painted whole"]
 
     def describe_result(self) -> str:

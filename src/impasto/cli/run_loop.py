@@ -37,7 +37,7 @@ def paint_run(
             with show_download(network, quiet) as show_bytes:
                 run = start(show_bytes, interrupts)
             with display:
-                for line in run.prepare():
+                for line in run.begin():
                     display.note(line)
                 for step in run if not interrupts.count else ():
                     interrupts.mode = "ask"

@@ -53,9 +53,10 @@ class FilmInputs:
         return settings.model_copy(update={"size": int(measure_side(*self.size, rule)), "fit": rule})
 
     def prepare(self, fetch_progress: DownloadProgress | None) -> tuple[Prepared, Recipe]:
-        """Load the network, and match the paintings' colors, if at all, to those of the whole film.
+        """Return what `prepare` makes for all frames, and the recipe.
 
-        Errors: as for `film`, also if frames are too small for the taps.
+        The paintings' colors, if matched at all, are matched to those of the whole film. Errors: as for `film`, also if
+        frames are too small for the taps.
         """
         settings = self.job.settings.model_copy(update={"mask": (), "preserve_mask": ""})  # each frame has its own
         colors = Image(self.timeline.colors)

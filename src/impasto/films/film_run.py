@@ -78,8 +78,8 @@ class FilmRun:
         """The folder from which `impasto.resume_film` continues; None once the film is finished."""
         return None if self.is_finished else self.folder
 
-    def prepare(self) -> list[str]:
-        """Return nothing: a film has no plan."""
+    def begin(self) -> list[str]:
+        """Return no lines: a film has no plan."""
         return []
 
     def describe_result(self) -> str:

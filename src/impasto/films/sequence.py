@@ -69,14 +69,17 @@ class FramePainter:
     def paint_first(self, frame: int, photo: Image, canvas: Tensor | None) -> Painter:
         """Paint a frame, counted from 0, like a single picture; from `canvas` if it is given."""
         prepared = self._prepare_frame(frame)
-        prepared = replace(prepared, paint_first=partial(paint_fast_canvas, prepared))
+        prepared = replace(prepared, paint_fast=partial(paint_fast_canvas, prepared))
         if canvas is not None:
             settings = prepared.settings.model_copy(update=CARRIED_SETTINGS)
             prepared = replace(prepared, settings=settings, initial_picture=canvas)
         return Painter(prepared, photo)
 
     def make_pass(self, frame: int, photo: Image) -> Callable[[LevelMaps], Tensor]:
-        """Return a function that paints a frame in one pass, in any thread; the first one fills its shot's maps."""
+        """Return `paint(maps)`, which gives the frame (1, 3, H, W) and may run in any thread.
+
+        An empty `maps` is filled by the shot's first frame; later frames reuse it.
+        """
         if self._fast is None:
             self._fast = FastPainter(self.prepared, self.prepared.plan_schedule((photo.width, photo.height)))
         return partial(self._fast.paint, photo, self._prepare_frame(frame).paintings)

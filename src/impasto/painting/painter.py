@@ -288,8 +288,8 @@ class Painter:
             return canvas.clamp_(0, 1)
         prepared = self.prepared
         picture = prepared.initial_picture
-        if self.settings.init == "fast" and photo and prepared.paint_first:
-            picture = prepared.paint_first(photo)
+        if self.settings.init == "fast" and photo and prepared.paint_fast:
+            picture = prepared.paint_fast(photo)
         return make_initial_canvas(self.settings, *self._size, photo, prepared.paintings, picture).to(like)
 
     @property

@@ -46,7 +46,7 @@ class Prepared:
     `network` is the one of the settings; `other_networks` are those that see large views, by name. `initial_picture`
     (1, 3, H, W) is what the canvas starts as where `settings.init` names a file. `styles` keeps the styles of paintings
     from one painter to the next. `has_gray_photo`: the photo, if any, is black and white. `notes` are for the user.
-    `build_paintings` makes the paintings for other settings; without it the settings can't change. `paint_first` paints
+    `build_paintings` makes the paintings for other settings; without it the settings can't change. `paint_fast` paints
     a photo's first canvas (1, 3, H, W), of the same size, where `settings.init` is fast.
     """
 
@@ -59,7 +59,7 @@ class Prepared:
     build_paintings: Callable[[Settings], Sequence[StyleInput]] | None = None
     other_networks: Mapping[str, Network] = field(default_factory=dict)
     has_gray_photo: bool = False
-    paint_first: Callable[[Image], Tensor] | None = None
+    paint_fast: Callable[[Image], Tensor] | None = None
 
     @cached_property
     def device(self) -> torch.device:

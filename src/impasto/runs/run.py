@@ -53,7 +53,7 @@ class PaintingRun(Protocol):
 
     def __iter__(self) -> Iterator[Any]: ...
 
-    def prepare(self) -> list[str]:
+    def begin(self) -> list[str]:
         """Do what comes before the first step; returns what to tell the user then."""
 
     def describe_result(self) -> str:
@@ -96,7 +96,7 @@ class Run:
         self.last_step: Step | None = None
         self.checkpoint_writer: CheckpointWriter | None = None
         self._plan: PaintingPlan | None = None
-        self._is_prepared = False
+        self._is_planned = False
         self._steered: set[str] = set()  # names of settings
         self._own_files: set[Path] = set()  # which it may replace
         self._resumed_recipe: Recipe | None = None  # with which files that stand at the output are its own
@@ -159,18 +159,18 @@ class Run:
 
         Errors: UsageError where the memory is too little, CheckpointError where another checkpoint is in the way.
         """
-        if self._is_prepared:
+        if self._is_planned:
             return
         if limit is not None:
             self._plan = self._make_plan(limit)
         if self.settings.is_one_pass:
             self._check_pass_fits(limit)
-            self._is_prepared = True
+            self._is_planned = True
             return
         small = self.settings.memory == "auto" and is_small(self.painter.prepared, self.painter.schedule)
         if self._plan or not small:
             self.plan.apply_to(self.painter)
-        self._is_prepared = True
+        self._is_planned = True
         if (job := self._first_job) is None:
             return
         seconds = self._plan.chosen.seconds if self._plan else 0.0
@@ -191,7 +191,7 @@ class Run:
                 setting="memory",
             )
 
-    def prepare(self) -> list[str]:
+    def begin(self) -> list[str]:
         """Apply the plan; returns what to tell the user before the first step."""
         self.apply_plan()
         width, height = self.painter.schedule.last_size
@@ -215,7 +215,7 @@ class Run:
         """
         self._first_recipe = self._resumed_recipe = recipe
         self.load_state(checkpoint)
-        self._is_prepared = True
+        self._is_planned = True
         self.checkpoint_writer = CheckpointWriter(path, self._make_checkpoint_texts)
         self.checkpoint_writer.written_step = self.last_step
 

@@ -71,7 +71,7 @@ def start_run(
         detail, found = find_detail(settings, visible)
         visible, notes = replace(visible, detail=detail), notes + found
     prepared = prepare(settings, visible, paintings, cache, fetch_progress)
-    prepared = replace(prepared, paint_first=partial(paint_fast_canvas, prepared))
+    prepared = replace(prepared, paint_fast=partial(paint_fast_canvas, prepared))
     painter = Painter(prepared, visible)
     painter.notes.extend(notes + unused)
     source, first = fingerprint_picture(photo.path) if photo else None, job.first if job else None
