@@ -24,7 +24,7 @@ from torch import Tensor
 
 from impasto.cli.app import main as impasto_command
 from impasto.images.collection import find_painting
-from impasto.images.detail import find_faces
+from impasto.images.guard import find_faces
 from impasto.images.read import read_image
 from impasto.images.sizes import resize_clamped
 from judge import judge

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import impasto
-from impasto.images.detail import find_faces
+from impasto.images.guard import find_faces
 from impasto.images.image import Image as Photo
 
 PICTURES = Path(__file__).parent / "pictures"

@@ -33,7 +33,7 @@ ONLY_IN = {
     "tomli_w": ("recipes/files.py",),
     "av": ("films/reader.py", "films/encoder.py"),
     "cv2": ("films/flow.py", "cli/live.py"),
-    "skimage": ("images/detail.py", "images/segmentation.py"),
+    "skimage": ("images/guard.py", "images/segmentation.py"),
     "scipy": ("images/segmentation.py",),
     "ray": ("workers/ray_pool.py",),
     "rich": ("terminal/", "cli/"),

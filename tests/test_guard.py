@@ -12,7 +12,7 @@ from torch import Tensor
 import impasto
 from impasto.cli.app import main
 from impasto.errors import UsageError
-from impasto.images.detail import find_detail, find_faces
+from impasto.images.guard import find_faces, find_guard_map
 from impasto.images.image import Image
 from impasto.images.read import read_image
 from impasto.images.write import write_image
@@ -46,23 +46,23 @@ def test_no_face_is_found_where_there_is_none(rgb: Tensor) -> None:
 
 
 def test_a_found_face_is_said() -> None:
-    detail, notes = find_detail(Settings(), portrait())
-    assert detail is not None
+    guard_map, notes = find_guard_map(Settings(), portrait())
+    assert guard_map is not None
     assert notes == ["Faces were found, and are kept readable: `guard` 0 paints them as all the rest."]
-    assert find_detail(Settings(guard=0), portrait()) == (None, [])
+    assert find_guard_map(Settings(guard=0), portrait()) == (None, [])
 
 
 def test_missing_scikit_image_is_said_and_refused_only_where_another_guard_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("impasto.images.detail.find_spec", lambda _name: None)
+    monkeypatch.setattr("impasto.images.guard.find_spec", lambda _name: None)
     monkeypatch.setitem(sys.modules, "skimage.feature", None)
     for settings in (Settings(), Settings(guard=0.5)):  # a recipe has all settings, as if given
-        detail, (note,) = find_detail(settings, portrait())
-        assert detail is None
+        guard_map, (note,) = find_guard_map(settings, portrait())
+        assert guard_map is None
         assert note.endswith("is not installed (pip install 'impasto[regions]').")
     with pytest.raises(UsageError, match=r"`guard`: scikit-image.* not installed: pip install 'impasto\[regions\]'"):
-        find_detail(Settings(guard=0.7), portrait())
+        find_guard_map(Settings(guard=0.7), portrait())
 
 
 def measure(photo: Image, canvas: Tensor, settings: Settings, tile_size: int = 0) -> tuple[dict[str, float], Tensor]:
@@ -83,7 +83,7 @@ def measure(photo: Image, canvas: Tensor, settings: Settings, tile_size: int = 0
 @pytest.mark.parametrize("has_alpha", [False, True])
 def test_guarded_tiles_equal_the_whole(*, has_alpha: bool) -> None:
     alpha = make_picture(77, 61, 5, DOUBLE)[:, :1] if has_alpha else None
-    photo = Image(make_picture(77, 61, 1, DOUBLE), alpha, detail=make_picture(19, 15, 4, DOUBLE)[:, :1])
+    photo = Image(make_picture(77, 61, 1, DOUBLE), alpha, guard_map=make_picture(19, 15, 4, DOUBLE)[:, :1])
     canvas, settings = make_picture(77, 61, 2, DOUBLE), make_settings(guard=0.7, content_weight=1.0)
     (whole, gradient), (tiled, pieced) = measure(photo, canvas, settings), measure(photo, canvas, settings, 32)
     assert tiled == pytest.approx(whole, rel=1e-12)
@@ -94,10 +94,10 @@ def test_content_counts_more_where_guarded() -> None:
     rgb, canvas = make_picture(40, 40, 1, DOUBLE), make_picture(40, 40, 2, DOUBLE)
     settings = make_settings(guard=0.5, content_weight=1.0)
     plain, _ = measure(Image(rgb), canvas, settings)
-    everywhere, _ = measure(Image(rgb, detail=torch.ones(1, 1, 8, 8, dtype=DOUBLE)), canvas, settings)
+    everywhere, _ = measure(Image(rgb, guard_map=torch.ones(1, 1, 8, 8, dtype=DOUBLE)), canvas, settings)
     assert everywhere["content"] == pytest.approx((1 + MAX_GUARD / 2) * plain["content"])
     assert everywhere["style"] == plain["style"]
-    off, _ = measure(Image(rgb, detail=torch.ones(1, 1, 8, 8)), canvas, make_settings(guard=0.0, content_weight=1.0))
+    off, _ = measure(Image(rgb, guard_map=torch.ones(1, 1, 8, 8)), canvas, make_settings(guard=0.0, content_weight=1.0))
     assert off == plain
 
 

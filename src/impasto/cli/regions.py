@@ -48,7 +48,7 @@ def regions(
         for target in (*targets, guard):
             check_output(target, inputs=(photo, *paintings), overwrite=overwrite)
 
-    from impasto.images.detail import find_faces
+    from impasto.images.guard import find_faces
     from impasto.images.read import read_image
     from impasto.images.segmentation import find_regions
     from impasto.images.sizes import resize_clamped

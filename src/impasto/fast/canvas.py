@@ -92,8 +92,8 @@ class FastPainter:
         groups = group_by_region(paintings)
         masks = _divide(photo, [paintings[group[0]].region for group in groups])
         kept = None if photo.alpha is None else _surround(photo.alpha)
-        if photo.detail is not None and (guard := self._settings.guard):
-            calm = 1 - guard * GUARDED_SHARE * resize_clamped(photo.detail, photo.width, photo.height)
+        if photo.guard_map is not None and (guard := self._settings.guard):
+            calm = 1 - guard * GUARDED_SHARE * resize_clamped(photo.guard_map, photo.width, photo.height)
             kept = calm if kept is None else kept * calm
         parts = []
         for group, mask in zip(groups, masks, strict=True):

@@ -16,8 +16,8 @@ class Image:
     """An sRGB image: `rgb` (1, 3, H, W) and `alpha` (1, 1, H, W), both in [0, 1]; `alpha` is None where all is opaque.
 
     `path` is the file that it was read from, or None. `notes` say what of the file was left out or guessed.
-    `detail` (1, 1, h, w) of any size, in [0, 1], says what must stay readable in a photo; None: nothing more than the
-    rest. `reading_bytes` is the memory of the program while it was read, where that is known.
+    `guard_map` (1, 1, h, w) of any size, in [0, 1], says what must stay readable in a photo; None: nothing more than
+    the rest. `reading_bytes` is the memory of the program while it was read, where that is known.
 
     Example: Image(torch.rand(1, 3, 48, 64)).width == 64
     """
@@ -27,7 +27,7 @@ class Image:
     path: Path | None = None
     notes: tuple[str, ...] = ()
     reading_bytes: int = 0
-    detail: Tensor | None = None
+    guard_map: Tensor | None = None
 
     @property
     def width(self) -> int:
@@ -46,8 +46,8 @@ class Image:
 
     def to(self, device: torch.device) -> Self:
         """Move the pixels to a device."""
-        alpha, detail = (None if mask is None else mask.to(device) for mask in (self.alpha, self.detail))
-        return replace(self, rgb=self.rgb.to(device), alpha=alpha, detail=detail)
+        alpha, guard_map = (None if mask is None else mask.to(device) for mask in (self.alpha, self.guard_map))
+        return replace(self, rgb=self.rgb.to(device), alpha=alpha, guard_map=guard_map)
 
     def resized(self, width: int, height: int) -> Self:
         """Resize to a size in pixels, clamped to [0, 1], in the memory layout that networks are fast with."""

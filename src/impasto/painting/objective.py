@@ -22,7 +22,7 @@ from impasto.settings.model import Settings
 # otherwise the weight of a flat photo is unbounded. Ordinary photos have 0.06 to 1 of a painting's energy (the embedded
 # network's relu4_1), one in thick fog 0.005, and a flat one 0.0003 or less.
 MIN_VARIANCE_SHARE = 0.05
-MAX_GUARD = 2.0  # how much more the content counts where detail must stay readable, at a `guard` of 1
+MAX_GUARD = 2.0  # how much more the content counts where the photo must stay readable, at a `guard` of 1
 
 
 @dataclass(frozen=True)
@@ -97,16 +97,16 @@ class Objective:
         )
 
     def _weigh_content(self, photo: Image) -> dict[str, Tensor | None]:
-        """Return how much each position counts in the content loss, by tap: more where detail must stay readable."""
+        """Return how much each position counts in the content loss, by tap: more where the photo must stay readable."""
         strength = MAX_GUARD * self.settings.guard
-        if photo.detail is None or not strength:
+        if photo.guard_map is None or not strength:
             return self.masks
         weighed: dict[str, Tensor | None] = {}
         for tap in self.settings.active_content_taps:
             mask, stride, is_up = self.masks[tap], self.network.stride[tap], self.network.rounding == "up"
             height, width = (-(-side // stride) if is_up else side // stride for side in photo.rgb.shape[2:])
-            detail = 1 + strength * resize_clamped(photo.detail, width, height)
-            weighed[tap] = detail if mask is None else mask * detail
+            guarded = 1 + strength * resize_clamped(photo.guard_map, width, height)
+            weighed[tap] = guarded if mask is None else mask * guarded
         return weighed
 
     def _capture_content(self, photo: Tensor) -> dict[str, Tensor | float]:

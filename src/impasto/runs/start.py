@@ -8,7 +8,7 @@ from pathlib import Path
 
 from impasto.fast.canvas import paint_fast_canvas
 from impasto.images.assignments import read_preserve_mask
-from impasto.images.detail import find_detail
+from impasto.images.guard import find_guard_map
 from impasto.images.image import Image
 from impasto.images.metadata import check_text_length
 from impasto.images.output import check_format
@@ -68,8 +68,8 @@ def start_run(
     preserve_mask = read_preserve_mask(settings, photo) if photo else None
     visible = photo.with_hidden_filled().masked_out(preserve_mask) if photo else None
     if visible:
-        detail, found = find_detail(settings, visible)
-        visible, notes = replace(visible, detail=detail), notes + found
+        guard_map, found = find_guard_map(settings, visible)
+        visible, notes = replace(visible, guard_map=guard_map), notes + found
     prepared = prepare(settings, visible, paintings, cache, fetch_progress)
     prepared = replace(prepared, paint_fast=partial(paint_fast_canvas, prepared))
     painter = Painter(prepared, visible)

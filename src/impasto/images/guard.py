@@ -24,7 +24,7 @@ NOT_FOUND_NOTE = (
 SOFTNESS = 0.35  # of the radius, over which the circle ends
 
 
-def find_detail(settings: Settings, photo: Image) -> tuple[Tensor | None, list[str]]:
+def find_guard_map(settings: Settings, photo: Image) -> tuple[Tensor | None, list[str]]:
     """Return a soft map (1, 1, h, w) in [0, 1], white where a photo must stay readable, and notes for the user.
 
     The map is `guard_mask`, or the faces that are found; None where there are none, or `guard` is 0.
