@@ -12,7 +12,7 @@ from torch import Tensor
 import impasto
 from impasto import Job, Settings, UsageError
 from impasto.images.write import to_pil
-from impasto.painting.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from impasto.painting.checkpoint_file import Checkpoint, read_checkpoint, write_checkpoint
 from impasto.painting.painter import Painter
 from impasto.painting.strategy import ScaleStrategy
 from impasto.painting.styles import StyleInput

@@ -12,7 +12,7 @@ import torch
 from conftest import make_picture
 
 from impasto.errors import CheckpointError, PictureError
-from impasto.painting.checkpoint import Checkpoint, is_checkpoint, read_checkpoint, write_checkpoint
+from impasto.painting.checkpoint_file import Checkpoint, is_checkpoint, read_checkpoint, write_checkpoint
 
 TENSORS = {
     "canvas": make_picture(13, 9).contiguous(memory_format=torch.channels_last),
@@ -131,7 +131,7 @@ import resource, sys
 from pathlib import Path
 import torch
 from impasto.errors import PictureError
-from impasto.painting.checkpoint import Checkpoint, write_checkpoint
+from impasto.painting.checkpoint_file import Checkpoint, write_checkpoint
 path, large = Path(sys.argv[1]), Checkpoint({"canvas": torch.zeros(1, 3, 300, 300)}, {}, {})
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from impasto.errors import CheckpointError, DivergedError, UsageError
 from impasto.painting import painter as painter_module
-from impasto.painting.checkpoint import read_checkpoint, write_checkpoint
+from impasto.painting.checkpoint_file import read_checkpoint, write_checkpoint
 from impasto.painting.lbfgs import LBFGS
 from impasto.painting.painter import Painter
 from impasto.painting.strategy import ScaleStrategy

@@ -19,7 +19,7 @@ from impasto import CheckpointError, Job, PictureError, Run, Settings, UsageErro
 from impasto.cli.app import main
 from impasto.images.read import read_image
 from impasto.images.write import to_pil, write_image
-from impasto.painting.checkpoint import read_checkpoint, write_checkpoint
+from impasto.painting.checkpoint_file import read_checkpoint, write_checkpoint
 from impasto.recipes.recipe import identify_recipe
 from impasto.runs.checkpoints import (
     MIN_CHECKPOINT_INTERVAL_SECONDS,

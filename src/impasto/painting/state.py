@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import CheckpointError, UsageError
-from impasto.painting.checkpoint import Checkpoint
+from impasto.painting.checkpoint_file import Checkpoint
 from impasto.painting.optimizers import Optimizer
 from impasto.painting.schedule import Schedule
 from impasto.painting.strategy import ScaleStrategy

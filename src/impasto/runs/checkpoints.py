@@ -10,7 +10,7 @@ from pathlib import Path
 
 from impasto.errors import CheckpointError, ImpastoError, PictureError, UsageError
 from impasto.images.output import check_writable, file_signature
-from impasto.painting.checkpoint import Checkpoint, is_checkpoint, write_checkpoint
+from impasto.painting.checkpoint_file import Checkpoint, is_checkpoint, write_checkpoint
 from impasto.painting.painter import Step
 from impasto.recipes.files import read_recipe
 from impasto.recipes.recipe import Recipe, identify_recipe

@@ -9,7 +9,7 @@ from pydantic_core import from_json
 
 from impasto.errors import CheckpointError, ImpastoError, RecipeError, UsageError
 from impasto.network.download import DownloadProgress
-from impasto.painting.checkpoint import Checkpoint, is_checkpoint, read_checkpoint
+from impasto.painting.checkpoint_file import Checkpoint, is_checkpoint, read_checkpoint
 from impasto.painting.painter import Step
 from impasto.recipes.build import compare_environments
 from impasto.recipes.files import read_recipe

@@ -15,7 +15,7 @@ from impasto.images.image import Image
 from impasto.images.output import write_beside
 from impasto.images.sizes import resize
 from impasto.images.write import to_pil, write_image
-from impasto.painting.checkpoint import Checkpoint
+from impasto.painting.checkpoint_file import Checkpoint
 from impasto.painting.painter import Painter, Step
 from impasto.painting.planner import PaintingPlan, Planner, is_small
 from impasto.recipes.files import write_recipe

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from impasto.errors import CheckpointError, PictureError
 from impasto.images.output import replace_file
-from impasto.painting.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from impasto.painting.checkpoint_file import Checkpoint, read_checkpoint, write_checkpoint
 from impasto.runs.checkpoints import Throttle
 from impasto.runs.run import Run
 from impasto.studio.form import given_settings

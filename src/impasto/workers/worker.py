@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from impasto.errors import CheckpointError, ImpastoError
-from impasto.painting.checkpoint import read_checkpoint
+from impasto.painting.checkpoint_file import read_checkpoint
 from impasto.painting.device import is_out_of_memory
 from impasto.painting.model_cache import ModelCache
 from impasto.recipes.files import read_recipe
