@@ -37,9 +37,9 @@ from impasto.batch.report import GENERATOR_TAG, check_report, write_report
 from impasto.batch.resolve import find_finished, resolve_items
 from impasto.cli.app import main
 from impasto.errors import PictureError
-from impasto.painting.planner import USABLE_SHARE
 from impasto.runs.job import Job
 from impasto.settings.model import Settings
+from impasto.settings.units import USABLE_MEMORY_SHARE
 from impasto.workers.messages import Task, TaskFailed, TaskFinished, TaskResult
 from impasto.workers.worker import Worker
 
@@ -160,7 +160,7 @@ def test_a_picture_too_large_for_the_memory_is_tiled(batch, capsys):
     plan = ["plan", "a.jpg", "style.jpg", "--json", *options]
     planned = subprocess.run([sys.executable, "-m", "impasto", *plan], capture_output=True, text=True, check=True)
     ways = json.loads(planned.stdout)["ways"]  # as a fresh process takes it on this machine, and so a worker
-    enough = (ways["whole"]["bytes"] + ways["tiled"]["bytes"]) / 2 / USABLE_SHARE
+    enough = (ways["whole"]["bytes"] + ways["tiled"]["bytes"]) / 2 / USABLE_MEMORY_SHARE
     words = ["batch", "a.jpg", "--style", "style.jpg", "-o", "out", "--memory", f"{enough / 2**20:.0f}MiB", *options]
     assert main(words) == 0
     said = capsys.readouterr().err

@@ -15,6 +15,7 @@ from impasto.images.read import read_image
 from impasto.painting.model_cache import ModelCache
 from impasto.runs.inputs import read_paintings, read_photo
 from impasto.settings.model import Settings
+from impasto.settings.units import USABLE_MEMORY_SHARE
 
 ORIENTATION = 0x112
 
@@ -77,7 +78,7 @@ def test_painting_is_kept_for_each_size_needed(tmp_path):
 
 def test_reading_beyond_the_memory_is_refused_with_its_need(tmp_path):
     path = write_photo(tmp_path / "a.png")
-    need = (100_000_000 + demand.DECODED_BYTES * 800 * 600) / demand.USABLE_SHARE
+    need = (100_000_000 + demand.DECODED_BYTES * 800 * 600) / USABLE_MEMORY_SHARE
     with pytest.raises(UsageError, match=r"^`memory`: .*a\.png, 800 x 600 pixels, takes \d+ MiB") as refused:
         read_image(path, demand=ReadingDemand(memory_bytes=int(need) - 1, used_bytes=100_000_000))
     assert refused.value.setting == "memory"

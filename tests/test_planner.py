@@ -19,17 +19,11 @@ from impasto.painting.cost_model import PixelCosts, ViewCosts
 from impasto.painting.memory_tracker import MemoryTracker, measure_peak_bytes
 from impasto.painting.objective import Objective
 from impasto.painting.painter import Painter
-from impasto.painting.planner import (
-    RECOMPUTING,
-    TILED,
-    USABLE_SHARE,
-    WHOLE,
-    PaintingPlan,
-    Planner,
-)
+from impasto.painting.planner import RECOMPUTING, TILED, WHOLE, PaintingPlan, Planner
 from impasto.painting.strategy import MIN_TILE_SIZE, ScaleStrategy
 from impasto.painting.styles import StyleInput
 from impasto.painting.tiled_objective import TiledObjective
+from impasto.settings.units import USABLE_MEMORY_SHARE
 
 NETWORK = make_network()
 MIB = 2**20
@@ -84,7 +78,7 @@ def test_plan_with_enough_memory_is_whole() -> None:
 @pytest.mark.slow
 def test_lower_limits_give_slower_fitting_plans() -> None:
     plans = [plan_for(4000, limit * MIB) for limit in (20_000, 8000, 4000, 3000, 2500, 2200, 2000)]
-    assert all(plan.is_feasible and plan.chosen.bytes <= USABLE_SHARE * plan.limit for plan in plans)
+    assert all(plan.is_feasible and plan.chosen.bytes <= USABLE_MEMORY_SHARE * plan.limit for plan in plans)
     least = plans[0].alternatives[TILED].bytes
     assert least <= min(plan.chosen.bytes for plan in plans)
     last = [plan.chosen.strategies[-1] for plan in plans]
@@ -110,7 +104,7 @@ def test_infeasible_plan_raises_with_needed_memory() -> None:
     assert "nothing fits" in [*plan.format_table()][-1]
     with pytest.raises(UsageError, match=r"4000 x 3000 takes at least (\d\.\d GiB) of memory, and 500 MiB may be"):
         plan.apply_to(painter)
-    needed = int(plan.chosen.bytes / USABLE_SHARE) + MIB
+    needed = int(plan.chosen.bytes / USABLE_MEMORY_SHARE) + MIB
     assert make_plan(painter, needed).is_feasible
 
 

@@ -12,7 +12,7 @@ from impasto.batch.report import HTML_NAME, BatchReport, check_report, count_sta
 from impasto.batch.resolve import resolve_items
 from impasto.errors import PictureError
 from impasto.network.registry import REGISTRY, fetch_network
-from impasto.painting.cost_model import estimate_bytes
+from impasto.painting.cost_model import estimate_whole_bytes
 from impasto.settings.model import Settings
 from impasto.settings.units import format_count
 from impasto.terminal.console import DONE, FAILED, INTERRUPTED, print_message, print_result
@@ -164,7 +164,7 @@ def _lock_output(output: Path) -> Iterator[Path]:
 def _make_task(
     number: int, item: BatchItem, marker: Path, options: WorkerOptions, allocation: Allocation, task_count: int
 ) -> Task:
-    memory_bytes = estimate_bytes(item.job.settings)
+    memory_bytes = estimate_whole_bytes(item.job.settings)
     is_local = options.engine == "local"
     available = allocation.memory_bytes if is_local else options.memory_bytes
     # The more pictures are painted on a cluster, the less often the driver wants to hear of each.

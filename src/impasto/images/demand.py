@@ -9,13 +9,12 @@ from impasto.errors import UsageError
 from impasto.images.formats import MAX_PIXELS
 from impasto.images.sizes import fit_size
 from impasto.settings.types import Fit
-from impasto.settings.units import format_bytes
+from impasto.settings.units import USABLE_MEMORY_SHARE, format_bytes
 
 LARGE_PIXELS = 32_000_000  # smaller JPEG files are decoded whole
 MARGIN = 2  # times the sides that are needed: what is decoded smaller is a little less sharp
 DECODED_BYTES = 26  # of each pixel: up to 12 as decoded and turned upright, and four numbers in float32
 PROGRESSIVE_BYTES = 6  # of each pixel of the file: progressive JPEG is decoded when all of it is read
-USABLE_SHARE = 0.93  # of the memory that may be used: estimates are a little off
 MIN_CHECKED_BYTES = 8 * 1024**2  # reading less is not refused: the plan says what painting takes
 DEEP_BYTES = 48  # of each pixel of more than 8 bits: several copies
 
@@ -44,10 +43,11 @@ class ReadingDemand:
         """Return the memory of the program while a picture is read; raises UsageError where it is too much."""
         needed = self.used_bytes + round(bytes_for_reading)
         is_large = bytes_for_reading > MIN_CHECKED_BYTES
-        if is_large and self.memory_bytes and needed > USABLE_SHARE * self.memory_bytes:
+        if is_large and self.memory_bytes and needed > USABLE_MEMORY_SHARE * self.memory_bytes:
             raise UsageError(
                 f"`memory`: {format_bytes(self.memory_bytes)} may be used, but reading {name}, {size[0]} x {size[1]} "
-                f"pixels, takes {format_bytes(needed / USABLE_SHARE)}: make it smaller, save it as JPEG, or allow more"
+                f"pixels, takes {format_bytes(needed / USABLE_MEMORY_SHARE)}: make it smaller, save it as JPEG, or "
+                "allow more"
             )
         return needed
 

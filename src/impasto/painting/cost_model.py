@@ -28,11 +28,13 @@ SAMPLE_SIDE = 512  # pixels of the canvas that is measured, unless the picture i
 ONEDNN_CACHE_BYTES = 100 * 2**20
 TIMED_COMPACT_HISTORY = 4  # pairs; longer histories take longer in proportion
 
-# For `estimate_bytes`: measured with slim in bfloat16 from 256 to 1024 pixels; other networks up to VGG-19's widths.
+# For `estimate_whole_bytes`: measured with slim in bfloat16 from 256 to 1024 pixels; other networks up to VGG-19's
+# widths.
 FIXED_BYTES = 60_000_000
 SLIM_WEIGHT_BYTES, OTHER_WEIGHT_BYTES = 40_000_000, 210_000_000  # transformed in float32, as winograd.py has them
 SLIM_PIXEL_VALUES, OTHER_PIXEL_VALUES = 550, 1100
 HISTORY_PIXEL_BYTES = 24  # of one more pair of L-BFGS
+PASS_FIXED_BYTES, PASS_PIXEL_BYTES = 900_000_000, 130  # for `estimate_pass_bytes`
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ class PixelCosts:
     compact_step_seconds: float
 
 
-def estimate_bytes(settings: Settings, pixels: int | None = None, value_bytes: int | None = None) -> int:
-    """Estimate from the settings alone how many bytes painting without tiles takes, besides the program's own memory.
+def estimate_whole_bytes(settings: Settings, pixels: int | None = None, value_bytes: int | None = None) -> int:
+    """Estimate from the settings alone how many bytes painting whole takes, besides the program's own.
 
     `pixels` is the number of pixels of the picture, by default `settings.size` squared. `value_bytes` is the size of
     one activation, by default 4 for float32 and otherwise 2.
@@ -88,6 +90,11 @@ def estimate_bytes(settings: Settings, pixels: int | None = None, value_bytes: i
         maps = max(maps, min(pixels // 4, settings.large_view_size**2) * OTHER_PIXEL_VALUES)
     history = HISTORY_PIXEL_BYTES * max(0, settings.lbfgs_history - 10) if settings.optimizer == "lbfgs" else 0
     return FIXED_BYTES + weights + value_bytes * maps + history * pixels
+
+
+def estimate_pass_bytes(pixels: int) -> int:
+    """Estimate how many bytes a picture in one pass takes, with the program's own memory."""
+    return PASS_FIXED_BYTES + PASS_PIXEL_BYTES * pixels
 
 
 def measure_costs(prepared: Prepared, photo: Image | None, schedule: Schedule) -> PixelCosts:

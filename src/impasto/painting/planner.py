@@ -5,9 +5,14 @@ from dataclasses import dataclass
 from math import ceil
 
 from impasto.errors import UsageError
-from impasto.images.demand import USABLE_SHARE
 from impasto.images.image import Image
-from impasto.painting.cost_model import TIMED_COMPACT_HISTORY, PixelCosts, ViewCosts, estimate_bytes, measure_costs
+from impasto.painting.cost_model import (
+    TIMED_COMPACT_HISTORY,
+    PixelCosts,
+    ViewCosts,
+    estimate_whole_bytes,
+    measure_costs,
+)
 from impasto.painting.device import measure_free_memory
 from impasto.painting.optimizers import can_compact
 from impasto.painting.painter import Painter
@@ -17,7 +22,7 @@ from impasto.painting.strategy import MIN_TILE_SIZE, ScaleStrategy
 from impasto.painting.tiled_objective import cut_tiles_for, why_untileable
 from impasto.painting.views import View
 from impasto.settings.model import Settings
-from impasto.settings.units import format_bytes, format_count, format_seconds
+from impasto.settings.units import USABLE_MEMORY_SHARE, format_bytes, format_count, format_seconds
 
 TILE_SIZES = (2048, 1536, 1024, 768, 512, 384, 256, MIN_TILE_SIZE)
 # By length of L-BFGS's history: how many times as many steps reach the same loss (docs/explanation/print-size.md).
@@ -62,7 +67,7 @@ class PaintingPlan:
     @property
     def is_feasible(self) -> bool:
         """Whether what was chosen fits into the memory that may be used."""
-        return self.chosen.bytes <= self.limit * USABLE_SHARE
+        return self.chosen.bytes <= self.limit * USABLE_MEMORY_SHARE
 
     def describe(self) -> str:
         """Say on one line what was chosen, and why."""
@@ -115,7 +120,7 @@ class PaintingPlan:
         return f"this is the fastest way that fits; {first}."
 
     def _format_needed(self) -> str:
-        return format_bytes(ceil(self.chosen.bytes / USABLE_SHARE))
+        return format_bytes(ceil(self.chosen.bytes / USABLE_MEMORY_SHARE))
 
 
 class Planner:
@@ -162,12 +167,12 @@ class Planner:
 
     def _estimate(self, strategies: Sequence[ScaleStrategy]) -> Estimate:
         pairs = list(zip(self._scales, strategies, strict=True))
-        peak = max(self.reading_bytes, *(self._estimate_bytes(*pair) for pair in pairs))
+        peak = max(self.reading_bytes, *(self._estimate_scale_bytes(*pair) for pair in pairs))
         return Estimate(tuple(strategies), peak, sum(self._estimate_seconds(*pair) for pair in pairs))
 
     def _find_smallest(self, scale: int) -> ScaleStrategy:
         """Return the strategy that takes the least memory at a scale."""
-        return min(self._list_strategies(scale), key=lambda strategy: self._estimate_bytes(scale, strategy))
+        return min(self._list_strategies(scale), key=lambda strategy: self._estimate_scale_bytes(scale, strategy))
 
     def _choose_strategy(self, scale: int, limit: int) -> ScaleStrategy:
         """Return the fastest strategy that fits, or else the one that takes least.
@@ -177,7 +182,7 @@ class Planner:
         fitting = [
             (self._rate_slowdown(scale, strategy), number, strategy)
             for number, strategy in enumerate(self._list_strategies(scale))
-            if self._estimate_bytes(scale, strategy) <= limit * USABLE_SHARE
+            if self._estimate_scale_bytes(scale, strategy) <= limit * USABLE_MEMORY_SHARE
         ]
         return min(fitting, key=lambda each: each[:2])[2] if fitting else self._find_smallest(scale)
 
@@ -204,7 +209,7 @@ class Planner:
     def _can_compact(self, scale: int) -> bool:
         return can_compact(self.settings, is_last_scale=scale == len(self._scales))
 
-    def _estimate_bytes(self, scale: int, strategy: ScaleStrategy) -> int:
+    def _estimate_scale_bytes(self, scale: int, strategy: ScaleStrategy) -> int:
         """Estimate the peak of memory at a scale."""
         costs, pixels = self.costs, _count_pixels(self.schedule.sizes[scale - 1])
         content = 0.0 if strategy.on_disk else self._estimate_content(scale)
@@ -286,7 +291,7 @@ class Planner:
 
 def is_small(prepared: Prepared, schedule: Schedule) -> bool:
     """Tell whether a plan would change nothing: the picture surely fits whole, and is soon finished."""
-    needed = estimate_bytes(prepared.settings, _count_pixels(schedule.last_size), prepared.dtype.itemsize)
+    needed = estimate_whole_bytes(prepared.settings, _count_pixels(schedule.last_size), prepared.dtype.itemsize)
     return needed < measure_free_memory(prepared.device) / 2 and sum(schedule.work) < SMALL_WORK_PIXELS
 
 

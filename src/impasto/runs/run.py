@@ -16,6 +16,7 @@ from impasto.images.output import write_beside
 from impasto.images.sizes import resize
 from impasto.images.write import to_pil, write_image
 from impasto.painting.checkpoint_file import Checkpoint
+from impasto.painting.cost_model import estimate_pass_bytes
 from impasto.painting.painter import Painter, Step
 from impasto.painting.planner import PaintingPlan, Planner, is_small
 from impasto.recipes.files import write_recipe
@@ -28,8 +29,6 @@ from impasto.settings.units import format_bytes, parse_bytes
 
 if TYPE_CHECKING:
     from PIL import Image as PilImage
-
-PASS_BYTES, PASS_BASE_BYTES = 130, 900_000_000  # of memory that one pass takes, a pixel and besides
 
 
 class PaintingRun(Protocol):
@@ -183,11 +182,11 @@ class Run:
     def _check_pass_fits(self, limit: int | None) -> None:
         """Raise UsageError where the one pass takes more memory than may be used."""
         width, height = self.painter.schedule.last_size
-        needed, allowed = width * height * PASS_BYTES, limit or parse_bytes(self.settings.memory)
-        if allowed is not None and needed + PASS_BASE_BYTES > allowed:
+        needed, allowed = estimate_pass_bytes(width * height), limit or parse_bytes(self.settings.memory)
+        if allowed is not None and needed > allowed:
             raise UsageError(
-                f"A picture of {width} x {height} in one pass takes about {format_bytes(needed + PASS_BASE_BYTES)} of "
-                f"memory, and {format_bytes(allowed)} may be used: choose a smaller `size`, or allow more `memory`.",
+                f"A picture of {width} x {height} in one pass takes about {format_bytes(needed)} of memory, and "
+                f"{format_bytes(allowed)} may be used: choose a smaller `size`, or allow more `memory`.",
                 setting="memory",
             )
 

@@ -1,9 +1,10 @@
-"""Amounts of memory and time, as people write and read them."""
+"""Amounts of memory and time, as people write and read them, and how much of the memory is used."""
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 GIB = 2**30
 MAX_BYTES = 2**60
+USABLE_MEMORY_SHARE = 0.93  # of the memory that may be used: estimates are a little off
 
 _BYTES = TypeAdapter(ByteSize)
 

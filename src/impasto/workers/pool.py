@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import torch
 
 from impasto.errors import UsageError
-from impasto.painting.cost_model import estimate_bytes
+from impasto.painting.cost_model import estimate_whole_bytes
 from impasto.painting.device import measure_free_memory
 from impasto.settings.model import Settings
 from impasto.workers.messages import Event, Task
@@ -57,7 +57,7 @@ class WorkerOptions:
     def allocate(self, settings: Sequence[Settings]) -> Allocation:
         """Divide this machine among workers for pictures with these settings."""
         return allocate(
-            [estimate_bytes(each) for each in settings],
+            [estimate_whole_bytes(each) for each in settings],
             cores=count_cores(),
             memory=self.memory_bytes or measure_free_memory(torch.device("cpu")),
             workers=self.workers or _count_gpus(settings) or None,
