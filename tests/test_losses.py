@@ -21,15 +21,16 @@ PHOTO = torch.tensor([[[[0.0, 2.0], [1.0, 5.0]]]], dtype=torch.float64)
 MASK = torch.tensor([[[[1.0, 0.0], [0.5, 1.0]]]], dtype=torch.float64)
 
 STYLES = [
-    losses.style_sum,
-    losses.style_mean,
+    losses.style_gatys,
+    losses.style_gram_mean,
     losses.style_gram,
     losses.style_covariance,
     losses.style_mean_std,
     losses.style_wasserstein,
     losses.style_wasserstein_mean,
 ]
-SMALL = {losses.style_mean: 64, losses.style_sum: 4, losses.style_wasserstein_mean: 1}  # divisors of an absolute loss
+# The divisors of the absolute losses.
+SMALL = {losses.style_gram_mean: 64, losses.style_gatys: 4, losses.style_wasserstein_mean: 1}
 StyleLoss = Callable[[Moments, Moments], Tensor]
 
 
@@ -121,7 +122,7 @@ PAINTING = features([[1, 0], [0, 1]])
 def test_style_is_the_papers_on_raw_gram_sums() -> None:
     # G - A = [[4, 5], [5, 9]], squares 16 + 25 + 25 + 81; N = M = 2
     expected = 147 / (4 * 2**2 * 2**2)
-    assert float(losses.style_sum(measure_moments(CANVAS), measure_moments(PAINTING))) == pytest.approx(
+    assert float(losses.style_gatys(measure_moments(CANVAS), measure_moments(PAINTING))) == pytest.approx(
         expected, rel=1e-12
     )
 
@@ -130,7 +131,7 @@ def test_each_gram_matrix_is_taken_per_position() -> None:
     # One position, (2, 0): A = [[4, 0], [0, 0]]; G / 2 - A = [[-1.5, 2.5], [2.5, 5]]
     single = measure_moments(features([[2], [0]]))
     expected = (2.25 + 6.25 + 6.25 + 25) / (4 * 2**2)
-    assert float(losses.style_sum(measure_moments(CANVAS), single)) == pytest.approx(expected, rel=1e-12)
+    assert float(losses.style_gatys(measure_moments(CANVAS), single)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_gram_loss_is_relative_to_the_painting() -> None:
@@ -144,7 +145,7 @@ def test_gram_loss_is_relative_to_the_painting() -> None:
 
 def test_mean_style_counts_a_deep_tap_less() -> None:
     # sum (G - A)^2 = 147 over raw sums, (147 / 2^2) / 2^4 for two channels and two positions
-    assert float(losses.style_mean(measure_moments(CANVAS), measure_moments(PAINTING))) == pytest.approx(
+    assert float(losses.style_gram_mean(measure_moments(CANVAS), measure_moments(PAINTING))) == pytest.approx(
         147 / 2**2 / 2**4, rel=1e-12
     )
 

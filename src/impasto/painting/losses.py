@@ -57,7 +57,7 @@ def content_variance_of_parts(
     return _one_if_zero(torch.maximum(variance, least * count))
 
 
-def style_sum(canvas: Moments, painting: Moments) -> Tensor:
+def style_gatys(canvas: Moments, painting: Moments) -> Tensor:
     """Squared difference of Gram matrices: E = 1/(4 N^2 M^2) sum (G - A)^2 on raw sums over M positions.
 
     Each Gram matrix is divided by its own M, so that canvas and painting may differ in size; for equal sizes this is
@@ -73,10 +73,11 @@ def style_gram(canvas: Moments, painting: Moments) -> Tensor:
     return (canvas.second_moment - target).square().sum() / _one_if_zero(target.square().sum())
 
 
-def style_mean(canvas: Moments, painting: Moments) -> Tensor:
+def style_gram_mean(canvas: Moments, painting: Moments) -> Tensor:
     """Mean squared difference of Gram matrices divided by N M: sum ((G - A) / N)^2 / N^2 per position.
 
-    Deep taps, with more channels, count less than in `style_sum`. Source: Johnson, neural-style; Athalye, neural-style.
+    Deep taps, with more channels, count less than in `style_gatys`. Source: Johnson, neural-style; Athalye,
+    neural-style.
     """
     channels = len(canvas.total)
     return (canvas.second_moment - painting.second_moment).square().sum() / channels**4
@@ -163,8 +164,8 @@ def out_of_range(rgb: Tensor) -> Tensor:
 
 # Losses of moments alone, which add up over the tiles of a canvas.
 STYLE_LOSSES: Mapping[StyleLoss, Callable[[Moments, Moments], Tensor]] = {
-    "gatys": style_sum,
-    "gram_mean": style_mean,
+    "gatys": style_gatys,
+    "gram_mean": style_gram_mean,
     "gram": style_gram,
     "covariance": style_covariance,
     "mean_std": style_mean_std,
@@ -256,7 +257,7 @@ class IteratedRootTrace(torch.autograd.Function):
 
 
 def _one_if_zero(whole: Tensor) -> Tensor:
-    """Return the denominator of a relative loss; 1 where nothing at all is visible."""
+    """Return the divisor of a relative loss; 1 where nothing at all is visible."""
     return torch.where(whole > 0, whole, 1.0)
 
 

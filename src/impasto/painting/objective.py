@@ -91,7 +91,7 @@ class Objective:
         self.content_masks: dict[str, Tensor | None] = self._weigh_content(photo) if photo else {}
         self.content: Mapping[str, Tensor] = {}
         with torch.no_grad():
-            self.content_scales: dict[str, Tensor | float] = self._capture_content(photo.rgb) if photo else {}
+            self.content_divisors: dict[str, Tensor | float] = self._capture_content(photo.rgb) if photo else {}
         self.gradient_norms: GradientNorms | None = (
             self._plan_gradient_norms() if settings.normalize_gradients else None
         )
@@ -110,7 +110,7 @@ class Objective:
         return weighed
 
     def _capture_content(self, photo: Tensor) -> dict[str, Tensor | float]:
-        """Store the photo's features as the content; return the denominators of the content loss by tap."""
+        """Store the photo's features as the content; return the divisors of the content loss by tap."""
         self.content = self.network(photo, self.settings.active_content_taps)
         return {
             tap: losses.choose_content_divisor(
@@ -176,7 +176,7 @@ class Objective:
         """Return the weighted terms (), content and style, of the sums over the whole canvas."""
         settings, zero = self.settings, torch.zeros((), device=next(self.network.parameters()).device)
         content = sum(
-            (settings.content_taps[tap] * (seen / self.content_scales[tap]) for tap, seen in sums.content.items()),
+            (settings.content_taps[tap] * (seen / self.content_divisors[tap]) for tap, seen in sums.content.items()),
             start=zero,
         )
         style = sum(
