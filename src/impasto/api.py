@@ -143,7 +143,6 @@ def _paint(
             output=Path(output),
             settings=settings,
             overwrite=overwrite,
-            quality=95,
             recipe=recipe,
             checkpoint=checkpoint,
             notes=notes,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from impasto.errors import rename_settings
+from impasto.images.formats import DEFAULT_QUALITY
 from impasto.runs.job import Job
 from impasto.settings.model import Settings
 from impasto.workers.messages import Event, TaskFailed, TaskFinished, TaskResult, WorkerLost
@@ -70,7 +71,7 @@ def make_item(
     settings: Settings,
     *,
     bits: Literal[8, 16] = 8,
-    quality: int = 95,
+    quality: int = DEFAULT_QUALITY,
     name: str = "",
     source: str = "",
 ) -> BatchItem:

@@ -15,6 +15,7 @@ from pydantic_core import from_json
 from impasto.batch.items import BatchItem, make_item
 from impasto.batch.naming import check_name
 from impasto.errors import UsageError
+from impasto.images.formats import DEFAULT_QUALITY
 from impasto.settings.model import Settings
 from impasto.settings.parsing import list_schemas, parse_settings
 from impasto.settings.types import ListedFile
@@ -44,7 +45,7 @@ class _JobFields(BaseModel):
 
 
 def read_job_list(
-    path: Path, given: Mapping[str, Any], *, bits: Literal[8, 16] = 8, quality: int = 95
+    path: Path, given: Mapping[str, Any], *, bits: Literal[8, 16] = 8, quality: int = DEFAULT_QUALITY
 ) -> list[BatchItem]:
     """Read a job list. `given` are the settings from the command line; those of a row take precedence.
 

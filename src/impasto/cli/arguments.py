@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
+from impasto.images.formats import DEFAULT_QUALITY
 from impasto.images.names import find_free_path, make_file_name
 
 OUTPUT_GROUP = Group("Output", sort_key=1)
@@ -89,7 +90,7 @@ class OutputOptions(RunOptions):
     """All output options of a picture but its name."""
 
     bits: BitsOption = 8
-    quality: QualityOption = 95
+    quality: QualityOption = DEFAULT_QUALITY
 
 
 FlatRunOptions = Annotated[RunOptions, Parameter(name="*")]

@@ -24,6 +24,7 @@ from impasto.cli.batch_options import (
 )
 from impasto.cli.options import with_settings
 from impasto.errors import UsageError
+from impasto.images.formats import DEFAULT_QUALITY
 from impasto.settings.model import Settings
 from impasto.settings.parsing import parse_settings
 from impasto.terminal.console import print_message
@@ -93,7 +94,7 @@ def batch(
         ),
     ] = False,
     bits: BitsOption = 8,
-    quality: QualityOption = 95,
+    quality: QualityOption = DEFAULT_QUALITY,
     quiet: QuietOutputOption = False,
     engine: EngineName = "local",
     address: Address = None,

@@ -73,7 +73,7 @@ def write_animation(
     path: Path,
     *,
     palette_samples: Sequence[Tensor] = (),
-    quality: int = 95,
+    quality: int,
     embedded_text: str = "",
     overwrite: bool = False,
 ) -> None:

@@ -23,6 +23,7 @@ READ_SUFFIXES: dict[str, tuple[str, ...]] = {
 PILLOW_FORMATS = tuple(form for form in READ_SUFFIXES if form != "HEIF")
 IMAGE_SUFFIXES: tuple[str, ...] = tuple(chain.from_iterable(READ_SUFFIXES.values()))
 WRITE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
+DEFAULT_QUALITY = 95  # of 1 to 100, for JPEG and WebP
 ANIMATION_FORMATS = {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG"}  # that are written
 READ_ANIMATIONS = ("GIF", "WEBP", "PNG", "AVIF")
 

@@ -12,7 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from impasto.errors import PictureError, UsageError
-from impasto.images.formats import WRITE_FORMATS
+from impasto.images.formats import DEFAULT_QUALITY, WRITE_FORMATS
 from impasto.images.libvips import write_16_bit
 from impasto.images.metadata import PNG_XMP, XMP_TAG, check_text_length, pack_xmp
 from impasto.images.output import atomic_write, check_output
@@ -27,7 +27,7 @@ def write_image(
     *,
     alpha: Tensor | None = None,
     bits: int = 8,
-    quality: int = 95,
+    quality: int = DEFAULT_QUALITY,
     embedded_text: str = "",
     overwrite: bool = False,
     png_level: int = 6,

@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from impasto.errors import RecipeError
-from impasto.images.formats import WRITE_FORMATS
+from impasto.images.formats import DEFAULT_QUALITY, WRITE_FORMATS
 from impasto.settings.model import Settings
 from impasto.settings.types import FILE_SETTINGS
 
@@ -153,7 +153,7 @@ class Recipe(_RecipePart):
     def get_output_quality(self, output: str | PathLike[str]) -> tuple[Literal[8, 16], int]:
         """Return the bits and quality of the written picture, as far as the format of `output` has them."""
         if self.result is None:
-            return 8, 95
+            return 8, DEFAULT_QUALITY
         deep = WRITE_FORMATS.get(Path(output).suffix.lower()) in ("PNG", "TIFF")
         return self.result.bits if deep else 8, self.result.quality
 

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from impasto.errors import UsageError
 from impasto.images.folders import expand_folders
+from impasto.images.formats import DEFAULT_QUALITY
 from impasto.images.output import check_output
 from impasto.recipes.files import check_recipe_file
 from impasto.recipes.recipe import Recipe
@@ -66,7 +67,7 @@ class Job(BaseJob):
 
     photo: Path | None
     bits: Literal[8, 16] = 8
-    quality: int = Field(default=95, ge=1, le=100)
+    quality: int = Field(default=DEFAULT_QUALITY, ge=1, le=100)
     checkpoint: str = "auto"
     first: Recipe | None = None
 

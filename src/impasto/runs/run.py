@@ -11,6 +11,7 @@ from torch import Tensor
 from impasto.errors import PictureError, UsageError
 from impasto.images.color import recolor_result
 from impasto.images.display import MimeBundle, make_mime_bundle
+from impasto.images.formats import DEFAULT_QUALITY
 from impasto.images.image import Image
 from impasto.images.output import write_beside
 from impasto.images.sizes import resize
@@ -366,7 +367,7 @@ class Run:
 
     @property
     def _quality(self) -> int:
-        return self._first_job.quality if self._first_job else 95
+        return self._first_job.quality if self._first_job else DEFAULT_QUALITY
 
     def write_picture(self, path: Path, mode: RecipeMode, *, overwrite: bool) -> Path:
         """Write the picture so far to `path` alone, whatever the job says."""
