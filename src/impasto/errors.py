@@ -48,6 +48,18 @@ class DivergedError(ImpastoError):
         self.picture = picture
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory ran out.
+
+    torch, which takes seconds to import, is not imported for this: its own error is known by its name. Its allocator on
+    a CPU raises a plain RuntimeError.
+    """
+    words = str(error)
+    said = "can't allocate memory" in words or "not enough memory" in words
+    is_named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return is_named or (isinstance(error, RuntimeError) and said)
+
+
 def rename_settings(message: str, rename: Callable[[str], str]) -> str:
     """Return a message with each name in backticks replaced by what `rename` makes of it.
 

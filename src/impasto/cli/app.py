@@ -29,7 +29,7 @@ from impasto.cli.sheet import sheet
 from impasto.cli.studio import studio
 from impasto.cli.style import style
 from impasto.cli.texture import texture
-from impasto.errors import ImpastoError, UsageError
+from impasto.errors import ImpastoError, UsageError, is_out_of_memory
 from impasto.images.collection import COLLECTION
 from impasto.terminal.console import (
     DONE,
@@ -115,7 +115,7 @@ def explain_error(error: BaseException, tokens: list[str]) -> tuple[int, str]:
         return FAILED, f"{error}\n{_suggest_command(tokens) if of_photo else ''}".rstrip()
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED, "interrupted"
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return FAILED, "not enough memory; a smaller `size`, a lighter `network`, or adam as `optimizer` needs less"
     if isinstance(error, OSError):
         return FAILED, f"the system refused: {error}"
@@ -126,12 +126,6 @@ def explain_error(error: BaseException, tokens: list[str]) -> tuple[int, str]:
 def _suggest_command(tokens: list[str]) -> str:
     near = difflib.get_close_matches(tokens[0], [*app], 1) if tokens else []
     return f"did you mean the command {near[0]}? " if near and near[0] != tokens[0] else ""
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    # torch's own error is not imported for this; its CPU allocator raises a plain RuntimeError.
-    name = type(error).__name__
-    return isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
 def run_command(words: list[str]) -> object:

@@ -97,13 +97,6 @@ def return_freed_memory() -> None:
         malloc_trim(0)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory ran out."""
-    words = str(error)
-    said = "can't allocate memory" in words or "not enough memory" in words  # torch's allocator on a CPU
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and said)
-
-
 def measure_used_memory(device: torch.device) -> int:
     """Return the bytes in use: resident memory, or torch's tensors on a GPU."""
     if device.type == "cuda":

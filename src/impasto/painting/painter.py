@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impasto.errors import DivergedError, UsageError
+from impasto.errors import DivergedError, UsageError, is_out_of_memory
 from impasto.images.color import to_gray
 from impasto.images.image import Image
 from impasto.images.sizes import resize, resize_wrapped
 from impasto.painting.adam import Adam
 from impasto.painting.checkpoint_file import Checkpoint
-from impasto.painting.device import is_out_of_memory, keep_freed_memory, return_freed_memory
+from impasto.painting.device import keep_freed_memory, return_freed_memory
 from impasto.painting.initial_canvas import find_lost_detail, make_initial_canvas
 from impasto.painting.optimizers import Optimizer, can_compact, make_optimizer
 from impasto.painting.prepare import Prepared

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from impasto.api import start
-from impasto.errors import ImpastoError, PictureError, UsageError
+from impasto.errors import ImpastoError, PictureError, UsageError, is_out_of_memory
 from impasto.images.write import to_pil
-from impasto.painting.device import is_out_of_memory
 from impasto.painting.model_cache import ModelCache
 from impasto.painting.painter import Step
 from impasto.runs.job import Job
@@ -43,7 +42,7 @@ ROUNDING = 1e-6  # of a frame
 OUT_OF_MEMORY = "There is not enough memory for this: choose a smaller size."
 
 
-def run_worker(connection: Connection, jobs: Path) -> None:
+def run_studio_worker(connection: Connection, jobs: Path) -> None:
     """Paint jobs, whose folders are in `jobs`, until the connection is closed."""
     lower_priority(NICENESS)  # so that the page answers while all cores paint
     warm_up()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import ImpastoError, UsageError
-from impasto.studio.job_runner import run_worker
+from impasto.studio.job_runner import run_studio_worker
 from impasto.studio.masks import read_brushed, write_masks
 from impasto.studio.store import FINISHED, UNKNOWN_JOB, JobStatus, JobStore, StudioJob
 from impasto.studio.updates import PERSISTED_EVENTS, ChangeTracker, apply_event
@@ -223,7 +223,7 @@ class JobQueue:
     # The worker
 
     def _start_worker(self) -> WorkerProcess:
-        return WorkerProcess(run_worker, self.store.jobs, name="impasto painter")
+        return WorkerProcess(run_studio_worker, self.store.jobs, name="impasto painter")
 
     def _run_loop(self) -> None:
         while True:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from impasto.errors import CheckpointError, ImpastoError
+from impasto.errors import CheckpointError, ImpastoError, is_out_of_memory
 from impasto.painting.checkpoint_file import read_checkpoint
-from impasto.painting.device import is_out_of_memory
 from impasto.painting.model_cache import ModelCache
 from impasto.recipes.files import read_recipe
 from impasto.recipes.recipe import Recipe
