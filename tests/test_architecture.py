@@ -21,7 +21,8 @@ LAYERS = [
     ("runs",),
     ("films",),
     ("api",),
-    ("workers", "terminal"),
+    ("workers",),
+    ("terminal",),
     ("batch", "studio"),
     ("cli",),
 ]

@@ -1,7 +1,7 @@
 """A batch from its items to its report: finished pictures are kept, the others are painted by workers."""
 
 import secrets
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -11,14 +11,12 @@ from impasto.batch.items import BatchItem
 from impasto.batch.report import HTML_NAME, BatchReport, check_report, count_statuses
 from impasto.batch.resolve import resolve_items
 from impasto.errors import PictureError
-from impasto.network.registry import REGISTRY, fetch_network
 from impasto.painting.cost_model import estimate_whole_bytes
-from impasto.settings.model import Settings
 from impasto.settings.units import format_count
 from impasto.terminal.console import DONE, FAILED, INTERRUPTED, print_message, print_result
 from impasto.terminal.interrupts import Interrupts
-from impasto.terminal.progress import ItemsDisplay, show_download
-from impasto.workers.messages import Event, Task, TaskFailed, TaskFinished, TaskProgress, WorkerLost
+from impasto.terminal.worker_display import WorkerDisplay, fetch_networks
+from impasto.workers.messages import Event, Task, TaskFinished
 from impasto.workers.pool import WorkerOptions
 from impasto.workers.resources import IDLE_BYTES, Allocation
 from impasto.workers.scheduler import run_tasks
@@ -83,7 +81,7 @@ def paint_items(
     tasks = [_make_task(number, item, marker, options, allocation, len(waiting)) for number, item in enumerate(waiting)]
     tasks.sort(key=lambda task: -task.memory_bytes)  # the longest first, so that none begins alone at the end
     with (
-        EventDisplay(len(tasks), quiet) as display,
+        WorkerDisplay(len(tasks), quiet) as display,
         closing(run_tasks(tasks, allocation, options, lambda: interrupts.count > 0)) as events,
     ):
         interrupts.mode = "ask"
@@ -96,33 +94,6 @@ def paint_items(
         finally:
             interrupts.mode = "hold"
             marker.unlink(missing_ok=True)
-
-
-class EventDisplay(ItemsDisplay):
-    """Shows events of workers: progress on a bar, and a line for each item that is finished or has failed."""
-
-    def show_event(self, name: str, event: Event) -> None:
-        """Show an event of the item with this name."""
-        match event:
-            case TaskProgress():
-                self.update_item(event.number, event.progress)
-            case TaskFinished(result=result):
-                for note in event.notes:
-                    self.note(f"{name}: {note}")
-                total = f"total {result.losses['total']:.3g}, " if "total" in result.losses else ""
-                self.finish_item(event.number, f"{name}: {total}{result.seconds or 0:.1f} s")
-            case TaskFailed():
-                self.finish_item(event.number, f"{name}: failed")
-            case WorkerLost():
-                self.note(f"{name}: the worker was lost ({event.reason}); another one goes on with it")
-
-
-def fetch_networks(settings: Iterable[Settings], options: WorkerOptions, quiet: bool) -> None:
-    """Download the networks that local workers need: once, and before they start."""
-    if options.engine == "local":
-        for network in {each.network for each in settings} & {*REGISTRY}:
-            with show_download(network, quiet) as progress:
-                fetch_network(network, progress=progress)
 
 
 def print_failures(items: Sequence[BatchItem], more: str = "") -> None:

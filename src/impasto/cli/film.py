@@ -128,11 +128,11 @@ def show_shots(
     run: "FilmRun", settings: Settings, options: "WorkerOptions", interrupts: Interrupts, quiet: bool
 ) -> None:
     """Paint a film's shots in parallel and show how far they are."""
-    from impasto.batch.batch_run import EventDisplay, fetch_networks
+    from impasto.terminal.worker_display import WorkerDisplay, fetch_networks
     from impasto.workers.film_shots import paint_shots
 
     fetch_networks([settings], options, quiet)
-    with EventDisplay(len(run.list_shots()), quiet) as display:
+    with WorkerDisplay(len(run.list_shots()), quiet) as display:
         interrupts.mode = "ask"
         for name, event in paint_shots(run, settings, options, lambda: interrupts.count > 0):
             display.show_event(name, event)

@@ -106,35 +106,6 @@ class ProgressDisplay:
         self._print_line()
 
 
-class ItemsDisplay(ProgressDisplay):
-    """Shows how far several items are that are painted at the same time, and a line for each that is finished."""
-
-    def __init__(self, item_count: int, quiet: bool) -> None:
-        super().__init__(quiet, seconds_between_lines=None)
-        self._item_count, self._finished_count = item_count, 0
-        self._shares: dict[int, float] = {}  # of the items being painted, by their number
-
-    def update_item(self, number: int, progress: float) -> None:
-        """Show that a share of an item is done, from 0 to 1."""
-        self._shares[number] = progress
-        self._update_all()
-
-    def finish_item(self, number: int, text: str) -> None:
-        """Show that an item is finished, or has failed, as the text says."""
-        self._finished_count += 1
-        self._shares.pop(number, None)
-        self.note(f"{self._finished_count}/{self._item_count} {text}")
-        self._update_all()
-
-    def _update_all(self) -> None:
-        done = self._finished_count + sum(self._shares.values())
-        self.update(
-            done / self._item_count,
-            f"{self._finished_count}/{self._item_count}",
-            detail=f"{len(self._shares)} being painted",
-        )
-
-
 @contextmanager
 def show_download(name: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Show the download of a network; yields a function to be called with the bytes done and in all."""
