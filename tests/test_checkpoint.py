@@ -19,7 +19,7 @@ TENSORS = {
     "plain": make_picture(5, 4),
     "history": torch.arange(7).bfloat16(),
     "across": torch.eye(3, dtype=torch.float64),
-    "chance": torch.get_rng_state(),
+    "rng_state": torch.get_rng_state(),
     "empty": torch.zeros(0, 0, dtype=torch.float64),
 }
 WHOLE = Checkpoint(TENSORS, {"place": {"scale": 2, "ceiling": float("inf")}}, {"job": "{}", "recipe": "später"})

@@ -6,10 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from impasto.errors import rename_settings
 from impasto.images.formats import DEFAULT_QUALITY
 from impasto.runs.job import Job
 from impasto.settings.model import Settings
+from impasto.terminal.console import format_flags
 from impasto.workers.messages import Event, TaskFailed, TaskFinished, TaskResult, WorkerLost
 
 Status = Literal["waiting", "painted", "kept", "failed"]
@@ -61,8 +61,7 @@ class BatchItem:
 
     def fail(self, reason: str) -> None:
         """Record that the picture can't be painted. Settings in backticks are named as on the command line."""
-        self.status = "failed"
-        self.reason = rename_settings(reason, lambda name: f"--{name.replace('_', '-')}")
+        self.status, self.reason = "failed", format_flags(reason)
 
 
 def make_item(

@@ -18,7 +18,7 @@ from impasto.errors import CheckpointError, PictureError
 from impasto.images.opening import check_regular_file, explain_missing
 from impasto.images.output import replace_file
 
-FORMAT = "3"
+FORMAT = "4"
 KIND = "impasto checkpoint"
 MAX_HEADER_BYTES = 100_000_000  # as in safetensors
 OWN_TEXTS = ("kind", "format", "numbers", "checksum")

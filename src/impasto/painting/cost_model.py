@@ -101,8 +101,8 @@ def measure_costs(prepared: Prepared, photo: Image | None, schedule: Schedule) -
     """Evaluate a small canvas, whole and as one tile, take a step with each scale's optimizer, and count."""
     settings, size = prepared.settings, _choose_sample_size(prepared, schedule)
     photo = photo and photo.resized(*size)
-    chance = torch.Generator().manual_seed(0)
-    canvas = _draw_canvas(prepared.paintings[0].rgb.new_empty(1, 3, *reversed(size)), chance).requires_grad_()
+    generator = torch.Generator().manual_seed(0)
+    canvas = _draw_canvas(prepared.paintings[0].rgb.new_empty(1, 3, *reversed(size)), generator).requires_grad_()
     terms, views = 0.0, {}
     for name, network in {settings.network: prepared.network, **prepared.other_networks}.items():
         view = View(size, name, settings)
@@ -113,7 +113,7 @@ def measure_costs(prepared: Prepared, photo: Image | None, schedule: Schedule) -
         terms = 0.0 if can_use_bands(settings) else _measure_pixel_terms(objective, canvas)
         views[network] = _measure_view(objective, tiled, canvas, terms)
 
-    slope, scales, pixels = _draw_canvas(canvas, chance), len(schedule.sizes), canvas[0, 0].numel()
+    slope, scales, pixels = _draw_canvas(canvas, generator), len(schedule.sizes), canvas[0, 0].numel()
     last, coarse = (_try_optimizer(prepared, canvas, slope, is_last_scale=each) for each in (True, scales == 1))
     counted = (terms, last.bytes, coarse.bytes, last.kept_bytes)
     timed = (last.seconds, coarse.seconds, _time_compact_step(canvas, slope))
@@ -178,9 +178,9 @@ def _time_compact_step(canvas: Tensor, slope: Tensor) -> float:
     return _time_call(lambda: optimizer.step(moved, gradient), repeats=1)
 
 
-def _draw_canvas(like: Tensor, chance: torch.Generator) -> Tensor:
+def _draw_canvas(like: Tensor, generator: torch.Generator) -> Tensor:
     """Draw a random canvas (1, 3, H, W) from a generator of its own, so that the program's is not advanced."""
-    return torch.rand(like.shape, generator=chance).to(like).contiguous(memory_format=torch.channels_last)
+    return torch.rand(like.shape, generator=generator).to(like).contiguous(memory_format=torch.channels_last)
 
 
 def _time_call(call: Callable[[], object], repeats: int = 2) -> float:

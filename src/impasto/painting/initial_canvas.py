@@ -118,16 +118,16 @@ def _match_to_paintings(photo: Image, paintings: Sequence[StyleInput]) -> Tensor
 
 def draw_noise(settings: Settings, width: int, height: int, paintings: Sequence[StyleInput]) -> Tensor:
     """Draw noise (1, 3, height, width) of the settings' kind and strength, from their seed."""
-    chance, strength = torch.Generator().manual_seed(settings.seed), settings.noise_strength
+    generator, strength = torch.Generator().manual_seed(settings.seed), settings.noise_strength
     if settings.noise == "uniform":
-        noise = torch.rand(1, 3, height, width, generator=chance)
+        noise = torch.rand(1, 3, height, width, generator=generator)
         return noise if strength == 1 else GRAY + (noise - GRAY) * strength
     if settings.noise == "painting":
         mean, root = _measure_painting_colors(paintings)
-        noise = torch.randn(1, 3, height, width, generator=chance)
+        noise = torch.randn(1, 3, height, width, generator=generator)
         return (mean[:, None, None] + strength * torch.einsum("dc,bchw->bdhw", root, noise)).clamp(0, 1)
     noise = torch.empty(1, 3, height, width)
-    return torch.nn.init.trunc_normal_(noise, GRAY, max(NOISE_STD * strength, 1e-12), 0.0, 1.0, generator=chance)
+    return torch.nn.init.trunc_normal_(noise, GRAY, max(NOISE_STD * strength, 1e-12), 0.0, 1.0, generator=generator)
 
 
 def _measure_painting_colors(paintings: Sequence[StyleInput]) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from impasto.painting.checkpoint_file import Checkpoint
 from impasto.painting.device import keep_freed_memory, return_freed_memory
 from impasto.painting.initial_canvas import find_lost_detail, make_initial_canvas
 from impasto.painting.optimizers import Optimizer, can_compact, make_optimizer
-from impasto.painting.prepare import Prepared
+from impasto.painting.prepare import Prepared, check_visible
 from impasto.painting.schedule import Schedule, Size
 from impasto.painting.state import CanvasAverage, PainterState, capture_state, restore_state
 from impasto.painting.tiled_objective import why_untileable
@@ -172,9 +172,8 @@ class Painter:
 
     def _check_visible(self) -> None:
         for number, each in enumerate([self.photo, *self.prepared.paintings]):
-            if each and each.alpha is not None and not bool(each.alpha.any()):
-                name = f"painting {number}" if number else "photo"
-                raise UsageError(f"The {name} is wholly transparent: there is nothing to see.")
+            if each:
+                check_visible(each, f"The painting {number}" if number else "The photo")
 
     def _paint(self) -> Iterator[Step]:
         """Go through the scales; where memory runs out, repeat a scale's rest with a strategy that takes less."""

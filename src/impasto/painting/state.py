@@ -99,7 +99,7 @@ def capture_state(
         "schedule": {"sizes": schedule.sizes, "steps": schedule.steps},
         "state": fields | {"strategies": [dataclasses.asdict(strategy) for strategy in state.strategies]},
     }
-    tensors = {"chance": torch.get_rng_state()}
+    tensors = {"rng_state": torch.get_rng_state()}
     tensors |= {name: value for name in TENSORS if (value := getattr(state, name)) is not None}
     for name in OBJECTS:
         if (value := getattr(state, name)) is not None:
@@ -138,7 +138,7 @@ def restore_state(
         if "average" in numbers:
             state.average = CanvasAverage(ema_decay)
             _join_attributes(state.average, "average", tensors, numbers["average"], move)
-        torch.set_rng_state(tensors["chance"])
+        torch.set_rng_state(tensors["rng_state"])
     except (LookupError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"The checkpoint is not understood ({error}): resume it with the version of impasto that wrote it."
