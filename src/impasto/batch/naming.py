@@ -69,7 +69,10 @@ def check_name(name: str, source: str) -> None:
 
 
 def make_distinct_names(paths: Iterable[Path]) -> dict[Path, str]:
-    """Name each path: by its name without suffix if that is distinct, else with its suffix or its folders."""
+    """Return a name for each path.
+
+    It is its stem; if stems clash, its file name; if those clash, the stem after the folders that differ.
+    """
     distinct = list(dict.fromkeys(paths))
     names = {path: path.stem for path in distinct}
     for group in _group_same_names(distinct, names):

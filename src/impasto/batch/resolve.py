@@ -43,7 +43,10 @@ def resolve_items(items: Sequence[BatchItem], names: Sequence[str], folder: Path
 
 
 def find_finished(folder: Path) -> FinishedPictures:
-    """Find the pictures in a folder and below that carry a recipe and are painted to their end."""
+    """Find the pictures in a folder and below that carry a recipe and are painted to their end.
+
+    Returns them by key, then path, each with its recipe.
+    """
     found: FinishedPictures = {}
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

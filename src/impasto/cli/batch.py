@@ -158,7 +158,7 @@ def batch(
 def collect_pairs(
     inputs: InputCollector, photos: Sequence[str], style: Sequence[str], pairs: Pairs, given: dict[str, Any]
 ) -> Iterator[tuple[Path, Path, Settings]]:
-    """Find the photos and paintings; yields each pair with the settings."""
+    """Yield (photo, painting, settings) for each pair. All pairs share one Settings."""
     if not photos or not style:
         missing = "PHOTO is" if not photos else "paintings are"
         raise UsageError(

@@ -98,7 +98,7 @@ def match_label_colors(photo: LabelMap, paintings: Sequence[LabelMap]) -> list[l
 
 
 def list_unused_colors(photo: LabelMap, painting: LabelMap) -> list[str]:
-    """List the colors of a painting's labels that the photo's labels lack: nothing is painted in their style."""
+    """Return, as #rrggbb, the colors in a painting's label picture that the photo's lacks."""
     return [format_color(color) for color in painting.colors if photo.find_label(color, painting.tolerance) is None]
 
 

@@ -23,7 +23,7 @@ class Histogram:
 
     @cached_property
     def energy(self) -> Tensor:
-        """The mean squared length of a feature ()."""
+        """The weighted mean over positions of the feature vector's squared length, a scalar ()."""
         energy: Tensor = (self.values.square() @ self.weights).sum() / self.weights.sum()
         return energy
 

@@ -45,7 +45,10 @@ class ModelCache:
         precision: torch.dtype,
         progress: DownloadProgress | None,
     ) -> Network:
-        """Return a network by its name or file, cut after the layer `cut`, on a device. Errors: as `load_network`."""
+        """Return a network by its name or file, cut after the layer `cut`, on a device.
+
+        Errors: as `registry.load_network`.
+        """
 
         limit_primitive_cache()
 

@@ -52,8 +52,9 @@ class Estimate:
 class PaintingPlan:
     """How a picture is painted, `chosen`, and the `alternatives` by name.
 
-    `limit` is the memory that may be used, in bytes, and `limit_reason` where that number comes from. `untileable` says
-    why there are no alternatives in tiles; it is empty if there are.
+    `sizes` are those of the scales, coarsest first; `steps` is the total over them. `limit` is the memory that may be
+    used, in bytes, and `limit_reason` where that number comes from. `untileable` says why there are no alternatives in
+    tiles; it is empty if there are.
     """
 
     sizes: tuple[Size, ...]

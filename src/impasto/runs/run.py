@@ -77,8 +77,8 @@ class Run:
 
     `preserve_mask` (1, 1, H, W) is white where the photo stays as it is.
 
-    Nothing is painted that is not asked for: to stop is not to ask for the next Step. `notes` holds what happened that
-    a user should know. Errors while iterating: DivergedError.
+    It paints only when asked for the next Step. To stop, stop iterating. `notes` holds what happened that a user should
+    know. Errors while iterating: DivergedError.
     """
 
     def __init__(
@@ -234,7 +234,10 @@ class Run:
         return self.painter.capture_state(dump_step(self.last_step), with_optimizer=memory)
 
     def save_checkpoint(self) -> bool:
-        """Write a checkpoint now, between two steps, if the run has one; returns whether it could."""
+        """Write a checkpoint now, between two steps.
+
+        Returns False if there is no checkpoint file, no step yet, or the write failed; a failed write adds a note.
+        """
         if self.checkpoint_writer is None or self.last_step is None:
             return False
         if fault := self.checkpoint_writer.write(self.painter.capture_state, self.last_step):

@@ -214,7 +214,10 @@ class JobQueue:
             self._wake()
 
     def close(self) -> None:
-        """Pause the current job, and end the worker."""
+        """Pause the current job, and end the worker.
+
+        Waits up to SHUTDOWN_SECONDS, then kills the worker if it is still painting.
+        """
         self.begin_closing()
         self._thread.join(SHUTDOWN_SECONDS)
         if self._worker.is_alive and self._current:

@@ -23,7 +23,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 UPLOAD_ROUTE, UPLOAD_TYPE = "/api/uploads", "application/octet-stream"
 STATIC_ROUTES = "/static/"
-MAX_JSON_BYTES = 2_000_000
+MAX_JSON_BYTES = 2_000_000  # of a request; an upload may have MAX_UPLOAD_BYTES
 BURST_REQUESTS, REQUESTS_PER_SECOND = 150, 25.0  # of one visitor, without those for the page's own files
 GUESS_TOKENS = BURST_REQUESTS / 10  # that a wrong password costs
 PASSWORD_REALM = 'Basic realm="impasto studio"'

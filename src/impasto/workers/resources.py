@@ -43,8 +43,9 @@ class Allocation:
 def allocate(
     needs: Sequence[int], *, cores: int, memory: int, workers: int | None = None, threads: int | None = None
 ) -> Allocation:
-    """Choose the workers for tasks that need so many bytes each, besides what an idle worker needs.
+    """Divide `cores` and `memory` (bytes) among workers.
 
+    `needs` is each task's bytes, without the worker's own IDLE_BYTES. `workers` and `threads` override the choice.
     Throughput is highest with one worker for each core, because the threads of one process wait for each other at
     every layer. If memory is short, there are fewer workers, each with more threads.
     """

@@ -43,7 +43,10 @@ class Worker:
         self._cache = ModelCache()
 
     def paint(self, task: Task, is_stopping: Callable[[], bool]) -> Iterator[Event]:
-        """Paint a task, write its picture, and yield what happens; `is_stopping` is called between two steps."""
+        """Paint a task, write its picture, and yield what happens; `is_stopping` is called between two steps.
+
+        Errors are not raised: they become TaskFailed.
+        """
         torch.set_num_threads(task.threads)
         try:
             if isinstance(task.job, FilmShot):
