@@ -142,9 +142,10 @@ def test_paint_change_reload_stop_and_download(page, studio, tmp_path):
     choose_photo(page)
     set_settings(page, **ENDLESS)
     job_id = press_paint(page, studio)
-    first = wait_for_preview(page)
+    wait_for_preview(page)
     early = canvas(page)
-    later = wait_for_preview(page, first + 2)
+    version = studio.wait_for(job_id, lambda job: job["progress"]["step"] > 40)["progress"]["version"]
+    later = wait_for_preview(page, version)
     assert np.abs(canvas(page) - early).mean() > 0.5
     before = roughness(canvas(page))
     page.get_by_text("More", exact=True).click()
@@ -859,7 +860,7 @@ def test_paint_waits_for_the_last_stroke(page, studio):
     page.get_by_role("button", name="Brush where").click()
     page.locator(".board").wait_for()
     held_back: list[Any] = []
-    page.route("**/api/uploads*", held_back.append)  # a slow connection
+    page.route("**/api/uploads*", lambda route: held_back.append(route))  # a slow connection
     brush(page)
     while not held_back:
         page.wait_for_timeout(10)

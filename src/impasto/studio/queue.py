@@ -333,7 +333,6 @@ class JobQueue:
         return sorted(self._jobs.values(), key=key)
 
     def _find_job(self, job_id: str) -> StudioJob:
-        job = self._jobs.get(job_id) if isinstance(job_id, str) else None
-        if job is None:
+        if job_id not in self._jobs:
             raise UsageError(UNKNOWN_JOB)
-        return job
+        return self._jobs[job_id]

@@ -62,16 +62,21 @@ class SecurityMiddleware:
             await send({"type": "websocket.close", "code": 1008})
             return
         headers = {name.decode("latin1").lower(): value.decode("latin1") for name, value in scope["headers"]}
-        guarded_send = SecurityHeaders(send)
+
+        async def send_safely(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *SAFE_HEADERS]
+            await send(message)
+
         try:
             self._check(scope, headers)
             if scope["method"] in ("POST", "PUT", "PATCH", "DELETE"):
                 await self._check_body(scope, headers)
-            await self.application(scope, receive, guarded_send)
         except HTTPException as refused:
-            if not guarded_send.has_started:
-                answer = JSONResponse({"detail": refused.detail}, refused.status_code, refused.headers)
-                await answer(scope, receive, send)
+            answer = JSONResponse({"detail": refused.detail}, refused.status_code, refused.headers)
+            await answer(scope, receive, send_safely)
+        else:
+            await self.application(scope, receive, send_safely)
 
     def _check(self, scope: Scope, headers: dict[str, str]) -> None:
         host = headers.get("host", "")
@@ -158,21 +163,6 @@ class TokenBucket:
             return False
         self.tokens -= amount
         return True
-
-
-class SecurityHeaders:
-    """Sends a response with the headers that limit it to this page."""
-
-    def __init__(self, send: Send) -> None:
-        self.send: Send = send
-        self.has_started: bool = False
-
-    async def __call__(self, message: MutableMapping[str, Any]) -> None:
-        """Send a part of the response."""
-        if message["type"] == "http.response.start":
-            self.has_started = True
-            message["headers"] = [*message.get("headers", []), *SAFE_HEADERS]
-        await self.send(message)
 
 
 # Files of this page alone: no script or style inside the page, no eval, and no contact with other machines.
