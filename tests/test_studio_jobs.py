@@ -242,8 +242,9 @@ def test_a_photo_may_be_called_as_masks_are(store, tmp_path, name):
     brushed = tmp_path / "brushed" / "any.png"
     job = store.add_job(tmp_path / name, [uploads.BUILT_IN["cat"]], brushed=brushed, settings={})
     inputs = store.job_folder(job.id) / "inputs"
-    assert Image.open(inputs / job.photo).size == (60, 40)
-    assert Image.open(inputs / job.masks["preserve_mask"]).size == (8, 8)
+    for file, size in ((job.photo, (60, 40)), (job.masks["preserve_mask"], (8, 8))):
+        with Image.open(inputs / file) as image:
+            assert image.size == size
 
 
 def test_looking_for_space_keeps_nobody_waiting(queue, monkeypatch):

@@ -188,7 +188,10 @@ class JobQueue:
             self._mark_changed()
 
     def close(self) -> None:
-        """Pause the current job, and end the worker."""
+        """Pause the current job, and end the worker.
+
+        Waits up to SHUTDOWN_SECONDS, then kills the worker if it is still painting.
+        """
         self.begin_closing()
         self._thread.join(SHUTDOWN_SECONDS)
         if self._worker and self._current:
