@@ -45,7 +45,7 @@ OBJECTIVE: dict[str, Any] = {
     "views": (1.0,),
     "large_view_network": "same",
     "pooling": "max",
-    "padding": "replicate-first",
+    "padding": "replicate-first",  # the default, reflect, also copies each map with its border, which none of this has
     "optimizer": "lbfgs",
 }
 ONE_SCALE: dict[str, Any] = {"init": "noise", "start_size": 32768}

@@ -154,5 +154,7 @@ def _import_opencv() -> Any:
     except ModuleNotFoundError as error:
         if error.name not in ("av", "cv2"):
             raise
-        raise ImpastoError("a live window needs OpenCV and PyAV: pip install 'impasto[live]'") from None
+        raise ImpastoError(
+            "a live window needs PyAV and OpenCV: install them with pip install 'impasto[live]'"
+        ) from None
     return cv2

@@ -68,7 +68,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
-    """Undo `to_lab`."""
+    """Undo `rgb_to_lab`."""
     lightness, a, b = lab.unbind(1)
     y = (lightness + 16) / 116
     cubes = _lab_cube(torch.stack([y + a / 500, y, y - b / 200], 1))
@@ -85,7 +85,7 @@ def rgb_to_luv(rgb: Tensor) -> Tensor:
 
 
 def luv_to_rgb(luv: Tensor) -> Tensor:
-    """Undo `to_luv`."""
+    """Undo `rgb_to_luv`."""
     lightness, u, v = luv.unbind(1)
     y = _lab_cube((lightness + 16) / 116)
     u = u / (13 * lightness).clamp_min(MIN_DIVISOR) + float(WHITE_UV[0])
