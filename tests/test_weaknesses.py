@@ -9,6 +9,7 @@ from torch import Tensor
 
 import impasto
 from impasto.cli.app import main
+from impasto.fast.style_file import measure_painting
 from impasto.images.collection import COLLECTION
 from impasto.images.image import Image
 from impasto.images.read import read_image
@@ -47,6 +48,14 @@ def test_a_sheet_of_paper_with_little_on_it() -> None:
     sheet[..., 60:140, 60:180] = noise(120, 80)
     (note,) = find(sheet)
     assert "is empty over large parts" in note
+
+
+def test_a_style_files_weaknesses_are_those_without_the_border() -> None:
+    scan = torch.ones(1, 3, 200, 300)
+    scan[..., 50:150, 60:240] = noise(180, 100)
+    (note,) = measure_painting(Image(scan), 64, "auto", "").notes
+    assert "is left out" in note
+    assert any("is empty over large parts" in note for note in measure_painting(Image(scan), 64, "none", "").notes)
 
 
 def test_a_thumbnail_is_too_small_for_a_large_picture() -> None:

@@ -56,11 +56,10 @@ def measure_painting(painting: Image, size: int, trim: Trim, credit: str) -> Mea
     Errors: UsageError where nothing of it is visible, or it becomes too small.
     """
     check_visible(painting, painting.as_painting)
-    notes = [*painting.notes, *find_weaknesses(painting, size, needs_color=True)]
-    painting = painting.with_hidden_filled()
+    painting, note = painting.with_hidden_filled(), None
     if trim == "auto":
         painting, note = trim_border(painting)
-        notes += [note] if note else []
+    notes = [*painting.notes, *([note] if note else []), *find_weaknesses(painting, size, needs_color=True)]
     width, height = fit_size(painting.width, painting.height, size)
     if min(width, height) < MIN_PAINTING_SIDE:
         raise UsageError(
