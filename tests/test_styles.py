@@ -9,7 +9,7 @@ from torch import Tensor
 
 from impasto.network.moments import measure_moments
 from impasto.network.vgg import Network
-from impasto.painting.styles import StyleCache, StyleInput, blend_styles, capture_style
+from impasto.painting.styles import Style, StyleCache, StyleInput, blend_styles, capture_style
 
 TAPS = ["relu1_1", "relu3_1"]
 DOUBLE = torch.float64
@@ -44,7 +44,7 @@ def test_paintings_of_any_size_blend_by_their_shares() -> None:
     assert blend_styles([one, other], [0, 2]) is other
 
 
-def get_style(cache: StyleCache, network: Network, rgb: Tensor, alpha: Tensor | None = None, width: int = 20) -> object:
+def get_style(cache: StyleCache, network: Network, rgb: Tensor, alpha: Tensor | None = None, width: int = 20) -> Style:
     return cache.get(network, StyleInput(rgb, alpha, weight=torch.rand(()).item()), width, 16, TAPS)
 
 
@@ -68,13 +68,26 @@ def test_a_palette_knows_paintings_by_their_pixels() -> None:
 
 
 def test_style_cache_drops_the_least_recently_used() -> None:
-    cache, network = StyleCache(kept=2), make_network()
+    network = make_network()
+    bytes_of_one = sum(4 * (1 + width + width**2) for width in (4, 8))  # the channels at TAPS
+    cache = StyleCache(2 * bytes_of_one)
     first, second, third = (make_picture(24, 24, seed) for seed in (1, 2, 3))
     styles = [get_style(cache, network, rgb) for rgb in (first, second)]
     assert get_style(cache, network, first) is styles[0]
     get_style(cache, network, third)
     assert get_style(cache, network, first) is styles[0]
     assert get_style(cache, network, second) is not styles[1]
+
+
+def test_what_is_derived_from_a_style_counts_too() -> None:
+    cache, network = StyleCache(900), make_network()  # two as they are captured, with 376 each
+    first, second = (make_picture(24, 24, seed) for seed in (1, 2))
+    style = get_style(cache, network, first)
+    get_style(cache, network, second)
+    assert get_style(cache, network, first) is style
+    assert all(moments.eigen for moments in style.values())
+    get_style(cache, network, second)
+    assert get_style(cache, network, first) is not style
 
 
 def test_a_palette_keeps_no_network_alive() -> None:

@@ -24,7 +24,7 @@ from impasto.settings.types import Propagation
 
 Style = Mapping[str, Moments]  # by tap, after its mix
 
-MAX_CACHED_STYLES = 64  # for each network, a few megabytes each
+MAX_CACHED_BYTES = 256_000_000  # of styles, for each network; one of VGG-19 has 12 MB with what is derived from it
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,15 +135,15 @@ def blend_styles(styles: Sequence[Style], shares: Sequence[float]) -> Style:
 
 
 class StyleCache:
-    """Captured styles by network, painting, size and taps; the least recently used are dropped.
+    """Captured styles by network, painting, size and taps; the least recently used are dropped, but never the last.
 
-    A painting is identified by its pixels.
+    A painting is identified by its pixels. `max_bytes` is for the styles of each network.
 
     Example: StyleCache().get(network, painting, 512, 384, ["relu3_1"])
     """
 
-    def __init__(self, kept: int = MAX_CACHED_STYLES) -> None:
-        self._kept = kept
+    def __init__(self, max_bytes: int = MAX_CACHED_BYTES) -> None:
+        self._max_bytes = max_bytes
         self._styles: WeakKeyDictionary[Network, OrderedDict[Any, Style]] = WeakKeyDictionary()
 
     def get(
@@ -164,6 +164,13 @@ class StyleCache:
         if style is None:
             style = capture_style(network, painting.resized(width, height), taps, propagation, tiles)
         styles[key] = style
-        while len(styles) > self._kept:
+        while len(styles) > 1 and sum(map(_count_bytes, styles.values())) > self._max_bytes:
             styles.popitem(last=False)
         return style
+
+
+def _count_bytes(style: Style) -> int:
+    """Return the bytes of a style's moments, and of what was derived from them and is cached with them."""
+    held = [value for moments in style.values() for value in vars(moments).values()]
+    tensors = [tensor for value in held for tensor in (value if isinstance(value, tuple) else (value,))]
+    return sum(tensor.nbytes for tensor in tensors)
