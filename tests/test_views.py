@@ -160,3 +160,23 @@ def test_no_network_sees_less_than_its_limit() -> None:
 def test_views_without_any_weight_are_refused() -> None:
     with pytest.raises(ValueError, match="no view has a weight"):
         Settings(views=(0.0, 0.0))
+
+
+@pytest.mark.parametrize("tile_size", [0, 32])
+@pytest.mark.parametrize("content_weight", [0.0, 1.0])
+def test_a_view_without_style_measures_none(
+    tile_size: int, content_weight: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared, canvas = prepare_double(content_weight=content_weight, views=(0.0, 1.0)), make_picture(*SIZE, 3, DOUBLE)
+    objective = make_objective(prepared, tile_size)
+    losses, gradient = measure(objective, canvas)
+    assert isinstance(objective, MultiViewObjective)
+    (_, half), asked = objective.reduced[0], []
+    expected = measure(half, resize(canvas, 48, 32))[0]["style"]
+    assert losses["style"] == pytest.approx(expected)
+    assert float(gradient.abs().sum()) > 0
+    extract = prepared.network.extract
+    monkeypatch.setattr(prepared.network, "extract", lambda *given: asked.append([*given[2]]) or extract(*given))
+    measure(objective.full, canvas)
+    assert not any(asked)
+    assert bool(asked) == bool(content_weight)

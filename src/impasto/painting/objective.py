@@ -129,7 +129,10 @@ class Objective:
         """Fill `canvas.grad` (1, 3, H, W); return the weighted losses by name: content, style, tv, range, total."""
         canvas.grad = None
         terms = self._terms(canvas)
-        torch.autograd.backward(terms["total"])
+        if terms["total"].requires_grad:
+            torch.autograd.backward(terms["total"])
+        else:  # a view with no weight at all
+            canvas.grad = torch.zeros_like(canvas)
         return {name: float(value.detach()) for name, value in terms.items()}
 
     @torch.no_grad()
@@ -149,10 +152,12 @@ class Objective:
         network, settings = self.network, self.settings
         masks = {
             tap: [self._crop_mask(self._region_mask(region, tap), tap, tile) for region in self.regions]
-            for tap in settings.style_taps
+            for tap in settings.active_style_taps
         }
         targets = self._content_targets(tile) if content else {}
-        kept = {*targets, *(settings.style_taps if needs_features(settings) else ())}
+        kept = {*targets, *(settings.active_style_taps if needs_features(settings) else ())}
+        if not kept and not masks:
+            return Sums({}, [{} for _ in self.regions])
         features, moments = network.extract(canvas, kept, masks, self.gradient_norms, tile.inside if tile else None)
         mixed = {tap: network.apply_mix(tap, seen) for tap, seen in features.items()}
         distances = {
@@ -188,7 +193,7 @@ class Objective:
         )
         for region, distances in zip(self.regions, sums.histograms, strict=bool(sums.histograms)):
             share = region.weight * settings.style_loss["histogram"]
-            style = style + share * sum(weight * distances[tap] for tap, weight in settings.style_taps.items())
+            style = style + share * sum(weight * distances[tap] for tap, weight in settings.active_style_taps.items())
         alpha, beta = settings.weights
         return {**({"content": alpha * content} if self.has_photo else {}), "style": beta * style}
 
@@ -213,7 +218,7 @@ class Objective:
         settings = self.settings
         taps = [
             weight * losses.style(settings.style_loss, seen[tap], style[tap], settings.gram_shift)
-            for tap, weight in settings.style_taps.items()
+            for tap, weight in settings.active_style_taps.items()
         ]
         return sum(taps, start=torch.zeros(()))
 
@@ -221,7 +226,7 @@ class Objective:
         return [
             {
                 tap: style_histogram(features[tap], region.histograms[tap], self._region_mask(region, tap))
-                for tap in self.settings.style_taps
+                for tap in self.settings.active_style_taps
             }
             for region in self.regions
         ]
@@ -232,7 +237,7 @@ class Objective:
         alpha, beta = settings.weights
         features = {tap: alpha * settings.content_taps[tap] for tap in self.content}
         moments = {}
-        for tap, weight in settings.style_taps.items():
+        for tap, weight in settings.active_style_taps.items():
             shares = [beta * weight * region.weight for region in self.regions]
             if needs_features(settings):
                 features[tap] = features.get(tap, 0.0) + sum(shares) * settings.style_loss["histogram"]

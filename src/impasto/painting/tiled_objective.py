@@ -79,7 +79,7 @@ class TiledObjective(Objective):
         slopes = self._differentiate_sums(style, canvas)
         gradient.zero_()
         content = {tap: canvas.new_zeros(()) for tap in self.content_taps}
-        for tile in self.tiles:
+        for tile in self.tiles if slopes else ():
             window = tile.crop(canvas).clone(memory_format=torch.channels_last).requires_grad_()
             with torch.enable_grad():
                 sums = self.measure_features(window, tile)
@@ -113,7 +113,8 @@ class TiledObjective(Objective):
             distances = {tap: canvas.new_zeros((), requires_grad=True) for tap in self.content_taps}
             sums = Sums(distances, [{tap: _as_leaves(moments) for tap, moments in seen.items()} for seen in style])
             total = torch.stack(list(self.compare_features(sums).values())).sum()
-            return list(torch.autograd.grad(total, _list_tensors(sums), allow_unused=True))
+            tensors = _list_tensors(sums)
+            return list(torch.autograd.grad(total, tensors, allow_unused=True)) if tensors else []
 
 
 def why_untileable(settings: Settings) -> str:
@@ -126,7 +127,7 @@ def why_untileable(settings: Settings) -> str:
 
 
 def cut_tiles_for(network: Network, settings: Settings, width: int, height: int, side: int) -> list[Tile]:
-    """Cut a picture into tiles of about `tile_size` pixels whose features at the settings' taps are exact."""
+    """Cut a picture into tiles of about `side` pixels whose features at the settings' taps are exact."""
     taps = list_taps(settings)
     cell, reach = (max(of[tap] for tap in taps) for of in (network.stride, network.reach))
     return cut_into_tiles(width, height, side=side, cell=cell, reach=reach, wraps=network.padding == "circular")

@@ -358,6 +358,11 @@ class Settings(BaseModel):
         return self.content_taps if self.content_weight else {}
 
     @property
+    def active_style_taps(self) -> dict[str, float]:
+        """The style taps with their weights, or none where the style has no weight."""
+        return self.style_taps if self.style_weight else {}
+
+    @property
     def weights(self) -> tuple[float, float]:
         """The weights of content and style, alpha and beta."""
         return self.content_weight, self.style_weight
