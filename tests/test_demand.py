@@ -91,6 +91,11 @@ def test_memory_is_checked_before_a_job_reads(tmp_path):
         impasto.start(path, path, size=64, memory="20MiB", network="slim")
 
 
+def test_a_picture_that_the_caller_opened_is_left_as_it_is(tmp_path: Path) -> None:
+    with PilImage.open(write_photo(tmp_path / "photo.jpg")) as opened:
+        assert read_image(opened, demand=ReadingDemand(side=100)).width == opened.width == 800
+
+
 def test_progressive_jpeg_counts_its_whole_size(tmp_path):
     write_photo(tmp_path / "a.jpg")
     with PilImage.open(tmp_path / "a.jpg") as opened:

@@ -29,10 +29,6 @@ EXIF_TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, Fa
 BAND_ROWS = 256  # that are converted at once
 
 
-class TooManyPixelsError(PictureError):
-    """A picture has more pixels than may be read."""
-
-
 def read_image(
     source: str | os.PathLike[str] | PilImage.Image,
     *,
@@ -74,7 +70,7 @@ def _explain_errors(name: str, max_pixels: int) -> Iterator[None]:
     except ImpastoError:
         raise
     except PilImage.DecompressionBombError as error:
-        raise TooManyPixelsError(
+        raise PictureError(
             f"{name} has more than {max_pixels:,} pixels ({error}): make it smaller first, or raise `max_pixels`"
         ) from None
     except Exception as error:  # given damaged bytes, a decoder raises anything from SyntaxError to MemoryError
@@ -106,7 +102,8 @@ def _read_by_pillow(opened: PilImage.Image, path: Path | None, demand: ReadingDe
     """Decode an opened image to sRGB, upright."""
     name, size, has_deep_png = str(path or "the picture given"), opened.size, bool(path) and has_16_bits(opened)
     _check_size(*size, name, demand.max_pixels)
-    demand.reduce(opened)
+    if path:  # a picture that the caller opened is left as it is
+        demand.reduce(opened)
     pixels = size[0] * size[1]
     taken = demand.check_memory(name, size, DEEP_BYTES * pixels if has_deep_png else estimate_reading(opened, pixels))
     if path and has_deep_png:
