@@ -9,17 +9,23 @@ from impasto.settings.types import format_weights
 
 
 class Condition(NamedTuple):
-    """A setting that is one of `values`, or none of `excluded`; or, without both, above 0 or not empty."""
+    """A setting that is one of `values`, or none of `excluded`; or, without both, above 0 or not empty.
+
+    With `several`, something in it after the first must be above 0.
+    """
 
     setting: str
     values: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    several: bool = False
 
     def is_met(self, settings: Settings) -> bool:
         """Is it met?"""
         value = getattr(settings, self.setting)
         if self.excluded:
             return value not in self.excluded
+        if self.several:
+            return any(value[1:])
         if isinstance(value, Mapping):
             return any(value.get(name) for name in self.values)
         return value in self.values if self.values else bool(value)
@@ -28,6 +34,8 @@ class Condition(NamedTuple):
         """Say how to meet it."""
         if self.excluded:
             return f"another `{self.setting}`"
+        if self.several:
+            return f"several `{self.setting}`"
         default = Settings.model_fields[self.setting].default
         words = " or ".join(self.values) or ("above 0" if isinstance(default, float) else "")
         return f"`{self.setting}` {words}".rstrip()
@@ -42,6 +50,8 @@ DEPENDENCIES: dict[str, tuple[Condition, ...]] = {
     "fast_strength": (Condition("init", ("fast",)),),
     "noise": _NEEDS_NOISE,
     "noise_strength": _NEEDS_NOISE,
+    "coarse_taps": (Condition("views", several=True),),
+    "large_view_size": (Condition("large_view_network", excluded=("same",)),),
     "guard_mask": (Condition("guard"),),
     "labels": (Condition("style_labels"),),
     "style_labels": (Condition("labels"),),
@@ -62,6 +72,11 @@ DEPENDENCIES: dict[str, tuple[Condition, ...]] = {
     "lbfgs_range": _NEEDS_LBFGS,
     "lbfgs_preconditioner": _NEEDS_LBFGS,
 }
+# A run may be steered from or to a `content_weight` of 0, and how many scales there are depends on the photo: these
+# settings are not refused where they have no effect, but noted.
+CONTENT_SETTINGS = ("content_taps", "coarse_taps", "content_loss", "content_colors")
+GUARD_SETTINGS = ("guard", "guard_mask")
+LATER_SCALE_SETTINGS = ("later_steps", "final_steps", "scale_step")
 # Ways to say which part of the canvas takes its style from where: there can be only one.
 REGION_SETTINGS = (("mask", "style_mask"), ("labels", "style_labels"), ("regions",))
 # One pass has its own network, and takes no steps: of these groups it uses a few settings alone.
@@ -109,6 +124,17 @@ def drop_conflicting(base: Mapping[str, Any], given: Iterable[str]) -> dict[str,
     return {name: value for name, value in base.items() if name not in gone}
 
 
+def note_without_effect(settings: Settings, given: Collection[str], scales: int) -> list[str]:
+    """Say which of the settings `given` have no effect on a picture of so many scales."""
+    reasons: dict[str, str] = {}
+    if not settings.content_weight:
+        guards = () if settings.init == "fast" else GUARD_SETTINGS  # which the one pass heeds whatever the weights
+        reasons = dict.fromkeys((*CONTENT_SETTINGS, *guards), " with `content_weight` 0")
+    if scales == 1:
+        reasons |= dict.fromkeys(LATER_SCALE_SETTINGS, ": the picture is painted at one scale")
+    return [f"`{name}` has no effect{why}." for name, why in reasons.items() if name in given]
+
+
 def note_unused(names: Collection[str]) -> list[str]:
     """Say that settings were given which one pass does not use."""
     listed = ", ".join(f"`{name}`" for name in names)
@@ -123,6 +149,8 @@ def _format_value(value: Any) -> str:
     """Write a setting's value as a person does."""
     if isinstance(value, Mapping):
         return format_weights(value)
+    if value and isinstance(value, tuple):
+        return ",".join(map(_format_value, value))
     return f"{value:g}" if isinstance(value, int | float) else str(value or "empty")
 
 
