@@ -5,7 +5,13 @@ import torch
 
 from impasto.errors import UsageError
 from impasto.painting import device
-from impasto.painting.device import choose_device, choose_dtype, keep_freed_memory, return_freed_memory
+from impasto.painting.device import (
+    choose_device,
+    choose_dtype,
+    keep_freed_memory,
+    measure_free_memory,
+    return_freed_memory,
+)
 
 CPU, CUDA, MPS = torch.device("cpu"), torch.device("cuda"), torch.device("mps")
 
@@ -82,6 +88,13 @@ def test_glibc_keeps_and_returns_freed_memory() -> None:
     keep_freed_memory()
     return_freed_memory()  # and that nothing is lost by it:
     assert torch.equal(torch.arange(10**6)[-2:], torch.tensor([999_998, 999_999]))
+
+
+def test_what_torch_keeps_for_new_tensors_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"mem_get_info": (100, 1000), "memory_reserved": 70, "memory_allocated": 30}
+    for name, value in found.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _, value=value: value)
+    assert measure_free_memory(CUDA) == 140
 
 
 @pytest.mark.parametrize("platform", ["darwin", "win32"])

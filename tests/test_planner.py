@@ -225,6 +225,7 @@ def fail_once_at(monkeypatch: pytest.MonkeyPatch, calls: Iterator[bool], error: 
     [
         MemoryError(),
         torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB, max allowed: 9.07 GB)."),
         RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried 1 GB"),
     ],
 )
@@ -245,8 +246,11 @@ def test_running_out_of_memory_continues_in_tiles(error: Exception, monkeypatch:
     rest = [*painter]
     assert [step.step for step in (*begun, *rest)] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert torch.equal(seen[0].clamp(0, 1), reached)
-    assert painter.state.strategy.tile_size == 1024
-    assert painter.notes == ["Memory ran out at 96 x 64: going on from where it was, in tiles of 1024 pixels."]
+    assert painter.state.strategy == ScaleStrategy(MIN_TILE_SIZE, None, compact=True, on_disk=True)
+    assert painter.notes == [
+        "Memory ran out at 96 x 64: going on from where it was, in tiles of 128 pixels, all steps of history in "
+        "bfloat16, the photo's features on disk."
+    ]
     assert rest[-1].losses["total"] < begun[-1].losses["total"]
 
 
@@ -272,14 +276,36 @@ def test_running_out_of_memory_steps_down_until_none_left(monkeypatch: pytest.Mo
 
 def test_stepping_down_uses_a_bfloat16_history(monkeypatch: pytest.MonkeyPatch) -> None:
     painter = make_painter(start_size=96, steps=6)
-    fail_once_at(monkeypatch, iter([False, False, True, True]), MemoryError())
+    fail_once_at(monkeypatch, iter([False, False, True]), MemoryError())
     steps = []
     for step in painter:
         steps.append(step.step)
         optimizer = painter.state.optimizer
     assert steps == [1, 2, 3, 4, 5, 6]
-    assert painter.state.strategy.tile_size == 512
     assert isinstance(optimizer, CompactLBFGS)
+
+
+def test_later_scales_keep_their_smaller_strategies(monkeypatch: pytest.MonkeyPatch) -> None:
+    painter = make_painter(start_size=24, steps=2, later_steps=2)
+    assert len(painter.schedule.sizes) == 3
+    small = ScaleStrategy(64, 2, compact=False, on_disk=False)
+    painter.state.strategies = [ScaleStrategy(), ScaleStrategy(), small]
+    fail_once_at(monkeypatch, iter([True]), MemoryError())
+    next(painter)
+    first, second, third = painter.state.strategies
+    assert first == second == ScaleStrategy(MIN_TILE_SIZE, None, first.compact, on_disk=True)
+    assert third == ScaleStrategy(64, 2, first.compact, on_disk=True)
+
+
+@pytest.mark.parametrize(
+    ("longer_side", "tile_sizes"), [(4000, [1024, 512, 256, 128]), (600, [512, 256, 128]), (400, [256, 128])]
+)
+def test_tiles_are_smaller_than_the_canvas(longer_side: int, tile_sizes: list[int]) -> None:
+    strategy, found = ScaleStrategy().step_down(longer_side, can_compact=True), []
+    while strategy:
+        found.append(strategy.tile_size)
+        strategy = strategy.step_down(longer_side, can_compact=True)
+    assert list(dict.fromkeys(found)) == tile_sizes
 
 
 def test_other_errors_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,13 @@ def judge(picture: Image.Image) -> tuple[float, float]:
     return sum(style) / len(style), float(content)
 
 
+@pytest.mark.parametrize(("precision", "is_exact"), [("float32", True), ("bfloat16", False)])
+def test_float32_is_not_convolved_in_tf32(precision: str, is_exact: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    impasto.start(Image.open(PHOTO), Image.open(PAINTING), network="slim", size=64, precision=precision)
+    assert torch.backends.cudnn.allow_tf32 is not is_exact
+
+
 @pytest.mark.slow
 def test_bfloat16_pictures_are_as_good_as_float32() -> None:
     exact, rough = judge(paint("float32")), judge(paint("bfloat16"))

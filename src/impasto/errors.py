@@ -51,11 +51,11 @@ class DivergedError(ImpastoError):
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that memory ran out.
 
-    torch, which takes seconds to import, is not imported for this: its own error is known by its name. Its allocator on
-    a CPU raises a plain RuntimeError.
+    torch, which takes seconds to import, is not imported for this: its own error is known by its name. Its allocators
+    on a CPU and on Apple's MPS raise a plain RuntimeError.
     """
     words = str(error)
-    said = "can't allocate memory" in words or "not enough memory" in words
+    said = any(each in words for each in ("can't allocate memory", "not enough memory", "MPS backend out of memory"))
     is_named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return is_named or (isinstance(error, RuntimeError) and said)
 

@@ -1,6 +1,6 @@
 """Pictures and frames painted in one pass, from what a painter is prepared with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import torch
@@ -8,7 +8,8 @@ from torch import Tensor
 
 from impasto.errors import UsageError
 from impasto.fast.decoder import load_decoder
-from impasto.fast.transfer import LevelMaps, Smoothing, StylePart, measure_levels, transfer_style
+from impasto.fast.transfer import LevelMaps, Smoothing, StylePart, list_targets, measure_levels, transfer_style
+from impasto.fast.transport import StyleTarget
 from impasto.images.color import is_gray, to_gray
 from impasto.images.image import Image
 from impasto.images.masks import divide_canvas, soften_masks
@@ -39,6 +40,7 @@ class FastPainter:
         self._network = load_fast_network(prepared.device, prepared.dtype)
         self._decoder = load_decoder(prepared.device, prepared.dtype)
         self._paintings = prepared.paintings
+        self._blends: dict[tuple[int, ...], Mapping[str, StyleTarget]] = {}
         sizes = prepared.list_painting_sizes(schedule, self._size)
         if (least := min(min(size) for size in sizes)) < MIN_PAINTING_SIDE:
             raise UsageError(
@@ -101,9 +103,16 @@ class FastPainter:
             if not weighed:  # the photo stays there
                 continue
             where = kept if mask is None else mask if kept is None else mask * kept
-            blend = blend_styles([self._styles[at] for at in weighed], [paintings[at].weight for at in weighed])
-            parts.append(StylePart(blend, where))
+            parts.append(StylePart(self._blend(tuple(weighed)), where))
         return parts
+
+    def _blend(self, painting_numbers: tuple[int, ...]) -> Mapping[str, StyleTarget]:
+        """Return what the paintings with these numbers, blended, carry a photo to."""
+        if painting_numbers not in self._blends:
+            weights = [self._paintings[at].weight for at in painting_numbers]
+            blend = blend_styles([self._styles[at] for at in painting_numbers], weights)
+            self._blends[painting_numbers] = list_targets(blend)
+        return self._blends[painting_numbers]
 
     @property
     def _is_gray(self) -> bool:
@@ -112,9 +121,9 @@ class FastPainter:
         return all(painting.region is None and is_gray(painting) for painting in used)
 
 
-def paint_fast_canvas(prepared: Prepared, photo: Image) -> Tensor:
-    """Paint the first canvas (1, 3, H, W) in [0, 1] of a photo, at its size. Errors: as FastPainter."""
-    return FastPainter(prepared, prepared.plan_schedule((photo.width, photo.height))).paint(photo)
+def paint_fast_canvas(prepared: Prepared, schedule: Schedule, photo: Image) -> Tensor:
+    """Paint the first canvas (1, 3, H, W) in [0, 1] of a schedule. Errors: as FastPainter."""
+    return FastPainter(prepared, schedule).paint(photo)
 
 
 @cache

@@ -1,6 +1,6 @@
 """One pass: a photo's features are carried to the paintings' moments, level by level, and decoded to a picture."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,9 +25,9 @@ Smoothing = Callable[[int, Sequence[Moments]], Sequence[Moments]]
 
 @dataclass(frozen=True)
 class StylePart:
-    """A part of the canvas, `mask` (1, 1, H, W) or None for all of it, and the moments that it takes on, by level."""
+    """A part of the canvas, `mask` (1, 1, H, W) or None for all of it, and what it is carried to, by level."""
 
-    levels: Style
+    targets: Mapping[str, StyleTarget]
     mask: Tensor | None = None
 
 
@@ -49,6 +49,11 @@ class MomentAverage:
             now = [old.scaled(1 - share) + new.scaled(share) for old, new in zip(before, now, strict=True)]
         self._levels[number] = now
         return now
+
+
+def list_targets(style: Style) -> dict[str, StyleTarget]:
+    """Return what a part of a canvas is carried to, by level; keep it for all frames that take on one style."""
+    return {name: StyleTarget(moments) for name, moments in style.items()}
 
 
 def measure_levels(network: Network, painting: StyleInput) -> Style:
@@ -190,7 +195,7 @@ class _Transfer:
         """Return a level's maps, and note how much they change it."""
         if len(self._maps) <= number:
             sums = self._smooth(number, sums) if self._smooth else sums
-            targets = [StyleTarget(part.levels[LEVELS[number].name]) for part in self._parts]
+            targets = [part.targets[LEVELS[number].name] for part in self._parts]
             self._maps.append(
                 [find_map(each, target, self._strength) for each, target in zip(sums, targets, strict=True)]
             )

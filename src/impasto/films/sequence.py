@@ -69,7 +69,7 @@ class FramePainter:
     def paint_first(self, frame: int, photo: Image, canvas: Tensor | None) -> Painter:
         """Paint a frame, counted from 0, like a single picture; from `canvas` if it is given."""
         prepared = self._prepare_frame(frame)
-        prepared = replace(prepared, paint_fast=partial(paint_fast_canvas, prepared))
+        prepared = replace(prepared, paint_fast=paint_fast_canvas)
         if canvas is not None:
             settings = prepared.settings.model_copy(update=CARRIED_SETTINGS)
             prepared = replace(prepared, settings=settings, initial_picture=canvas)

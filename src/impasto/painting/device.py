@@ -49,6 +49,14 @@ def choose_dtype(precision: Precision, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
 
 
+def use_exact_float32() -> None:
+    """Have cuDNN convolve float32 in float32: by default it takes TF32, which has bfloat16's errors nearly.
+
+    This is for the whole process, as cuDNN has no such setting for a thread, and several may paint at once.
+    """
+    torch.backends.cudnn.allow_tf32 = False
+
+
 def _is_fast_at_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -111,7 +119,8 @@ def measure_used_memory(device: torch.device) -> int:
 def measure_free_memory(device: torch.device) -> int:
     """Return the bytes that the program can still use: of the machine, of its control group, or of the GPU."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for new tensors
+        return torch.cuda.mem_get_info(device)[0] + unused
     free = [_measure_free_of_machine()]
     for usage, limit, statistics in CONTROL_GROUP_FILES:
         with suppress(OSError, ValueError):  # no such group, or no limit

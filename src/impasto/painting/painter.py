@@ -22,6 +22,7 @@ from impasto.painting.schedule import Schedule, Size
 from impasto.painting.state import CanvasAverage, PainterState, capture_state, restore_state
 from impasto.painting.tiled_objective import why_untileable
 from impasto.painting.views import CanvasObjective
+from impasto.settings.changes import changes_painting
 from impasto.settings.model import Settings
 
 MAX_RECOVERIES = 4  # of one scale
@@ -135,8 +136,14 @@ class Painter:
         """Continue with other weights, blend, stroke size or colors; call it between two steps.
 
         The same canvas then has another objective, and a fresh optimizer. Errors: UsageError where a painting becomes
-        too small for the taps; nothing changes then.
+        too small for the taps, or the picture is finished and would have to be painted on; nothing changes then.
         """
+        repaints = changes_painting(self.settings, settings)
+        if repaints and self._is_finished:
+            raise UsageError(
+                "The picture is finished: only the colors that it is given afterwards can still change, by `color` "
+                "none, keep or only, `color_space` and `color_strength`. Paint it anew for other changes."
+            )
         before, self.prepared = self.prepared, self.prepared.change_settings(settings)
         try:
             self._check_visible()
@@ -144,9 +151,10 @@ class Painter:
         except UsageError:
             self.prepared = before
             raise
-        self._is_steered = True
-        self.state.forget_optimizer()
-        self.state.forget_losses()
+        if repaints:
+            self._is_steered = True
+            self.state.forget_optimizer()
+            self.state.forget_losses()
 
     def capture_state(self, texts: Mapping[str, str], *, with_optimizer: bool = True) -> Checkpoint:
         """Return where it is, as `state.capture_state` does."""
@@ -169,6 +177,10 @@ class Painter:
     @property
     def _is_last_scale(self) -> bool:
         return self.state.scale == len(self.schedule.sizes)
+
+    @property
+    def _is_finished(self) -> bool:
+        return self._is_last_scale and self.state.steps_left == 0
 
     def _check_visible(self) -> None:
         for number, each in enumerate([self.photo, *self.prepared.paintings]):
@@ -230,13 +242,14 @@ class Painter:
 
     def _reduce_memory(self) -> bool:
         """Change to a strategy that takes less memory, from this scale on; return whether there is one."""
-        state = self.state
-        strategy = state.strategy.step_down(can_compact=can_compact(self.settings, is_last_scale=self._is_last_scale))
+        state, (width, height) = self.state, self._size
+        compact = can_compact(self.settings, is_last_scale=self._is_last_scale)
+        strategy = state.strategy.step_down(max(width, height), can_compact=compact)
         if strategy is None or not self.can_tile:
             return False
-        state.strategies[state.scale - 1 :] = [strategy] * (len(state.strategies) - state.scale + 1)
+        state.strategies[state.scale - 1] = strategy
+        state.strategies[state.scale :] = [later.limited_by(strategy) for later in state.strategies[state.scale :]]
         self._restart_from_accepted()
-        width, height = self._size
         state.notes.append(f"Memory ran out at {width} x {height}: going on from where it was, {strategy.describe()}.")
         return True
 
@@ -288,7 +301,7 @@ class Painter:
         prepared = self.prepared
         picture = prepared.initial_picture
         if self.settings.init == "fast" and photo and prepared.paint_fast:
-            picture = prepared.paint_fast(photo)
+            picture = prepared.paint_fast(prepared, self.schedule, photo)
         return make_initial_canvas(self.settings, *self._size, photo, prepared.paintings, picture).to(like)
 
     @property
@@ -317,8 +330,7 @@ class Painter:
         state, steps = self.state, self.schedule.steps[self.state.scale - 1]
         assert state.steps_left is not None
         # A canvas that was reported before an interruption is evaluated again, for the step that was still to come.
-        is_finished = self._is_last_scale and state.steps_left == 0
-        is_replaying = state.steps_left < steps and not state.backtracks and not is_finished
+        is_replaying = state.steps_left < steps and not state.backtracks and not self._is_finished
         while (state.steps_left or is_replaying) and not self._is_steered:
             if state.steps_left >= steps - 2:  # the optimizer takes its memory in the first two steps
                 self._return_freed_memory()
@@ -341,6 +353,8 @@ class Painter:
                 yield losses
                 if self._is_steered:
                     continue
+            elif state.losses["total"] == math.inf:  # forgotten by a steer
+                state.losses = losses
             is_replaying = False
             if state.steps_left and self._has_settled():
                 self._end_early()

@@ -19,7 +19,7 @@ from impasto.images.strokes import choose_style_size
 from impasto.images.weaknesses import find_weaknesses
 from impasto.network.download import DownloadProgress
 from impasto.network.vgg import VGG19_DEPTHS, Network, plan_layers
-from impasto.painting.device import choose_device, choose_dtype
+from impasto.painting.device import choose_device, choose_dtype, use_exact_float32
 from impasto.painting.histograms import Histogram
 from impasto.painting.initial_canvas import recolor_photo
 from impasto.painting.measured import MeasuredPainting, check_measured, note_other_sizes
@@ -47,7 +47,7 @@ class Prepared:
     (1, 3, H, W) is what the canvas starts as where `settings.init` names a file. `styles` keeps the styles of paintings
     from one painter to the next. `has_gray_photo`: the photo, if any, is black and white. `notes` are for the user.
     `build_paintings` makes the paintings for other settings; without it the settings can't change. `paint_fast` paints
-    a photo's first canvas (1, 3, H, W), of the same size, where `settings.init` is fast.
+    a photo's first canvas (1, 3, H, W) of a schedule, of the same size, where `settings.init` is fast.
     """
 
     network: Network
@@ -59,7 +59,7 @@ class Prepared:
     build_paintings: Callable[[Settings], Sequence[StyleInput]] | None = None
     other_networks: Mapping[str, Network] = field(default_factory=dict)
     has_gray_photo: bool = False
-    paint_fast: Callable[[Image], Tensor] | None = None
+    paint_fast: Callable[["Prepared", Schedule, Image], Tensor] | None = None
 
     @cached_property
     def device(self) -> torch.device:
@@ -205,6 +205,8 @@ def prepare(
     check_measured(settings, paintings)
     device = choose_device(settings.device)
     dtype = choose_dtype(settings.precision, device)
+    if dtype is torch.float32:
+        use_exact_float32()
     names = {settings.network, choose_network(settings, (MAX_SIDE, MAX_SIDE))}
     deepest = _find_deepest_tap(settings)
     networks = {name: cache.load_network(name, settings, deepest, device, dtype, fetch_progress) for name in names}
@@ -328,7 +330,8 @@ def _find_deepest_tap(settings: Settings) -> str:
                 raise UsageError(
                     f"There is no tap {tap!r}: VGG-19 has two layers in blocks 1 and 2, four in 3 to 5.", setting=name
                 )
-    return max(list_taps(settings), key=layers.index)
+    with_content = settings.model_copy(update={"content_weight": 1.0})  # a run may be steered to it
+    return max(list_taps(with_content), key=layers.index)
 
 
 def _build_style_inputs(

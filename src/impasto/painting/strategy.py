@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 MIN_TILE_SIZE = 128  # in pixels; below it, most of the work is in the margin
 MIN_HISTORY = 2
+TILE_SIZES = (1024, 512, 256, MIN_TILE_SIZE)  # that are tried, one after the other, where memory runs out
 
 
 @dataclass(frozen=True)
@@ -20,19 +21,31 @@ class ScaleStrategy:
     compact: bool = False
     on_disk: bool = False
 
-    def step_down(self, *, can_compact: bool) -> "ScaleStrategy | None":
-        """Return a strategy that takes clearly less memory, or None if there is none.
+    def step_down(self, longer_side: int, *, can_compact: bool) -> "ScaleStrategy | None":
+        """Return a strategy that takes clearly less memory for a canvas of that side, or None if there is none.
 
         `can_compact` says whether the optimizer has a history that can be kept in bfloat16.
         """
-        if not self.tile_size:
-            return replace(self, tile_size=1024)
-        if self.tile_size > 512:
-            return replace(self, tile_size=512, on_disk=True, compact=can_compact)
+        if not self.tile_size or self.tile_size > 512:
+            now = min(self.tile_size or longer_side, longer_side)
+            tile_size = next((size for size in TILE_SIZES if size < now), MIN_TILE_SIZE)
+            if tile_size > 512:
+                return replace(self, tile_size=tile_size)
+            return replace(self, tile_size=tile_size, on_disk=True, compact=can_compact)
         if self.history is None or self.history > MIN_HISTORY or self.tile_size > MIN_TILE_SIZE:
             fewer = max(MIN_HISTORY, (self.history or 8) // 2)
             return replace(self, tile_size=max(MIN_TILE_SIZE, self.tile_size // 2), on_disk=True, history=fewer)
         return None
+
+    def limited_by(self, other: "ScaleStrategy") -> "ScaleStrategy":
+        """Return what of both takes the less memory."""
+        sizes, histories = (self.tile_size, other.tile_size), (self.history, other.history)
+        return ScaleStrategy(
+            min(filter(None, sizes), default=0),
+            min(filter(None, histories), default=None),
+            self.compact or other.compact,
+            self.on_disk or other.on_disk,
+        )
 
     def describe(self) -> str:
         """Describe it in words."""

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from impasto.fast.canvas import paint_fast_canvas
@@ -23,7 +22,7 @@ from impasto.runs.inputs import read_paintings, read_photo
 from impasto.runs.job import Job, check_job
 from impasto.runs.run import Run
 from impasto.settings.changes import merge_settings
-from impasto.settings.dependencies import check_settings
+from impasto.settings.dependencies import check_settings, note_without_effect
 from impasto.settings.model import Settings
 from impasto.settings.parsing import drop_unused, list_changed
 
@@ -71,9 +70,9 @@ def start_run(
         guard_map, found = find_guard_map(settings, visible)
         visible, notes = replace(visible, guard_map=guard_map), notes + found
     prepared = prepare(settings, visible, paintings, cache, fetch_progress)
-    prepared = replace(prepared, paint_fast=partial(paint_fast_canvas, prepared))
-    painter = Painter(prepared, visible)
-    painter.notes.extend(notes + unused)
+    painter = Painter(replace(prepared, paint_fast=paint_fast_canvas), visible)
+    scales = len(painter.schedule.sizes)
+    painter.notes.extend(notes + unused + note_without_effect(settings, list_changed(settings), scales))
     source, first = fingerprint_picture(photo.path) if photo else None, job.first if job else None
     paths = [painting.path for painting in paintings]
     recipe = build_recipe(settings, source, paths, prepared.device, prepared.dtype, first)

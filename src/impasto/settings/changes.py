@@ -22,6 +22,8 @@ STEERABLE = (
     "color_match",
     "color_strength",
 )
+# The result is given other colors by these, except where `color` match changes the paintings instead.
+RESULT_SETTINGS = {"color", "color_space", "color_strength"}
 
 
 def merge_settings(
@@ -50,6 +52,12 @@ def change_settings(settings: Settings, changes: Mapping[str, Any], paintings: i
     changed = merge_settings(settings, changes)
     check_painting_weights(changed, paintings)
     return changed
+
+
+def changes_painting(before: Settings, after: Settings) -> bool:
+    """Tell whether other settings change what is painted, and not only the colors that the result is given."""
+    changed = {name for name in STEERABLE if getattr(before, name) != getattr(after, name)}
+    return not changed <= RESULT_SETTINGS or "match" in (before.color, after.color)
 
 
 def check_painting_weights(settings: Settings, paintings: int) -> None:

@@ -84,7 +84,9 @@ def list_changed(settings: Settings) -> list[str]:
 def list_unused_in_one_pass() -> set[str]:
     """List the settings that have no effect in one pass."""
     schemas = list_schemas(Settings)
-    return {name for name, schema in schemas.items() if schema["group"] in STEP_GROUPS} - USED_IN_ONE_PASS
+    return {name for name, schema in schemas.items() if schema["group"] in STEP_GROUPS} - USED_IN_ONE_PASS | {
+        "mask_propagation"  # which says what cells of the steps' network a mask has
+    }
 
 
 def drop_unused(settings: Settings) -> tuple[Settings, list[str]]:
