@@ -13,11 +13,13 @@ import impasto
 from impasto import Job, Settings, UsageError
 from impasto.images.write import to_pil
 from impasto.painting.checkpoint_file import Checkpoint, read_checkpoint, write_checkpoint
+from impasto.painting.lbfgs import LBFGS
 from impasto.painting.painter import Painter
 from impasto.painting.strategy import ScaleStrategy
 from impasto.painting.styles import StyleInput
 from impasto.recipes.recipe import Recipe
 from impasto.runs.checkpoints import CheckpointWriter
+from impasto.settings.lengths import Length
 
 NETWORK = make_network()
 PHOTO, PAINTING, OTHER = make_picture(40, 32, 1), make_picture(36, 36, 2), make_picture(36, 30, 3)
@@ -69,6 +71,16 @@ def test_losses_follow_a_steer_at_once(optimizer: str, strategy: ScaleStrategy) 
     assert rest[-1].losses["total"] < rest[0].losses["total"]
 
 
+def test_first_step_after_a_steer_is_shortened_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    painter = make_painter(optimizer="lbfgs")
+    take(painter, 3)
+    painter.steer(make_settings(steps=8, optimizer="lbfgs", style_weight=5.0))
+    monkeypatch.setattr(LBFGS, "step", lambda _, canvas, gradient: canvas.add_(0.02 * gradient.sign()))  # uphill
+    monkeypatch.setattr(LBFGS, "shorten_last_step", lambda *_: None)
+    next(painter)
+    assert painter.state.backtracks == 1
+
+
 def test_steering_before_the_first_step_equals_starting_so() -> None:
     steered = make_painter()
     steered.steer(make_settings(steps=8, style_weight=5.0))
@@ -91,7 +103,7 @@ def test_steering_the_blend_favors_the_other_painting(optimizer: str) -> None:
     for painter in (kept, steered):
         take(painter, 5)
     give_paintings(steered, (StyleInput(PAINTING, weight=0.0), StyleInput(OTHER)))
-    steered.steer(steered.settings)
+    steered.steer(steered.settings.model_copy(update={"style_blend": (0.0, 1.0)}))
     other = make_painter((StyleInput(OTHER),), optimizer=optimizer, content_weight=0.1)
     objective = other.prepared.make_objective(other.photo, other.schedule, (40, 32), WHOLE)
     far, near = (objective.evaluate(finish(painter))["style"] for painter in (kept, steered))
@@ -186,6 +198,74 @@ def test_checkpoint_has_the_steered_settings(job: Job) -> None:
     texts = read_checkpoint(run.checkpoint_writer.path).texts
     assert Job.model_validate_json(texts["job"]).settings.style_weight == 3
     assert Recipe.model_validate_json(texts["recipe"]).settings.style_weight == 3
+
+
+@pytest.mark.parametrize("chosen", [{}, {"init": "fast", "steps": 1, "style_size": (Length(2.0),)}])
+def test_finished_picture_takes_other_colors_alone(job: Job, chosen: dict[str, Any]) -> None:
+    run = impasto.start_job(job.model_copy(update={"settings": job.settings.model_copy(update=chosen)}))
+    for _ in run:
+        pass
+    plain, recipe = run.picture().tobytes(), run.recipe()
+    for changes in ({"tv_weight": 0.5}, {"color": "match"}, {"color": "keep", "style_weight": 2}):
+        with pytest.raises(UsageError, match="The picture is finished"):
+            run.steer(**changes)
+    assert run.recipe() == recipe
+    run.steer(color="keep", color_strength=0.5)
+    assert run.picture().tobytes() != plain
+    assert run.recipe().settings.color == "keep"
+    run.steer(color="none")
+    assert run.picture().tobytes() == plain
+
+
+def test_content_can_be_given_a_weight_later(job: Job) -> None:
+    chosen = {"content_weight": 0.0, "style_taps": {"relu1_1": 1.0}}
+    run = impasto.start_job(job.model_copy(update={"settings": job.settings.model_copy(update=chosen)}))
+    assert next(run).losses["content"] == 0
+    run.steer(content_weight=1)
+    assert next(run).losses["content"] > 0
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        ({"content_weight": 0.0, "content_loss": "mean", "guard": 0.7}, ["content_taps", "content_loss", "guard"]),
+        ({"content_weight": 0.0, "init": "fast", "guard": 0.7, "style_size": (Length(2.0),)}, ["content_taps"]),
+        ({"start_size": 16, "final_steps": 2}, []),
+        ({"final_steps": 2}, ["final_steps"]),
+    ],
+)
+def test_settings_that_do_nothing_are_noted(job: Job, chosen: dict[str, Any], names: list[str]) -> None:
+    given = {"later_steps": 26, "content_colors": "painting", **chosen}
+    notes = impasto.start_job(job.model_copy(update={"settings": job.settings.model_copy(update=given)})).notes
+    assert [note.split("`")[1] for note in notes if " has no effect" in note] == names
+
+
+def test_one_pass_says_that_it_has_no_checkpoint(job: Job) -> None:
+    one_pass = {"init": "fast", "steps": 1, "style_size": (Length(2.0),)}
+    run = impasto.start_job(job.model_copy(update={"settings": job.settings.model_copy(update=one_pass)}))
+    next(run)
+    assert any(f"{job.checkpoint} is not written" in note for note in run.notes)
+
+
+def test_one_pass_takes_a_steer_before_it(job: Job) -> None:
+    chosen = {"init": "fast", "steps": 1, "style_size": (Length(2.0),), "style_blend": (1.0, 0.0)}
+    steered, blended = (
+        impasto.start_job(job.model_copy(update={"settings": job.settings.model_copy(update={**chosen, **given})}))
+        for given in ({}, {"style_blend": (0.0, 1.0)})
+    )
+    steered.steer(style_blend=(0, 1))
+    for run in (steered, blended):
+        next(run)
+    assert steered.picture().tobytes() == blended.picture().tobytes()
+
+
+def test_colors_of_the_result_change_nothing_else(job: Job) -> None:
+    untouched, steered = (impasto.start_job(job.model_copy(update={"checkpoint": "none"})) for _ in range(2))
+    for run in (untouched, steered):
+        next(run)
+        next(run)
+    steered.steer(color="keep")
+    assert [step.losses for step in steered] == [step.losses for step in untouched]
 
 
 @pytest.mark.parametrize(

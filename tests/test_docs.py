@@ -32,7 +32,7 @@ RUN_BY_OTHER_TESTS = {"docs/how-to/film.md", "docs/how-to/studio.md"}
 NAMES_FOREIGN_OPTIONS = {"docs/reference/other-programs.md"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-CHEAP = {"size": 64, "start_size": 48, "steps": 2, "later_steps": 1}
+CHEAP = {"size": 64, "start_size": 48, "steps": 3, "later_steps": 1}
 
 
 def read_page(page: str) -> str:

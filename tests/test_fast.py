@@ -10,15 +10,15 @@ from torch import Tensor
 import impasto
 from impasto.cli.app import main
 from impasto.errors import UsageError
-from impasto.fast import transfer
-from impasto.fast.canvas import load_fast_network, paint_fast_canvas
+from impasto.fast import transfer, transport
+from impasto.fast.canvas import FastPainter, load_fast_network, paint_fast_canvas
 from impasto.fast.decoder import LEVELS, load_decoder
-from impasto.fast.transfer import StylePart, measure_levels, transfer_style
+from impasto.fast.transfer import StylePart, list_targets, measure_levels, transfer_style
 from impasto.fast.transport import RIDGE, StyleTarget, add_ridge, carry, find_map, measure_features
 from impasto.images.collection import find_painting
 from impasto.images.image import Image
 from impasto.images.read import read_image
-from impasto.images.write import write_image
+from impasto.images.write import to_pil, write_image
 from impasto.painting.prepare import prepare
 from impasto.painting.styles import Style, StyleInput, blend_styles
 from impasto.settings.model import Settings
@@ -34,6 +34,10 @@ PAINTING, OTHER = (StyleInput(make_picture(120, 96, seed).to(DOUBLE).flip(1)) fo
 
 def measure(painting: StyleInput) -> Style:
     return measure_levels(NETWORK, painting)
+
+
+def make_part(style: Style, mask: Tensor | None = None) -> StylePart:
+    return StylePart(list_targets(style), mask)
 
 
 def paint(*parts: StylePart, strength: float = 1.0, photo: Tensor = PHOTO) -> Tensor:
@@ -76,22 +80,22 @@ def test_the_map_is_the_optimal_one() -> None:
 def test_tiles_are_the_whole(monkeypatch: pytest.MonkeyPatch, has_masks: bool) -> None:
     left = torch.zeros_like(PHOTO[:, :1])
     left[..., :70] = 1
-    parts = [StylePart(measure(PAINTING), left if has_masks else None)]
-    parts += [StylePart(measure(OTHER), 1 - left)] if has_masks else []
+    parts = [make_part(measure(PAINTING), left if has_masks else None)]
+    parts += [make_part(measure(OTHER), 1 - left)] if has_masks else []
     whole = paint(*parts)
     monkeypatch.setattr(transfer, "TILE_SIDE", 48)
     assert float((paint(*parts) - whole).abs().max()) < 1e-10
     for painting, part in zip((PAINTING, OTHER), parts, strict=False):
         for name, tiled in measure(painting).items():
-            torch.testing.assert_close(tiled.outer, part.levels[name].outer, rtol=1e-10, atol=1e-12)
+            torch.testing.assert_close(tiled.outer, part.targets[name].moments.outer, rtol=1e-10, atol=1e-12)
 
 
 def test_a_mask_of_all_is_no_mask_and_nothing_is_the_photo() -> None:
     style = measure(PAINTING)
     everywhere = torch.ones_like(PHOTO[:, :1])
-    assert float((paint(StylePart(style, everywhere)) - paint(StylePart(style))).abs().max()) < 1e-8
-    unchanged = paint(StylePart(style), strength=0.0)
-    assert float((paint(StylePart(style, 0.0 * everywhere)) - unchanged).abs().max()) < 1e-8
+    assert float((paint(make_part(style, everywhere)) - paint(make_part(style))).abs().max()) < 1e-8
+    unchanged = paint(make_part(style), strength=0.0)
+    assert float((paint(make_part(style, 0.0 * everywhere)) - unchanged).abs().max()) < 1e-8
 
 
 def psnr(rgb: Tensor, other: Tensor) -> float:
@@ -107,7 +111,7 @@ def read_painting(name: str) -> Tensor:
 def test_strength_goes_from_the_photo_to_the_style() -> None:
     photo, painting = (read_painting(name) for name in ("the_bedroom", "starry_night"))
     levels = measure(StyleInput(painting))
-    style, target = StylePart(levels), levels[FINEST]
+    style, target = make_part(levels), levels[FINEST]
     pictures = [paint(style, strength=strength, photo=photo) for strength in (0.0, 0.25, 0.5, 0.75, 1.0)]
     assert psnr(pictures[0], photo) > 24
     changes = [float((picture - pictures[0]).square().mean()) for picture in pictures]
@@ -120,7 +124,7 @@ def test_strength_goes_from_the_photo_to_the_style() -> None:
 def test_a_blend_with_all_weight_on_one_painting_is_that_painting() -> None:
     one, other = measure(PAINTING), measure(OTHER)
     blended = blend_styles([one, other], [1.0, 0.0])
-    assert float((paint(StylePart(blended)) - paint(StylePart(one))).abs().max()) == 0
+    assert float((paint(make_part(blended)) - paint(make_part(one))).abs().max()) == 0
     half = blend_styles([one, other], [3.0, 3.0])[FINEST]
     torch.testing.assert_close(half.total, (one[FINEST].total + other[FINEST].total) / 2)
 
@@ -253,17 +257,43 @@ UNUSED = {
     "later_steps": 3, "final_steps": 3, "learning_rate": 1.0, "adam_beta1": 0.5, "adam_beta2": 0.5,
     "adam_epsilon": 1.0, "lbfgs_history": 2, "lbfgs_max_step": 0.1, "lbfgs_range": 255.0,
     "lbfgs_preconditioner": False, "clamp": "never", "min_improvement": 0.5, "ema_decay": 0.5,
+    "mask_propagation": "inside",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", UNUSED)
 def test_settings_that_one_pass_ignores_change_nothing(name: str) -> None:
     photo, painting = Image(make_picture(64, 48)), Image(make_picture(64, 64, 2))
-    plain, changed = (
-        paint_fast_canvas(prepare(settings, photo, [painting]), photo)
-        for settings in (INSTANT, INSTANT.model_copy(update={name: UNUSED[name]}))
+    pictures = []
+    for settings in (INSTANT, INSTANT.model_copy(update={name: UNUSED[name]})):
+        prepared = prepare(settings, photo, [painting])
+        pictures.append(paint_fast_canvas(prepared, prepared.plan_schedule((64, 48)), photo))
+    assert torch.equal(*pictures)
+
+
+def test_a_paintings_roots_are_taken_once_for_all_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    photo, calls, take = Image(make_picture(64, 48)), [], transport.take_power
+    prepared = prepare(INSTANT, photo, [Image(make_picture(64, 64, 2)), Image(make_picture(64, 64, 3))])
+    painter = FastPainter(prepared, prepared.plan_schedule((64, 48)))
+    monkeypatch.setattr(transport, "take_power", lambda *given: calls.append(given) or take(*given))
+    counts = []
+    for _ in range(2):
+        painter.paint(photo)
+        counts.append(len(calls))
+        calls.clear()
+    assert counts == [2 * len(LEVELS), len(LEVELS)]
+
+
+@pytest.mark.parametrize("fit", ["longest", "shrink"])
+def test_strokes_in_pixels_are_those_of_the_finished_picture(fit: str) -> None:
+    photo, painting = to_pil(make_picture(256, 192)), to_pil(make_picture(200, 200, 2))
+    chosen = {"network": "slim", "init": "fast", "size": 256, "start_size": 64, "steps": 1, "guard": 0.0}
+    by_share, in_pixels = (
+        impasto.start(photo, painting, **chosen, fit=fit, style_size=size) for size in ("0.75", "192px")
     )
-    assert torch.equal(plain, changed)
+    for run in (by_share, in_pixels):
+        next(run)
+    assert by_share.picture().tobytes() == in_pixels.picture().tobytes()
 
 
 def test_all_other_settings_count_in_one_pass() -> None:

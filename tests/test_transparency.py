@@ -59,6 +59,20 @@ def test_a_cut_out_is_painted_the_same_whatever_it_hides(settings: dict[str, obj
         assert (picture[~is_visible][:, :3] == hidden).all()
 
 
+@pytest.mark.parametrize("chosen", [{"color": "keep"}, {"color": "only"}, {"preserve_mask": "mask.png"}])
+def test_hidden_colors_are_seen_at_no_edge_of_a_reduced_photo(
+    chosen: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    PilImage.fromarray(np.asarray(cut_out(200, (80, 70)))[..., :3]).save("painting.png")
+    PilImage.new("L", (256, 192), 128).save("mask.png")
+    photos = [cut_out(hidden, (256, 192)) for hidden in (255, 0)]
+    pictures = [np.asarray(impasto.paint(photo, "painting.png", **SETTINGS, **chosen)) for photo in photos]
+    is_visible = pictures[0][..., 3] > 0
+    assert is_visible.any()
+    assert np.array_equal(*(picture[is_visible] for picture in pictures))
+
+
 def test_one_pass_paints_up_to_transparent_edges_and_what_is_half_transparent(tmp_path: Path) -> None:
     """The photo must not show through: what is seen there is as far from the photo as without any transparency."""
     PilImage.fromarray(np.asarray(cut_out(200, (80, 70)))[..., :3]).save(tmp_path / "painting.png")

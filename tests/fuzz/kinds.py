@@ -23,7 +23,7 @@ from impasto.batch.job_list import read_job_list
 from impasto.fast.canvas import load_fast_network
 from impasto.fast.decoder import load_decoder
 from impasto.fast.style_file import read_style_file
-from impasto.fast.transfer import StylePart, transfer_style
+from impasto.fast.transfer import StylePart, list_targets, transfer_style
 from impasto.films.image_sequence import open_reader
 from impasto.images.animation import is_animated, read_animation
 from impasto.images.metadata import pack_xmp, read_embedded_text
@@ -227,7 +227,7 @@ def read_style(path: Path) -> None:
     style, device = read_style_file(path), torch.device("cpu")
     photo = torch.from_numpy(make_colors(32, 32)).permute(2, 0, 1)[None] / 255
     network, decoder = (load(device, torch.float32) for load in (load_fast_network, load_decoder))
-    if not transfer_style(network, decoder, photo, [StylePart(style.levels)]).isfinite().all():
+    if not transfer_style(network, decoder, photo, [StylePart(list_targets(style.levels))]).isfinite().all():
         raise ValueError("the picture holds values that are no numbers")
 
 

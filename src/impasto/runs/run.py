@@ -14,7 +14,7 @@ from impasto.images.display import MimeBundle, make_mime_bundle
 from impasto.images.formats import DEFAULT_QUALITY
 from impasto.images.image import Image
 from impasto.images.output import write_beside
-from impasto.images.sizes import resize
+from impasto.images.sizes import resize_clamped
 from impasto.images.write import to_pil, write_image
 from impasto.painting.checkpoint_file import Checkpoint
 from impasto.painting.cost_model import estimate_pass_bytes
@@ -166,6 +166,8 @@ class Run:
         if self.settings.is_one_pass:
             self._check_pass_fits(limit)
             self._is_planned = True
+            if self._first_job and self._first_job.checkpoint not in ("auto", "none"):
+                self.notes.append(f"One pass has no checkpoint: {self._first_job.checkpoint} is not written.")
             return
         small = self.settings.memory == "auto" and is_small(self.painter.prepared, self.painter.schedule)
         if self._plan or not small:
@@ -255,7 +257,8 @@ class Run:
     def steer(self, **changes: Any) -> None:
         """Go on with other weights, blend, stroke size or colors from the next step on.
 
-        Errors: UsageError for a setting that can't change while painting, or a wrong value; nothing changes then.
+        A finished picture can only be given other colors, by `color` none, keep or only and their settings. Errors:
+        UsageError for a setting that can't change while painting, or a wrong value; nothing changes then.
 
         Example: run.steer(style_weight=3, style_size=0.5)
         """
@@ -390,14 +393,16 @@ class Run:
         rgb, settings = self.painter.current, self.painter.settings
         if self._photo is None:
             return rgb, None
-        if settings.color in ("keep", "only") or self._preserve_mask is not None:
-            rgb = self.painter.picture()
-        rgb = recolor_result(rgb, self._photo, settings)
         width, height = rgb.shape[3], rgb.shape[2]
-        if self._preserve_mask is not None:
-            photo, mask = (resize(x, width, height).clamp(0, 1) for x in (self._photo.rgb, self._preserve_mask))
-            rgb = torch.lerp(rgb, photo, mask)
-        if self._photo.alpha is None:
+        alpha = None if self._photo.alpha is None else resize_clamped(self._photo.alpha, width, height)
+        if settings.color in ("keep", "only") or self._preserve_mask is not None:
+            # The painter's photo has no hidden colors, which would be seen at the edges of what is transparent.
+            assert self.painter.photo
+            photo = Image(resize_clamped(self.painter.photo.rgb, width, height).cpu(), alpha)
+            rgb = recolor_result(self.painter.picture(), photo, settings)
+            if self._preserve_mask is not None:
+                rgb = torch.lerp(rgb, photo.rgb, resize_clamped(self._preserve_mask, width, height))
+        if alpha is None:
             return rgb, None
-        alpha, hidden = (resize(x, width, height).clamp(0, 1) for x in (self._photo.alpha, self._photo.rgb))
+        hidden = resize_clamped(self._photo.rgb, width, height)
         return torch.where(alpha.to(rgb) > 0, rgb, hidden.to(rgb)), alpha
