@@ -21,6 +21,7 @@ pytestmark = pytest.mark.browser
 SMALL = {"network": "slim", "views": "1", "size": 96, "start_size": 96, "later_steps": 5}
 ENDLESS = {**SMALL, "steps": 100_000}
 PANELS = ("Gallery", "Choose by eye", "Save or print")
+FILM_EVERYWHERE = "A film is painted everywhere: the brush is for photos."
 IMAGE = "document.querySelector('.frame > img')"
 
 
@@ -141,9 +142,10 @@ def test_paint_change_reload_stop_and_download(page, studio, tmp_path):
     choose_photo(page)
     set_settings(page, **ENDLESS)
     job_id = press_paint(page, studio)
-    first = wait_for_preview(page)
+    wait_for_preview(page)
     early = canvas(page)
-    later = wait_for_preview(page, first + 2)
+    version = studio.wait_for(job_id, lambda job: job["progress"]["step"] > 40)["progress"]["version"]
+    later = wait_for_preview(page, version)
     assert np.abs(canvas(page) - early).mean() > 0.5
     before = roughness(canvas(page))
     page.get_by_text("More", exact=True).click()
@@ -418,9 +420,10 @@ def test_choosing_by_eye_and_a_print_with_its_plan(page, browser, studio):
     page.get_by_label("One setting a line").fill("nothing=1,2")
     page.get_by_role("button", name="Try out").click()
     page.get_by_role("alert").get_by_role("button", name="Close").click()  # which lies over the panel
-    page.get_by_label("One setting a line").fill("style_weight=0.3,3")
-    page.get_by_role("button", name="Try out").click()
-    until(page, "document.querySelectorAll('.cells img').length === 2")
+    for values in ("1,2,3", "0.3,3"):
+        page.get_by_label("One setting a line").fill(f"style_weight={values}")
+        page.get_by_role("button", name="Try out").click()
+        until(page, f"document.querySelectorAll('.cells img').length === {len(values.split(','))}")
     page.get_by_role("button", name="Weight of the paintings 3").click()
     made = press_paint(page, studio)
     assert float(studio.wait_for(made, "done")["settings"]["style_weight"]) == 3
@@ -434,7 +437,8 @@ def test_choosing_by_eye_and_a_print_with_its_plan(page, browser, studio):
     assert "30 x 20 cm, 2362 x 1572 px" in page.inner_text("#print-size").replace("\N{MULTIPLICATION SIGN}", "x")
     page.fill("#centimeters", "0")
     page.get_by_role("button", name="What will it take?").click()
-    until(page, "document.querySelector('#plan').textContent.includes('1 to 300 centimeters')")
+    assert page.evaluate("document.querySelector('#centimeters').matches(':focus:invalid')")  # the browser says why
+    assert page.inner_text("#plan") == ""
     page.fill("#centimeters", "2")
     page.get_by_role("button", name="What will it take?").click()
     until(page, "document.querySelector('#plan').textContent.includes('157 x')")
@@ -467,6 +471,9 @@ def test_the_page_reports_a_killed_worker_and_goes_on(page, studio):
     wait_for_status(page, "failed")
     assert "SIGKILL" in page.inner_text(".status")
     page.get_by_role("button", name="Go on", exact=True).click()
+    wait_for_status(page, "waiting")
+    os.kill(studio.worker(), signal.SIGKILL)  # the next one, before it is ready
+    until(page, "document.querySelector('.status').textContent.includes('SIGKILL before it could paint')")
     wait_for_status(page, "painting")
     wait_for_preview(page)
     page.focus("#blend-2")
@@ -512,6 +519,16 @@ def test_a_films_first_frame_is_shown_and_looked_at(page, studio, tmp_path):
     page.locator(".tile [aria-label='walk.mp4'] img").wait_for()
     wait_for_look(page, step=20)
     assert "film is painted frame by frame" in page.inner_text(".status")
+    choose_photo(page)
+    page.get_by_role("button", name="Brush where").click()
+    brush(page)
+    until(page, f"(async () => await {MASKS} !== null)()")
+    page.get_by_role("button", name="walk.mp4", exact=True).click()
+    assert page.locator(".board").count() == 0
+    brushes = page.get_by_role("button", name="Brush where")
+    assert (brushes.is_disabled(), brushes.get_attribute("title")) == (True, FILM_EVERYWHERE)
+    wait_for_look(page, step=20)  # without masks, which are refused
+    assert page.get_by_role("alert").count() == 0
     films = [picture for picture in studio.ask_json("api/tray")["photos"] if picture["is_film"]]
     _, small = studio.ask(f"api/pictures/{films[0]['id']}")
     (first, *_), width = clips.make_pan(4), Image.open(io.BytesIO(small)).width
@@ -834,6 +851,67 @@ def test_a_brushed_mask_preserves_the_photo_there(page, studio):
     assert change[keep > 0.95].mean() < 8
     assert change[keep < 0.05].mean() > 3 * change[keep > 0.95].mean()
     assert read_recipe(folder / "picture.png").settings.preserve_mask == "preserve.png"
+
+
+def test_paint_waits_for_the_last_stroke(page, studio):
+    choose_photo(page)
+    set_settings(page, **ENDLESS)
+    wait_for_look(page)
+    page.get_by_role("button", name="Brush where").click()
+    page.locator(".board").wait_for()
+    held_back: list[Any] = []
+    page.route("**/api/uploads*", lambda route: held_back.append(route))  # a slow connection
+    brush(page)
+    while not held_back:
+        page.wait_for_timeout(10)
+    page.click("#paint")
+    page.wait_for_timeout(300)
+    held_back[0].continue_()
+    until(page, "document.querySelector('.stage').dataset.id")
+    job_id = str(page.get_attribute(".stage", "data-id"))
+    assert (studio.folder / "jobs" / job_id / "inputs" / "preserve.png").exists()
+    wait_for_preview(page)
+    assert page.get_attribute(".stage", "data-id") == job_id
+
+
+def test_of_two_cards_clicked_at_once_the_last_is_shown(page, studio):
+    studio.wait_for(studio.submit("cat", ["the_scream"], **SMALL, steps=2), "done")
+    studio.wait_for(studio.submit("coffee", ["starry_night"], **SMALL, steps=2), "done")
+    slow: list[Any] = []
+
+    def hold_back(route: Any) -> None:
+        if slow:
+            route.continue_()
+        else:
+            slow.append(route)
+
+    page.route("**/composition*", hold_back)
+    for title in ("cat", "coffee"):
+        page.get_by_role("button", name="Gallery").click()
+        page.get_by_role("button", name=f"Show: {title}").click()
+    until(page, f"{SHOWN}.startsWith('coffee,The Starry Night')")
+    with page.expect_response("**/composition*"):
+        slow[0].continue_()
+    time.sleep(0.5)
+    assert page.evaluate(SHOWN).startswith("coffee,The Starry Night")
+
+
+def test_a_page_that_is_refused_tries_again(browser, studio):
+    page = browser.new_page(locale="en")
+    refusals = iter([429, 503])
+
+    def refuse(route: Any) -> None:
+        status = next(refusals, None)
+        if status:
+            route.fulfill(status=status, body="{}")
+        else:
+            route.continue_()
+
+    page.route("**/api/events", refuse)
+    visit(page, studio)
+    until(page, "document.querySelector('.status').textContent.includes('Trying again')")
+    until(page, "!document.querySelector('.status').textContent.includes('Trying again')")
+    page.close()
 
 
 def test_masks_come_back_with_a_job_and_regions_are_found(page, studio):

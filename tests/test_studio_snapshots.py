@@ -1,4 +1,4 @@
-"""The studio's snapshots: how many are kept."""
+"""The studio's snapshots: which are kept."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -18,17 +18,21 @@ from impasto.studio.store import StudioJob
 
 
 @pytest.fixture
-def run(tmp_path: Path, weights_file: Path) -> Run:
+def job(tmp_path: Path, weights_file: Path) -> Job:
     for seed, name in enumerate(("photo.png", "painting.png"), start=1):
         write_image(make_picture(40, 32, seed), tmp_path / name)
     chosen = {**SPELT_OUT, "network": str(weights_file), "size": 32, "start_size": 32, "steps": 100}
-    job = Job(
+    return Job(
         photo=tmp_path / "photo.png",
         paintings=(tmp_path / "painting.png",),
         output=tmp_path / "out.png",
         settings=Settings(**chosen),
         checkpoint="none",
     )
+
+
+@pytest.fixture
+def run(job: Job) -> Run:
     return start_job(job)
 
 
@@ -49,10 +53,9 @@ def test_a_change_of_a_finished_picture_is_noted_and_taken_back(run: Run, tmp_pa
     job = StudioJob(id="0" * 16, created=0.0, photo="", paintings=[""], settings={})
     runner = JobRunner(cast("Any", connection), tmp_path, job, ModelCache())
     runner._change_settings(run, {"style_weight": 3.0})
-    (note, said), (kind, content) = connection.sent
-    assert (note, kind) == ("note", "settings")
-    assert said["text"].startswith("The picture is finished: only the colors")
-    assert content["settings"]["style_weight"] == 1
+    (_, noted), (_, taken_back) = connection.sent
+    assert noted["notes"][0].startswith("The picture is finished: only the colors")
+    assert taken_back["settings"]["style_weight"] == 1
 
 
 def find_files(folder: Path) -> set[str]:
@@ -73,6 +76,26 @@ def test_of_many_snapshots_first_last_and_some_between_stay(run: Run, tmp_path: 
         f"snapshot-{snapshot.number}.{suffix}" for snapshot in snapshots.snapshots for suffix in ("jpg", "safetensors")
     }
     assert find_files(tmp_path) == kept
+
+
+def test_a_state_that_is_gone_back_to_is_never_dropped(job: Job, run: Run, tmp_path: Path) -> None:
+    snapshots = SnapshotStore(tmp_path, [])
+    while len(snapshots.snapshots) < snapshots_module.MAX_SNAPSHOTS:
+        next(run)
+        snapshots.add_snapshot(run)
+    for number in (1, 6, 12):
+        next(run)
+        snapshots.add_snapshot(run, spared=number)
+        snapshot, checkpoint = snapshots.read_snapshot(number)
+        run = start_job(job)
+        run.load_state(checkpoint)
+        next(run)
+        snapshots.add_snapshot(run)  # of a smaller step than those before it
+        steps = [known.step for known in snapshots.snapshots]
+        assert steps == sorted(steps)
+        assert run.last_step.step == snapshot.step + 1  # type: ignore[union-attr]
+        newest = max(snapshots.snapshots, key=lambda known: known.number)
+        assert newest.step == snapshot.step + 1
 
 
 def test_snapshots_stay_within_their_bytes_but_the_last_stays(

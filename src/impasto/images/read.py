@@ -29,6 +29,10 @@ EXIF_TURNS = {2: (0, True), 3: (2, False), 4: (2, True), 5: (3, True), 6: (3, Fa
 BAND_ROWS = 256  # that are converted at once
 
 
+class TooManyPixelsError(PictureError):
+    """A picture has more pixels than may be read."""
+
+
 def read_image(
     source: str | os.PathLike[str] | PilImage.Image,
     *,
@@ -70,7 +74,7 @@ def _explain_errors(name: str, max_pixels: int) -> Iterator[None]:
     except ImpastoError:
         raise
     except PilImage.DecompressionBombError as error:
-        raise PictureError(
+        raise TooManyPixelsError(
             f"{name} has more than {max_pixels:,} pixels ({error}): make it smaller first, or raise `max_pixels`"
         ) from None
     except Exception as error:  # given damaged bytes, a decoder raises anything from SyntaxError to MemoryError

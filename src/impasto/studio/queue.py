@@ -1,10 +1,9 @@
 """The queue: jobs painted one at a time by a worker process, which is replaced if it dies."""
 
 import multiprocessing
-import shutil
 import threading
-import time
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -12,26 +11,23 @@ from typing import Any
 
 from impasto.errors import ImpastoError, UsageError
 from impasto.studio.job_runner import run_studio_worker
-from impasto.studio.masks import read_brushed, write_masks
 from impasto.studio.store import FINISHED, UNKNOWN_JOB, JobStatus, JobStore, StudioJob
-from impasto.studio.updates import PERSISTED_EVENTS, ChangeTracker, apply_event
 from impasto.workers.processes import WorkerProcess
 
-BRUSHED_NAME = "brush.png"  # the brushed masks, among a job's inputs
 MAX_WAITING_JOBS = 20  # of one visitor
 MAX_JOBS = 500
 RESERVED_BYTES = 100_000_000  # that the folder needs for another job
-STEP_UPDATE_SECONDS = 1.0  # between two steps that pages hear of; they hear of previews and ends at once
 SHUTDOWN_SECONDS = 20.0
 WAIT_SECONDS = 5.0
 MAX_RESTART_DELAY_SECONDS = 30
-OUT_OF_MEMORY_HINT = "perhaps for lack of memory"
 # Each sentence has its translations in words.json.
 STOPPED_NOW = "Stopped in the middle of a step."
 STOPPED_EARLY = "Stopped before it was finished."
 PAUSING = "Pausing after this step …"
 FINISHING = "Finishing this step …"
 GO_ON = "Go on from its last state."
+WORKER_ENDED = "The painter's process {how}, perhaps for lack of memory."
+NOT_READY = "The painter's process {how} before it could paint. It is started again …"
 STUDIO_CLOSED = "The studio was closed while this was painted."
 WRITE_FAILED = "How this picture stands could not be written down: is the disk full?"
 STATUS_ORDER = {"painting": 0, "paused": 1, "waiting": 2}
@@ -40,24 +36,27 @@ STATUS_ORDER = {"painting": 0, "paused": 1, "waiting": 2}
 class JobQueue:
     """Takes jobs, has them painted one after the other, and knows the state of each.
 
-    `changes` counts what changes. All methods may be called from any thread.
+    `revision` counts what changes; `listeners` are called then, and must be quick. All methods may be called from any
+    thread.
     """
 
     def __init__(self, store: JobStore) -> None:
         self.store = store
         self.is_ready: bool = False  # whether the worker can paint
+        self.fault: str = ""  # why it can't
         self.is_closing: bool = False
-        self.changes: ChangeTracker = ChangeTracker()
-        self._last_step_update = 0.0
-        self._failed_starts = 0  # in a row
+        self.revision: int = 1
+        self.listeners: set[Callable[[], None]] = set()
         self._lock = threading.RLock()
         self._jobs = {job.id: job for job in store.read_jobs()}
         for job in self._jobs.values():
             if job.status == "painting":
                 self._interrupt(job, STUDIO_CLOSED)
         self._current: StudioJob | None = None
+        self._wanted_end: JobStatus | None = None  # which the current job is to have once it is interrupted
+        self._worker: WorkerProcess | None = None
+        self._failed_starts = 0  # in a row; the present one counts until it is ready
         self._wake_receiver, self._wake_sender = multiprocessing.Pipe(duplex=False)
-        self._worker = self._start_worker()
         self._thread = threading.Thread(target=self._run_loop, name="impasto studio queue", daemon=True)
         self._thread.start()
 
@@ -68,17 +67,8 @@ class JobQueue:
 
     # What visitors ask for
 
-    def submit(
-        self,
-        photo: Path,
-        paintings: Sequence[Path],
-        *,
-        brushed: Path | None = None,
-        preview: Path | None = None,
-        visitor: str = "",
-        **fields: Any,
-    ) -> StudioJob:
-        """Add a job with these fields of StudioJob; `preview` is a small JPEG of the photo.
+    def submit(self, photo: Path, paintings: Sequence[Path], *, visitor: str = "", **fields: Any) -> StudioJob:
+        """Add a job with these fields, as `JobStore.add_job` takes them.
 
         Raises UsageError if the visitor has too many waiting.
         """
@@ -88,17 +78,12 @@ class JobQueue:
                 raise UsageError(f"{MAX_WAITING_JOBS} of your pictures are waiting: let some be painted first.")
             if len(self._jobs) >= MAX_JOBS:
                 raise UsageError(f"There are {MAX_JOBS} paintings here: remove some first.")
-            self.free_space(RESERVED_BYTES)
-            job = self.store.add_job(photo, paintings, visitor=visitor, **fields)
-            if preview:
-                shutil.copyfile(preview, self.store.job_folder(job.id) / "photo.jpg")
-            if brushed:
-                inputs = self.store.job_folder(job.id) / "inputs"
-                shutil.copyfile(brushed, inputs / BRUSHED_NAME)
-                job.masks = write_masks(read_brushed(brushed), len(paintings), inputs)
+        self.free_space(RESERVED_BYTES)
+        job = self.store.add_job(photo, paintings, visitor=visitor, **fields)
+        with self._lock:
             self._jobs[job.id] = job
-            self._save_change(job)
-            return job
+            self._mark_changed(job)
+        return job
 
     def get_job(self, job_id: str) -> StudioJob:
         """Return a copy of a job. Raises UsageError if there is none with that ID."""
@@ -107,8 +92,9 @@ class JobQueue:
 
     def free_space(self, needed_bytes: int) -> None:
         """Make space in the folder. Raises UsageError if there is not enough."""
-        with self._lock:
-            self.store.free_space(needed_bytes, self._jobs.values())
+        if (excess := self.store.free_uploads(needed_bytes)) > 0:
+            with self._lock:
+                self.store.drop_snapshots(excess, self._jobs.values())
 
     def change_settings(self, job_id: str, changes: dict[str, Any], settings: dict[str, Any]) -> None:
         """Change settings of an unfinished job; `settings` are all those that it is then painted with."""
@@ -117,7 +103,7 @@ class JobQueue:
             if job.status in FINISHED:
                 raise UsageError("This picture is finished: go back to an earlier state of it, or paint anew.")
             if job is self._current:
-                self._send_command("change", **changes)
+                self._send("change", changes)
             else:
                 job.settings = settings
                 self._save_change(job)
@@ -126,53 +112,47 @@ class JobQueue:
         """Pause a job; the next one in the queue may begin."""
         with self._lock:
             job = self._find_job(job_id)
-            if job is self._current:
-                job.message = PAUSING
-                self._send_command("pause")
+            if job is self._current and self._wanted_end != "stopped":
+                self._end_current(job, "paused", PAUSING)
             elif job.status == "waiting":
                 job.status = "paused"
             self._save_change(job)
 
     def resume_job(self, job_id: str, snapshot: int | None = None) -> None:
-        """Continue from the last snapshot, or from the given one; the present picture is saved to the gallery first."""
+        """Go on with a job from its newest snapshot, or back to the given one.
+
+        The picture that there is now is kept, unless it is what the job goes on with.
+        """
         with self._lock:
             job = self._find_job(job_id)
             chosen = job.get_snapshot(snapshot)
             if snapshot is not None and chosen is None:
                 raise UsageError("This earlier state is gone: choose another one.")
-            if job is self._current:
-                if chosen:
-                    job.start_snapshot = chosen.number
-                    self._send_command("copy", name=job.next_copy_name)
-                    self._send_command("rewind")
-                    job.message = FINISHING
-                    self._save_change(job)
-                return
-            if chosen:
-                if job.kind == "painting" and "picture.png" in job.pictures:
-                    self._rename_finished(job)
-                job.settings = chosen.settings or job.settings
-            job.start_snapshot = max((known.number for known in job.snapshots), default=None)
-            if chosen:
-                job.start_snapshot = chosen.number
-            job.status, job.message = "waiting", ""
+            job.start_snapshot = snapshot or job.start_snapshot
+            if job is not self._current:
+                self._put_back(job)
+            elif chosen:
+                self._send("copy")
+                self._end_current(job, "waiting", FINISHING)
+            elif job.start_snapshot is None and self._wanted_end:
+                self._end_current(job, None, "")
             self._save_change(job)
 
     def keep_copy(self, job_id: str) -> None:
         """Keep a copy of the picture as it is now, and continue painting."""
         with self._lock:
-            job = self._find_job(job_id)
-            if job is self._current and job.kind == "painting":
-                self._send_command("copy", name=job.next_copy_name)
+            if self._find_job(job_id) is self._current:
+                self._send("copy")
 
     def stop_job(self, job_id: str, *, now: bool = False) -> None:
         """Stop a job and keep its picture; `now` doesn't wait for the step's end, and keeps only the last snapshot."""
         with self._lock:
             job = self._find_job(job_id)
+            job.start_snapshot = None
             if job is self._current:
-                job.message = STOPPED_NOW if now else FINISHING
-                self._send_command("stop")
-                if now:
+                self._end_current(job, "stopped", STOPPED_NOW if now else FINISHING)
+                if now and self._worker:
+                    self.is_ready = False  # or it would be given the next job
                     self._worker.kill()
             elif job.status in ("waiting", "paused"):
                 job.status, job.message = "stopped", STOPPED_EARLY
@@ -185,33 +165,27 @@ class JobQueue:
             if job is self._current:
                 raise UsageError("This is being painted: stop it first.")
             del self._jobs[job_id]
-            self.changes.forget(job_id)
+            self._mark_changed()
             self.store.remove_job(job_id)
 
-    def mark_changed(self, job_id: str) -> None:
-        """Tell pages that something about a job has changed."""
-        with self._lock:
-            if job_id in self._jobs:
-                self.changes.mark_changed(job_id)
-
     def list_changes(self, since: int) -> dict[str, Any]:
-        """Return what has changed since a revision, as plain data for the page."""
+        """Return what has changed since a revision, since 0 all, as plain data for the page."""
         with self._lock:
             return {
-                "revision": self.changes.revision,
+                "revision": self.revision,
                 "ready": self.is_ready,
+                "fault": self.fault,
                 "order": [job.id for job in self._sort_jobs()],
-                "changed": [job.to_json() for job in self._jobs.values() if self.changes.has_changed(job.id, since)],
+                "changed": [job.to_json() for job in self._jobs.values() if since == 0 or job.revision > since],
             }
 
     def begin_closing(self) -> None:
         """Pause the current job, and let those go who wait for changes."""
         with self._lock:
             self.is_closing = True
-            self.changes.mark_changed()
-            if self._current:
-                self._send_command("pause")
-            self._wake()
+            if self._current and not self._wanted_end:
+                self._send("end", {"status": "paused", "spared": None})
+            self._mark_changed()
 
     def close(self) -> None:
         """Pause the current job, and end the worker.
@@ -220,48 +194,53 @@ class JobQueue:
         """
         self.begin_closing()
         self._thread.join(SHUTDOWN_SECONDS)
-        if self._worker.is_alive and self._current:
+        if self._worker and self._current:
             self._worker.kill()
 
     # The worker
 
-    def _start_worker(self) -> WorkerProcess:
-        return WorkerProcess(run_studio_worker, self.store.jobs, name="impasto painter")
-
     def _run_loop(self) -> None:
-        while True:
-            with self._lock:
-                if self.is_closing and not self._current:
-                    self._worker.connection.close()  # which ends it
-                    return
-                self._start_next()
-            wait([self._worker.connection, self._wake_receiver], WAIT_SECONDS)
-            while self._wake_receiver.poll():
-                self._wake_receiver.recv()
-            events, is_alive = self._worker.receive()
-            with self._lock:
-                for kind, content in events:
-                    self._on_event(kind, content)
-            if not is_alive:
-                self._on_worker_exit()
+        while self._current or not self.is_closing:
+            try:
+                self._serve_worker()
+            except Exception as error:  # it can't be started, or sends what can't be read: another one may do
+                traceback.print_exc()
+                self._replace_worker(f"failed ({error})")
+        if self._worker:
+            self._worker.connection.close()  # which ends it
 
-    def _on_worker_exit(self) -> None:
-        """Interrupt what the worker painted, and start another worker."""
-        ended = self._worker.reap()
+    def _serve_worker(self) -> None:
+        """Give the worker what is to be painted, wait for what it sends, and take that in."""
+        if self._worker is None:
+            self._failed_starts += 1
+            self._worker = WorkerProcess(run_studio_worker, self.store.jobs, name="impasto painter")
         with self._lock:
-            self._failed_starts = 0 if self.is_ready else self._failed_starts + 1
+            self._start_next()
+        wait([self._worker.connection, self._wake_receiver], WAIT_SECONDS)
+        while self._wake_receiver.poll():
+            self._wake_receiver.recv()
+        messages, is_alive = self._worker.receive()
+        with self._lock:
+            for kind, content in messages:
+                self._on_message(kind, content)
+        if not is_alive:
+            self._replace_worker()
+
+    def _replace_worker(self, how: str = "") -> None:
+        """Interrupt what the worker painted, and clear the worker away; the loop starts another one."""
+        worker, self._worker = self._worker, None
+        how = worker.reap() if worker else how
+        with self._lock:
+            job, self._current = self._current, None
             self.is_ready = False
-            if job := self._current:
-                self._current = None
-                if job.message == STOPPED_NOW:
-                    self._interrupt(job, STOPPED_NOW)
-                else:
-                    self._interrupt(job, f"The painter's process {ended}, {OUT_OF_MEMORY_HINT}.", "failed")
-            self.changes.mark_changed(job.id if job else None)
-            is_closing = self.is_closing
-        if not is_closing:
-            time.sleep(min(MAX_RESTART_DELAY_SECONDS, 2**self._failed_starts) if self._failed_starts else 0)
-            self._worker = self._start_worker()
+            self.fault = NOT_READY.format(how=how) if self._failed_starts else ""
+            if job and job.message == STOPPED_NOW:
+                self._interrupt(job, STOPPED_NOW)
+            elif job:
+                self._interrupt(job, WORKER_ENDED.format(how=how), "failed")
+            self._mark_changed(job)
+        if self._failed_starts and not self.is_closing:
+            self._wake_receiver.poll(min(MAX_RESTART_DELAY_SECONDS, 2**self._failed_starts))
 
     def _start_next(self) -> None:
         """Give the worker the oldest waiting job."""
@@ -270,70 +249,85 @@ class JobQueue:
             return
         job = self._current = min(waiting, key=lambda job: job.created)
         job.status, job.message, job.notes = "painting", "", []
-        self._worker.send(("paint", job.model_dump()))
+        self._send("paint", {"job": job})
+        self._wanted_end = job.start_snapshot = None
         self._save_change(job)
 
-    def _on_event(self, kind: str, content: dict[str, Any]) -> None:
-        self.is_ready = self.is_ready or kind == "ready"
-        job, now = self._current, time.monotonic()
-        if job is None:
-            self.changes.mark_changed()
-            return
-        if kind != "step" or now - self._last_step_update > STEP_UPDATE_SECONDS:
-            self._last_step_update = now
-            self.changes.mark_changed(job.id)
-        apply_event(job, kind, content)
-        if kind == "ended":
+    def _on_message(self, kind: str, content: dict[str, Any]) -> None:
+        job = self._current
+        if kind == "ready":
+            self.is_ready, self.fault, self._failed_starts = True, "", 0
+        elif job and kind == "changed":
+            for name, value in content.items():
+                setattr(job, name, value)
+            if content.keys() != {"progress"}:
+                self._write_job(job)
+        elif job and kind == "ended":
             self._on_job_end(job, **content)
-        if kind in PERSISTED_EVENTS:
-            self._write_job(job)
+        self._mark_changed(job)
 
-    def _on_job_end(self, job: StudioJob, status: JobStatus | None, message: str) -> None:
-        """Record how the current job ended; None: it is to go on from an earlier snapshot."""
+    def _on_job_end(self, job: StudioJob, status: JobStatus, message: str) -> None:
+        """Record how the current job ended: if it was interrupted, as visitors want it by now."""
         self._current = None
-        job.message = message
-        if status is None:
-            job.status = "waiting"
-            if snapshot := job.get_snapshot(job.start_snapshot):
-                job.settings = snapshot.settings
-            return
-        job.status, job.start_snapshot = status, None
-        if status == "paused" and self.is_closing:
+        job.status, job.message = status, message
+        is_closed = self.is_closing and not self._wanted_end
+        if status in ("paused", "stopped"):
+            job.status = self._wanted_end or "waiting"
+        if job.status == "waiting" or (status == "done" and self._wanted_end == "waiting"):
+            self._put_back(job)
+        if job.status == "stopped" and status == "paused":
+            job.message = STOPPED_EARLY
+        if is_closed and job.status == "waiting":
             self._interrupt(job, STUDIO_CLOSED)
+        self._write_job(job)
+
+    def _put_back(self, job: StudioJob) -> None:
+        """Put a job into the queue, with the settings of the snapshot to which it goes back."""
+        snapshot = job.get_snapshot(job.start_snapshot)
+        if "picture.png" in job.pictures and (snapshot or not job.snapshots):
+            name, folder = job.next_copy_name, self.store.job_folder(job.id)
+            with suppress(OSError):
+                (folder / "picture.png").replace(folder / name)
+                job.pictures.remove("picture.png")
+                job.add_picture(name)
+        if snapshot:
+            job.settings = snapshot.settings or job.settings
+        job.status, job.message = "waiting", ""
+
+    def _end_current(self, job: StudioJob, status: JobStatus | None, message: str) -> None:
+        """Have the worker end the current job, which has this status then; None: it goes on after all."""
+        self._wanted_end, job.message = status, message
+        self._send("end", {"status": status, "spared": job.start_snapshot})
 
     def _interrupt(self, job: StudioJob, message: str, status: JobStatus = "stopped") -> None:
         job.status = status
         job.message = f"{message} {GO_ON}" if job.snapshots else message
         self._write_job(job)
 
-    def _rename_finished(self, job: StudioJob) -> None:
-        """Keep the finished picture under another name, before it is painted anew."""
-        name, folder = job.next_copy_name, self.store.job_folder(job.id)
-        with suppress(OSError):
-            (folder / "picture.png").replace(folder / name)
-            job.pictures.remove("picture.png")
-            job.add_picture(name)
+    def _send(self, kind: str, content: dict[str, Any] | None = None) -> None:
+        if self._worker:
+            self._worker.send((kind, content or {}))
 
-    def _send_command(self, kind: str, **content: Any) -> None:
-        self._worker.send((kind, content))
-
-    def _wake(self) -> None:
-        """Wake the loop, from any thread."""
+    def _mark_changed(self, job: StudioJob | None = None) -> None:
+        """Count a change, of a job or of the studio, and tell the loop and the pages."""
+        self.revision += 1
+        if job:
+            job.revision = self.revision
+        for listener in list(self.listeners):
+            listener()
         with suppress(OSError):
             self._wake_sender.send(None)
 
     def _save_change(self, job: StudioJob) -> None:
-        self.changes.mark_changed(job.id)
         self._write_job(job)
-        self._wake()
+        self._mark_changed(job)
 
     def _write_job(self, job: StudioJob) -> None:
         """Write a job's file; if the disk refuses, continue with a note."""
         try:
             self.store.write_job(job)
         except (ImpastoError, OSError):
-            if WRITE_FAILED not in job.notes:
-                job.notes = [*job.notes, WRITE_FAILED]
+            job.add_note(WRITE_FAILED)
 
     def _sort_jobs(self) -> list[StudioJob]:
         def key(job: StudioJob) -> tuple[int, float]:
@@ -342,7 +336,6 @@ class JobQueue:
         return sorted(self._jobs.values(), key=key)
 
     def _find_job(self, job_id: str) -> StudioJob:
-        job = self._jobs.get(job_id) if isinstance(job_id, str) else None
-        if job is None:
+        if job_id not in self._jobs:
             raise UsageError(UNKNOWN_JOB)
-        return job
+        return self._jobs[job_id]

@@ -3,9 +3,12 @@
 import asyncio
 import base64
 import json
+import os
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,16 +16,13 @@ from fastapi import FastAPI, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.sse import EventSourceResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel, Field
 
 from impasto.errors import ImpastoError
 from impasto.images.formats import IMAGE_SUFFIXES
 from impasto.settings.changes import STEERABLE
 from impasto.settings.types import Preset
 from impasto.studio.form import check_settings, field_values, form_fields, page_message
-from impasto.studio.job_runner import lower_priority
 from impasto.studio.masks import PAINTING_COLORS, PRESERVE_COLOR
-from impasto.studio.queue import JobQueue
 from impasto.studio.service import Composition, StudioService
 from impasto.studio.store import FINISHED
 from impasto.studio.uploads import BUILT_IN_UPLOADS, Role, Upload
@@ -33,20 +33,13 @@ Data = dict[str, Any]
 Action = Literal["pause", "resume", "keep", "stop", "stop_now"]
 
 
-class Variations(BaseModel):
-    """Settings, and what to vary in them: texts such as `style_weight=0.3,1,3`."""
-
-    settings: Data = {}
-    vary: list[str] = Field(max_length=10)
-
-
 def make_api(service: StudioService) -> FastAPI:
     """Return the application; the security middleware has checked every request."""
     api = FastAPI(title="impasto studio", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     api.mount("/static", StaticFiles(packages=[("impasto.studio", "static")]))
     add_input_routes(api, service)
     # One thread, behind the worker in priority, paints quick looks and measures plans.
-    add_look_routes(api, service, ThreadPoolExecutor(1, initializer=lower_priority, initargs=(NICENESS,)))
+    add_look_routes(api, service, ThreadPoolExecutor(1, initializer=lower_thread_priority))
     add_job_routes(api, service)
 
     @api.exception_handler(ImpastoError)
@@ -87,11 +80,6 @@ def add_input_routes(api: FastAPI, service: StudioService) -> None:
                     file.write(chunk)
             return await asyncio.to_thread(uploads.add, path, name, role)
 
-    @api.delete("/api/uploads/{upload_id}", status_code=204)
-    def remove_upload(upload_id: str) -> None:
-        """Delete an upload; what was painted from it stays."""
-        uploads.remove(upload_id)
-
     @api.get("/api/pictures/{upload_id}")
     def picture(upload_id: str, side: int = 320) -> Response:
         """Return a small JPEG of an upload."""
@@ -103,15 +91,9 @@ def add_input_routes(api: FastAPI, service: StudioService) -> None:
         """Return uploaded masks as they were brushed."""
         return FileResponse(uploads.find(upload_id, "masks"), media_type="image/png")
 
-    @api.post("/api/recipes/{upload_id}")
-    def recipe(upload_id: str) -> Data:
-        """Return the settings that a painted picture carries, and its inputs if they are known here."""
-        return service.read_recipe(upload_id)
-
-    @api.post("/api/regions/{photo}")
-    def regions(photo: str, paintings: int) -> Upload:
-        """Return masks that are found in a photo, for so many paintings, as an upload."""
-        return service.find_regions(photo, paintings)
+    api.delete("/api/uploads/{upload_id}", status_code=204)(uploads.remove)
+    api.post("/api/recipes/{upload_id}")(service.read_recipe)
+    api.post("/api/regions/{photo}")(service.find_regions)
 
 
 def add_look_routes(api: FastAPI, service: StudioService, background: Executor) -> None:
@@ -143,10 +125,7 @@ def add_look_routes(api: FastAPI, service: StudioService, background: Executor) 
 
         return StreamingResponse(stream(), media_type="application/x-ndjson")
 
-    @api.post("/api/variations")
-    def variations(wanted: Variations) -> list[Data]:
-        """Return settings for each combination of the values to vary."""
-        return service.vary_settings(wanted.settings, wanted.vary)
+    api.post("/api/variations")(service.vary_settings)
 
     @api.post("/api/plan")
     async def plan(wanted: Composition) -> dict[str, str]:
@@ -160,9 +139,22 @@ def add_job_routes(api: FastAPI, service: StudioService) -> None:
 
     @api.get("/api/events", response_class=EventSourceResponse)
     async def events() -> AsyncIterator[Data]:
-        """Send all jobs, and then what changes, as server-sent events."""
-        async for update in follow_changes(queue):
-            yield update
+        """Send all jobs, and then what changes until the queue is closed, as server-sent events."""
+        loop, has_changed, revision = asyncio.get_running_loop(), asyncio.Event(), 0
+
+        def wake() -> None:
+            loop.call_soon_threadsafe(has_changed.set)
+
+        queue.listeners.add(wake)
+        try:
+            while not queue.is_closing:
+                has_changed.clear()
+                update = queue.list_changes(revision)
+                revision = update["revision"]
+                yield update
+                await has_changed.wait()
+        finally:
+            queue.listeners.discard(wake)
 
     @api.get("/api/jobs")
     def jobs() -> Data:
@@ -188,25 +180,18 @@ def add_job_routes(api: FastAPI, service: StudioService) -> None:
     @api.post("/api/jobs/{job_id}/{action}")
     def act(job_id: str, action: Action, snapshot: int | None = None) -> Data:
         """Pause, resume (from an earlier snapshot if one is named), keep a copy, stop, or stop at once."""
-        actions: dict[Action, Callable[[], None]] = {
-            "pause": lambda: queue.pause_job(job_id),
-            "resume": lambda: queue.resume_job(job_id, snapshot),
-            "keep": lambda: queue.keep_copy(job_id),
-            "stop": lambda: queue.stop_job(job_id),
-            "stop_now": lambda: queue.stop_job(job_id, now=True),
+        actions: dict[Action, Callable[[str], None]] = {
+            "pause": queue.pause_job,
+            "resume": partial(queue.resume_job, snapshot=snapshot),
+            "keep": queue.keep_copy,
+            "stop": queue.stop_job,
+            "stop_now": partial(queue.stop_job, now=True),
         }
-        actions[action]()
+        actions[action](job_id)
         return status(job_id)
 
-    @api.delete("/api/jobs/{job_id}", status_code=204)
-    def remove(job_id: str) -> None:
-        """Delete a job with all its files."""
-        queue.remove_job(job_id)
-
-    @api.get("/api/jobs/{job_id}/composition")
-    def composition(job_id: str, name: str = "") -> Composition:
-        """Return what a job, or one of its pictures, was painted from."""
-        return service.reuse(job_id, name)
+    api.delete("/api/jobs/{job_id}", status_code=204)(queue.remove_job)
+    api.get("/api/jobs/{job_id}/composition")(service.reuse)
 
     @api.get("/api/jobs/{job_id}/files/{name}")
     def file(job_id: str, name: str, download: bool = False) -> Response:
@@ -220,23 +205,10 @@ def add_job_routes(api: FastAPI, service: StudioService) -> None:
         return FileResponse(path, headers=headers, filename=_download_name(service, job_id, name) if download else None)
 
 
-async def follow_changes(queue: JobQueue) -> AsyncIterator[Data]:
-    """Yield all jobs, and then what changes, until the queue is closed."""
-    loop, has_changed, revision = asyncio.get_running_loop(), asyncio.Event(), 0
-
-    def wake() -> None:
-        loop.call_soon_threadsafe(has_changed.set)
-
-    queue.changes.listeners.add(wake)
-    try:
-        while not queue.is_closing:
-            has_changed.clear()
-            update = queue.list_changes(revision)
-            revision = update["revision"]
-            yield update
-            await has_changed.wait()
-    finally:
-        queue.changes.listeners.discard(wake)
+def lower_thread_priority() -> None:
+    """Let all else go before this thread: on Linux, as elsewhere priorities are of whole processes."""
+    if sys.platform == "linux":
+        os.nice(NICENESS)
 
 
 def _download_name(service: StudioService, job_id: str, name: str) -> str:

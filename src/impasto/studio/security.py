@@ -1,5 +1,6 @@
 """The server's security, as ASGI middleware: hosts, origins, password, rates, sizes."""
 
+import asyncio
 import base64
 import hmac
 import ipaddress
@@ -61,14 +62,21 @@ class SecurityMiddleware:
             await send({"type": "websocket.close", "code": 1008})
             return
         headers = {name.decode("latin1").lower(): value.decode("latin1") for name, value in scope["headers"]}
-        guarded_send = SecurityHeaders(send)
+
+        async def send_safely(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *SAFE_HEADERS]
+            await send(message)
+
         try:
             self._check(scope, headers)
-            await self.application(scope, self._limit_body(scope, headers, receive), guarded_send)
+            if scope["method"] in ("POST", "PUT", "PATCH", "DELETE"):
+                await self._check_body(scope, headers)
         except HTTPException as refused:
-            if not guarded_send.has_started:
-                answer = JSONResponse({"detail": refused.detail}, refused.status_code, refused.headers)
-                await answer(scope, receive, send)
+            answer = JSONResponse({"detail": refused.detail}, refused.status_code, refused.headers)
+            await answer(scope, receive, send_safely)
+        else:
+            await self.application(scope, receive, send_safely)
 
     def _check(self, scope: Scope, headers: dict[str, str]) -> None:
         host = headers.get("host", "")
@@ -120,28 +128,23 @@ class SecurityMiddleware:
                 raise HTTPException(429, "Too many wrong passwords: wait a moment.", {"retry-after": "10"})
             raise HTTPException(401, "This studio has a password.", {"www-authenticate": PASSWORD_REALM})
 
-    def _limit_body(self, scope: Scope, headers: dict[str, str], receive: Receive) -> Receive:
-        """Return `receive` with a limit on the body, which must be JSON, or the bytes of a file that is uploaded."""
-        if scope["method"] not in ("POST", "PUT", "PATCH", "DELETE"):
-            return receive
+    async def _check_body(self, scope: Scope, headers: dict[str, str]) -> None:
+        """Check the kind and the length of a body, which the server holds to it: JSON, or a file that is uploaded."""
         is_upload = scope["path"] == UPLOAD_ROUTE
         limit, kind = (MAX_UPLOAD_BYTES, UPLOAD_TYPE) if is_upload else (MAX_JSON_BYTES, "application/json")
+        if "transfer-encoding" in headers:
+            raise HTTPException(411, "Say how long this is: content-length is missing.")
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > limit:
-            raise _too_large(limit)
+            raise HTTPException(413, f"This is too much at once: {limit // 1_000_000} MB at most.")
         given = headers.get("content-type", kind if length == "0" else "")
         if not given.startswith(kind):  # other types can come from the forms of other sites
             raise HTTPException(415, f"Only {kind} is understood here.")
-        if is_upload:
-            self._check_upload_space(int(length))
-        return LimitedBody(receive, limit)
-
-    def _check_upload_space(self, size: int) -> None:
-        try:
-            if self.check_space:
-                self.check_space(size)
-        except UsageError as error:
-            raise HTTPException(507, str(error)) from None
+        if is_upload and self.check_space:
+            try:
+                await asyncio.to_thread(self.check_space, int(length))
+            except UsageError as error:
+                raise HTTPException(507, str(error)) from None
 
 
 class TokenBucket:
@@ -162,38 +165,6 @@ class TokenBucket:
         return True
 
 
-class LimitedBody:
-    """A request's body, refused when it becomes too long, whatever length was declared."""
-
-    def __init__(self, receive: Receive, limit: int) -> None:
-        self.receive: Receive = receive
-        self.bytes_left: int = limit
-        self.limit: int = limit
-
-    async def __call__(self) -> MutableMapping[str, Any]:
-        """Receive the next part."""
-        message = await self.receive()
-        self.bytes_left -= len(message.get("body", b""))
-        if self.bytes_left < 0:
-            raise _too_large(self.limit)
-        return message
-
-
-class SecurityHeaders:
-    """Sends a response with the headers that limit it to this page."""
-
-    def __init__(self, send: Send) -> None:
-        self.send: Send = send
-        self.has_started: bool = False
-
-    async def __call__(self, message: MutableMapping[str, Any]) -> None:
-        """Send a part of the response."""
-        if message["type"] == "http.response.start":
-            self.has_started = True
-            message["headers"] = [*message.get("headers", []), *SAFE_HEADERS]
-        await self.send(message)
-
-
 # Files of this page alone: no script or style inside the page, no eval, and no contact with other machines.
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; media-src 'self'; "
@@ -211,7 +182,3 @@ def local_host_names(*others: str) -> frozenset[str]:
     """List this machine's own names, and others."""
     name = socket.gethostname().lower()
     return frozenset({name, f"{name.partition('.')[0]}.local", *(other.lower() for other in others)} - {""})
-
-
-def _too_large(limit: int) -> HTTPException:
-    return HTTPException(413, f"This is too much at once: {limit // 1_000_000} MB at most.")

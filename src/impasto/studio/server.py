@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from filelock import FileLock, Timeout
 
+from impasto.errors import UsageError
 from impasto.studio.queue import JobQueue
 from impasto.studio.routes import make_api
 from impasto.studio.security import SecurityMiddleware
@@ -49,7 +51,19 @@ def serve(
     password: str | None,
     on_start: Callable[[tuple[str, int]], None],
 ) -> None:
-    """Serve a studio until it is interrupted; `on_start` is called with its address once it answers."""
+    """Serve a studio until it is interrupted; `on_start` is called with its address once it answers.
+
+    Raises UsageError if another studio has the folder, or it can't be written to.
+    """
+    lock = FileLock(folder / "lock")  # the empty file stays: two that wait for it could otherwise both get it
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UsageError(
+            f"Another studio has `folder` {folder} open: use that one, or choose another", setting="folder"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"`folder` {folder} can't be written to, {error.strerror}: choose another") from None
     store = JobStore(folder, max_bytes)
     queue = JobQueue(store)
     try:
@@ -69,3 +83,4 @@ def serve(
         asyncio.run(StudioServer(config, queue, on_start).serve())
     finally:
         queue.close()
+        lock.release()

@@ -2,13 +2,13 @@
 
 import functools
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import torch
+from fastapi import Body
 from pydantic import BaseModel, ConfigDict, Field
 
 from impasto.errors import ImpastoError, UsageError
@@ -27,9 +27,9 @@ from impasto.settings.variations import parse_variations
 from impasto.studio.form import add_masks, check_settings, form_fields, given_settings
 from impasto.studio.job_runner import describe_plan, make_job
 from impasto.studio.masks import PAINTING_COLORS, read_brushed, write_masks, write_regions
-from impasto.studio.queue import BRUSHED_NAME, JobQueue
+from impasto.studio.queue import JobQueue
 from impasto.studio.quick_look import quick_look
-from impasto.studio.store import JobStore, StudioJob
+from impasto.studio.store import BRUSHED_NAME, JobStore, StudioJob
 from impasto.studio.uploads import Role, Upload, UploadStore, encode_jpeg, is_film, shrink
 
 MAX_PAINTINGS = len(PAINTING_COLORS)
@@ -38,7 +38,6 @@ MAX_PICTURE_SIZE = 16384
 MAX_FILM_SIZE = 1280
 MAX_LAST_LOOKS = 20
 QUICK_INPUT_PIXELS = 320  # longer side
-PHOTO_COPY_PIXELS = 1024  # longer side
 
 
 class Composition(BaseModel):
@@ -72,15 +71,12 @@ class StudioService:
     def submit(self, wanted: Composition, visitor: str = "") -> StudioJob:
         """Put a picture or a film into the queue; faults inside a film show when it is painted."""
         photo, paintings = self._find_files(wanted)
-        brushed = self.uploads.find(wanted.masks) if wanted.masks else None
+        brushed = self._find_masks(wanted, photo)
         settings = check_settings(wanted.settings, {"mask": [REST_MASK]} if brushed else {})
-        given: dict[str, Any] = {"settings": wanted.settings, "visitor": visitor}
-        if is_film(photo):
-            _check_size(settings, MAX_FILM_SIZE, " of a film")
-            return self.queue.submit(photo, paintings, kind="film", **given)
-        _check_size(settings, MAX_PICTURE_SIZE)
-        preview = self.uploads.find_preview(wanted.photo, PHOTO_COPY_PIXELS)
-        return self.queue.submit(photo, paintings, brushed=brushed, preview=preview, **given)
+        kind, maximum = ("film", MAX_FILM_SIZE) if is_film(photo) else ("painting", MAX_PICTURE_SIZE)
+        _check_size(settings, maximum, " of a film" if kind == "film" else "")
+        given: dict[str, Any] = {"settings": wanted.settings, "visitor": visitor, "kind": kind}
+        return self.queue.submit(photo, paintings, brushed=brushed, **given)
 
     def plan_painting(self, wanted: Composition) -> str:
         """Describe the size, time and memory that a picture will take, measured in about a second."""
@@ -98,19 +94,20 @@ class StudioService:
 
         Of a film, they are looks at its first frame.
         """
-        usual = FILM_DEFAULTS if is_film(self.uploads.find(wanted.photo)) else {}
-        settings = check_settings(usual | wanted.settings)  # at once: looks wait for each other
+        path = self.uploads.find(wanted.photo)
+        settings = check_settings((FILM_DEFAULTS if is_film(path) else {}) | wanted.settings)  # at once: looks wait
         check_painting_weights(settings, len(wanted.paintings))
-        return self._paint_looks(wanted, settings, steps, fresh=fresh)
+        return self._paint_looks(wanted, settings, self._find_masks(wanted, path), steps, fresh=fresh)
 
-    def _paint_looks(self, wanted: Composition, settings: Settings, steps: int, *, fresh: bool) -> Iterator[bytes]:
+    def _paint_looks(
+        self, wanted: Composition, settings: Settings, brushed: Path | None, steps: int, *, fresh: bool
+    ) -> Iterator[bytes]:
         self._share_cores()
         paintings = [self._read_small(painting) for painting in wanted.paintings]
-        if wanted.masks:
-            folder = self.uploads.find(wanted.masks).parents[1] / f"split_{len(paintings)}"
+        if brushed:
+            folder = brushed.parents[1] / f"split_{len(paintings)}"
             folder.mkdir(exist_ok=True)
-            masks = write_masks(read_brushed(self.uploads.find(wanted.masks)), len(paintings), folder)
-            settings = add_masks(wanted.settings, masks, folder)
+            settings = add_masks(wanted.settings, write_masks(read_brushed(brushed), len(paintings), folder), folder)
         key = (wanted.photo, *wanted.paintings)
         photo, start = self._read_small(wanted.photo), None if fresh else self._last_looks.get(key)
         for picture in quick_look(photo, paintings, settings, steps, self._cache, start):
@@ -118,9 +115,13 @@ class StudioService:
                 self._last_looks = {**dict(list(self._last_looks.items())[-MAX_LAST_LOOKS:]), key: picture}
             yield encode_jpeg(picture, QUICK_INPUT_PIXELS)
 
-    def vary_settings(self, settings: Mapping[str, Any], texts: list[str]) -> list[dict[str, Any]]:
+    def vary_settings(
+        self,
+        vary: Annotated[list[str], Body(max_length=10)],
+        settings: Annotated[dict[str, Any], Body()] = {},  # noqa: B006
+    ) -> list[dict[str, Any]]:
         """Return settings for each combination of values such as `style_weight=0.3,1,3`."""
-        varied = parse_variations([text for text in texts if text.strip()], {})
+        varied = parse_variations([text for text in vary if text.strip()], {})
         if len(varied) > MAX_VARIATIONS:
             raise UsageError(f"These are {len(varied)} pictures: vary less, {MAX_VARIATIONS} at most.")
         base = [{name: value for name, value in settings.items() if name not in variation} for variation in varied]
@@ -161,7 +162,7 @@ class StudioService:
         left_out = sorted(given.keys() - settings.keys())
         return {"settings": settings, "left_out": left_out, "files": files, **self._find_inputs(recipe)}
 
-    def reuse(self, job_id: str, name: str) -> Composition:
+    def reuse(self, job_id: str, name: str = "") -> Composition:
         """Return what a job, or one of its pictures, was painted from: of a picture, the settings in its recipe."""
         job = self.queue.get_job(job_id)
         inputs = self.store.job_folder(job_id) / "inputs"
@@ -181,6 +182,11 @@ class StudioService:
     def _find_files(self, wanted: Composition) -> tuple[Path, list[Path]]:
         return self.uploads.find(wanted.photo), [self.uploads.find(painting) for painting in wanted.paintings]
 
+    def _find_masks(self, wanted: Composition, photo: Path) -> Path | None:
+        if wanted.masks and is_film(photo):
+            raise UsageError("A film is painted everywhere: `masks` are for photos.")
+        return self.uploads.find(wanted.masks, "masks") if wanted.masks else None
+
     def _read_preview(self, upload_id: str) -> Image:
         return shrink(read_image(self.uploads.find_preview(upload_id, QUICK_INPUT_PIXELS)), QUICK_INPUT_PIXELS)
 
@@ -195,9 +201,7 @@ class StudioService:
 
     def _copy_input(self, path: Path, role: Role) -> str:
         """Make a job's input an upload again; returns its ID."""
-        with tempfile.TemporaryDirectory(dir=self.store.root) as folder:
-            copy = shutil.copyfile(path, Path(folder) / path.name)
-            return self.uploads.add(copy, path.name, role).id
+        return self.uploads.add(path, path.name, role).id
 
 
 def given_in_recipe(recipe: Recipe) -> dict[str, Any]:

@@ -1,16 +1,15 @@
 """Previews of a painting for the page, and snapshots of it to go back to."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from impasto.errors import CheckpointError, PictureError
-from impasto.images.output import replace_file
 from impasto.painting.checkpoint_file import Checkpoint, read_checkpoint, write_checkpoint
 from impasto.runs.checkpoints import Throttle
 from impasto.runs.run import Run
 from impasto.studio.form import given_settings
 from impasto.studio.store import Snapshot
-from impasto.studio.uploads import encode_jpeg
+from impasto.studio.uploads import write_jpeg
 
 if TYPE_CHECKING:
     from impasto.films.film_run import FilmRun
@@ -32,9 +31,8 @@ SNAPSHOT_GONE = "This earlier state is gone: begin from another one, or anew."
 class PreviewWriter:
     """Writes previews of a run: soon after a change, and otherwise seldom enough to cost little time."""
 
-    def __init__(self, path: Path, version: int) -> None:
+    def __init__(self, path: Path) -> None:
         self.path: Path = path
-        self.version: int = version
         self.steps_since_change = 0
         self._throttle = Throttle(MAX_PREVIEW_SHARE, MIN_PREVIEW_INTERVAL_SECONDS, counts_waiting=False)
 
@@ -44,14 +42,13 @@ class PreviewWriter:
         return is_early or self._throttle.is_due
 
     def write_preview(self, run: "Run | FilmRun") -> None:
-        """Write the picture as it is now."""
+        """Write the picture as it is now. Raises PictureError if the disk refuses."""
         with self._throttle.measure():
             write_jpeg(run.picture(), self.path, PREVIEW_PIXELS)
-        self.version += 1
 
 
 class SnapshotStore:
-    """A painting's snapshots in its folder; of too many, some between the first and the last are dropped."""
+    """A painting's snapshots in its folder, by their steps; of too many, some are dropped."""
 
     def __init__(self, folder: Path, snapshots: list[Snapshot]) -> None:
         self.folder: Path = folder
@@ -72,10 +69,10 @@ class SnapshotStore:
         except CheckpointError:
             raise PictureError(SNAPSHOT_GONE) from None
 
-    def add_snapshot(self, run: Run, *, memory: bool = False) -> None:
+    def add_snapshot(self, run: Run, *, memory: bool = False, spared: int | None = None) -> None:
         """Write a run's state; with the optimizer's `memory`, a run that continues from it paints the same picture.
 
-        Raises PictureError if the disk refuses.
+        The snapshot numbered `spared` is not dropped for it. Raises PictureError if the disk refuses.
         """
         with self._throttle.measure():
             step = run.last_step
@@ -86,16 +83,20 @@ class SnapshotStore:
             write_jpeg(run.picture(), self._thumbnail_path(number), THUMBNAIL_PIXELS)
             position = {"step": step.step, "scale": step.scale, "width": step.width, "height": step.height}
             self.snapshots.append(Snapshot(number=number, settings=given_settings(run.settings), **position))
-            self._drop_extra()
+            self.snapshots.sort(key=lambda snapshot: (snapshot.step, snapshot.number))  # of one that went back
+            self._drop_extra((number, spared))
 
-    def _drop_extra(self) -> None:
+    def _drop_extra(self, spared: tuple[int | None, ...]) -> None:
         """Drop the snapshots that leave the smallest gaps; the first and the last stay as long as possible."""
         while len(self.snapshots) > MAX_SNAPSHOTS or (
             len(self.snapshots) > 1 and self._total_bytes() > MAX_SNAPSHOT_BYTES
         ):
             steps = [snapshot.step for snapshot in self.snapshots]
-            inner = range(1, len(steps) - 1)
-            index = min(inner, key=lambda index: steps[index + 1] - steps[index - 1], default=0)
+            indices = [index for index, known in enumerate(self.snapshots) if known.number not in spared]
+            inner = [index for index in indices if 0 < index < len(steps) - 1]
+            if not indices:
+                return
+            index = min(inner, key=lambda index: steps[index + 1] - steps[index - 1], default=indices[0])
             number = self.snapshots.pop(index).number
             self._checkpoint_path(number).unlink(missing_ok=True)
             self._thumbnail_path(number).unlink(missing_ok=True)
@@ -109,10 +110,3 @@ class SnapshotStore:
 
     def _thumbnail_path(self, number: int) -> Path:
         return self.folder / f"snapshot-{number}.jpg"
-
-
-def write_jpeg(image: Any, path: Path, longer_side: int) -> None:
-    """Write a small copy of a Pillow image; readers always find a whole file."""
-    temporary = path.with_suffix(".part")
-    temporary.write_bytes(encode_jpeg(image, longer_side))
-    replace_file(temporary, path)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from impasto.errors import UsageError
 from impasto.images.output import atomic_write
 from impasto.recipes.recipe import plain_name
+from impasto.studio.masks import read_brushed, write_masks
 from impasto.studio.uploads import MIN_LIFETIME_SECONDS, UploadStore
 
 JobStatus = Literal["waiting", "painting", "paused", "done", "stopped", "failed"]
@@ -22,8 +23,10 @@ FINISHED: tuple[JobStatus, ...] = ("done", "stopped", "failed")
 
 MAX_NAME_LENGTH = 80
 MAX_PLOT_POINTS = 240
+MAX_NOTES = 5
+BRUSHED_NAME = "brush.png"  # the brushed masks, among a job's inputs
 JOB_ID = re.compile(r"[0-9a-f]{16}")
-VISIBLE_NAMES = re.compile(r"(picture|kept-\d{1,4}|snapshot-\d{1,4}|preview|photo)\.(png|jpg)|film\.mp4")
+VISIBLE_NAMES = re.compile(r"(picture|kept-\d{1,4}|snapshot-\d{1,4}|preview)\.(png|jpg)|film\.mp4")
 UNKNOWN_JOB = "There is no such painting here."
 
 
@@ -63,8 +66,9 @@ class JobProgress(PlainData):
 class StudioJob(PlainData):
     """A picture or a film that a visitor wants painted; `photo` is then the film.
 
-    `settings` are those that the visitor gave, `masks` those that name mask files among the inputs. The painting starts
-    from the snapshot numbered `start_snapshot`.
+    `settings` are those that the visitor gave, `masks` those that name mask files among the inputs. The painting goes
+    back to the snapshot numbered `start_snapshot`; if that is None, it goes on from the newest one. `revision` is the
+    queue's when the job changed last.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="ignore")  # what older studios wrote
@@ -85,12 +89,17 @@ class StudioJob(PlainData):
     progress: JobProgress = JobProgress()
     snapshots: list[Snapshot] = []
     pictures: list[str] = []
+    revision: int = Field(default=0, exclude=True)
 
     def add_point(self, step: int, losses: dict[str, float]) -> None:
         """Add a step's losses to the plot; when there are too many points, drop every second one."""
         points = [point for point in self.progress.points if point[0] < step]
         points.append((step, losses.get("content", 0.0), losses.get("style", 0.0), losses.get("total", 0.0)))
         self.progress.points = points[::2] if len(points) > MAX_PLOT_POINTS else points
+
+    def add_note(self, text: str) -> None:
+        """Add a note, once; of many, the last ones stay."""
+        self.notes = [*(known for known in self.notes if known != text), text][-MAX_NOTES:]
 
     def get_snapshot(self, number: int | None) -> Snapshot | None:
         """Return the snapshot with a number, or None."""
@@ -144,14 +153,18 @@ class JobStore:
         path = self.jobs / job_id / name
         return path if path.is_file() and not path.is_symlink() else None
 
-    def add_job(self, photo: Path, paintings: Sequence[Path], **fields: Any) -> StudioJob:
-        """Copy the inputs of a new job into its folder and write the job's file."""
+    def add_job(self, photo: Path, paintings: Sequence[Path], brushed: Path | None = None, **fields: Any) -> StudioJob:
+        """Copy the inputs of a new job into its folder and write the job's file; if that fails, nothing stays."""
         job_id = secrets.token_hex(8)
         inputs = self.job_folder(job_id) / "inputs"
         inputs.mkdir(parents=True)
         try:
+            masks = {}
+            if brushed:  # first, as their names are fixed
+                shutil.copyfile(brushed, inputs / BRUSHED_NAME)
+                masks = write_masks(read_brushed(brushed), len(paintings), inputs)
             first, *others = [_copy_input(path, inputs) for path in (photo, *paintings)]
-            job = StudioJob(id=job_id, created=time.time(), photo=first, paintings=others, **fields)
+            job = StudioJob(id=job_id, created=time.time(), photo=first, paintings=others, masks=masks, **fields)
             self.write_job(job)
         except BaseException:
             self.remove_job(job_id)
@@ -177,15 +190,19 @@ class JobStore:
         """Delete a job with all its files."""
         shutil.rmtree(self.job_folder(job_id), ignore_errors=True)
 
-    def free_space(self, needed_bytes: int, jobs: Iterable[StudioJob]) -> None:
-        """Make space: delete old uploads first, then snapshots of finished jobs, oldest first.
-
-        Only visitors delete pictures, so this raises UsageError if the folder stays too full.
-        """
+    def free_uploads(self, needed_bytes: int) -> int:
+        """Delete old uploads, and newer ones if there is no space; returns how many bytes are still too many."""
         self.uploads.remove_old()
         if (excess := self._find_excess(needed_bytes)) > 0:
             self.uploads.remove_old(MIN_LIFETIME_SECONDS)
             excess = self._find_excess(needed_bytes)
+        return excess
+
+    def drop_snapshots(self, excess: int, jobs: Iterable[StudioJob]) -> None:
+        """Delete so many bytes of snapshots of finished jobs, oldest first.
+
+        Only visitors delete pictures, so this raises UsageError if the folder stays too full.
+        """
         for job in sorted(jobs, key=lambda job: job.created):
             if excess <= 0:
                 return

@@ -3,6 +3,7 @@
 import functools
 import io
 import re
+import secrets
 import shutil
 import threading
 import time
@@ -19,7 +20,7 @@ from impasto.images.collection import COLLECTION
 from impasto.images.formats import PICTURE_BRANDS
 from impasto.images.image import Image
 from impasto.images.output import replace_file
-from impasto.images.read import read_image
+from impasto.images.read import TooManyPixelsError, read_image
 from impasto.images.sizes import fit_size
 from impasto.images.write import to_pil
 from impasto.network.download import digest_file
@@ -84,7 +85,7 @@ class UploadStore:
         self.root = root
 
     def add(self, source: Path, name: str, role: Role) -> Upload:
-        """Move a file here and check it; of a picture that comes with impasto, return that.
+        """Copy a file here and check it; of a picture that comes with impasto, return that.
 
         Raises PictureError if it is no picture, UsageError if it is no film.
         """
@@ -95,7 +96,8 @@ class UploadStore:
         folder = self.root / role / upload_id
         (folder / "file").mkdir(parents=True, exist_ok=True)
         path = next((folder / "file").iterdir(), folder / "file" / name)
-        shutil.move(source, path)
+        if not path.exists():
+            replace_file(shutil.copyfile(source, folder / f"{secrets.token_hex(8)}.part"), path)
         path.touch()
         try:
             is_video = _is_painted_as_film(path)
@@ -107,7 +109,7 @@ class UploadStore:
 
     def find(self, upload_id: str, role: str = "*") -> Path:
         """Return the file with an ID, or of a picture that comes with impasto. Raises UsageError if there is none."""
-        if upload_id in BUILT_IN:
+        if upload_id in BUILT_IN and role != "masks":
             return BUILT_IN[upload_id]
         paths = self.root.glob(f"{role}/{upload_id}/file/*") if UPLOAD_ID.fullmatch(upload_id) else iter(())
         path = next(paths, None)
@@ -126,9 +128,8 @@ class UploadStore:
 
     def list_recent(self, role: Role) -> list[Upload]:
         """List the pictures uploaded last."""
-        folders = sorted((self.root / role).glob("*/file"), key=lambda folder: -folder.stat().st_mtime)
-        found = [(folder.parent.name, next(folder.iterdir(), None)) for folder in folders[:MAX_RECENT]]
-        return [Upload(id=key, name=path.name, is_film=_is_painted_as_film(path)) for key, path in found if path]
+        paths = sorted((self.root / role).glob("*/file/*"), key=lambda path: -path.stat().st_mtime)[:MAX_RECENT]
+        return [Upload(id=path.parents[1].name, name=path.name, is_film=_is_painted_as_film(path)) for path in paths]
 
     def remove(self, upload_id: str) -> None:
         """Delete an upload; jobs have their own copies. Raises UsageError if there is none, or impasto came with it."""
@@ -149,9 +150,7 @@ class UploadStore:
         folder.mkdir(parents=True, exist_ok=True)
         for side in reversed(PREVIEW_SIDES):
             picture = shrink(picture, side)
-            temporary = folder / f"{side}.part"
-            temporary.write_bytes(encode_jpeg(to_pil(picture.rgb, picture.alpha), side))
-            replace_file(temporary, folder / f"{side}.jpg")
+            write_jpeg(to_pil(picture.rgb, picture.alpha), folder / f"{side}.jpg", side)
 
 
 def is_film(path: Path) -> bool:
@@ -167,12 +166,12 @@ def read_picture(path: Path) -> Image:
     with _reading:
         try:
             return read_image(path, max_pixels=MAX_UPLOAD_PIXELS)
+        except TooManyPixelsError:
+            raise PictureError(
+                f"{path.name} has more than {MAX_UPLOAD_PIXELS:,} pixels, the most that the studio takes: make it "
+                "smaller first, or paint it from the shell."
+            ) from None
         except PictureError as error:
-            if "`max_pixels`" in str(error):
-                raise PictureError(
-                    f"{path.name} has more than {MAX_UPLOAD_PIXELS:,} pixels, the most that the studio takes: make it "
-                    "smaller first, or paint it from the shell."
-                ) from None
             raise PictureError(str(error).replace(str(path), path.name)) from None
 
 
@@ -199,6 +198,18 @@ def read_first_frame(path: Path) -> Image:
 def shrink(picture: Image, longer_side: int) -> Image:
     """Return a picture whose longer side is at most so many pixels."""
     return picture.resized(*fit_size(picture.width, picture.height, longer_side, "shrink"))
+
+
+def write_jpeg(image: Any, path: Path, longer_side: int) -> None:
+    """Write a small copy of a Pillow image, whole or not at all. Raises PictureError if the disk refuses."""
+    temporary = path.with_name(f"{secrets.token_hex(8)}.part")  # several may write the same at once
+    try:
+        temporary.write_bytes(encode_jpeg(image, longer_side))
+        replace_file(temporary, path)
+    except OSError as error:
+        raise PictureError(f"{path.name} can't be written, {error.strerror}: make room on the disk") from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def encode_jpeg(image: Any, longer_side: int) -> bytes:

@@ -2,12 +2,14 @@
 
 import multiprocessing
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
 EXIT_WAIT_SECONDS = 5.0
+EXIT_POLL_SECONDS = 0.01
 
 
 class WorkerProcess:
@@ -59,16 +61,26 @@ class WorkerProcess:
         self._process.kill()
 
     def reap(self) -> str:
-        """Clear away a process that is ending, killing it if it takes too long. Returns how it ended, for messages."""
-        self._process.join(EXIT_WAIT_SECONDS)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+        """Clear away a process that is ending, killing it if it takes too long. Returns how it ended, for messages.
+
+        It takes twice EXIT_WAIT_SECONDS at most: one that can't be killed, as it waits for a disk, is left alone.
+        """
         self.connection.close()
-        code = self._process.exitcode
+        if not self._has_ended_soon():
+            self.kill()
+            self._has_ended_soon()
+        code = self.exit_code
         if code is not None and code < 0:
-            return f"was ended by {signal.Signals(-code).name}"
+            name = next((known.name for known in signal.Signals if known == -code), f"signal {-code}")
+            return f"was ended by {name}"
         return f"ended with exit code {code}"
+
+    def _has_ended_soon(self) -> bool:
+        """Wait a while for the end. `join` waits without limit for a process that has closed its files already."""
+        until = time.monotonic() + EXIT_WAIT_SECONDS
+        while self.is_alive and time.monotonic() < until:
+            time.sleep(EXIT_POLL_SECONDS)
+        return not self.is_alive
 
 
 @contextmanager

@@ -25,8 +25,10 @@ function restore(from, to) {
 export const undo = () => restore(brush.past, brush.future);
 export const redo = () => restore(brush.future, brush.past);
 
+const save = () => (state.saving = saveBoard());
+
 /** Upload what is brushed, and look at it. */
-async function save() {
+async function saveBoard() {
   if (!pixels().data.some((part, place) => place % 4 === 3 && part)) update({ masks: null });
   else {
     const file = await new Promise((done) => brush.board.toBlob(done, "image/png"));
@@ -136,6 +138,6 @@ export function BrushTools() {
     <button disabled=${!brush.past.length} onClick=${undo}>${t("undo")}</button>
     <button disabled=${!brush.future.length} onClick=${redo}>${t("redo")}</button>
     <button onClick=${wipe}>${t("wipeAll")}</button>
-    <button onClick=${() => find().catch(ignore)}>${t("findRegions")}</button>
+    <button onClick=${() => (state.saving = find().catch(ignore))}>${t("findRegions")}</button>
   </div>`;
 }

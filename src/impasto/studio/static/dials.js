@@ -62,10 +62,13 @@ function Colors() {
     html`<${Dial} id="color-strength" setting="color_strength" label=${t("colorStrength")} text=${`${Math.round(100 * value("color_strength"))} %`} min="0" max="1" step="0.05" value=${value("color_strength")} onInput=${({ target }) => change({ color_strength: Number(target.value) })} />`}`;
 }
 
+const listOptions = (choices, chosen) =>
+  choices.map(([key, text]) => html`<option value=${key} selected=${String(key) === String(chosen)}>${text}</option>`);
+
 function Select({ id, label, choices, chosen, onPick }) {
   return html`<div class="select"><label for=${id}>${label}</label>
     <select id=${id} value=${chosen} ...${mark(id)} onChange=${({ target }) => onPick(target.value)}>
-      ${choices.map(([key, text]) => html`<option value=${key} selected=${String(key) === String(chosen)}>${text}</option>`)}
+      ${listOptions(choices, chosen)}
     </select><${Fault} setting=${id} /></div>`;
 }
 
@@ -90,13 +93,11 @@ function Field({ name }) {
     change({ [name]: type === "boolean" ? target.checked : text === "" ? null : numeric ? Number(text) : text });
   };
   const common = { id, "aria-describedby": `${id}-help`, onChange: set, ...mark(name) };
+  const kind = numeric ? { type: "number", step: "any", min: minimum, max: maximum } : { type: "text" };
+  const entry = type === "boolean" ? { type: "checkbox", checked: value(name) } : { ...kind, value: shown };
   const input = choices.length
-    ? html`<select ...${common} value=${value(name)}>${choices.map((choice) => html`<option value=${choice} selected=${choice === value(name)}>${choice}</option>`)}</select>`
-    : type === "boolean"
-      ? html`<input type="checkbox" ...${common} checked=${value(name)} />`
-      : numeric
-        ? html`<input type="number" step="any" min=${minimum} max=${maximum} ...${common} value=${shown} />`
-        : html`<input type="text" ...${common} value=${shown} />`;
+    ? html`<select ...${common} value=${value(name)}>${listOptions(choices.map((choice) => [choice, choice]), value(name))}</select>`
+    : html`<input ...${common} ...${entry} />`;
   return html`<div class=${`field ${type}`}><label for=${id}>${labelOf(name)}</label>${input}<${Fault} setting=${name} /><p id=${`${id}-help`}>${t(description)}</p></div>`;
 }
 

@@ -1,9 +1,9 @@
 // What opens over the page: the gallery, choosing by eye, and taking the picture away.
 import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { FileButton } from "./tray.js";
-import { ask, change, compose, fileUrl, finalPicture, ignore, labelOf, paint, post, quickLook, say, setPreset, shownJob, showJob, state, t, update, upload, value } from "./state.js";
+import { ask, change, compose, fileUrl, finalPicture, ignore, labelOf, paint, post, quickLook, say, setForm, shownJob, showJob, state, t, update, upload, value } from "./state.js";
 
-const CENTIMETERS_PER_INCH = 2.54, CENTIMETERS = [1, 300], DPI = [50, 600];
+const CENTIMETERS_PER_INCH = 2.54;
 
 function Panel({ title, children }) {
   const ref = useRef();
@@ -65,7 +65,7 @@ const WAYS = {
   both: ["content_weight=2,0.36,0.06", "style_size=0.4,1,2.5"],
 };
 
-async function listCells(way, text) {
+async function listCells({ way, text }) {
   if (way === "paintings") {
     return state.tray.paintings.slice(0, 12).map((painting) => ({ text: painting.name, paintings: [painting], settings: compose().settings }));
   }
@@ -75,18 +75,16 @@ async function listCells(way, text) {
 }
 
 export function Choose() {
-  const [way, setWay] = useState("strokes"), [text, setText] = useState("style_weight=0.3,1,3"), [cells, setCells] = useState([]);
-  const ask = useRef(null);
+  const [text, setText] = useState("style_weight=0.3,1,3"), [asked, setAsked] = useState({ way: "strokes" }), [cells, setCells] = useState([]);
   useEffect(() => {
     const control = new AbortController();
-    drawCells(way, text, setCells, control.signal).catch(ignore);
+    drawCells(asked, setCells, control.signal).catch(ignore);
     return () => control.abort();
-  }, [way, ask.current]);
-  const again = () => setWay((ask.current = {}, "own"));
-  const pickWay = ({ target }) => (target.value === "own" ? setWay("own") : setWay(target.value));
+  }, [asked]);
+  const { way } = asked, tryOut = (way) => setAsked({ way, text });
   return html`<${Panel} title=${t("choose")}>
-    <div class="ways"><label>${t("vary")} <select id="vary" value=${way} onChange=${pickWay}>${[...Object.keys(WAYS), "paintings", "own"].map((key) => html`<option value=${key}>${t(`vary.${key}`)}</option>`)}</select></label>
-      ${way === "own" && html`<label class="own">${t("varyHelp")}<textarea rows="2" value=${text} onInput=${({ target }) => setText(target.value)}></textarea></label><button onClick=${again}>${t("tryOut")}</button>`}
+    <div class="ways"><label>${t("vary")} <select id="vary" value=${way} onChange=${({ target }) => tryOut(target.value)}>${[...Object.keys(WAYS), "paintings", "own"].map((key) => html`<option value=${key}>${t(`vary.${key}`)}</option>`)}</select></label>
+      ${way === "own" && html`<label class="own">${t("varyHelp")}<textarea rows="2" value=${text} onInput=${({ target }) => setText(target.value)}></textarea></label><button onClick=${() => tryOut("own")}>${t("tryOut")}</button>`}
       <button onClick=${() => paintCells(cells)}>${t("paintThese")}</button></div>
     <ol class="cells">${cells.map((cell) => html`<li><button onClick=${() => pickCell(cell)} aria-label=${cell.text}>${cell.url ? html`<img src=${cell.url} alt="" />` : html`<span class="film">…</span>`}<span>${cell.text}</span></button></li>`)}</ol>
   <//>`;
@@ -94,8 +92,9 @@ export function Choose() {
 
 const cellComposition = (cell) => ({ ...compose(cell.settings), ...(cell.paintings ? { paintings: cell.paintings.map(({ id }) => id) } : {}) });
 
-async function drawCells(way, text, setCells, signal) {
-  const cells = await listCells(way, text);
+async function drawCells(asked, setCells, signal) {
+  const cells = await listCells(asked);
+  if (signal.aborted) return;
   setCells([...cells]);
   await Promise.all(
     cells.map(async (cell) => {
@@ -111,7 +110,7 @@ async function paintCells(cells) {
 
 async function pickCell(cell) {
   update({ panel: "", ...(cell.paintings ? { paintings: cell.paintings } : {}), settings: {} });
-  await setPreset(cell.settings.preset ?? "default", cell.settings.network ?? "").catch(ignore);
+  await setForm(cell.settings).catch(ignore);
   change(cell.settings);
 }
 
@@ -128,7 +127,7 @@ export function Take() {
 }
 
 function Print() {
-  const [size, setSize] = useState({ centimeters: 30, dpi: 200 }), [plan, setPlan] = useState("");
+  const [size, setSize] = useState({ centimeters: 30, dpi: 200 }), [plan, setPlan] = useState(""), fields = useRef();
   const side = Math.round((size.centimeters / CENTIMETERS_PER_INCH) * size.dpi);
   const settings = { ...state.settings, size: side };
   const shorter = Math.min(state.aspect, 1 / state.aspect);
@@ -136,23 +135,14 @@ function Print() {
     const sides = [longer, Number((longer * shorter).toFixed(unit === "cm" ? 1 : 0))];
     return { [unit]: (state.aspect < 1 ? sides.reverse() : sides).join(" × ") };
   };
-  const check = () => {
-    const fits = (number, [low, high]) => number >= low && number <= high;
-    if (!fits(size.centimeters, CENTIMETERS)) throw new Error(t("wrongCentimeters"));
-    if (!fits(size.dpi, DPI)) throw new Error(t("wrongDpi"));
-  };
   const run = (action) => async () => {
-    try {
-      check();
-      await action();
-    } catch (error) {
-      setPlan(error.message);
-    }
+    const isRight = [...fields.current.querySelectorAll("input")].every((input) => input.reportValidity());
+    if (isRight) await action().catch((error) => setPlan(error.message));
   };
   const ask = run(async () => (setPlan(t("measuring")), setPlan((await post("plan", { ...compose(settings), masks: null })).text)));
-  const number = (key, [min, max]) => html`<label>${t(key)} <input type="number" id=${key} ...${{ min, max }} value=${size[key]} onInput=${({ target }) => setSize({ ...size, [key]: Number(target.value) })} /></label>`;
+  const number = (key, min, max) => html`<label>${t(key)} <input type="number" id=${key} ...${{ min, max, step: "any" }} value=${size[key]} onInput=${({ target }) => setSize({ ...size, [key]: Number(target.value) })} /></label>`;
   return html`<section class="print"><h3>${t("print")}</h3>
-    <p class="fields">${number("centimeters", CENTIMETERS)} ${number("dpi", DPI)} </p>
+    <p class="fields" ref=${fields}>${number("centimeters", 1, 300)} ${number("dpi", 50, 600)}</p>
     <p id="print-size">${t("printSize", { ...both(size.centimeters, "cm"), ...both(side, "px") })}</p>
     <p class="buttons"><button onClick=${ask}>${t("showPlan")}</button><button onClick=${run(() => paint(settings))}>${t("paintPrint")}</button></p>
     <p id="plan" role="status">${plan}</p>

@@ -68,7 +68,7 @@ function duration(seconds) {
 
 function statusText(job) {
   const { status, progress, message } = job, { step, total, width, height, seconds, seconds_left: left } = progress;
-  if (status === "waiting") return t(state.isReady ? "waiting" : "warmingUp");
+  if (status === "waiting") return state.isReady ? t("waiting") : state.fault || t("warmingUp");
   if (status === "painting" && step && !message) {
     const time = left ? [t("left", { time: duration(left) })] : [];
     return [t(job.kind === "film" ? "frameOf" : "stepOf", { step, total }), ...time, `${width} × ${height}`].join(" · ");
@@ -145,10 +145,10 @@ function Snapshots({ job }) {
 
 function Tools({ job }) {
   const toggle = (tool) => update({ tool: state.tool === tool ? "" : tool, other: null, sheet: tool === "brush" ? "" : state.sheet });
-  const tool = (name, isOff = false) => html`<button aria-pressed=${state.tool === name} disabled=${isOff} onClick=${() => toggle(name)}>${t(name)}</button>`;
+  const tool = (name, isOff = false, why = "") => html`<button aria-pressed=${state.tool === name} disabled=${isOff} title=${why} onClick=${() => toggle(name)}>${t(name)}</button>`;
   const isFilm = state.photo?.is_film;
   return html`<div class="tools" role="toolbar" aria-label=${t("tools")}>
-    ${tool("brush", isFilm || !state.photo)} ${tool("compare", (isFilm && job) || !state.photo)} ${tool("zoom", !job || isFilm)}
+    ${tool("brush", isFilm || !state.photo, isFilm ? t("filmEverywhere") : "")} ${tool("compare", (isFilm && job) || !state.photo)} ${tool("zoom", !job || isFilm)}
     <button disabled=${!state.photo} onClick=${() => update({ panel: "choose" })}>${t("choose")}</button>
     <button disabled=${!state.photo} onClick=${() => update({ panel: "take" })}>${t("take")}</button>
     ${state.tool === "brush" && html`<${BrushTools} />`}

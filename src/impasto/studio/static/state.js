@@ -7,16 +7,18 @@ const OF_ANY_FINISH = ["size", "style_size", "style_blend", "color", "color_stre
 const DOUBLE_CLICK = 800; // milliseconds
 const KEPT = ["photo", "paintings", "settings", "masks", "shown", "pictureName", "tool"]; // when the page is opened again
 const MESSAGE_TIME = 9000; // milliseconds, also to undo what the message tells
+const RETRY_TIME = 2000; // milliseconds, where the studio refused to be followed
 
 export const state = {
   words: {}, language: "en", form: null, tray: { photos: [], paintings: [] },
   photo: null, paintings: [], settings: {}, masks: null, aspect: 1.5,
-  jobs: new Map(), order: [], isReady: false, isLost: false,
+  jobs: new Map(), order: [], isReady: false, fault: "", isLost: false,
   shown: null, // a job's ID, or null for what is being composed
   pictureName: "", // of the job that is shown, where it is not the last
   look: null, lookOf: "", // the last quick look, and the composition or job that it is of
   panel: "", tool: "", other: null, sheet: "pictures", message: null,
   wrong: null, // the setting that was refused last, and why
+  saving: null, // the brushed masks, while they are uploaded
   removed: new Map(), // uploads that are deleted soon, with their timers
 };
 
@@ -103,12 +105,15 @@ export const ignore = () => {};
 export function follow() {
   const events = new EventSource("api/events");
   events.onmessage = ({ data }) => {
-    const { order, changed, ready } = JSON.parse(data);
+    const { order, changed, ready, fault } = JSON.parse(data);
     const jobs = new Map(order.map((id) => [id, state.jobs.get(id)]));
     for (const job of changed) jobs.set(job.id, job);
-    update({ jobs, order, isReady: ready, isLost: false, shown: jobs.has(state.shown) ? state.shown : null });
+    update({ jobs, order, isReady: ready, fault, isLost: false, shown: jobs.has(state.shown) ? state.shown : null });
   };
-  events.onerror = () => update({ isLost: true });
+  events.onerror = () => {
+    update({ isLost: true });
+    if (events.readyState === EventSource.CLOSED) setTimeout(follow, RETRY_TIME); // otherwise it tries again by itself
+  };
 }
 
 // What is composed: a photo, paintings, settings, masks
@@ -127,7 +132,10 @@ export const compose = (settings = state.settings) => ({
 /** Change what is painted from: the quick look begins anew, and a job that is shown goes on in the background. */
 export function chooseInputs(changes) {
   const { style_blend: _, ...settings } = state.settings;
-  update({ ...("paintings" in changes ? { settings } : {}), ...changes, shown: null, tool: state.tool === "brush" ? "brush" : "" });
+  if ("photo" in changes) update({ masks: null });
+  if ("paintings" in changes) update({ settings });
+  update({ ...changes, shown: null });
+  if (state.tool !== "brush" || state.photo?.is_film) update({ tool: "" });
   if (changes.photo) measurePhoto(changes.photo);
   lookSoon(0);
 }
@@ -140,7 +148,7 @@ export async function restore() {
   const found = (pictures) => Promise.all(pictures.map(async (it) => ((await isHere(`pictures/${it.id}`)) ? [it] : []))).then((all) => all.flat());
   const [[photo = null], paintings] = [await found(kept.photo ? [kept.photo] : []), await found(kept.paintings)];
   const masks = kept.masks && (await isHere(`masks/${kept.masks}`)) ? kept.masks : null;
-  await setPreset(kept.settings.preset ?? "default", kept.settings.network ?? "");
+  await setForm(kept.settings);
   update({ ...kept, photo, paintings, masks });
   if (photo) measurePhoto(photo);
   if (!kept.shown) lookSoon(0);
@@ -149,8 +157,8 @@ export async function restore() {
 /** Begin a new picture, with everything as usual. */
 export async function startAnew() {
   const takeBack = rememberComposition();
-  await setPreset("default");
-  chooseInputs({ photo: null, paintings: firstPaintings(), settings: {}, masks: null });
+  await setForm({});
+  chooseInputs({ photo: null, paintings: firstPaintings(), settings: {} });
   update({ pictureName: "", tool: "", wrong: null });
   say(t("startedAnew"), { label: t("undo"), action: takeBack, brief: true });
 }
@@ -174,10 +182,9 @@ function measurePhoto(photo) {
 
 export const pictureUrl = ({ id }, side) => `api/pictures/${id}?side=${side}`;
 
-export async function setPreset(preset, network = "") {
-  const form = await askJson(`form?preset=${preset}&network=${network}`);
-  update({ form });
-}
+/** Ask for the dials and fields, and what is usual with a preset and a network. */
+const askForm = ({ preset = "default", network = "" }) => askJson(`form?preset=${preset}&network=${network}`);
+export const setForm = async (settings) => update({ form: await askForm(settings) });
 
 /** Set settings; null means as usual. The painting that is shown follows, or else the quick look does. */
 export async function change(changes) {
@@ -185,7 +192,7 @@ export async function change(changes) {
   if (changes.preset) {
     for (const name of Object.keys(settings)) if (!OF_ANY_FINISH.includes(name) && !(name in changes)) delete settings[name];
   }
-  if (changes.preset || "network" in changes) await setPreset(settings.preset ?? "default", settings.network ?? "").catch(ignore);
+  if (changes.preset || "network" in changes) await setForm(settings).catch(ignore);
   const usual = state.form.values;
   const isUsual = (name) => settings[name] === null || (name !== "size" && name !== "preset" && String(settings[name]) === String(usual[name]));
   for (const name of Object.keys(settings)) if (isUsual(name)) delete settings[name];
@@ -260,7 +267,9 @@ let painted = -DOUBLE_CLICK; // when Paint was pressed last
 export async function paint(settings = state.settings) {
   if (performance.now() - painted < DOUBLE_CLICK) return;
   painted = performance.now();
+  await state.saving; // what was brushed last belongs to it
   const job = await post("jobs", compose(settings));
+  clearTimeout(lookTimer);
   looking?.abort();
   const hasLook = state.look?.steps > 1; // or what is seen is of something else
   const jobs = new Map(state.jobs).set(job.id, state.jobs.get(job.id) ?? job);
@@ -274,10 +283,10 @@ export async function showJob(job, name = "") {
   looking?.abort();
   update({ shown: job.id, pictureName: name, panel: "", tool: "", look: null, lookOf: "" });
   const { photo, paintings, settings, masks } = await askJson(`jobs/${job.id}/composition?name=${name}`);
-  await setPreset(settings.preset ?? "default", settings.network ?? "");
-  const tray = await askJson("tray"), names = [job.photo, ...job.paintings];
+  const [form, tray] = await Promise.all([askForm(settings), askJson("tray")]), names = [job.photo, ...job.paintings];
+  if (state.shown !== job.id || state.pictureName !== name) return; // another one was chosen meanwhile
   const known = [photo, ...paintings].map((id, place) => inTray(tray, id) ?? { id, name: names[place], is_film: !place && job.kind === "film" });
-  update({ photo: known[0], paintings: known.slice(1), settings, masks, tray });
+  update({ photo: known[0], paintings: known.slice(1), settings, masks, form, tray });
   measurePhoto(known[0]);
 }
 
@@ -313,7 +322,7 @@ export async function takeFiles(files, role) {
   if (!taken.length) return;
   if (role === "painting") return chooseInputs({ paintings: taken.slice(0, state.form.colors.paintings.length) });
   const photo = taken.at(-1);
-  chooseInputs({ photo, masks: null });
+  chooseInputs({ photo });
   if (photo.has_recipe) say(t("hasRecipe"), { label: t("useSettings"), action: () => useRecipe(photo) });
 }
 
@@ -327,7 +336,7 @@ export function removeUpload({ id, name }) {
     keepUpload(id);
   };
   update({ removed: state.removed.set(id, setTimeout(remove, MESSAGE_TIME)) });
-  if (isPhoto) chooseInputs({ photo: null, masks: null });
+  if (isPhoto) chooseInputs({ photo: null });
   if (isPainting) chooseInputs({ paintings });
   const undo = () => (keepUpload(id), (isPhoto || isPainting) && takeBack());
   say(t("removed", { name }), { label: t("undo"), brief: true, action: undo });
@@ -341,7 +350,7 @@ function keepUpload(id) {
 
 async function useRecipe(picture) {
   const { settings, left_out, files, photo, paintings } = await post(`recipes/${picture.id}`);
-  await setPreset(settings.preset ?? "default", settings.network ?? "");
+  await setForm(settings);
   const known = (id, place) => inTray(state.tray, id) ?? { id, name: files[place] ?? id };
   const inputs = photo ? { photo: known(photo, 0), paintings: paintings.map((id, place) => known(id, place + 1)) } : {};
   chooseInputs({ settings, masks: null, ...inputs });

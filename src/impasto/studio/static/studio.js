@@ -4,7 +4,7 @@ import { redo, undo } from "./brush.js";
 import { Dials, PaintButton } from "./dials.js";
 import { Choose, Gallery, Message, Take } from "./panels.js";
 import { Stage } from "./stage.js";
-import { askJson, firstPaintings, follow, ignore, restore, setLanguage, setPreset, startAnew, state, start, t, takeFiles, UNFINISHED, update } from "./state.js";
+import { askJson, firstPaintings, follow, ignore, restore, setForm, setLanguage, startAnew, state, start, t, takeFiles, UNFINISHED, update } from "./state.js";
 import { Tray } from "./tray.js";
 
 const PANELS = { gallery: Gallery, choose: Choose, take: Take };
@@ -39,7 +39,7 @@ document.addEventListener("keydown", (event) => {
   (event.shiftKey ? redo : undo)();
 });
 
-const [words, tray] = await Promise.all([fetch("static/words.json").then((answer) => answer.json()), askJson("tray"), setPreset("default")]);
+const [words, tray] = await Promise.all([fetch("static/words.json").then((answer) => answer.json()), askJson("tray"), setForm({})]);
 const wanted = localStorage.getItem("language") ?? navigator.language.slice(0, 2);
 update({ words, tray });
 update({ paintings: firstPaintings() });

@@ -57,7 +57,7 @@ const RemoveButton = ({ picture }) =>
 
 function PhotoTile({ photo }) {
   const isChosen = state.photo?.id === photo.id;
-  const pick = () => isChosen || chooseInputs({ photo, masks: null });
+  const pick = () => isChosen || chooseInputs({ photo });
   return html`<li class="tile">
     <button aria-pressed=${isChosen} aria-label=${photo.name} title=${photo.name} onClick=${pick}><${Thumbnail} picture=${photo} /></button>
     <${RemoveButton} picture=${photo} />
