@@ -105,7 +105,7 @@ def solve_symmetric(solver: Callable[[Tensor], Any], matrix: Tensor) -> Any:
             return solved
     except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
         pass
-    solved = solver(matrix.double())
+    solved = solver(matrix.cpu().double())  # MPS has no float64
     return solved.to(matrix) if isinstance(solved, Tensor) else tuple(each.to(matrix) for each in solved)
 
 
