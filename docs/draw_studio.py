@@ -33,6 +33,13 @@ def until(page: Page, condition: str) -> None:
         time.sleep(0.1)
 
 
+def settle(page: Page, seconds: float) -> None:
+    """Wait until the window has shown the same for so many seconds."""
+    seen = None
+    while seen != (seen := page.screenshot()):
+        page.wait_for_timeout(1000 * seconds)
+
+
 def show(page: Page, sheet: str) -> None:
     """Show the pictures or the dials, which a telephone has in turn."""
     tab = page.locator(".tabs button", has_text=sheet)
@@ -42,7 +49,8 @@ def show(page: Page, sheet: str) -> None:
 
 def empty(page: Page) -> None:
     """The page as it opens."""
-    page.wait_for_timeout(500)
+    until(page, "[...document.querySelectorAll('.tile img')].every((it) => it.naturalWidth || !it.checkVisibility())")
+    settle(page, 0.5)
 
 
 def quick_look(page: Page) -> None:
@@ -79,7 +87,8 @@ def choose(page: Page) -> None:
     page.get_by_role("button", name="The Starry Night", exact=True).click()
     page.get_by_role("button", name="Choose by eye").click()
     page.select_option("#vary", "paintings")
-    page.wait_for_timeout(20_000)
+    until(page, "document.querySelectorAll('.cells li').length === document.querySelectorAll('.cells img').length")
+    settle(page, 10)
 
 
 def painting(page: Page) -> None:
