@@ -15,7 +15,7 @@ from impasto.painting.cost_model import estimate_whole_bytes
 from impasto.settings.units import format_count
 from impasto.terminal.console import DONE, FAILED, INTERRUPTED, print_message, print_result
 from impasto.terminal.interrupts import Interrupts
-from impasto.terminal.worker_display import WorkerDisplay, fetch_networks
+from impasto.terminal.progress import WorkerDisplay, fetch_networks
 from impasto.workers.messages import Event, Task, TaskFinished
 from impasto.workers.pool import WorkerOptions
 from impasto.workers.resources import IDLE_BYTES, Allocation

@@ -128,7 +128,7 @@ def show_shots(
     run: "FilmRun", settings: Settings, options: "WorkerOptions", interrupts: Interrupts, quiet: bool
 ) -> None:
     """Paint a film's shots in parallel and show how far they are."""
-    from impasto.terminal.worker_display import WorkerDisplay, fetch_networks
+    from impasto.terminal.progress import WorkerDisplay, fetch_networks
     from impasto.workers.film_shots import paint_shots
 
     fetch_networks([settings], options, quiet)

@@ -2,16 +2,21 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from typing_extensions import override
 
+from impasto.settings.model import Settings
 from impasto.terminal.console import format_flags, print_message
+from impasto.workers.messages import Event, TaskFailed, TaskFinished, TaskProgress, WorkerLost
+
+if TYPE_CHECKING:
+    from impasto.workers.pool import WorkerOptions
 
 SPEED_WINDOW_SECONDS = 600.0  # long, as one step of a print-size picture may take minutes
 
@@ -106,6 +111,45 @@ class ProgressDisplay:
         self._print_line()
 
 
+class WorkerDisplay(ProgressDisplay):
+    """Shows events of workers: how far the items are on a bar, and a line for each that is finished or has failed."""
+
+    def __init__(self, item_count: int, quiet: bool) -> None:
+        super().__init__(quiet, seconds_between_lines=None)
+        self._item_count, self._finished_count = item_count, 0
+        self._shares: dict[int, float] = {}  # of the items being painted, by their number
+
+    def show_event(self, name: str, event: Event) -> None:
+        """Show an event of the item with this name."""
+        match event:
+            case TaskProgress():
+                self._shares[event.number] = event.progress
+                self._update_all()
+            case TaskFinished(result=result):
+                for note in event.notes:
+                    self.note(f"{name}: {note}")
+                total = f"total {result.losses['total']:.3g}, " if "total" in result.losses else ""
+                self._finish_item(event.number, f"{name}: {total}{result.seconds or 0:.1f} s")
+            case TaskFailed():
+                self._finish_item(event.number, f"{name}: failed")
+            case WorkerLost():
+                self.note(f"{name}: the worker was lost ({event.reason}); another one goes on with it")
+
+    def _finish_item(self, number: int, text: str) -> None:
+        self._finished_count += 1
+        self._shares.pop(number, None)
+        self.note(f"{self._finished_count}/{self._item_count} {text}")
+        self._update_all()
+
+    def _update_all(self) -> None:
+        done = self._finished_count + sum(self._shares.values())
+        self.update(
+            done / self._item_count,
+            f"{self._finished_count}/{self._item_count}",
+            detail=f"{len(self._shares)} being painted",
+        )
+
+
 @contextmanager
 def show_download(name: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Show the download of a network; yields a function to be called with the bytes done and in all."""
@@ -120,3 +164,13 @@ def show_download(name: str, quiet: bool) -> Iterator[Callable[[int, int], None]
             display.update(done / max(total, done, 1), f"fetching {name}", f"{done / 1e6:.0f} of {total / 1e6:.0f} MB")
 
         yield show_bytes
+
+
+def fetch_networks(settings: Iterable[Settings], options: "WorkerOptions", quiet: bool) -> None:
+    """Download the networks that local workers need: once, and before they start."""
+    from impasto.network.registry import REGISTRY, fetch_network
+
+    if options.engine == "local":
+        for network in {each.network for each in settings} & {*REGISTRY}:
+            with show_download(network, quiet) as progress:
+                fetch_network(network, progress=progress)
