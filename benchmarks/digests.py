@@ -85,7 +85,7 @@ def list_pictures(inputs: dict[str, Path], folder: Path) -> dict[str, Callable[[
         "masks": paint(two, mask=(mask, inverse)),
         "labels": paint(labels=labels, style_labels=(style_labels,)),
         "histogram": paint(style_loss={"histogram": 1.0, "gram": 1.0}),
-        "tiled": paint(size=1400, steps=2, later_steps=2, memory="900MiB"),
+        "tiled": paint(size=1400, steps=2, later_steps=2, memory="1500MiB"),
         "texture": lambda: np.asarray(impasto.texture(one, **{**QUICK, "size": "96x64"})),
         "film": lambda: _paint_film(inputs["frames"], folder / "painted"),
     }
