@@ -487,10 +487,17 @@ def test_options_of_another_program_are_translated(capsys: pytest.CaptureFixture
         "impasto: --style_imgs of neural-style-tf is PAINTING here: paths, and folders",
         "--content_img of neural-style-tf is PHOTO here: a path",
         "--max_size of neural-style-tf is --size, --fit shrink here: without --fit shrink smaller photos are enlarged",
+        "--content_weight of neural-style-tf is --content-weight here: the same number with --preset neural-style-tf; "
+        "without it the losses are others",
+        "--style_mask of neural-style-tf is --mask here: the masks are switch enough",
         "--print_iterations of neural-style-tf is not needed here: every step is shown, on one line",
         "--video of neural-style-tf is impasto film here",
         "--preset neural-style-tf paints with its formulas, weights and steps",
     ]
+    assert main([*words, "--style_mask", "--style_mask_imgs", "m.png", "--tv_weight", "1e-3"]) == 2
+    shown = capsys.readouterr().err
+    assert "--style_mask of neural-style-tf is --mask here" in shown  # it is a switch there, and misses a value here
+    assert "--tv-exponent 1 here: 0.001 there is 0.255 here" in shown
     assert main(["a.png", "b.png", "-image_size", "512"]) == 2
     assert "-image_size of neural-style-pt is --size here\n--preset neural-style-pt" in capsys.readouterr().err
     assert main(["a.png", "b.png", "--style-size", "2", "--end-scale=512", "--nonsense"]) == 2

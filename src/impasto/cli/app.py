@@ -9,7 +9,7 @@ import sys
 import traceback
 
 from cyclopts import App, CycloptsError, Parameter
-from cyclopts.exceptions import MissingArgumentError, UnknownOptionError
+from cyclopts.exceptions import MissingArgumentError
 
 from impasto.cli.batch import batch
 from impasto.cli.fast import fast
@@ -93,15 +93,15 @@ def explain_error(error: BaseException, tokens: list[str]) -> tuple[int, str]:
         error.verbose = False  # no class names and no file names of ours
         command = f"{tokens[0]} " if tokens and tokens[0] in app else ""
         said, hint = str(error), f"impasto {command}--help shows the options"
-        if isinstance(error, MissingArgumentError):
+        if explained := [*explain_foreign_options(tokens)]:
+            said = "\n".join(explained)
+        elif isinstance(error, MissingArgumentError):
             if error.argument:
                 name = error.argument.name
                 said = f"{name} needs a value" if name in tokens else f"{name} is missing"
             hint = _suggest_command(tokens) + hint
             if error.argument and "PAINTING" in error.argument.names:
                 hint = f"name a painting, such as {next(iter(COLLECTION))}: impasto paintings lists them; {hint}"
-        if isinstance(error, UnknownOptionError) and (explained := [*explain_foreign_options(tokens)]):
-            said = "\n".join(explained)
         if said.startswith("Unknown option: --dpi"):
             said = said.partition(".")[0]
             hint = f"give --size in pixels; --size 20cm tells how many that is at 300 dots per inch; {hint}"

@@ -45,11 +45,14 @@ def read_foreign_options() -> dict[str, list[ForeignOption]]:
 def explain_foreign_options(words: Sequence[str]) -> Iterator[str]:
     """Say of each word that is an option of another program, and none here, what to write; and which preset is like it.
 
+    Where there is one, its options that are spelled with _ are explained too: they have the name of an option here, but
+    perhaps another unit.
+
     Example: [*explain_foreign_options(["--max_size", "512"])][0].startswith("--max_size of neural-style-tf is --size")
     """
     given = {word.partition("=")[0] for word in words}
     for program, options in read_foreign_options().items():
-        found = [option for option in options if option.name in given and not option.is_ours]
-        yield from (option.describe(program) for option in found)
-        if found:
+        found = [option for option in options if option.name in given]
+        if any(not option.is_ours for option in found):
+            yield from (option.describe(program) for option in found if not option.is_ours or "_" in option.name)
             yield f"--preset {program} paints with its formulas, weights and steps"
