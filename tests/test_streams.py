@@ -7,16 +7,20 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 from conftest import make_picture
 from PIL import Image
 
 from impasto.cli.pipes import run_with_pipes
+from impasto.cli.run_loop import explain_end
 from impasto.errors import ImpastoError, UsageError
 from impasto.images.output import OutputTakenError, atomic_write, write_beside
 from impasto.images.write import write_image
+from impasto.runs.run import Run
 from impasto.terminal.console import print_result
+from impasto.terminal.interrupts import Interrupts
 
 OPTIONS = ["--size=64", "--steps=2", "--network=slim", "--views=1"]
 PAINT = f"{sys.executable} -m impasto"
@@ -124,7 +128,70 @@ def test_address_of_a_file_is_taken_for_its_path() -> None:
     assert run_with_pipes(words, list) == expected
 
 
-@pytest.mark.parametrize("words", [["batch", "a", "-o", "-"], ["a", "b", "-o=-", "--json"]])
+def write_picture(words: list[str]) -> int:
+    Path(words[-1].removeprefix("--output=")).write_bytes(b"picture" * 100_000)
+    return 0
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return tmp_path
+
+
+class GoneReader(io.BytesIO):
+    def write(self, _: object) -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+
+def test_picture_whose_reader_has_gone_is_kept(
+    temporary: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("impasto.cli.pipes.mute_stdout", lambda: None)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(GoneReader()))
+    with pytest.raises(ImpastoError, match="The picture can't be sent to stdout"):
+        run_with_pipes(["a.png", "b.png", "-o", "-"], write_picture)
+    (kept,) = temporary.glob("*/stdout.png")
+    assert kept.read_bytes() == b"picture" * 100_000
+    assert capsys.readouterr().err == f"impasto: the picture is kept as {kept}\n"
+
+
+def test_picture_that_stdout_takes_is_deleted(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(sent))
+    assert run_with_pipes(["a.png", "b.png", "-o", "-"], write_picture) == 0
+    assert sent.getvalue() == b"picture" * 100_000
+    assert not [*temporary.iterdir()]
+
+
+@pytest.mark.parametrize(("hint", "is_kept"), [("impasto resume continues it", True), ("", False)])
+def test_checkpoint_of_failed_pipe_is_kept_if_it_was_named(hint: str, is_kept: bool, temporary: Path) -> None:
+    class Unfinished:
+        resume_path = Path("a.checkpoint") if hint else None
+
+    def fail(words: list[str]) -> object:
+        Path(f"{words[-1].removeprefix('--output=')}.checkpoint").write_text("")
+        return explain_end(cast(Run, Unfinished()), ImpastoError("the disk is full"), Interrupts())
+
+    with pytest.raises(ImpastoError, match="the disk is full"):
+        run_with_pipes(["a.png", "b.png", "-o", "-"], fail)
+    assert bool([*temporary.glob("*/stdout.png.checkpoint")]) == is_kept
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_picture_is_kept_if_stdout_is_full(folder: Path, tmp_path: Path) -> None:
+    command = f"{PAINT} photo.png painting.png {' '.join(OPTIONS)} -o - > /dev/full"
+    done = run_in_shell(folder, command, TMPDIR=str(tmp_path))
+    (kept,) = tmp_path.glob("*/stdout.png")
+    said = (
+        f"impasto: the picture is kept as {kept}\nimpasto: The picture can't be sent to stdout: No space left on device"
+    )
+    assert done.stderr.decode().strip().endswith(said)
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("words", [["batch", "a", "-o", "-"], ["sheet", "a", "-o=-"], ["a", "b", "-o=-", "--json"]])
 def test_stdout_takes_one_picture_alone(words: list[str]) -> None:
     with pytest.raises(UsageError, match="stdout"):
         run_with_pipes(words, list)

@@ -10,18 +10,19 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 
+from impasto.cli.run_loop import can_be_resumed
 from impasto.errors import ImpastoError, UsageError
 from impasto.images.names import parse_file_address
-from impasto.terminal.console import INTERRUPTED, print_message
+from impasto.terminal.console import INTERRUPTED, mute_stdout, print_message
 
 TO_STDOUT = re.compile(r"(-o|--output)=?-")
-FOLDER_COMMANDS = ("batch", "film", "regions", "style")  # whose output is no picture, or more than one
+FOLDER_COMMANDS = ("batch", "film", "regions", "sheet", "style")  # whose output is no picture, or more than one
 
 
 def run_with_pipes(tokens: Sequence[str], run: Callable[[list[str]], object]) -> object:
     """Call `run` with the words of a command in which pipes are replaced by temporary files; returns what it returns.
 
-    These are deleted when it ends, but kept when it is interrupted, as `impasto resume` needs them.
+    These are kept where a picture could not be sent to stdout, or where `impasto resume` needs them.
     """
     words = [_expand_path(token) for token in tokens]
     for place, word in enumerate(words[:-1]):
@@ -32,37 +33,58 @@ def run_with_pipes(tokens: Sequence[str], run: Callable[[list[str]], object]) ->
     if not (to_stdout or from_stdin):
         return run(words)
     folder = Path(tempfile.mkdtemp(prefix="impasto-"))
-    output = folder / "stdout.png"
-    code: object = None
+    output, photo = folder / "stdout.png", folder / "stdin"
+    is_kept = False
 
     def rename(text: str) -> str:
-        return text.replace(str(output), "stdout").replace(str(folder / "stdin"), "stdin")
+        return text.replace(str(output), "stdout").replace(str(photo), "stdin")
 
     try:
         for place in from_stdin:
-            words[place] = str(folder / "stdin")
+            words[place] = str(photo)
         if from_stdin:
-            _read_stdin(folder / "stdin")
-        if not to_stdout:
-            code = run(words)
-            return code
-        _check_stdout(words)
+            _read_stdin(photo)
+        if to_stdout:
+            _check_stdout(words)
         for place in to_stdout:
             words[place] = f"--output={output}"
-        with redirect_stdout(io.StringIO()) as said:  # messages must not mix with the picture
-            code = run(words)
-        if lines := said.getvalue().rstrip():
-            print_message(rename(lines))
+        code = _run_quietly(words, run, rename) if to_stdout else run(words)
         if output.is_file():
-            with output.open("rb") as file:
-                shutil.copyfileobj(file, sys.stdout.buffer)
+            _send_to_stdout(output)
+        is_kept = code == INTERRUPTED
         return code
-    except ImpastoError as error:
-        error.args = (rename(str(error)), *error.args[1:])
+    except BaseException as error:
+        if output.is_file():
+            print_message(f"impasto: the picture is kept as {output}")
+        is_kept = output.is_file() or can_be_resumed(error)
+        if isinstance(error, ImpastoError):
+            error.args = (rename(str(error)), *error.args[1:])
         raise
     finally:
-        if code != INTERRUPTED:
+        if not is_kept:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run_quietly(words: list[str], run: Callable[[list[str]], object], rename: Callable[[str], str]) -> object:
+    """Run a command whose messages must not mix with the picture on stdout."""
+    said = io.StringIO()
+    try:
+        with redirect_stdout(said):
+            return run(words)
+    finally:
+        if lines := said.getvalue().rstrip():
+            print_message(rename(lines))
+
+
+def _send_to_stdout(picture: Path) -> None:
+    """Copy a picture to stdout. Raises ImpastoError where the disk is full, or the reader has gone."""
+    try:
+        with picture.open("rb") as file:
+            shutil.copyfileobj(file, sys.stdout.buffer)
+        sys.stdout.flush()
+    except OSError as error:
+        mute_stdout()
+        raise ImpastoError(f"The picture can't be sent to stdout: {error.strerror}") from None
 
 
 def _expand_path(token: str) -> str:
