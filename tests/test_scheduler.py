@@ -6,14 +6,16 @@ import os
 import random
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from impasto.runs.job import Job
+from impasto.settings.model import Settings
 from impasto.workers.messages import (
     Event,
     Task,
@@ -24,6 +26,7 @@ from impasto.workers.messages import (
     WorkerLost,
     WorkerReady,
 )
+from impasto.workers.pool import WorkerOptions, open_pool
 from impasto.workers.resources import IDLE_BYTES, Limits, allocate, count_cores
 from impasto.workers.scheduler import MAX_ATTEMPTS, Scheduler
 
@@ -232,3 +235,48 @@ def test_an_allocation_never_exceeds_the_machine(needs, cores, memory):
 
 def test_this_machine_has_a_core():
     assert 1 <= count_cores() <= (os.cpu_count() or 1)
+
+
+class CardHandle:
+    def __init__(self, _target: object, _threads: int, card: str | None) -> None:
+        self.card = card
+
+    def kill(self) -> None: ...
+
+    def reap(self) -> str:
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("visible", "devices", "cards", "workers"),
+    [
+        (None, ["auto"], ["0", "1", "0"], 2),
+        ("2,3", ["auto", "cpu"], ["2", "3", "2"], 2),
+        ("GPU-5a,GPU-6b", ["cuda", "gpu"], ["GPU-5a", "GPU-6b", "GPU-5a"], 2),
+        ("2,3", ["cuda:1"], [None] * 3, 1),
+        (None, ["cuda:1", "auto"], [None] * 3, 2),
+        (None, ["cpu"], [None] * 3, 4),
+    ],
+)
+def test_workers_share_the_visible_cards_alone(
+    visible: str | None,
+    devices: list[str],
+    cards: list[str | None],
+    workers: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("impasto.workers.pool.count_cores", lambda: 4)
+    monkeypatch.setattr("impasto.workers.process_pool.ProcessHandle", CardHandle)
+    settings = [Settings(device=device) for device in devices] * 4
+    jobs = [Job(photo=Path("a.png"), paintings=(Path("b.png"),), output=Path("c.png"), settings=it) for it in settings]
+    options = WorkerOptions(memory_bytes=100 * GIGABYTE)
+    allocation = options.allocate(settings)
+    assert allocation.workers == workers
+    with open_pool([replace(make_task(0), job=job) for job in jobs], allocation, options) as pool:
+        started = cast(list[CardHandle], [pool.start_worker() for _ in range(3)])
+    assert [worker.card for worker in started] == cards

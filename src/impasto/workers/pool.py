@@ -1,5 +1,6 @@
 """A pool of workers, on this machine or on a Ray cluster: which one to open, and what it may use."""
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ class WorkerOptions:
             [estimate_whole_bytes(each) for each in settings],
             cores=count_cores(),
             memory=self.memory_bytes or measure_free_memory(torch.device("cpu")),
-            workers=self.workers or _count_gpus(settings) or None,
+            workers=self.workers or _count_cards(settings) or None,
             threads=self.threads,
         )
 
@@ -78,7 +79,7 @@ def open_pool(tasks: Sequence[Task], allocation: Allocation, options: WorkerOpti
     settings = [task.job.settings for task in tasks]
     if options.engine == "local":
         threads = max(task.threads for task in tasks)
-        with closing(ProcessPool(allocation.workers, threads, _count_gpus(settings))) as pool:
+        with closing(ProcessPool(allocation.workers, threads, _list_cards(settings))) as pool:
             yield pool
         return
     try:
@@ -86,18 +87,34 @@ def open_pool(tasks: Sequence[Task], allocation: Allocation, options: WorkerOpti
     except ImportError:
         raise UsageError("`engine` ray needs Ray: pip install 'impasto[ray]'") from None
     memory_bytes = IDLE_BYTES + max(task.memory_bytes for task in tasks)
-    with_gpu = any(map(_wants_gpu, settings))
     with (
         connect(options.address, allocation.cores),
-        closing(RayPool(options.threads or 1, memory_bytes, options.transfer, options.workers, with_gpu)) as pool,
+        closing(RayPool(options.threads or 1, memory_bytes, options.transfer, options.workers, _can_take_any_card(settings))) as pool,
     ):
         yield pool
 
 
-def _count_gpus(settings: Sequence[Settings]) -> int:
-    """Count this machine's graphics cards, if any picture may use one."""
-    return torch.cuda.device_count() if any(map(_wants_gpu, settings)) else 0
+def _count_cards(settings: Sequence[Settings]) -> int:
+    """Count the graphics cards of this machine that the pictures may be painted on."""
+    if _can_take_any_card(settings):
+        return len(_list_cards(settings))
+    return len({each.device for each in settings if _wants_card(each)}) if torch.cuda.is_available() else 0
 
 
-def _wants_gpu(settings: Settings) -> bool:
+def _list_cards(settings: Sequence[Settings]) -> list[str]:
+    """List the graphics cards that workers may share out, as CUDA_VISIBLE_DEVICES names them."""
+    if not _can_take_any_card(settings):
+        return []
+    count = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return [str(number) for number in range(count)] if visible is None else visible.split(",")[:count]
+
+
+def _can_take_any_card(settings: Sequence[Settings]) -> bool:
+    """Whether graphics cards are wanted, and none by its number, which a worker that sees one card would not find."""
+    wanted = {each.device for each in settings if _wants_card(each)}
+    return bool(wanted) and wanted <= {"auto", "gpu", "cuda"}
+
+
+def _wants_card(settings: Settings) -> bool:
     return settings.device in ("auto", "gpu") or settings.device.startswith("cuda")

@@ -28,10 +28,10 @@ class ProcessHandle(WorkerProcess):
 
 
 class ProcessPool:
-    """At most `workers` processes. If there are `gpus`, each process sees one of them."""
+    """At most `workers` processes. If there are `cards`, named as in CUDA_VISIBLE_DEVICES, each process sees one."""
 
-    def __init__(self, workers: int, threads: int, gpus: int = 0) -> None:
-        self._max_workers, self._threads, self._gpus = workers, threads, gpus
+    def __init__(self, workers: int, threads: int, cards: Sequence[str] = ()) -> None:
+        self._max_workers, self._threads, self._cards = workers, threads, cards
         self._workers: list[ProcessHandle] = []
         self._started = 0
 
@@ -41,9 +41,9 @@ class ProcessPool:
 
     def start_worker(self) -> ProcessHandle:
         """Start one more process."""
-        gpu = self._started % self._gpus if self._gpus else None
+        card = self._cards[self._started % len(self._cards)] if self._cards else None
         self._started += 1
-        worker = ProcessHandle(run_worker, self._threads, gpu)
+        worker = ProcessHandle(run_worker, self._threads, card)
         self._workers.append(worker)
         return worker
 
@@ -69,11 +69,11 @@ class ProcessPool:
         self._workers.clear()
 
 
-def run_worker(connection: Connection, threads: int, gpu: int | None) -> None:
+def run_worker(connection: Connection, threads: int, card: str | None) -> None:
     """Paint tasks until the connection breaks, as it does when the parent process ends in any way."""
     configure_openmp(threads)
-    if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+    if card is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = card
     tasks: SimpleQueue[Task] = SimpleQueue()
     stop_requested = threading.Event()
     threading.Thread(target=_receive_tasks, args=(connection, tasks, stop_requested), daemon=True).start()
