@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ import impasto
 from impasto.cli.app import main
 from impasto.images.read import read_image
 from impasto.images.write import write_image
+from impasto.workers.messages import Event, Task, TaskFailed
+from impasto.workers.worker import Worker
 
 SHOTS, FRAMES = 4, 4
 CHEAP = {"size": 48, "start_size": 48, "steps": 12, "optimizer": "lbfgs"}
@@ -99,3 +102,31 @@ def test_the_film_continues_after_kills(clip, weights_file, sequential, tmp_path
         assert main(["resume", str(folder)]) == 0
         torch.set_num_threads(threads)
     assert torch.equal(read(output), sequential)
+
+
+def run_first_task(tasks: Sequence[Task], *_: object) -> Iterator[Event]:
+    for task in tasks:
+        if task.number:
+            yield TaskFailed(task.number, reason="the disk is full")
+        else:
+            yield from Worker().paint(task, lambda: False)
+
+
+@pytest.mark.slow
+def test_film_so_far_is_written_if_a_shot_fails(clip, weights_file, sequential, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("impasto.workers.film_shots.run_tasks", run_first_task)
+    words = ["film", str(clip), str(clip.with_name("painting.png")), "-o", "painted", "--workers", "1", "--threads", "1"]
+    assert main([*words, *options(weights_file)]) == 1
+    out, err = capsys.readouterr()
+    assert out == "painted: unfinished, 4 of 16 frames\n"
+    assert "impasto: impasto resume painted.film continues it\n" in err
+    assert err.endswith("frames 5 to 8: the disk is full\nframes 9 to 12: the disk is full\nframes 13 to 16: the disk is full\n")
+    frames = torch.cat([read_image(name).rgb for name in sorted((tmp_path / "painted").glob("*.png"))])
+    assert torch.equal(frames, sequential[:FRAMES])
+
+
+@pytest.mark.parametrize("option", [["--threads", "2"], ["--memory", "2GiB"]])
+def test_shares_without_workers_are_refused(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["film", "film.mp4", "painting.png", *option]) == 2
+    assert f"{option[0]} is for shots that are painted at the same time: give --workers" in capsys.readouterr().err

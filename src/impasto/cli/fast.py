@@ -38,4 +38,4 @@ def fast(
     check_one_pass(settings)
     output = output or find_free_name(photo, paintings[0])
     job = make_job(photo, paintings, output, settings, options)
-    return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, options.quiet, options.as_json)
+    return paint_run(lambda fetch: start_picture(job, fetch), job.settings.network, options.quiet, options.as_json)

@@ -93,12 +93,16 @@ def film(
     """
     check_address(engine, address)
     memory_bytes = parse_memory(memory)
+    has_workers = workers is not None or engine == "ray"
+    for name, value in (("threads", threads), ("memory", memory_bytes)):
+        if value and not has_workers:
+            raise UsageError(f"`{name}` is for shots that are painted at the same time: give `workers` too")
     options = parse_options(
         FilmOptions, {name: given.pop(name) for name in [*given] if name in FilmOptions.model_fields}
     )
     settings = parse_settings(given, FILM_DEFAULTS)
 
-    def start(download_progress: DownloadProgress, interrupts: Interrupts) -> "FilmRun":
+    def start(download_progress: DownloadProgress) -> "FilmRun":
         films = _import_films()
         from impasto.films.film_job import FilmJob
 
@@ -114,14 +118,16 @@ def film(
             recipe_file=recipe_file,
         )
         run: FilmRun = films.start_film(job, download_progress)
-        if workers or engine == "ray":
-            from impasto.workers.pool import WorkerOptions
-
-            worker_options = WorkerOptions(engine, address, "shared", workers, threads, memory_bytes)
-            show_shots(run, settings, worker_options, interrupts, quiet)
         return run
 
-    return paint_run(start, settings.network, quiet, as_json, SECONDS_BETWEEN_LINES)
+    def paint_parts(run: "FilmRun", interrupts: Interrupts) -> None:
+        from impasto.workers.pool import WorkerOptions
+
+        worker_options = WorkerOptions(engine, address, "shared", workers, threads, memory_bytes)
+        show_shots(run, settings, worker_options, interrupts, quiet)
+
+    parts = paint_parts if has_workers else None
+    return paint_run(start, settings.network, quiet, as_json, SECONDS_BETWEEN_LINES, parts)
 
 
 def show_shots(
@@ -141,7 +147,7 @@ def show_shots(
 def resume_film_file(file: Path, quiet: bool, as_json: bool) -> int:
     """Continue a film that was not finished, given its own name or its work folder's."""
     return paint_run(
-        lambda fetch, _: _import_films().resume_film(file, fetch), "the network", quiet, as_json, SECONDS_BETWEEN_LINES
+        lambda fetch: _import_films().resume_film(file, fetch), "the network", quiet, as_json, SECONDS_BETWEEN_LINES
     )
 
 

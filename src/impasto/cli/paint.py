@@ -36,7 +36,7 @@ def paint(
     """Repaint PHOTO in the style of one or more PAINTINGs."""
     output = output or find_free_name(photo, paintings[0])
     job = make_job(photo, paintings, output, parse_settings(given), options)
-    return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, options.quiet, options.as_json)
+    return paint_run(lambda fetch: start_picture(job, fetch), job.settings.network, options.quiet, options.as_json)
 
 
 def make_job(

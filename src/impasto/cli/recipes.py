@@ -94,7 +94,7 @@ def rerun(
     job = make_job(found.photo, found.paintings, output, parse_settings(given, found.values), outputs, first)
     if (result := first.result) and result.step < result.steps and not options.quiet:
         print_message(f"{source} was left at step {result.step} of {result.steps}: it is painted to the end now")
-    return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, options.quiet, options.as_json)
+    return paint_run(lambda fetch: start_picture(job, fetch), job.settings.network, options.quiet, options.as_json)
 
 
 def diff(a: RecipeArgument, b: RecipeArgument, /) -> int:

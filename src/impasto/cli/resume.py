@@ -10,7 +10,6 @@ from impasto.cli.film import is_unfinished_film, resume_film_file
 from impasto.cli.run_loop import DownloadProgress, paint_run
 from impasto.errors import UsageError
 from impasto.terminal.console import print_message
-from impasto.terminal.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from impasto.runs.run import Run
@@ -42,7 +41,7 @@ def resume(
             raise UsageError("`overwrite` is for pictures: an unfinished film is replaced anyway", setting="overwrite")
         return resume_film_file(file, quiet, as_json)
 
-    def start(download_progress: DownloadProgress, _: Interrupts) -> "Run":
+    def start(download_progress: DownloadProgress) -> "Run":
         from impasto.runs.resume import read_unfinished
 
         unfinished = read_unfinished(file)

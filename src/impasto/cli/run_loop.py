@@ -4,7 +4,7 @@ import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from impasto.errors import ImpastoError
 from impasto.terminal.console import DONE, INTERRUPTED, print_message, print_result
@@ -16,26 +16,31 @@ if TYPE_CHECKING:
     from impasto.runs.run import PaintingRun
 
 DownloadProgress = Callable[[int, int], None]
+PaintingRunT = TypeVar("PaintingRunT", bound="PaintingRun")
 
 
 def paint_run(
-    start: Callable[[DownloadProgress, Interrupts], "PaintingRun"],
+    start: Callable[[DownloadProgress], PaintingRunT],
     network: str,
     quiet: bool,
     as_json: bool = False,
     seconds_between_lines: float = 0.0,
+    paint_parts: Callable[[PaintingRunT, Interrupts], None] | None = None,
 ) -> int:
     """Start a run, paint it to its end or to an interrupt, and write what there is; returns the exit code.
 
-    `as_json` prints the result as one JSON object, in place of a line for people.
+    `as_json` prints the result as one JSON object, in place of a line for people. `paint_parts` paints what can be
+    painted at the same time, before the rest.
     """
-    run: PaintingRun | None = None
+    run: PaintingRunT | None = None
     failure: BaseException | None = None
     display = ProgressDisplay(quiet, seconds_between_lines)
     with Interrupts("" if quiet else INTERRUPT_NOTICE) as interrupts:
         try:
             with show_download(network, quiet) as show_bytes:
-                run = start(show_bytes, interrupts)
+                run = start(show_bytes)
+            if paint_parts:
+                paint_parts(run, interrupts)
             with display:
                 for line in run.begin():
                     display.note(line)

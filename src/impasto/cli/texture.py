@@ -35,4 +35,4 @@ def texture(
     check_texture(settings, chosen)
     output = output or find_free_name(paintings[0], "texture")
     job = make_job(None, paintings, output, settings, options)
-    return paint_run(lambda fetch, _: start_picture(job, fetch), job.settings.network, options.quiet, options.as_json)
+    return paint_run(lambda fetch: start_picture(job, fetch), job.settings.network, options.quiet, options.as_json)

@@ -71,14 +71,12 @@ class WorkFolder:
             self._acquire_lock()
             self.delete()
         try:
-            self.folder.mkdir()
+            self.folder.mkdir(parents=True)  # of a pattern of frames, the folder is made along with it
         except FileExistsError:
             raise PictureError(
                 f"{self.folder}: this film was begun already: impasto resume {self.folder} continues it, "
                 "`overwrite` begins it again"
             ) from None
-        except FileNotFoundError:
-            raise PictureError(f"{self.folder.parent} does not exist: make this folder first") from None
         except OSError as error:
             raise PictureError(f"{self.folder} can't be created: {error.strerror or error}") from None
         self._acquire_lock()

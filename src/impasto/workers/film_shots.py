@@ -31,13 +31,15 @@ def paint_shots(
     tasks = [_make_task(number, shot, run.folder.absolute(), settings, threads) for number, shot in enumerate(shots)]
     tasks.sort(key=lambda task: -len(shots[task.number]))  # the longest first, so that none begins alone at the end
     failures: list[str] = []
-    with closing(run_tasks(tasks, allocation, options, is_stopping)) as events:
-        for event in events:
-            name = f"frames {shots[event.number].start + 1} to {shots[event.number].stop}"
-            if isinstance(event, TaskFailed):
-                failures.append(f"{name}: {event.reason}")
-            yield name, event
-    run.reload_progress()
+    try:
+        with closing(run_tasks(tasks, allocation, options, is_stopping)) as events:
+            for event in events:
+                name = f"frames {shots[event.number].start + 1} to {shots[event.number].stop}"
+                if isinstance(event, TaskFailed):
+                    failures.append(f"{name}: {event.reason}")
+                yield name, event
+    finally:
+        run.reload_progress()
     if failures:
         raise ImpastoError("\n".join(failures))
 
