@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -29,6 +29,7 @@ from batch_folder import (
     wait_for,
     wait_for_success,
 )
+from conftest import make_picture
 
 from impasto import read_recipe
 from impasto.api import paint, start
@@ -37,6 +38,7 @@ from impasto.batch.report import GENERATOR_TAG, check_report, write_report
 from impasto.batch.resolve import find_finished, resolve_items
 from impasto.cli.app import main
 from impasto.errors import PictureError
+from impasto.images.write import write_image
 from impasto.runs.job import Job
 from impasto.settings.model import Settings
 from impasto.settings.units import USABLE_MEMORY_SHARE
@@ -236,13 +238,30 @@ def test_other_files_are_not_overwritten_unless_asked(batch, painted):
     assert "already exists and is another picture (size: 40 there, 48 wanted): choose another" in clash.reason
     (batch.folder / "out/foreign.png").write_bytes(b"mine")
     (clash,) = resolve(batch, ["foreign.png"], item(batch, size=48))
-    assert "already exists and was not painted by impasto" in clash.reason
+    assert "foreign.png already exists and can't be read: it is no PNG" in clash.reason
     (allowed,) = resolve(batch, ["foreign.png"], item(batch, size=48), overwrite=True)
     assert allowed.status == "waiting"
     assert allowed.job.overwrite
     # never a photo, though
     (inside,) = resolve(batch, ["a_style.png"], item(batch, str(painted)), overwrite=True)
     assert "is also the input" in inside.reason
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (None, "carries no recipe: it was not painted by impasto, or"),
+        ({"coarse_content_taps": "relu2_1"}, "settings.coarse_content_taps: Extra inputs are not permitted"),
+    ],
+)
+def test_why_a_picture_is_not_known_is_said(batch, painted, settings, reason):
+    recipe = read_recipe(painted).to_dict()
+    text = json.dumps({**recipe, "settings": {**recipe["settings"], **settings}}) if settings else ""
+    write_image(make_picture(40, 30, 0), batch.folder / "out/other.png", embedded_text=text)
+    (clash,) = resolve(batch, ["other.png"], item(batch, size=48))
+    assert "other.png already exists and " in clash.reason
+    assert reason in clash.reason
+    assert clash.reason.endswith("choose another --output or --name, or allow it with --overwrite")
 
 
 def test_damaged_files_and_files_without_recipe_are_not_found(batch, painted):
@@ -378,6 +397,22 @@ def test_a_second_batch_into_one_folder_is_refused(disturbed, capsys):
     assert driver.returncode == 130
 
 
+def test_checkpoints_of_failed_pictures_are_kept(batch, monkeypatch):
+    def fail(tasks: Sequence[Task], *_: object) -> Iterator[TaskFailed]:
+        for task in tasks:
+            task.checkpoint.write_text("")
+            yield TaskFailed(task.number, reason="three workers were lost")
+
+    batch.write_picture("a.jpg")
+    checkpoints = batch.folder / "out/.impasto"
+    checkpoints.mkdir(parents=True)
+    (checkpoints / "earlier.checkpoint").write_text("")
+    monkeypatch.setattr("impasto.batch.batch_run.run_tasks", fail)
+    assert main(["batch", "a.jpg", "--style", "a.jpg", "-o", "out", *batch.options()]) == 1
+    (kept,) = checkpoints.glob("*.checkpoint")
+    assert kept.stem != "earlier"
+
+
 # The report
 
 
@@ -434,7 +469,7 @@ def test_reports_show_any_name(tmp_path):
     assert [row["output"] for row in rows] == [name, "b.png"]
     assert rows[1]["photo"] == "/p/\udcff.jpg"
     assert rows[1]["paintings"] == "/s/\n.jpg"
-    check_report(tmp_path)  # a report may be replaced
+    check_report(tmp_path, 2)  # a report may be replaced
 
 
 def test_a_large_gallery_has_pages(tmp_path):
@@ -446,14 +481,16 @@ def test_a_large_gallery_has_pages(tmp_path):
     assert links == ["report.html", "report_3.html"]
 
 
-@pytest.mark.parametrize("name", ["report.csv", "report.html"])
-def test_other_files_with_a_reports_name_are_kept(batch, capsys, name):
+@pytest.mark.parametrize("name", ["report.csv", "report.html", "report_2.html"])
+def test_other_files_with_a_reports_name_are_kept(batch, capsys, name, monkeypatch):
+    monkeypatch.setattr("impasto.batch.report.PICTURES_PER_PAGE", 1)
+    batch.write_picture("b.jpg", 5)
     batch.write_picture("a.jpg")
     (batch.folder / "out").mkdir()
     (batch.folder / "out" / name).write_text("mine,all mine")
     with pytest.raises(PictureError, match="is not a report of impasto"):
-        check_report(batch.folder / "out")
-    assert main(["batch", "a.jpg", "--style", "a.jpg", "-o", "out"]) == 1
+        check_report(batch.folder / "out", 2)
+    assert main(["batch", "a.jpg", "b.jpg", "--style", "a.jpg", "-o", "out"]) == 1
     assert "is not a report of impasto" in capsys.readouterr().err
     assert (batch.folder / "out" / name).read_text() == "mine,all mine"
     assert GENERATOR_TAG not in "mine"

@@ -116,12 +116,24 @@ def run_first_task(tasks: Sequence[Task], *_: object) -> Iterator[Event]:
 def test_film_so_far_is_written_if_a_shot_fails(clip, weights_file, sequential, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("impasto.workers.film_shots.run_tasks", run_first_task)
-    words = ["film", str(clip), str(clip.with_name("painting.png")), "-o", "painted", "--workers", "1", "--threads", "1"]
+    words = [
+        "film",
+        str(clip),
+        str(clip.with_name("painting.png")),
+        "-o",
+        "painted",
+        "--workers",
+        "1",
+        "--threads",
+        "1",
+    ]
     assert main([*words, *options(weights_file)]) == 1
     out, err = capsys.readouterr()
     assert out == "painted: unfinished, 4 of 16 frames\n"
     assert "impasto: impasto resume painted.film continues it\n" in err
-    assert err.endswith("frames 5 to 8: the disk is full\nframes 9 to 12: the disk is full\nframes 13 to 16: the disk is full\n")
+    assert err.endswith(
+        "frames 5 to 8: the disk is full\nframes 9 to 12: the disk is full\nframes 13 to 16: the disk is full\n"
+    )
     frames = torch.cat([read_image(name).rgb for name in sorted((tmp_path / "painted").glob("*.png"))])
     assert torch.equal(frames, sequential[:FRAMES])
 

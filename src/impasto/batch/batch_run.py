@@ -39,6 +39,7 @@ def run_batch(
 ) -> int:
     """Paint the pictures that are not finished yet, write the report, and return the exit code."""
     with _lock_output(output) as folder:
+        check_report(folder, len(items))
         resolve_items(items, names, folder, overwrite=overwrite)
         report = BatchReport(items, folder)
         try:
@@ -58,8 +59,10 @@ def run_batch(
         if any(item.status == "waiting" for item in items):
             print_message("impasto: interrupted; the same command goes on from here")
             return INTERRUPTED
+        kept = {f"{item.key}.checkpoint" for item in items if item.status == "failed"}  # to go on with less memory
         for checkpoint in (folder / STATE_FOLDER).glob("*.checkpoint"):  # also of pictures of earlier commands
-            checkpoint.unlink()
+            if checkpoint.name not in kept:
+                checkpoint.unlink()
     return FAILED if any(item.status == "failed" for item in items) else DONE
 
 
@@ -126,7 +129,6 @@ def _lock_output(output: Path) -> Iterator[Path]:
     except OSError as error:
         raise PictureError(f"{output} can't be written to, {error.strerror}: choose another `output`") from error
     try:
-        check_report(folder)
         yield folder
     finally:
         lock.release()

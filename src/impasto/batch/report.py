@@ -54,9 +54,12 @@ class BatchReport:
             write_report(self.items, self._folder)
 
 
-def check_report(folder: Path) -> None:
-    """Raise PictureError if another file has the name of a report; reports of earlier runs may be replaced."""
-    heads = {CSV_NAME: "output,", HTML_NAME: GENERATOR_TAG}
+def check_report(folder: Path, count: int) -> None:
+    """Raise PictureError if another file has the name of a file of the report of so many pictures.
+
+    Reports of earlier runs may be replaced.
+    """
+    heads = {CSV_NAME: "output,", **dict.fromkeys(_name_pages(count), GENERATOR_TAG)}
     for name, head in heads.items():
         path = folder / name
         if os.path.lexists(path) and (
@@ -79,8 +82,7 @@ def read_seconds(folder: Path) -> dict[str, float]:
 def write_report(items: Sequence[BatchItem], folder: Path) -> None:
     """Write the table and the pages of the gallery, each whole or not at all."""
     _write(folder / CSV_NAME, _make_table(items))
-    count = max(1, -(-len(items) // PICTURES_PER_PAGE))
-    pages = [HTML_NAME, *(f"report_{number}.html" for number in range(2, count + 1))]
+    pages = _name_pages(len(items))
     for number, page in enumerate(pages):
         shown = items[number * PICTURES_PER_PAGE : (number + 1) * PICTURES_PER_PAGE]
         text = _load_template().render(items=shown, summary=count_statuses(items), pages=pages, page=page)
@@ -92,6 +94,12 @@ def count_statuses(items: Sequence[BatchItem]) -> str:
     counts = {status: sum(item.status == status for item in items) for status in STATUS_WORDS}
     parts = [f"{count} {STATUS_WORDS[status]}" for status, count in counts.items() if count]
     return f"{format_count(len(items), 'picture')}: {', '.join(parts)}"
+
+
+def _name_pages(count: int) -> list[str]:
+    """Name the pages of the gallery of so many pictures."""
+    pages = -(-count // PICTURES_PER_PAGE)
+    return [HTML_NAME, *(f"report_{number}.html" for number in range(2, pages + 1))]
 
 
 def _write(path: Path, text: str) -> None:

@@ -133,9 +133,10 @@ def _make_key(recipe: Recipe, path: Path, bits: int, quality: int) -> str:
 def _explain_clash(job: Job) -> str:
     advice = "choose another `output` or `name`, or allow it with `overwrite`"
     try:
-        existing, wanted = read_recipe(job.output), _build_recipe(job)
-    except (ImpastoError, OSError):
-        return f"{job.output} already exists and was not painted by impasto: {advice}"
+        existing = read_recipe(job.output)
+    except ImpastoError as error:
+        return f"{job.output} already exists and {str(error).removeprefix(f'{job.output} ')}; {advice}"
+    wanted = _build_recipe(job)
     equal_parts = {"painted_with": existing.painted_with, "result": existing.result}
     lines = list(list_differences(existing, wanted.model_copy(update=equal_parts)))
     differences = [line.replace(" in A,", " there,").removesuffix(" in B") + " wanted" for line in lines[:3]]

@@ -89,7 +89,9 @@ def open_pool(tasks: Sequence[Task], allocation: Allocation, options: WorkerOpti
     memory_bytes = IDLE_BYTES + max(task.memory_bytes for task in tasks)
     with (
         connect(options.address, allocation.cores),
-        closing(RayPool(options.threads or 1, memory_bytes, options.transfer, options.workers, _can_take_any_card(settings))) as pool,
+        closing(
+            RayPool(options.threads or 1, memory_bytes, options.transfer, options.workers, _can_take_any_card(settings))
+        ) as pool,
     ):
         yield pool
 
