@@ -200,3 +200,20 @@ def test_too_large_a_picture_says_so_and_the_next_is_painted(page: Any, pictures
     page.locator("#size").select_option("128")
     page.get_by_role("button", name="Paint", exact=True).click()
     page.get_by_text("Painted in").wait_for()
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_photo_chosen_while_painting_waits_for_its_end(page: Any, pictures: dict[str, Path]) -> None:
+    paint = page.get_by_role("button", name="Paint", exact=True)
+    choose_photo(page, pictures["patches"])
+    page.get_by_text("Ready.").wait_for()
+    page.evaluate("Worker.prototype.postMessage = () => {}")  # it never answers
+    paint.click()
+    page.get_by_text("Painting…").wait_for()
+    before = page.locator("#photo-seen").get_attribute("src")
+    choose_photo(page, pictures["flat"])
+    page.wait_for_function("before => document.getElementById('photo-seen').src !== before", arg=before)
+    assert paint.is_disabled()
+    assert page.locator("#busy").is_visible()
+    assert page.locator("#status").text_content() == "Painting…"

@@ -695,6 +695,11 @@ def test_unknown_files_and_names_are_refused(tmp_path: Path) -> None:
     for name in ("vgg20", str(tmp_path), str(tmp_path / "gone.pth")):
         with pytest.raises(UsageError, match=r"no network and no file .*slim, vgg19.*path of a VGG-16 or VGG-19"):
             registry.load_network(name, **SEEING)
+    if os.name != "nt":
+        with pytest.raises(
+            UsageError, match=r"no file 'C:\\vgg\.pth'; .*path of Windows.* in WSL it is /mnt/c/vgg\.pth"
+        ):
+            registry.load_network(r"C:\vgg.pth", **SEEING)
     for use in (registry.fetch_network, registry.check_network):
         with pytest.raises(UsageError, match=r"no network 'vgg20'; there are slim, vgg19"):
             use("vgg20")

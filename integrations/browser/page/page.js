@@ -8,6 +8,7 @@ const [form, paint, status, error, canvas] = ["form", "paint", "status", "error"
 const sources = { photo: null, own: null }; // what was chosen, as pixels
 let worker = null;
 let isReady = false;
+let isBusy = false; // a request waits for its answer: the worker takes one at a time
 
 class Problem extends Error {}
 
@@ -20,8 +21,13 @@ function complain(problem) {
   error.scrollIntoView({ block: "nearest" });
 }
 
-function setBusy(isBusy) {
+function setBusy(value) {
+  isBusy = value;
   find("busy").hidden = !isBusy;
+  updatePaint();
+}
+
+function updatePaint() {
   paint.disabled = isBusy || !isReady || !sources.photo;
 }
 
@@ -60,8 +66,8 @@ async function choose(file, source, seen) {
     find("own").checked = true;
     showCredit();
   }
-  setBusy(false);
-  if (isReady && sources.photo) say("Ready.");
+  updatePaint();
+  if (isReady && !isBusy && sources.photo) say("Ready.");
 }
 
 function showCredit() {

@@ -9,7 +9,7 @@ import sys
 import traceback
 
 from cyclopts import App, CycloptsError, Parameter
-from cyclopts.exceptions import MissingArgumentError
+from cyclopts.exceptions import MissingArgumentError, UnknownOptionError
 
 from impasto.cli.batch import batch
 from impasto.cli.fast import fast
@@ -42,6 +42,8 @@ from impasto.terminal.console import (
     print_result,
 )
 from impasto.workers.resources import configure_openmp
+
+MIN_LIKENESS, LIKENESS_STEP = 0.6, 0.05  # of options to a word that is none: those as near as the nearest are named
 
 # api and weights bring torch, which takes seconds: they are imported where they are used, never by --help.
 
@@ -102,6 +104,8 @@ def explain_error(error: BaseException, tokens: list[str]) -> tuple[int, str]:
             hint = _suggest_command(tokens) + hint
             if error.argument and "PAINTING" in error.argument.names:
                 hint = f"name a painting, such as {next(iter(COLLECTION))}: impasto paintings lists them; {hint}"
+        elif isinstance(error, UnknownOptionError):
+            said = _explain_unknown_option(error)
         if said.startswith("Unknown option: --dpi"):
             said = said.partition(".")[0]
             hint = f"give --size in pixels; --size 20cm tells how many that is at 300 dots per inch; {hint}"
@@ -126,6 +130,15 @@ def explain_error(error: BaseException, tokens: list[str]) -> tuple[int, str]:
 def _suggest_command(tokens: list[str]) -> str:
     near = difflib.get_close_matches(tokens[0], [*app], 1) if tokens else []
     return f"did you mean the command {near[0]}? " if near and near[0] != tokens[0] else ""
+
+
+def _explain_unknown_option(error: UnknownOptionError) -> str:
+    word = (error.token.keyword or error.token.value).partition("=")[0]
+    names = [name for argument in error.argument_collection if argument.parse for name in argument.names]
+    likeness = {name: difflib.SequenceMatcher(None, word, name).ratio() for name in names}
+    best = max(likeness.values(), default=0)
+    near = [name for name in names if likeness[name] >= max(MIN_LIKENESS, best - LIKENESS_STEP)]
+    return f"Unknown option: {word}." + (f" Did you mean {' or '.join(near)}?" if near else "")
 
 
 def run_command(words: list[str]) -> object:

@@ -14,6 +14,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from impasto.errors import NetworkError, PictureError, UsageError
+from impasto.images.names import explain_windows_path
 from impasto.images.output import atomic_write
 from impasto.network.download import DownloadProgress, digest_file, download_file, verify_file
 from impasto.network.formats import NORMALIZATIONS, arrange_weights, load_pickle, parse_safetensors, read_weights
@@ -207,9 +208,9 @@ def _find_entry(name: str) -> RegistryEntry:
 def _find_file(network: str) -> Path:
     path = Path(network).expanduser()
     if not path.is_file():
+        hint = explain_windows_path(network) or "the path of a VGG-16 or VGG-19 weights file works as well"
         raise UsageError(
-            f"There is no network and no file {network!r}; there are {', '.join(REGISTRY)}, "
-            "and the path of a VGG-16 or VGG-19 weights file works as well.",
+            f"There is no network and no file '{network}'; there are {', '.join(REGISTRY)}, and {hint}.",
             setting="network",
         )
     return path

@@ -76,11 +76,6 @@ class ProgressDisplay:
         """Estimated from the speed of the last minutes; None before there are two updates."""
         return self._progress.tasks[0].time_remaining
 
-    @property
-    def seconds_elapsed(self) -> float:
-        """Since the display was made."""
-        return self._progress.tasks[0].elapsed or 0.0
-
     def note(self, text: str) -> None:
         """Print a remark; it stays above the bar."""
         if self.has_bar:
