@@ -332,7 +332,15 @@ class TestOthers:
             (b"<svg xmlns=", "is a drawing in SVG"),
             (b"\xff\x0a\0\0", "is a JPEG XL picture"),
             (b"\x76\x2f\x31\x01", "is an OpenEXR picture"),
+            (b'<?xml version="1.0"?>', "is a drawing in SVG, or another text in XML"),
+            (b"\0\0\1\0\1\0", "is an icon"),
+            (b"DDS |", "is a game's texture"),
+            (b"<!doctype html><html>", "is a web page, not a picture: save the picture itself"),
+            (b"PK\3\4\x14\0", "is an archive or an office document"),
             (b"\0\0\0\x20ftypisom", "is a film, not a picture: `impasto film` paints it"),
+            (b"\0\0\0\x18ftyp3gp5", "is a film, not a picture"),
+            (b"\x1a\x45\xdf\xa3\x9f\x42", "is a film, not a picture"),
+            (b"RIFF\0\0\0\0AVI LIST", "is a film, not a picture"),
         ],
     )
     def test_other_formats_are_named(self, start: bytes, words: str) -> None:

@@ -35,6 +35,8 @@ CAMERA_RAW = (
     "a camera's raw file: develop it first, in the camera's own program, darktable or RawTherapee, and give the JPEG, "
     "PNG or TIFF that comes out"
 )
+WEB_PAGE = "a web page, not a picture: save the picture itself"
+FILM = "a film, not a picture: `impasto film` paints it"
 SAVE_AS = "open it in a program that shows it, and save it as PNG, JPEG or TIFF"
 # How files begin that people take for pictures, and what they are: (position, bytes, what to say).
 FOREIGN_STARTS = (
@@ -49,7 +51,14 @@ FOREIGN_STARTS = (
     (0, b"\x76\x2f\x31\x01", f"an OpenEXR picture: {SAVE_AS}"),
     (0, b"#?RADIANCE", f"a picture in Radiance HDR: {SAVE_AS}"),
     (0, b"gimp xcf", f"a GIMP file: {SAVE_AS}"),
-    *((4, b"ftyp" + brand, "a film, not a picture: `impasto film` paints it") for brand in (b"isom", b"mp4", b"qt  ")),
+    (0, b"<?xml", f"a drawing in SVG, or another text in XML: {SAVE_AS}"),
+    (0, b"\0\0\1\0", f"an icon: {SAVE_AS}"),
+    (0, b"DDS ", f"a game's texture in DDS: {SAVE_AS}"),
+    *((0, start, WEB_PAGE) for start in (b"<!DOCTYPE", b"<!doctype", b"<html", b"<HTML")),
+    (0, b"PK\3\4", "an archive or an office document, not a picture: take the picture out of it"),
+    *((4, b"ftyp" + brand, FILM) for brand in (b"iso", b"mp4", b"qt  ", b"M4V", b"3gp", b"avc1", b"dash", b"mmp4")),
+    (0, b"\x1a\x45\xdf\xa3", FILM),  # Matroska and WebM
+    (8, b"AVI LIST", FILM),
 )
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 PICTURE_BRANDS = (*HEIF_BRANDS, b"avif", b"avis", b"crx ")  # of files that otherwise begin as films do
