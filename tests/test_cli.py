@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from conftest import make_picture
 from PIL import Image
 
 from impasto.cli.app import main
 from impasto.cli.arguments import find_free_name
 from impasto.cli.manual import render_help, write_manual
 from impasto.errors import DivergedError, PictureError, UsageError
+from impasto.images.write import write_image
 from impasto.network.vgg import VGG19_DEPTHS, plan_layers
 from impasto.settings.dependencies import DEPENDENCIES
 from impasto.settings.model import Settings
@@ -481,6 +483,35 @@ def test_a_file_that_is_missing_is_guessed(
     (tmp_path / "My photos").mkdir()
     assert main(["plan", written, "starry_night"]) == 1
     assert f"{written} does not exist: {hint}" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a path of Windows is at home here")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["resume", r"C:\me\a.png"],
+        ["film", r"C:\me\a.mp4", "starry_night"],
+        ["batch", "--jobs", r"C:\me\a.csv", "-o", "out"],
+        ["batch", "--jobs", "jobs.csv", "-o", "out"],
+        ["batch", "a.png", "--style", "starry_night", "-o", r"C:\me\out"],
+        ["regions", "a.png", "starry_night", "-o", r"C:\me\out"],
+        ["a.png", "starry_night", "--network", r"C:\me\a.pth"],
+    ],
+)
+def test_path_of_windows_is_explained_by_every_command(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_image(make_picture(32, 32), tmp_path / "a.png")
+    (tmp_path / "jobs.csv").write_text("photo,painting\nC:\\me\\a.png,starry_night\n")
+    assert main(words) in (1, 2)
+    assert "it is a path of Windows, and this is another system: in WSL it is /mnt/c/me/" in capsys.readouterr().err
+    assert not [path for path in tmp_path.iterdir() if ":" in path.name]
+
+
+def test_address_of_a_film_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["film", "https://example.org/a.mp4", "starry_night"]) == 1
+    assert "https://example.org/a.mp4 is an address: save what is there" in capsys.readouterr().err
 
 
 def test_options_of_another_program_are_translated(capsys: pytest.CaptureFixture[str]) -> None:

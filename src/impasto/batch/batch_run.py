@@ -11,6 +11,7 @@ from impasto.batch.items import BatchItem
 from impasto.batch.report import HTML_NAME, BatchReport, check_report, count_statuses
 from impasto.batch.resolve import resolve_items
 from impasto.errors import PictureError
+from impasto.images.output import check_place
 from impasto.painting.cost_model import estimate_whole_bytes
 from impasto.settings.units import format_count
 from impasto.terminal.console import DONE, FAILED, INTERRUPTED, print_message, print_result
@@ -116,6 +117,7 @@ def print_failures(items: Sequence[BatchItem], more: str = "") -> None:
 @contextmanager
 def _lock_output(output: Path) -> Iterator[Path]:
     """Make the output folder and lock it against other batches; yields its absolute path."""
+    check_place(output)
     folder = output.expanduser().absolute()
     # The empty lock file stays: if it were removed, two batches that wait for it could both get a lock.
     lock = FileLock(folder / STATE_FOLDER / "lock")

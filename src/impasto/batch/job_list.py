@@ -16,6 +16,7 @@ from impasto.batch.items import BatchItem, make_item
 from impasto.batch.naming import check_name
 from impasto.errors import UsageError
 from impasto.images.formats import DEFAULT_QUALITY
+from impasto.images.opening import explain_missing
 from impasto.settings.model import Settings
 from impasto.settings.parsing import list_schemas, parse_settings
 from impasto.settings.types import ListedFile
@@ -84,6 +85,8 @@ def _read_rows(path: Path) -> Iterator[Row]:
         text = data.decode("utf-16" if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"`jobs` {path}: is not text in UTF-8 ({error}): save it as UTF-8") from None
+    except FileNotFoundError:
+        raise UsageError(f"`jobs` {explain_missing(path)}") from None
     except OSError as error:
         raise UsageError(f"`jobs` {path}: can't be read, {error.strerror or error}") from None
     read = {".csv": _read_csv, ".toml": _read_toml, ".jsonl": _read_json_lines}[suffix]

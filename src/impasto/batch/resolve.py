@@ -11,6 +11,7 @@ import torch
 from impasto.batch.items import BatchItem
 from impasto.errors import ImpastoError, PictureError
 from impasto.images.formats import WRITE_FORMATS
+from impasto.images.opening import explain_missing
 from impasto.recipes.build import build_recipe, fingerprint_picture
 from impasto.recipes.files import read_recipe
 from impasto.recipes.locate import fingerprint_file
@@ -67,6 +68,8 @@ def _try(item: BatchItem, action: Callable[[BatchItem], None]) -> None:
     """Call a function for an item. If it raises, the item fails for that reason."""
     try:
         action(item)
+    except FileNotFoundError as error:
+        item.fail(explain_missing(Path(error.filename)))
     except OSError as error:
         item.fail(f"{error.filename} can't be read: {error.strerror or error}")
     except ImpastoError as error:

@@ -49,11 +49,13 @@ def regions(
             check_output(target, inputs=(photo, *paintings), overwrite=overwrite)
 
     from impasto.images.guard import find_faces
+    from impasto.images.output import check_place
     from impasto.images.read import read_image
     from impasto.images.segmentation import find_regions
     from impasto.images.sizes import resize_clamped
     from impasto.images.write import write_mask
 
+    check_place(output)
     read = [read_image(path) for path in (photo, *paintings)]
     found = [find_regions(picture, count, str(path)) for picture, path in zip(read, (photo, *paintings), strict=True)]
     found = [found[0], *(theirs.reordered_like(found[0]) for theirs in found[1:])]

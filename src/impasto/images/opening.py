@@ -59,6 +59,8 @@ def open_file(path: Path) -> Iterator[BinaryIO]:
 
 def explain_missing(path: Path) -> str:
     """Say why there may be no file of a name, and what may be meant."""
+    if path.is_relative_to(Path.cwd()):  # jobs hold absolute paths, and C:\\a.png or an address are none here
+        path = path.relative_to(Path.cwd())
     written = str(path)
     if named := parse_file_address(path.as_posix()):
         return f"file://{path.as_posix()[5:]} is an address: write the path alone, {named}"

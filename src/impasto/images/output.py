@@ -45,8 +45,7 @@ def check_writable(
 ) -> None:
     """Raise now what `atomic_write` would raise later, and UsageError where the file is one of `inputs`."""
     path = Path(path)
-    if why := explain_windows_path(str(path)):
-        raise UsageError(f"{path} can't be written: {why}", setting="output")
+    check_place(path)
     if IS_WINDOWS and path.name != (allowed := make_portable(path.name)):
         raise UsageError(f"Windows can't name a file {path.name}: {allowed} is allowed", setting="output")
     try:
@@ -67,6 +66,12 @@ def check_writable(
         reason = error.strerror or error
         advice = "a shorter name" if error.errno == errno.ENAMETOOLONG else "a folder that you may write to"
         raise PictureError(f"{path} can't be written, {reason}: choose {advice}") from None
+
+
+def check_place(path: Path) -> None:
+    """Raise UsageError where an output is named by a path of Windows on another system: it would become a name here."""
+    if why := explain_windows_path(str(path)):
+        raise UsageError(f"{path} can't be written: {why}", setting="output")
 
 
 def file_signature(path: Path) -> tuple[int, int, int] | None:

@@ -208,11 +208,9 @@ def _find_entry(name: str) -> RegistryEntry:
 def _find_file(network: str) -> Path:
     path = Path(network).expanduser()
     if not path.is_file():
-        hint = explain_windows_path(network) or "the path of a VGG-16 or VGG-19 weights file works as well"
-        raise UsageError(
-            f"There is no network and no file '{network}'; there are {', '.join(REGISTRY)}, and {hint}.",
-            setting="network",
-        )
+        choice = f"there are {', '.join(REGISTRY)}, and the path of a VGG-16 or VGG-19 weights file works as well"
+        why = explain_windows_path(network) or choice
+        raise UsageError(f"There is no network and no file '{network}': {why}.", setting="network")
     return path
 
 

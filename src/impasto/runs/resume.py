@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from impasto.errors import CheckpointError, ImpastoError, RecipeError, UsageError
+from impasto.images.names import explain_windows_path
 from impasto.network.download import DownloadProgress
 from impasto.painting.checkpoint_file import Checkpoint, is_checkpoint, read_checkpoint
 from impasto.painting.painter import Step
@@ -126,7 +127,8 @@ def _find_checkpoint_file(path: Path) -> Path:
     if os.path.lexists(beside):
         return beside
     if not os.path.lexists(path):
-        raise CheckpointError(f"{path} does not exist, and neither does {beside}: name a checkpoint")
+        advice = explain_windows_path(str(path)) or "name a checkpoint"
+        raise CheckpointError(f"{path} does not exist, and neither does {beside}: {advice}")
     if _is_unfinished_picture(path):
         raise CheckpointError(
             f"{path} is not finished, but has no checkpoint: short runs keep one only where `checkpoint` names it. "
