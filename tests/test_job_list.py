@@ -70,6 +70,13 @@ def test_a_name_without_picture_raises(tmp_path, name, said):
     assert f"PHOTO {tmp_path / name}" in str(refused.value)
 
 
+def test_folder_of_other_files_raises_with_the_reason(tmp_path):
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw/a.cr3").write_bytes(b"\0\0\0\x18ftypcrx ")
+    with pytest.raises(UsageError, match=r"there is no picture.*\nleft out: a\.cr3, a camera's raw file"):
+        collect(tmp_path, "raw")
+
+
 def test_patterns_leave_out_other_files_with_a_note(tmp_path):
     write_picture(tmp_path / "a.jpg")
     (tmp_path / "notes.txt").write_text("no picture")

@@ -41,7 +41,10 @@ class InputCollector:
             pictures = [Path(os.path.normpath(path.absolute())) for path in self._expand_name(name, option)]
             if not pictures:
                 own = ", except those that impasto painted into the output folder" if self._own_outputs > before else ""
-                raise UsageError(f"{option} {name}: there is no picture{own}; quote patterns, as in 'photos/*.jpg'")
+                why = "".join(f"\n{note}" for note in self.notes)
+                raise UsageError(
+                    f"{option} {name}: there is no picture{own}; quote patterns, as in 'photos/*.jpg'{why}"
+                )
             found.update(dict.fromkeys(pictures))
         return list(found)
 
