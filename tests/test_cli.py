@@ -509,9 +509,10 @@ def test_path_of_windows_is_explained_by_every_command(
     assert not [path for path in tmp_path.iterdir() if ":" in path.name]
 
 
-def test_address_of_a_film_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["film", "https://example.org/a.mp4", "starry_night"]) == 1
-    assert "https://example.org/a.mp4 is an address: save what is there" in capsys.readouterr().err
+@pytest.mark.parametrize("command", ["plan", "film"])
+def test_address_is_told_as_it_was_given(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "https://example.org/a.mp4", "starry_night"]) == 1
+    assert "impasto: https://example.org/a.mp4 is an address: save what is there" in capsys.readouterr().err
 
 
 def test_options_of_another_program_are_translated(capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,7 @@ def test_mask_of_the_same_aspect_is_read(width: int, height: int) -> None:
         (torch.ones(1, 1, 40, 30), "`mask` m.png is 30 x 40 pixels, but the photo is 40 x 30: give it the same size"),
         (torch.ones(1, 1, 60, 60), "such as 60 x 45"),
         (torch.zeros(1, 1, 30, 40), "`mask` m.png is black all over"),
+        (torch.full((1, 1, 30, 40), 15 / 255), "is nearly black all over: its brightest value is 15, and white"),
         (torch.tensor([1.0, 0.5, 0.5]).view(1, 3, 1, 1).expand(1, 3, 30, 40), "`mask` m.png has colors"),
     ],
 )

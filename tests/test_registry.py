@@ -697,7 +697,7 @@ def test_unknown_files_and_names_are_refused(tmp_path: Path) -> None:
             registry.load_network(name, **SEEING)
     if os.name != "nt":
         with pytest.raises(
-            UsageError, match=r"no file 'C:\\vgg\.pth'; .*path of Windows.* in WSL it is /mnt/c/vgg\.pth"
+            UsageError, match=r"no file 'C:\\vgg\.pth': .*path of Windows.* in WSL it is /mnt/c/vgg\.pth"
         ):
             registry.load_network(r"C:\vgg.pth", **SEEING)
     for use in (registry.fetch_network, registry.check_network):

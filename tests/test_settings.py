@@ -380,6 +380,13 @@ def test_map_files_moves_only_files() -> None:
     assert settings.map_files(lambda file: f"to/{file}", among=["network"]).mask == settings.mask
 
 
+@pytest.mark.parametrize(
+    ("written", "device"), [("0", "cuda:0"), ("1", "cuda:1"), ("GPU", "gpu"), ("CUDA", "cuda"), ("cuda:1", "cuda:1")]
+)
+def test_devices_are_read_as_people_write_them(written: str, device: str) -> None:
+    assert Settings(device=written).device == device
+
+
 def test_known_networks_are_no_files() -> None:
     assert set(REGISTRY) == set(NETWORK_NAMES)
     assert all(Settings(network=name).list_files() == [] for name in NETWORK_NAMES)
