@@ -51,6 +51,11 @@ class WorkerProcess:
         """Whether the process still runs."""
         return self._process.is_alive()
 
+    @property
+    def exit_code(self) -> int | None:
+        """The exit code, negative for a signal; None while the process runs."""
+        return self._process.exitcode
+
     def kill(self) -> None:
         """End the process at once."""
         self._process.kill()
