@@ -111,7 +111,7 @@ def test_pictures_equal_those_painted_alone(batch, capsys):
     assert main(["batch", "--jobs", "jobs.csv", "-o", "out", "-q", "--threads", "1", *batch.options()]) == 1
     shown = capsys.readouterr()
     assert sorted(shown.out.splitlines()) == ["out/a_style.png", "out/b_style+a.png", "out/noise/a.tif"]
-    assert "gone.jpg can't be read: No such file or directory" in shown.err
+    assert "gone.jpg does not exist: check the name and the folder" in shown.err
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
