@@ -236,6 +236,21 @@ def test_a_run_writes_where_it_is_told(scene: Scene) -> None:
 # Jobs
 
 
+def test_a_finished_picture_whose_folder_has_gone_is_kept_elsewhere(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "gone").mkdir()
+    run = drain(impasto.start_job(scene.job(output=tmp_path / "gone" / "picture.png")))
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(PictureError, match=r"gone.picture.png can't be written.*; the picture is kept in ") as refused:
+        run.write_result()
+    kept = Path(str(refused.value).rpartition(" is kept in ")[2])
+    assert kept.is_relative_to(tmp_path)
+    with Image.open(kept) as picture:
+        assert torch.equal(pixels(picture), pixels(run.picture()))
+
+
 def test_a_job_survives_pickle_and_json(scene: Scene) -> None:
     job = scene.job(settings={"style_taps": "relu1_1:0.1234567890123"}, bits=16, save_every=3, overwrite=True)
     assert pickle.loads(pickle.dumps(job)) == job

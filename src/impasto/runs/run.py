@@ -1,6 +1,7 @@
 """Run: a picture being painted; and PaintingRun, what it has in common with a film's run."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -340,15 +341,29 @@ class Run:
         """Write the picture so far, as `write` does, and return where it is; None if nothing is painted yet.
 
         If something else has taken the output's name since the start, the picture gets the next free number instead,
-        and a note says so: no finished picture is lost.
+        and a note says so. Raises PictureError where the disk refuses; a finished picture is then kept in the system's
+        folder for temporary files, if that takes it, and the error says where: it is not lost.
         """
         job = self._first_job
         if not (self.last_step and job):
             return None
-        written = self._write_outputs(job.recipe, write_beside)
+        try:
+            written = self._write_outputs(job.recipe, write_beside)
+        except PictureError as error:
+            if self.is_finished and (kept := self._keep_elsewhere(job)):
+                raise PictureError(f"{error}; the picture is kept in {kept}") from None
+            raise
         if written != job.output:
             self.notes.append(f"{job.output} was taken while this was painted: it is written to {written}")
         return written
+
+    def _keep_elsewhere(self, job: Job) -> Path | None:
+        """Write the picture to a new temporary folder; returns where, None if that fails too."""
+        try:
+            kept = Path(tempfile.mkdtemp(prefix="impasto-")) / job.output.name
+            return self.write_picture(kept, job.recipe, overwrite=False)
+        except (OSError, PictureError):
+            return None
 
     def _write_outputs(self, mode: RecipeMode, put: Callable[[Path, Callable[[Path], Path]], Path]) -> Path:
         """Write the job's output and recipe file; `put(path, write)` decides which paths are written."""
