@@ -379,9 +379,14 @@ def test_a_closed_stderr_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyPa
     [
         (["a.jpg"], "PAINTING is missing"),
         (["plan"], "PHOTO is missing"),
-        (["a.jpg", "b.jpg", "--size", "20cm"], "20cm are 2362 pixels"),
-        (["a.jpg", "b.jpg", "--size", "30x40"], "40cm are 4724 pixels"),
-        (["a.jpg", "b.jpg", "--size", "16 x 12in"], "16in are 4800 pixels"),
+        (["a.jpg", "b.jpg", "--size", "20cm"], "20cm printed at 300 dots per inch are --size 2362, at 150 --size 1181\n"),
+        (["a.jpg", "b.jpg", "--size", "30x40"], "in pixels: write --size 40; on paper it has a unit, such as 30x40cm"),
+        (
+            ["a.jpg", "b.jpg", "--size", "16 x 12in"],
+            "16in printed at 300 dots per inch are --size 4800, at 150 --size 2400. The picture has the photo's shape: "
+            "where that is not 16x12, crop the photo first",
+        ),
+        (["a.jpg", "b.jpg", "--steps", "20cm"], "not '20cm'\n"),
         (["network"], "did you mean the command networks?"),
         (["networks", "lst"], "lst"),
         (["a.jpg", "b.jpg", "--sise", "5"], "Did you mean --size?"),

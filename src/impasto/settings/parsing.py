@@ -26,7 +26,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 MAX_SHOWN_LETTERS = 100  # of a wrong value
 NUMBER = r"(\d+(?:\.\d+)?)"
-PRINT_DPI = 300
+PRINT_DPIS = (300, 150)  # for a print in the hand, and for one on a wall
 UNITS_PER_INCH = {"cm": 2.54, "mm": 25.4, "in": 1.0}
 KINDS = {
     "integer": "a whole number",
@@ -175,18 +175,22 @@ def _explain_fault(name: str, fault: Mapping[str, Any], schemas: Mapping[str, An
     value = values.get(name)
     shown = ",".join(map(str, value)) if isinstance(value, list) else value
     wanted = f"{_describe_values(name, schema)}{', ' + span if span else ''}"
-    return f"`{name}` takes {wanted}; not {shown!r:.{MAX_SHOWN_LETTERS}}{_convert_print_size(str(shown))}"
+    return f"`{name}` takes {wanted}; not {shown!r:.{MAX_SHOWN_LETTERS}}{_convert_print_size(str(shown)) if name == 'size' else ''}"
 
 
 def _convert_print_size(text: str) -> str:
-    """Say how many pixels a size on paper is, such as 40cm or 30x40, where somebody gave one; "" otherwise."""
+    """Say which `size` stands for one on paper, such as 40cm, or for two sides, such as 30x40; "" for other text."""
     found = re.fullmatch(rf"(?:{NUMBER} ?x ?)?{NUMBER} ?(cm|mm|in)?", text.strip())
     if not found or not (found[1] or found[3]):
         return ""
-    unit = found[3] or "cm"
-    longest = max((found[1] or found[2], found[2]), key=float)
-    pixels = float(longest) / UNITS_PER_INCH[unit] * PRINT_DPI
-    return f". Printed at {PRINT_DPI} dots per inch, {longest}{unit} are {pixels:.0f} pixels"
+    longest, unit = max((found[1] or found[2], found[2]), key=float), found[3]
+    sides = f"{found[1]}x{found[2]}"
+    if not unit:
+        return f". It is the longer side in pixels: write `size` {longest}; on paper it has a unit, such as {sides}cm"
+    pixels = [round(float(longest) / UNITS_PER_INCH[unit] * dpi) for dpi in PRINT_DPIS]
+    said = f". {longest}{unit} printed at {PRINT_DPIS[0]} dots per inch are `size` {pixels[0]}, at {PRINT_DPIS[1]} "
+    crop = f". The picture has the photo's shape: where that is not {sides}, crop the photo first" if found[1] else ""
+    return f"{said}`size` {pixels[1]}{crop}"
 
 
 def _describe_values(name: str, schema: Mapping[str, Any]) -> str:
