@@ -90,7 +90,7 @@ def test_a_folder_with_odd_names_and_a_broken_photo(batch, capsys):
     }
     assert main(words) == 1
     shown = capsys.readouterr()
-    assert "6 pictures in the output folder, painted by impasto, are not painted again as photos" in shown.err
+    assert "6 pictures painted by impasto are not painted again; name such a file alone to paint it" in shown.err
     assert "7 pictures: 6 there already, 1 failed" in shown.out
     assert before == {
         name: (batch.folder / "photos/painted" / name).stat().st_mtime_ns

@@ -28,10 +28,10 @@ def write_picture(path: Path, embedded_text: str = "") -> Path:
     return write_image(make_picture(20, 16), path, embedded_text=embedded_text)
 
 
-def collect(folder: Path, *names: str, output: str = "out") -> tuple[list[str], list[str]]:
+def collect(folder: Path, *names: str, output: str = "out", option: str = "PHOTO") -> tuple[list[str], list[str]]:
     """The pictures that the names stand for, relative to the folder, and the notes."""
     inputs = InputCollector(folder / output)
-    found = inputs.collect([str(folder / name) for name in names], "PHOTO")
+    found = inputs.collect([str(folder / name) for name in names], option)
     assert all(path.is_absolute() for path in found)
     return [path.relative_to(folder).as_posix() for path in found], inputs.list_notes()
 
@@ -94,17 +94,25 @@ def test_painted_pictures_in_the_output_folder_are_left_out(tmp_path):
     (tmp_path / "out" / "report.csv").touch()
     found, notes = collect(tmp_path, ".")
     assert found == ["a.jpg"]
-    assert notes == ["2 pictures in the output folder, painted by impasto, are not painted again as photos"]
+    assert notes == ["2 pictures painted by impasto are not painted again; name such a file alone to paint it"]
     # also if the output folder is the input folder itself
     write_picture(tmp_path / "a_b.png", RECIPE_TEXT)
     assert collect(tmp_path, "*.*", output=".")[0] == ["a.jpg"]
-    # but not elsewhere
+    # and beside the photos, but not where they are named, or paintings
+    found, notes = collect(tmp_path, ".", output="other")
+    assert found == ["a.jpg"]
+    (tmp_path / "out" / "a_b.png").unlink()
+    (tmp_path / "out" / "deep" / "a_c.png").unlink()
+    found, notes = collect(tmp_path, ".", output="other")
+    assert notes == ["1 picture painted by impasto is not painted again; name such a file alone to paint it"]
+    assert collect(tmp_path, ".", output="other", option="`style`")[0] == ["a.jpg", "a_b.png"]
+    write_picture(tmp_path / "out" / "a_b.png", RECIPE_TEXT)
     assert collect(tmp_path, "a_b.png", "out/a_b.png", output="other")[0] == ["a_b.png", "out/a_b.png"]
 
 
 def test_a_folder_with_only_painted_pictures_raises(tmp_path):
     write_picture(tmp_path / "out" / "a_b.png", RECIPE_TEXT)
-    with pytest.raises(UsageError, match="no picture, except those that impasto painted into the output folder"):
+    with pytest.raises(UsageError, match="no picture, except those that impasto painted;"):
         collect(tmp_path, "out")
 
 

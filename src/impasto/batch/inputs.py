@@ -21,7 +21,8 @@ REPORT_NAMES = ("report.csv", "report.html")  # of the files beside a batch's pi
 class InputCollector:
     """Collects picture files; `notes` says what was left out and why.
 
-    Pictures in the output folder that carry a recipe are left out: an earlier run of the batch has painted them.
+    Pictures that carry a recipe are left out, as impasto has painted them: in the output folder, and those in a folder
+    of photos. A name of such a file itself stands for it.
     """
 
     def __init__(self, output: Path) -> None:
@@ -40,7 +41,7 @@ class InputCollector:
             before = self._own_outputs
             pictures = [Path(os.path.normpath(path.absolute())) for path in self._expand_name(name, option)]
             if not pictures:
-                own = ", except those that impasto painted into the output folder" if self._own_outputs > before else ""
+                own = ", except those that impasto painted" if self._own_outputs > before else ""
                 why = "".join(f"\n{note}" for note in self.notes)
                 raise UsageError(
                     f"{option} {name}: there is no picture{own}; quote patterns, as in 'photos/*.jpg'{why}"
@@ -53,12 +54,13 @@ class InputCollector:
         if not self._own_outputs:
             return self.notes
         count = format_count(self._own_outputs, "picture")
-        return [*self.notes, f"{count} in the output folder, painted by impasto, are not painted again as photos"]
+        verb = "is" if self._own_outputs == 1 else "are"
+        return [*self.notes, f"{count} painted by impasto {verb} not painted again; name such a file alone to paint it"]
 
     def _expand_name(self, name: str, option: str) -> Iterator[Path]:
         path = Path(name).expanduser()
         if path.is_dir():
-            yield from self._select_pictures(sorted(_walk_visible_files(path)))
+            yield from self._select_pictures(sorted(_walk_visible_files(path)), everywhere=option == "PHOTO")
         elif os.path.lexists(path):  # checked before patterns: photo[1].jpg is a common name
             yield path
         elif painting := find_painting(name):
@@ -70,22 +72,18 @@ class InputCollector:
         else:
             raise UsageError(f"{option} {explain_missing(path)}")
 
-    def _select_pictures(self, paths: Sequence[Path]) -> Iterator[Path]:
+    def _select_pictures(self, paths: Sequence[Path], *, everywhere: bool = False) -> Iterator[Path]:
+        """Yield the pictures among files but those that impasto painted: into the output folder, or everywhere."""
         pictures, notes = select_pictures(path for path in paths if path.name not in REPORT_NAMES)
         self.notes += notes
         for path in pictures:
-            if self._is_own_output(path):
+            if (everywhere or self._is_in_output(path)) and _is_painted(path):
                 self._own_outputs += 1
             else:
                 yield path
 
-    def _is_own_output(self, path: Path) -> bool:
-        if self._output not in Path(os.path.realpath(path)).parents:
-            return False
-        try:
-            return read_embedded_text(path) is not None
-        except PictureError:  # reading it as a photo will report what is wrong
-            return False
+    def _is_in_output(self, path: Path) -> bool:
+        return self._output in Path(os.path.realpath(path)).parents
 
 
 def make_pairs(photos: Sequence[Path], paintings: Sequence[Path], pairs: Pairs) -> list[tuple[Path, Path]]:
@@ -101,6 +99,13 @@ def make_pairs(photos: Sequence[Path], paintings: Sequence[Path], pairs: Pairs) 
             "paintings",
         )
     return list(zip(photos, paintings, strict=True))
+
+
+def _is_painted(path: Path) -> bool:
+    try:
+        return read_embedded_text(path) is not None
+    except PictureError:  # reading it as a photo will report what is wrong
+        return False
 
 
 def _walk_visible_files(folder: Path) -> Iterator[Path]:
