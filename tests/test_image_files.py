@@ -80,7 +80,8 @@ def write_16_bit_file(path, numbers, profile):
         return
     height, width = numbers.shape[:2]
     image = pyvips.Image.new_from_memory(numbers.tobytes(), width, height, 3, "ushort").copy(interpretation="rgb16")
-    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    if profile:
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     image.pngsave(str(path))
 
 
@@ -231,6 +232,16 @@ class TestModes:
         assert torch.equal(picture.rgb, wanted[:, :3])
         if channels == 4:
             assert torch.equal(picture.alpha, wanted[:, 3:])
+
+    @pytest.mark.parametrize("name", ["a.png", "a.tif"])
+    def test_fewer_bits_in_16_are_noted(self, tmp_path, name):
+        numbers = np.arange(24, dtype=np.uint16).reshape(2, 4, 3) * 177
+        for factor, notes in ((1, 1), (16, 0), (0, 0)):
+            write_16_bit_file(tmp_path / name, numbers * factor, None)
+            said = read_image(tmp_path / name).notes
+            assert len(said) == notes
+            if said:
+                assert "its brightest value is 4071 of 65535: it may hold 12-bit numbers; multiply all by 16" in said[0]
 
     def test_16_bit_gray_whose_white_is_zero(self, tmp_path):
         tifffile.imwrite(tmp_path / "a.tif", np.array([[0, 65535]], np.uint16), photometric="miniswhite")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from impasto.images.image import Image
 from impasto.images.profiles import open_profile
-from impasto.images.white_level import scale_to_white
+from impasto.images.white_level import describe_dark, scale_to_white
 
 BAND_ROWS = 256  # rows that are converted at once
 MAX_CLASSIC_TIFF_BYTES = 4_000_000_000  # of pixels before compression: above, a BigTIFF is written
@@ -50,6 +50,8 @@ def _to_image(vips: Any, image: Any, path: Path, profile: bytes | None) -> Image
         white = 65535
     values = _fetch_rows(vips, kept) / white
     has_alpha = image.bands > channels
+    if image.format == "ushort" and not usable:
+        notes = describe_dark(float(values[:, :channels].max()) * white, str(path))
     colors, alpha = (values[:, :-1], values[:, -1:]) if has_alpha else (values, None)
     if colors.shape[1] == 4:  # CMYK without a profile
         colors = (1 - colors[:, :3]) * (1 - colors[:, 3:])

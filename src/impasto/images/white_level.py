@@ -6,6 +6,7 @@ from impasto.errors import PictureError
 from impasto.images.profiles import Floats
 
 USUAL_WHITES = (255.0, 65535.0, 2.0**31)
+USUAL_BITS = (8, 10, 12)  # of what cameras and scanners measure, and some programs leave so in 16
 MAX_OVERSHOOT = 1.25  # over white, as sharpening leaves it
 
 
@@ -26,3 +27,14 @@ def scale_to_white(values: Floats, name: str, *, is_float: bool) -> tuple[Floats
     if white == 1 and brightest <= 1:
         return scaled, ()
     return scaled, (f"{name} does not say how bright white is: it is taken to be {white:g}, of up to {brightest:g}",)
+
+
+def describe_dark(brightest: float, name: str) -> tuple[str, ...]:
+    """Say of a file of 16 bits whose numbers are at most `brightest` that it may hold numbers of fewer bits."""
+    bits = next((bits for bits in USUAL_BITS if 0 < brightest < 2**bits), None)
+    if bits is None:
+        return ()
+    return (
+        f"{name} is nearly black, its brightest value is {brightest:.0f} of 65535: it may hold {bits}-bit numbers; multiply "
+        f"all by {2 ** (16 - bits)} in the program that it comes from, and paint that",
+    )
