@@ -394,6 +394,8 @@ def test_a_closed_stderr_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyPa
         (["a.jpg", "b.jpg", "--keep-mask=m.png"], "Did you mean --mask or --style-mask or --preserve-mask?"),
         (["a.jpg", "b.jpg", "--wxyz"], "Unknown option: --wxyz.\n"),
         (["a.jpg", "b.jpg", "--size"], "--size needs a value"),
+        (["a.jpg", "b.jpg", "--init", "random"], "--init: there is no file random: did you mean noise?"),
+        (["a.jpg", "b.jpg", "--style-blend", "1", "2"], "2 paintings: give one for each, with commas between them"),
         (["a.jpg", "b.jpg", "--size", "15"], "--size takes a whole number, 16 to 32768; not '15'"),
         (["a.jpg", "b.jpg", "--size", "big"], "--size takes a whole number, 16 to 32768; not 'big'"),
         (["a.jpg", "b.jpg", "--seed", str(2**63)], f"--seed takes a whole number, 0 to {2**63 - 1}; not '{2**63}'"),
@@ -475,6 +477,9 @@ def test_a_mistyped_command_is_suggested(capsys: pytest.CaptureFixture[str]) -> 
         ("photo.png", "did you mean photo.jpg?"),
         ("elsewhere/photo.jpg", "there is no folder elsewhere"),
         ("painting.webp", "check the name and the folder"),
+        ("nothere.jpg", "check the name and the folder"),
+        ("*.png", "if it is a pattern, impasto batch '*.png' paints what it stands for"),
+        ("0.5", "if it is a number for the option before it, put a comma between the numbers"),
         ("starry_night,the_scream", "to name several files, put spaces between them, not commas"),
     ],
 )
@@ -485,6 +490,7 @@ def test_a_file_that_is_missing_is_guessed(
         pytest.skip("a path of Windows is at home here")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photo.jpg").touch()
+    (tmp_path / "notes.jpg").touch()
     (tmp_path / "My photos").mkdir()
     assert main(["plan", written, "starry_night"]) == 1
     assert f"{written} does not exist: {hint}" in capsys.readouterr().err
@@ -518,6 +524,20 @@ def test_path_of_windows_is_explained_by_every_command(
 def test_address_is_told_as_it_was_given(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "https://example.org/a.mp4", "starry_night"]) == 1
     assert "impasto: https://example.org/a.mp4 is an address: save what is there" in capsys.readouterr().err
+
+
+def test_an_address_without_its_beginning_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    for written in ("www.example.net/photo.jpg", "example.org/photo.jpg"):
+        assert main(["plan", written, "starry_night"]) == 1
+        assert f"{written} is an address: save what is there, and name that file" in capsys.readouterr().err
+
+
+def test_an_output_that_is_a_folder_is_called_one(
+    fake_api: FakeApi, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["a.jpg", "b.jpg", "-o", str(tmp_path)]) == 1
+    assert f"{tmp_path} is a folder: name a file inside it, such as" in capsys.readouterr().err
+    assert not fake_api.jobs
 
 
 def test_options_of_another_program_are_translated(capsys: pytest.CaptureFixture[str]) -> None:

@@ -137,7 +137,7 @@ def test_a_path_without_frames_raises(tmp_path: Path) -> None:
     with pytest.raises(PictureError, match=r"no file .*frame_%04d\.png"):
         list_frame_files(tmp_path / "frame_%04d.png")
     path = write_image(make_picture(16, 12), tmp_path / "one.png")
-    with pytest.raises(UsageError, match="a single picture"):
+    with pytest.raises(UsageError, match="a single picture, not a film: name a film, or paint it with `impasto paint`"):
         open_reader(path, 25)
 
 

@@ -69,10 +69,13 @@ def test_single_folder_changes_no_setting(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"style_blend": (1, 2, 3)}, "`style_blend` has 3 weights for 2 paintings: give one for each."),
-        ({"style_blend": (1,)}, "`style_blend` has 1 weight for 2 paintings: give one for each."),
+        ({"style_blend": (1, 2, 3)}, "`style_blend` has 3 weights for 2 paintings: give one for each, with commas between them."),
+        ({"style_blend": (1,)}, "`style_blend` has 1 weight for 2 paintings: give one for each, with commas between them."),
         ({"style_blend": (0, 0)}, "`style_blend`: at least one painting needs a weight above 0."),
-        ({"style_size": "1,2,400px"}, "`style_size` has 3 sizes for 2 paintings: give one for each, or one for all."),
+        (
+            {"style_size": "1,2,400px"},
+            "`style_size` has 3 sizes for 2 paintings: give one for each, or one for all, with commas between them.",
+        ),
     ],
 )
 def test_wrong_counts_are_refused(folder: Path, settings: dict[str, object], message: str) -> None:

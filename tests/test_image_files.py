@@ -463,7 +463,7 @@ class TestUnreadable:
     def test_not_a_picture(self, tmp_path):
         for name, data in (
             ("text.jpg", b"Dear diary"),
-            ("page.png", b"<html>"),
+            ("list.png", b"1, 2, 3"),
         ):
             (tmp_path / name).write_bytes(data)
             self.refused(

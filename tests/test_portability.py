@@ -131,6 +131,7 @@ def test_output_at_a_path_of_windows_is_refused_elsewhere(name, tmp_path, monkey
         UsageError, match=r"can't be written: it is a path of Windows, .* in WSL it is /mnt/c/.*out\.png"
     ):
         output.check_output(name)
+    output.check_output("a:b?.png")  # Windows allows neither in a name
 
 
 def test_replacing_waits_for_an_open_file(tmp_path, monkeypatch):

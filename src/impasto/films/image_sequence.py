@@ -29,7 +29,7 @@ def open_reader(path: Path, rate: float) -> FrameReader:
     if is_animated(path):
         return AnimationReader(path)
     if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-        raise UsageError(f"{path} is a single picture, not a film")
+        raise UsageError(f"{path} is a single picture, not a film: name a film, or paint it with `impasto paint`")
     return FilmReader(path)
 
 

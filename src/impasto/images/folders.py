@@ -125,4 +125,4 @@ def check_count(setting: str, thing: str, values: Sequence[Any], painting_count:
     """Raise UsageError where a setting has values, each a `thing`, but not one for each painting."""
     if len(values) not in (0, painting_count):
         given, wanted = format_count(len(values), thing), format_count(painting_count, "painting")
-        raise UsageError(f"`{setting}` has {given} for {wanted}: give one for each{or_else}.")
+        raise UsageError(f"`{setting}` has {given} for {wanted}: give one for each{or_else}, with commas between them.")

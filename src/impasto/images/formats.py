@@ -36,7 +36,7 @@ CAMERA_RAW = (
     "PNG or TIFF that comes out"
 )
 WEB_PAGE = "a web page, not a picture: save the picture itself"
-FILM = "a film, not a picture: `impasto film` paints it"
+FILM = "a film, not a picture: `impasto film` paints it, and a frame of it saved as a picture can be a painting"
 SAVE_AS = "open it in a program that shows it, and save it as PNG, JPEG or TIFF"
 # How files begin that people take for pictures, and what they are: (position, bytes, what to say).
 FOREIGN_STARTS = (

@@ -45,7 +45,7 @@ def parse_file_address(text: str) -> str | None:
 def explain_windows_path(path: str) -> str:
     """Say, on another system than Windows, what to write in place of a path of Windows; "" for other paths."""
     found = re.match(r"([A-Za-z]):(.*)", path, re.DOTALL)
-    if IS_WINDOWS or not (found or path.startswith("\\\\")):
+    if IS_WINDOWS or not (found or path.startswith("\\\\")) or (found and re.search(r'[<>:"|?*]', found[2])):
         return ""
     if not found:
         return "it is a path of Windows to another machine: name the folder where this system has it"

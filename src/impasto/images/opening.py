@@ -21,7 +21,7 @@ from impasto.images.formats import HEAD_BYTES, PILLOW_FORMATS, READ_SUFFIXES, de
 from impasto.images.names import IS_WINDOWS, explain_windows_path, parse_file_address
 
 QUOTES = ("'", '"')
-NEAR_NAME = 0.7  # of the letters that two names share, so that one is taken for the other
+NEAR_NAME = 0.81  # of the letters that two names share, so that one is taken for the other
 
 _pillow_lock = threading.Lock()
 
@@ -66,6 +66,8 @@ def explain_missing(path: Path) -> str:
         return f"file://{path.as_posix()[5:]} is an address: write the path alone, {named}"
     if address := re.fullmatch(r"([A-Za-z]{2,}):/+(.+)", path.as_posix()):  # in a path the second slash is lost
         return f"{address[1]}://{address[2]} is an address: save what is there, and name that file"
+    if re.match(r"www\.[^/]+/|[\w-]+\.(com|org|net)/", path.as_posix()):
+        return f"{path} is an address: save what is there, and name that file"
     if why := explain_windows_path(written) or _explain_backslashes(written):
         return f"{path} does not exist: {why}"
     first = written.partition(",")[0]
@@ -79,13 +81,18 @@ def explain_missing(path: Path) -> str:
 def _suggest_name(path: Path, written: str) -> str:
     if written[0] in QUOTES and written[-1] == written[0]:
         return "its quotation marks are taken as a part of the name, so leave one pair out"
+    if re.search(r"[*?]", written):
+        return f"if it is a pattern, impasto batch '{written}' paints what it stands for"
+    if re.fullmatch(r"\d*\.?\d+", written):
+        return "if it is a number for the option before it, put a comma between the numbers, and no space"
     try:
         names = [each.name for each in path.parent.iterdir()]
     except OSError:
         return f"there is no folder {path.parent}"
     if parted := [name for name in names if name.startswith(f"{path.name} ")]:
         return f'if "{parted[0]}" is meant, put it in quotation marks, as it has spaces'
-    if near := difflib.get_close_matches(path.name, names, 1, cutoff=NEAR_NAME):
+    same_stem = [name for name in names if Path(name).stem == path.stem]
+    if near := same_stem or difflib.get_close_matches(path.name, names, 1, cutoff=NEAR_NAME):
         return f"did you mean {path.with_name(near[0])}?"
     return "check the name and the folder"
 

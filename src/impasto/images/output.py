@@ -36,6 +36,8 @@ def check_output(
     Raises UsageError for an unknown suffix, for what the format can't hold, and where the output is one of `inputs`;
     PictureError for the state of the disk: no folder, not writable, a folder or file of that name.
     """
+    if os.path.isdir(path):  # noqa: PTH112 - before its suffix, which a folder needs none of
+        raise PictureError(_explain_folder(Path(path)))
     check_format(path, alpha=alpha, bits=bits, size=size)
     check_writable(path, inputs=inputs, overwrite=overwrite)
 
@@ -50,7 +52,7 @@ def check_writable(
         raise UsageError(f"Windows can't name a file {path.name}: {allowed} is allowed", setting="output")
     try:
         if path.is_dir():
-            raise PictureError(f"{path} is a folder: name a file inside it, such as {path / 'painting.png'}")
+            raise PictureError(_explain_folder(path))
         for source in map(Path, inputs):
             if path.exists() and source.exists() and path.samefile(source):
                 raise UsageError(
@@ -66,6 +68,10 @@ def check_writable(
         reason = error.strerror or error
         advice = "a shorter name" if error.errno == errno.ENAMETOOLONG else "a folder that you may write to"
         raise PictureError(f"{path} can't be written, {reason}: choose {advice}") from None
+
+
+def _explain_folder(path: Path) -> str:
+    return f"{path} is a folder: name a file inside it, such as {path / 'painting.png'}"
 
 
 def check_place(path: Path) -> None:

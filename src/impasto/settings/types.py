@@ -118,6 +118,7 @@ Lengths = Annotated[
 
 ASPECT_PATTERN = r"^[1-9]\d{0,4}:[1-9]\d{0,4}$"
 INIT_CHOICES = ("recolored", "photo", "fast", "noise", "painting", "gray")  # what `init` means, where it is no file
+INIT_SYNONYMS = {"random": "noise", "content": "photo", "image": "photo", "style": "painting"}  # of other programs
 REST_MASK, WHOLE_MASK = "rest", "all"  # what `mask` and `style_mask` say where they name no file
 
 LargeViewNetwork = Literal["auto", "same", "slim", "vgg19"]
@@ -136,7 +137,9 @@ FILE_SETTINGS: dict[str, tuple[str, ...]] = {
 
 
 def check_init(init: str) -> str:
-    """Refuse an empty name."""
+    """Refuse an empty name, and a word of another program that is no file."""
+    if init in INIT_SYNONYMS and not os.path.lexists(init):
+        raise ValueError(f"there is no file {init}: did you mean {INIT_SYNONYMS[init]}?")
     if not init.strip():
         raise ValueError(f"takes {', '.join(INIT_CHOICES)} or the name of a picture file; not {init!r}")
     return init
