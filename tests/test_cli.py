@@ -379,7 +379,10 @@ def test_a_closed_stderr_is_no_failure(quiet: bool, monkeypatch: pytest.MonkeyPa
     [
         (["a.jpg"], "PAINTING is missing"),
         (["plan"], "PHOTO is missing"),
-        (["a.jpg", "b.jpg", "--size", "20cm"], "20cm printed at 300 dots per inch are --size 2362, at 150 --size 1181\n"),
+        (
+            ["a.jpg", "b.jpg", "--size", "20cm"],
+            "20cm printed at 300 dots per inch are --size 2362, at 150 --size 1181\n",
+        ),
         (["a.jpg", "b.jpg", "--size", "30x40"], "in pixels: write --size 40; on paper it has a unit, such as 30x40cm"),
         (
             ["a.jpg", "b.jpg", "--size", "16 x 12in"],

@@ -69,8 +69,14 @@ def test_single_folder_changes_no_setting(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"style_blend": (1, 2, 3)}, "`style_blend` has 3 weights for 2 paintings: give one for each, with commas between them."),
-        ({"style_blend": (1,)}, "`style_blend` has 1 weight for 2 paintings: give one for each, with commas between them."),
+        (
+            {"style_blend": (1, 2, 3)},
+            "`style_blend` has 3 weights for 2 paintings: give one for each, with commas between them.",
+        ),
+        (
+            {"style_blend": (1,)},
+            "`style_blend` has 1 weight for 2 paintings: give one for each, with commas between them.",
+        ),
         ({"style_blend": (0, 0)}, "`style_blend`: at least one painting needs a weight above 0."),
         (
             {"style_size": "1,2,400px"},

@@ -337,7 +337,10 @@ class TestOthers:
             (b"DDS |", "is a game's texture"),
             (b"<!doctype html><html>", "is a web page, not a picture: save the picture itself"),
             (b"PK\3\4\x14\0", "is an archive or an office document"),
-            (b"\0\0\0\x20ftypisom", "is a film, not a picture: `impasto film` paints it, and a frame of it saved as a picture can be"),
+            (
+                b"\0\0\0\x20ftypisom",
+                "is a film, not a picture: `impasto film` paints it, and a frame of it saved as a picture can be",
+            ),
             (b"\0\0\0\x18ftyp3gp5", "is a film, not a picture"),
             (b"\x1a\x45\xdf\xa3\x9f\x42", "is a film, not a picture"),
             (b"RIFF\0\0\0\0AVI LIST", "is a film, not a picture"),

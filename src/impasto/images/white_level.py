@@ -35,6 +35,6 @@ def describe_dark(brightest: float, name: str) -> tuple[str, ...]:
     if bits is None:
         return ()
     return (
-        f"{name} is nearly black, its brightest value is {brightest:.0f} of 65535: it may hold {bits}-bit numbers; multiply "
-        f"all by {2 ** (16 - bits)} in the program that it comes from, and paint that",
+        f"{name} is nearly black, its brightest value is {brightest:.0f} of 65535: it may hold {bits}-bit numbers; "
+        f"multiply all by {2 ** (16 - bits)} in the program that it comes from, and paint that",
     )

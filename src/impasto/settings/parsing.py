@@ -175,7 +175,8 @@ def _explain_fault(name: str, fault: Mapping[str, Any], schemas: Mapping[str, An
     value = values.get(name)
     shown = ",".join(map(str, value)) if isinstance(value, list) else value
     wanted = f"{_describe_values(name, schema)}{', ' + span if span else ''}"
-    return f"`{name}` takes {wanted}; not {shown!r:.{MAX_SHOWN_LETTERS}}{_convert_print_size(str(shown)) if name == 'size' else ''}"
+    converted = _convert_print_size(str(shown)) if name == "size" else ""
+    return f"`{name}` takes {wanted}; not {shown!r:.{MAX_SHOWN_LETTERS}}{converted}"
 
 
 def _convert_print_size(text: str) -> str:
