@@ -107,7 +107,7 @@ def test_missing_packages_are_named(
     monkeypatch.delattr(sys.modules["impasto"], "films", raising=False)
     monkeypatch.setitem(sys.modules, "av", None)
     assert main(words) == 1
-    assert "pip install 'impasto[film]'" in capsys.readouterr().err
+    assert "pip install '.[film]'" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -60,8 +60,10 @@ def test_missing_scikit_image_is_said_and_refused_only_where_another_guard_is_as
     for settings in (Settings(), Settings(guard=0.5)):  # a recipe has all settings, as if given
         guard_map, (note,) = find_guard_map(settings, portrait())
         assert guard_map is None
-        assert note.endswith("is not installed (pip install 'impasto[regions]').")
-    with pytest.raises(UsageError, match=r"`guard`: scikit-image.* not installed: pip install 'impasto\[regions\]'"):
+        assert note.endswith("is not installed (pip install '.[regions]' in a clone).")
+    with pytest.raises(
+        UsageError, match=r"`guard`: scikit-image.* not installed: pip install '\.\[regions\]' in a clone"
+    ):
         find_guard_map(Settings(guard=0.7), portrait())
 
 

@@ -179,5 +179,5 @@ def _import_films() -> Any:
     except ModuleNotFoundError as error:
         if error.name not in ("av", "cv2"):
             raise
-        raise ImpastoError("films need PyAV and OpenCV: install them with pip install 'impasto[film]'") from None
+        raise ImpastoError("films need PyAV and OpenCV: install them with pip install '.[film]' in a clone") from None
     return start_film

@@ -155,6 +155,6 @@ def _import_opencv() -> Any:
         if error.name not in ("av", "cv2"):
             raise
         raise ImpastoError(
-            "a live window needs PyAV and OpenCV: install them with pip install 'impasto[live]'"
+            "a live window needs PyAV and OpenCV: install them with pip install '.[live]' in a clone"
         ) from None
     return cv2

@@ -48,7 +48,7 @@ def studio(
     folder = folder or default_folder()
     for needed in ("fastapi", "uvicorn"):
         if find_spec(needed) is None:
-            raise ImpastoError(f"The studio needs {needed}: pip install 'impasto[studio]'")
+            raise ImpastoError(f"The studio needs {needed}: pip install '.[studio]' in a clone")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -63,8 +63,8 @@ FOREIGN_STARTS = (
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 PICTURE_BRANDS = (*HEIF_BRANDS, b"avif", b"avis", b"crx ")  # of files that otherwise begin as films do
 NO_HEIF = (
-    "a HEIC picture, as phones take them, and the package that reads it is missing: `pip install 'impasto[heic]'`, or "
-    "save it as JPEG"
+    "a HEIC picture, as phones take them, and the package that reads it is missing: `pip install '.[heic]'` in a clone,"
+    " or save it as JPEG"
 )
 TENSORS = (
     "a style file or a network's weights, not a picture: give the picture itself. A style file takes the place of a "

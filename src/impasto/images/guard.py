@@ -19,7 +19,7 @@ FACE_RADIUS = 0.62  # of the circle that is kept, in sides of the detector's squ
 FACES_NOTE = "Faces were found, and are kept readable: `guard` 0 paints them as all the rest."
 NOT_FOUND_NOTE = (
     "Faces, if there are any, are painted as all the rest: scikit-image, which finds them, is not installed "
-    "(pip install 'impasto[regions]')."
+    "(pip install '.[regions]' in a clone)."
 )
 SOFTNESS = 0.35  # of the radius, over which the circle ends
 
@@ -82,8 +82,8 @@ def _load_detector() -> Any:
         from skimage.feature import Cascade
     except ImportError:
         raise UsageError(
-            "`guard`: scikit-image, which finds faces, is not installed: pip install 'impasto[regions]', or name what "
-            "must stay readable in `guard_mask`"
+            "`guard`: scikit-image, which finds faces, is not installed: pip install '.[regions]' in a clone, or name "
+            "what must stay readable in `guard_mask`"
         ) from None
     path = data.lbp_frontal_face_cascade_filename()  # type: ignore[no-untyped-call]
     return Cascade(path)

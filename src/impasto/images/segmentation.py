@@ -105,6 +105,6 @@ def _import_slic() -> Any:
         from skimage.segmentation import slic
     except ImportError:
         raise UsageError(
-            "`regions`: scikit-image, which finds regions, is not installed: pip install 'impasto[regions]'"
+            "`regions`: scikit-image, which finds regions, is not installed: pip install '.[regions]' in a clone"
         ) from None
     return slic

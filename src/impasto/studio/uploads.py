@@ -178,7 +178,7 @@ def read_picture(path: Path) -> Image:
 def read_first_frame(path: Path) -> Image:
     """Read a film's first frame. Raises PictureError, with the file's name, and UsageError without PyAV."""
     if not CAN_READ_FILMS:
-        raise UsageError("Films take more than there is here: pip install 'impasto[film]'")
+        raise UsageError("Films take more than there is here: pip install '.[film]' in a clone")
     from impasto.films.reader import FilmReader, find_video_stream, open_film  # brings PyAV
 
     with _reading:

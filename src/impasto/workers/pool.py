@@ -85,7 +85,7 @@ def open_pool(tasks: Sequence[Task], allocation: Allocation, options: WorkerOpti
     try:
         from impasto.workers.ray_pool import RayPool, connect
     except ImportError:
-        raise UsageError("`engine` ray needs Ray: pip install 'impasto[ray]'") from None
+        raise UsageError("`engine` ray needs Ray: pip install '.[ray]' in a clone") from None
     memory_bytes = IDLE_BYTES + max(task.memory_bytes for task in tasks)
     with (
         connect(options.address, allocation.cores),
