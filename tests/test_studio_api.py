@@ -20,6 +20,7 @@ from impasto import read_recipe
 from impasto.images.write import write_image
 from impasto.studio.form import form_fields
 from impasto.studio.job_runner import OUT_OF_MEMORY
+from impasto.studio.masks import PRESERVE_COLOR
 from impasto.studio.queue import FINISHING, GO_ON, PAUSING, STOPPED_EARLY, STOPPED_NOW, STUDIO_CLOSED
 
 PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "studio.md"
@@ -79,6 +80,19 @@ def test_a_quick_look_goes_on_from_the_last_one(studio: Studio):
     last = read_looks(studio, wanted, "?steps=9")[-1]
     again, fresh = (read_looks(studio, wanted, f"?steps=2{query}")[0] for query in ("", "&fresh=1"))
     assert 3 * np.abs(again - last).mean() < np.abs(fresh - last).mean()
+
+
+@pytest.mark.slow
+def test_a_quick_look_without_masks_does_not_go_on_from_one_with_them(studio: Studio, tmp_path: Path):
+    wanted = {"photo": "coffee", "paintings": ["the_great_wave"]}
+    plain = read_looks(studio, wanted, "?steps=2")[0]
+    brushed = Image.new("RGBA", (60, 40))
+    brushed.paste(PRESERVE_COLOR, (0, 0, 40, 40))
+    brushed.save(tmp_path / "brushed.png")
+    masks = studio.upload(tmp_path / "brushed.png", "masks")
+    kept = read_looks(studio, {**wanted, "masks": masks}, "?steps=2")[-1]
+    again = read_looks(studio, wanted, "?steps=2")[0]
+    assert 3 * np.abs(again - plain).mean() < np.abs(kept - plain).mean()
 
 
 @pytest.mark.slow

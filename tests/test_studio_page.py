@@ -782,6 +782,13 @@ def test_words_are_those_of_the_chosen_language(page):
         assert page.get_attribute("html", "lang") == language
 
 
+def test_another_finish_keeps_the_balance(page):
+    page.locator("#balance").fill("20")
+    page.select_option("#preset", "film")  # whose photo has another weight
+    until(page, "document.querySelector('#views input:checked').nextSibling.textContent === '1'")
+    assert page.locator("#balance").input_value() == "20"
+
+
 def test_plain_finishes_come_first_and_the_others_under_more(page):
     finishes = page.locator("#preset option").all_inner_texts()
     assert finishes == ["as usual", "at once", "a draft", "finely", "as in films"]

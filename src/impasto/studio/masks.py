@@ -13,7 +13,7 @@ from impasto.images.write import write_image, write_mask
 from impasto.settings.types import REST_MASK
 
 PAINTING_COLORS = ("#e4572e", "#1f9fb8", "#f2b705", "#7a4fd0", "#5f9e2f", "#e56aa8")  # in the paintings' order
-PRESERVE_COLOR = "#8a8a8a"
+PRESERVE_COLOR = "#f000c8"  # seen on every photo
 MAX_BRUSHED_PIXELS = 4_000_000
 MIN_BRUSHED_SHARE = 1e-3  # of the picture, for a color to count
 

@@ -92,7 +92,7 @@ class StudioService:
     def quick_look(self, wanted: Composition, steps: int, *, fresh: bool = False) -> Iterator[bytes]:
         """Yield JPEGs of ever better small pictures, from the last look at the same pictures on unless `fresh`.
 
-        Of a film, they are looks at its first frame.
+        Looks with masks and without do not go on from each other. Of a film, they are looks at its first frame.
         """
         path = self.uploads.find(wanted.photo)
         settings = check_settings((FILM_DEFAULTS if is_film(path) else {}) | wanted.settings)  # at once: looks wait
@@ -108,7 +108,7 @@ class StudioService:
             folder = brushed.parents[1] / f"split_{len(paintings)}"
             folder.mkdir(exist_ok=True)
             settings = add_masks(wanted.settings, write_masks(read_brushed(brushed), len(paintings), folder), folder)
-        key = (wanted.photo, *wanted.paintings)
+        key = (wanted.photo, *wanted.paintings, *(["masks"] if brushed else []))  # what was wiped would stay for long
         photo, start = self._read_small(wanted.photo), None if fresh else self._last_looks.get(key)
         for picture in quick_look(photo, paintings, settings, steps, self._cache, start):
             if not fresh:

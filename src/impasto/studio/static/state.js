@@ -189,10 +189,12 @@ export const setForm = async (settings) => update({ form: await askForm(settings
 /** Set settings; null means as usual. The painting that is shown follows, or else the quick look does. */
 export async function change(changes) {
   const settings = { ...state.settings, ...changes };
+  const balance = value("content_weight") / state.form.values.content_weight; // which another finish keeps, too
   if (changes.preset) {
     for (const name of Object.keys(settings)) if (!OF_ANY_FINISH.includes(name) && !(name in changes)) delete settings[name];
   }
   if (changes.preset || "network" in changes) await setForm(settings).catch(ignore);
+  if (changes.preset && Number.isFinite(balance) && balance !== 1 && !("content_weight" in changes)) settings.content_weight = Number((balance * state.form.values.content_weight).toPrecision(6));
   const usual = state.form.values;
   const isUsual = (name) => settings[name] === null || (name !== "size" && name !== "preset" && String(settings[name]) === String(usual[name]));
   for (const name of Object.keys(settings)) if (isUsual(name)) delete settings[name];
