@@ -87,7 +87,7 @@ def test_too_few_different_parts_are_refused() -> None:
 
 def test_missing_scikit_image_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "skimage.segmentation", None)
-    with pytest.raises(UsageError, match=r"scikit-image.* is not installed: pip install 'impasto\[regions\]'"):
+    with pytest.raises(UsageError, match=r"scikit-image.* is not installed: pip install '\.\[regions\]'"):
         find_regions(picture(scene()), 2, "the photo")
 
 

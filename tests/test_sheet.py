@@ -245,7 +245,7 @@ def test_files_are_overwritten_only_if_asked(command, capsys):
         (["--vary", "seed=1", "-o", "no/a.png"], 1, "the folder no does not exist"),
         (["--vary", "seed=1", "-o", "photo.png", "--overwrite"], 2, "photo.png is also the input"),
         (["--vary", "style_blend=1,2;3,4"], 2, "has 2 weights for 1 painting"),
-        (["--vary", "init=gone.png,photo"], 1, "gone.png can't be read"),
+        (["--vary", "init=gone.png,photo"], 1, "gone.png does not exist"),
     ],
 )
 def test_wrong_usage_leaves_no_files(command, capsys, words, code, said):
