@@ -46,9 +46,12 @@ class Motion:
 
     def carry(self, picture: Tensor) -> Tensor:
         """Warp a painted picture (1, 3, H, W) of the other frame to this one, and keep its strokes crisp."""
-        if not bool(self.flow.any()):
-            return picture
-        return restore_detail(warp(picture, self.flow), picture).clamp(0, 1)
+        moved = self.move(picture)
+        return picture if moved is picture else restore_detail(moved, picture).clamp(0, 1)
+
+    def move(self, picture: Tensor) -> Tensor:
+        """Warp a picture (1, 3, H, W) of the other frame to this one; the same picture where nothing moves."""
+        return warp(picture, self.flow) if bool(self.flow.any()) else picture
 
 
 def estimate_motion(here: Tensor, there: Tensor, fine: bool = True) -> Motion:

@@ -17,7 +17,6 @@ from impasto.fast.canvas import FastPainter, paint_fast_canvas
 from impasto.fast.transfer import LevelMaps
 from impasto.films.film_inputs import FilmInputs
 from impasto.films.film_options import FilmOptions
-from impasto.films.flow import warp
 from impasto.films.frame_masks import FrameMask
 from impasto.films.prefetch import FrameSource, PreparedFrame, prefetch_frames
 from impasto.films.work_folder import WorkFolder
@@ -184,11 +183,10 @@ class FilmSequence:
 
     def _list_neighbors(self, pass_number: int) -> dict[int, list[int]]:
         """List, for each frame, the frames to which its motion is wanted, in the order of their weight."""
-        back, neighbors = {1}, {}
-        if self.options.temporal_weight and not self._is_one_pass:
+        is_held, neighbors = self.options.temporal_weight > 0, {}
+        back = set() if self._is_one_pass and not is_held else {1}
+        if is_held and not self._is_one_pass:
             back |= {*self.options.look_back}
-        elif self._is_one_pass and not self.options.temporal_weight:
-            back = set()
         for frame in self.frame_range:
             shot = self._find_shot(frame)
             others = [frame - far for far in sorted(back)] if pass_number == 1 else [frame - 1, frame + 1]
@@ -237,8 +235,7 @@ class FilmSequence:
         weight = self.options.temporal_weight * ONE_PASS_TEMPORAL_SHARE
         for other, motion in prepared.motions.items():
             held = weight * torch.minimum(motion.trust, motion.likeness)
-            last = self._read_picture(1, other)
-            picture = torch.lerp(picture, warp(last, motion.flow) if motion.flow.any() else last, held / (1 + held))
+            picture = torch.lerp(picture, motion.move(self._read_picture(1, other)), held / (1 + held))
         return picture
 
     def _paint_ahead(self, frames: Iterator[PreparedFrame]) -> Generator[PreparedFrame]:

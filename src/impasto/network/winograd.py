@@ -49,16 +49,16 @@ class WinogradWeight:
     @staticmethod
     def is_faster(weight: Tensor, x: Tensor, padding: int) -> bool:
         """Tell whether it is faster for a map (B, C, h, w). Only float32 takes it: float64 is for exact results."""
-        squares = -(-(x.shape[2] + 2 * padding - 2) // SIDE) * -(-(x.shape[3] + 2 * padding - 2) // SIDE)
+        rows, columns = _count_squares(x.shape[2] + 2 * padding - 2, x.shape[3] + 2 * padding - 2)
         narrower, wider = sorted(weight.shape[:2])
-        is_large = squares >= MIN_SQUARES and narrower >= MIN_CHANNELS and wider >= MIN_LARGER_CHANNELS
+        is_large = rows * columns >= MIN_SQUARES and narrower >= MIN_CHANNELS and wider >= MIN_LARGER_CHANNELS
         return is_large and len(x) == 1 and x.dtype == torch.float32 and x.device.type == "cpu"
 
     def convolve(self, x: Tensor, bias: Tensor, padding: int) -> Tensor:
         """Convolve `x` (1, C, h, w), with `padding` rows and columns of zeros on each side."""
         _, width, channels = self.weight.shape
         height, breadth = (side + 2 * padding - 2 for side in x.shape[2:])
-        rows, columns = -(-height // SIDE), -(-breadth // SIDE)
+        rows, columns = _count_squares(height, breadth)
         x = _extend(x, SIDE * rows + 2, SIDE * columns + 2, padding)
         stride = x.stride(0)
         windows = x.as_strided(
@@ -77,7 +77,7 @@ class WinogradWeight:
         """Return the gradient (1, C, h, w) of a convolution's input, given that of its output."""
         _, width, channels = self.weight.shape
         height, breadth = g.shape[2:]
-        rows, columns = -(-height // SIDE), -(-breadth // SIDE)
+        rows, columns = _count_squares(height, breadth)
         g = _extend(g, SIDE * rows, SIDE * columns, 0).view(rows, SIDE, columns, SIDE, channels).permute(1, 3, 0, 2, 4)
         x = g.new_zeros(rows + 1, SIDE, columns + 1, SIDE, width)
         for strip in _list_strips(rows, columns):
@@ -91,8 +91,13 @@ class WinogradWeight:
             x[below, :2, :-1].add_(windows[:, SIDE:, :, :SIDE])
             x[below, :2, 1:, :2].add_(windows[:, SIDE:, :, SIDE:])
         whole = x.view(1, SIDE * (rows + 1), SIDE * (columns + 1), width)
-        top, left = (slice(padding, padding + side + 2 - 2 * padding) for side in (height, breadth))
+        top, left = (slice(padding, side + 2 - padding) for side in (height, breadth))
         return whole[:, top, left].permute(0, 3, 1, 2)
+
+
+def _count_squares(height: int, width: int) -> tuple[int, int]:
+    """Count the rows and columns of squares that cover an output."""
+    return -(-height // SIDE), -(-width // SIDE)
 
 
 def _extend(x: Tensor, height: int, width: int, before: int) -> Tensor:

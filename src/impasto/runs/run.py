@@ -347,23 +347,23 @@ class Run:
         job = self._first_job
         if not (self.last_step and job):
             return None
-        try:
-            written = self._write_outputs(job.recipe, write_beside)
-        except PictureError as error:
-            if self.is_finished and (kept := self._keep_elsewhere(job)):
-                raise PictureError(f"{error}; the picture is kept in {kept}") from None
-            raise
+        written = self._write_outputs(job.recipe, self._write_or_keep)
         if written != job.output:
             self.notes.append(f"{job.output} was taken while this was painted: it is written to {written}")
         return written
 
-    def _keep_elsewhere(self, job: Job) -> Path | None:
-        """Write the picture to a new temporary folder; returns where, None if that fails too."""
+    def _write_or_keep(self, path: Path, write: Callable[[Path], Path]) -> Path:
+        """Call `write` for a path whose name is free; a finished picture that fails goes to a temporary folder."""
         try:
-            kept = Path(tempfile.mkdtemp(prefix="impasto-")) / job.output.name
-            return self.write_picture(kept, job.recipe, overwrite=False)
-        except (OSError, PictureError):
-            return None
+            return write_beside(path, write)
+        except PictureError as error:
+            if not self.is_finished or (self._first_job and path != self._first_job.output):
+                raise
+            try:
+                kept = write(Path(tempfile.mkdtemp(prefix="impasto-")) / path.name)
+            except (OSError, PictureError):
+                raise error from None
+            raise PictureError(f"{error}; the picture is kept in {kept}") from None
 
     def _write_outputs(self, mode: RecipeMode, put: Callable[[Path, Callable[[Path], Path]], Path]) -> Path:
         """Write the job's output and recipe file; `put(path, write)` decides which paths are written."""

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 WARM_UP_PIXELS = 192  # longer side
 MAX_FILM_FRAMES = 1500  # a minute; the studio's folder holds all of them meanwhile
 FILM_NAME = "film.mp4"
-PICTURE_QUALITY = 95
 NICENESS = 5
 STEP_UPDATE_SECONDS = 1.0  # between two steps that the queue hears of; it hears of previews at once
 ROUNDING = 1e-6  # of a frame
@@ -93,7 +92,6 @@ def make_job(photo: Path, paintings: Sequence[Path], output: Path, settings: Set
         output=output,
         settings=settings,
         overwrite=True,
-        quality=PICTURE_QUALITY,
         checkpoint="none",
     )
 

@@ -65,7 +65,7 @@ class StudioService:
         self.queue: JobQueue = queue
         self.uploads: UploadStore = store.uploads
         self._cache = ModelCache()  # of the background thread
-        self._last_looks: dict[tuple[str, ...], Any] = {}  # by photo and paintings
+        self._last_looks: dict[tuple[str, ...], Any] = {}  # by masks or none, photo and paintings
         self._read_small = functools.lru_cache(maxsize=64)(self._read_preview)
 
     def submit(self, wanted: Composition, visitor: str = "") -> StudioJob:
@@ -108,7 +108,7 @@ class StudioService:
             folder = brushed.parents[1] / f"split_{len(paintings)}"
             folder.mkdir(exist_ok=True)
             settings = add_masks(wanted.settings, write_masks(read_brushed(brushed), len(paintings), folder), folder)
-        key = (wanted.photo, *wanted.paintings, *(["masks"] if brushed else []))  # what was wiped would stay for long
+        key = ("masks" if brushed else "", wanted.photo, *wanted.paintings)  # what was wiped would stay for long
         photo, start = self._read_small(wanted.photo), None if fresh else self._last_looks.get(key)
         for picture in quick_look(photo, paintings, settings, steps, self._cache, start):
             if not fresh:

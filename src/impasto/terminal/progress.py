@@ -11,11 +11,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 from typing_extensions import override
 
-from impasto.settings.model import Settings
 from impasto.terminal.console import format_flags, print_message
-from impasto.workers.messages import Event, TaskFailed, TaskFinished, TaskProgress, WorkerLost
 
 if TYPE_CHECKING:
+    from impasto.settings.model import Settings
+    from impasto.workers.messages import Event
     from impasto.workers.pool import WorkerOptions
 
 SPEED_WINDOW_SECONDS = 600.0  # long, as one step of a print-size picture may take minutes
@@ -114,8 +114,10 @@ class WorkerDisplay(ProgressDisplay):
         self._item_count, self._finished_count = item_count, 0
         self._shares: dict[int, float] = {}  # of the items being painted, by their number
 
-    def show_event(self, name: str, event: Event) -> None:
+    def show_event(self, name: str, event: "Event") -> None:
         """Show an event of the item with this name."""
+        from impasto.workers.messages import TaskFailed, TaskFinished, TaskProgress, WorkerLost  # not for --help
+
         match event:
             case TaskProgress():
                 self._shares[event.number] = event.progress
@@ -161,7 +163,7 @@ def show_download(name: str, quiet: bool) -> Iterator[Callable[[int, int], None]
         yield show_bytes
 
 
-def fetch_networks(settings: Iterable[Settings], options: "WorkerOptions", quiet: bool) -> None:
+def fetch_networks(settings: "Iterable[Settings]", options: "WorkerOptions", quiet: bool) -> None:
     """Download the networks that local workers need: once, and before they start."""
     from impasto.network.registry import REGISTRY, fetch_network
 
