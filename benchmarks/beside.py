@@ -6,7 +6,7 @@ alone_s             seconds of a picture painted alone, as the command line pain
 spinning_s          the same with OpenMP's default, 300,000 rounds of spinning while threads wait
 two_s               two commands at once: seconds of the later one
 workers_s           two pictures in a batch of two workers, each with all threads: seconds of the later one
-alone_ratio         alone_s over spinning_s: at most 1 where sleeping costs nothing
+alone_ratio         alone_s over spinning_s: about 1, as threads sleep only beside other work
 two_ratio, workers_ratio    over alone_s: 2 where nothing is lost
 
 Start-up and reading are not counted. It takes about a minute, and needs a machine on which nothing else runs.

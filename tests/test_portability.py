@@ -152,17 +152,6 @@ def test_replacing_waits_for_an_open_file(tmp_path, monkeypatch):
     assert (tmp_path / "old").read_text() == "new"
 
 
-@pytest.mark.parametrize(
-    ("own", "expected"),
-    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, "None")],
-)
-def test_command_line_limits_spinning_unless_chosen(own, expected):
-    program = "import os; from impasto.cli.app import main; main(['paintings']); print(os.getenv('GOMP_SPINCOUNT'))"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP", "GOMP"))}
-    done = subprocess.run([sys.executable, "-c", program], env={**environment, **own}, capture_output=True, text=True)
-    assert done.stdout.split()[-1] == expected
-
-
 def test_importing_impasto_leaves_openmp_alone(tmp_path):
     program = "import os; before = dict(os.environ); import impasto.api; print(os.environ == before)"
     assert run_python(program, tmp_path).stdout == "True\n"

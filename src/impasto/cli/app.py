@@ -41,7 +41,7 @@ from impasto.terminal.console import (
     print_message,
     print_result,
 )
-from impasto.workers.resources import configure_openmp
+from impasto.workers.openmp import configure_openmp
 
 MIN_LIKENESS, LIKENESS_STEP = 0.6, 0.05  # of options to a word that is none: those as near as the nearest are named
 

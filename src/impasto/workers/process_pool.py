@@ -8,8 +8,8 @@ from queue import SimpleQueue
 from typing import cast
 
 from impasto.workers.messages import Event, Task, WorkerLost, WorkerReady
+from impasto.workers.openmp import configure_openmp
 from impasto.workers.processes import WorkerProcess
-from impasto.workers.resources import configure_openmp
 
 
 class ProcessHandle(WorkerProcess):

@@ -33,7 +33,7 @@ from impasto.workers.messages import (
     WorkerLost,
     WorkerReady,
 )
-from impasto.workers.resources import configure_openmp
+from impasto.workers.openmp import configure_openmp
 
 if TYPE_CHECKING:
     from impasto.runs.job import Job

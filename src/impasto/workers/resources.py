@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-SPIN_COUNT = "1000"  # rounds: fewer slow a picture painted alone, more slow those beside it
 IDLE_BYTES = 400_000_000  # of a worker that has loaded torch and a network, and paints nothing
 
 
@@ -53,18 +52,6 @@ def allocate(
     fitting = max(1, memory // (IDLE_BYTES + min(needs, default=0)))
     count = wanted if workers else min(wanted, fitting)
     return Allocation(count, cores, max(0, memory - count * IDLE_BYTES), threads)
-
-
-def configure_openmp(threads: int | None = None) -> None:
-    """Choose OpenMP's number of threads, and have them spin only briefly before they sleep; call it before torch loads.
-
-    By default they spin while they wait for each other: two pictures painted at once on two cores take 31 times as long
-    as one. A user's own choice is kept.
-    """
-    if threads:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
 
 
 def count_cores() -> int:
