@@ -2,7 +2,8 @@
 
     python benchmarks/people.py --photos portrait.jpg other.jpg --paintings starry_night the_scream --folder people
 
-For each pair it paints two pictures and prints a row of figures, without the guard and with it:
+For each pair it paints two pictures and prints a row of figures, without the guard and with it; where a photo has no
+faces both are the same, and one is painted. The means are over the photos with faces.
 
 face        the share of the photo's faces that the detector finds in the picture again, "-" where it has none
 edges       the correlation of the picture's gradients with the photo's, at its faces, or everywhere if it has none
@@ -116,22 +117,20 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     every: list[list[dict[str, Any]]] = []
     for photo in given.photos:
+        guards = GUARDS if find_faces(read_image(photo)) is not None else GUARDS[:1]  # without faces, both are the same
         rows = [
-            [paint(photo, each, guard, given.folder, given.options) for each in given.paintings] for guard in GUARDS
+            [paint(photo, each, guard, given.folder, given.options) for each in given.paintings] for guard in guards
         ]
         for number, painting in enumerate(given.paintings):
             file = find_painting(painting) or Path(painting)
             found = [measure(photo, row[number], file) for row in rows]
-            every.append(found)
+            if len(found) == len(GUARDS):
+                every.append(found)
             print(f"{photo.stem:<24} {Path(painting).stem:<20} {format_figures(found)}", flush=True)
         write_sheet(photo, rows, given.folder / f"{photo.stem}.jpg")
-    means = []
-    for number in range(len(GUARDS)):
-        columns = {
-            name: [pair[number][name] for pair in every if pair[number][name] is not None] for name in every[0][0]
-        }
-        means.append({name: mean(values) if values else None for name, values in columns.items()})
-    print(f"{'mean':<45} {format_figures(means)}")
+    if every:
+        means = [average([pair[number] for pair in every]) for number in range(len(GUARDS))]
+        print(f"{'mean':<45} {format_figures(means)}")
 
 
 if __name__ == "__main__":
