@@ -2,7 +2,7 @@
 FROM python:3.13-slim
 
 RUN --mount=type=bind,target=/source,rw pip install --no-cache-dir --constraint /source/constraints.txt \
-    --extra-index-url https://download.pytorch.org/whl/cpu "/source[studio,film,regions,heic]"
+    --extra-index-url https://download.pytorch.org/whl/cpu "/source[studio,film,faces,regions,heic]"
 
 # Hugging Face runs its Spaces as user 1000.
 RUN useradd --create-home --uid 1000 painter && install --directory --owner painter /home/painter/studio

@@ -52,18 +52,16 @@ def test_a_found_face_is_said() -> None:
     assert find_guard_map(Settings(guard=0), portrait()) == (None, [])
 
 
-def test_missing_scikit_image_is_said_and_refused_only_where_another_guard_is_asked_for(
+def test_missing_dlib_is_said_and_refused_only_where_another_guard_is_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("impasto.images.guard.find_spec", lambda _name: None)
-    monkeypatch.setitem(sys.modules, "skimage.feature", None)
+    monkeypatch.setitem(sys.modules, "dlib", None)
     for settings in (Settings(), Settings(guard=0.5)):  # a recipe has all settings, as if given
         guard_map, (note,) = find_guard_map(settings, portrait())
         assert guard_map is None
-        assert note.endswith("is not installed (pip install '.[regions]' in a clone).")
-    with pytest.raises(
-        UsageError, match=r"`guard`: scikit-image.* not installed: pip install '\.\[regions\]' in a clone"
-    ):
+        assert note.endswith("is not installed (pip install '.[faces]' in a clone).")
+    with pytest.raises(UsageError, match=r"`guard`: dlib.* not installed: pip install '\.\[faces\]' in a clone"):
         find_guard_map(Settings(guard=0.7), portrait())
 
 
