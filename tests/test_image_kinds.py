@@ -278,7 +278,7 @@ class TestPhones:
     def test_heic_without_its_reader_says_how_to_get_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
         Path("a.heic").write_bytes(HEIC_HEADER)
-        with pytest.raises(PictureError, match=r"a\.heic is a HEIC picture.*pip install '\.\[heic\]'` in a clone"):
+        with pytest.raises(PictureError, match=r"a\.heic is a HEIC picture.*pip install '\.\[heic\]' in a clone"):
             read_image("a.heic")
 
     def test_avif_is_read(self) -> None:

@@ -48,6 +48,14 @@ class DivergedError(ImpastoError):
         self.picture = picture
 
 
+def describe_install(extra: str) -> str:
+    """Say how to install what an extra brings: from a clone, as impasto is not on the package index.
+
+    Example: describe_install("film") == "pip install '.[film]' in a clone"
+    """
+    return f"pip install '.[{extra}]' in a clone"
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an error says that memory ran out.
 

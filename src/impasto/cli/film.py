@@ -19,7 +19,7 @@ from impasto.cli.arguments import (
 from impasto.cli.batch_options import WORKERS_GROUP, Address, EngineName, Memory, Threads, check_address, parse_memory
 from impasto.cli.options import with_settings
 from impasto.cli.run_loop import DownloadProgress, paint_run
-from impasto.errors import ImpastoError, UsageError
+from impasto.errors import ImpastoError, UsageError, describe_install
 from impasto.films.film_options import FilmOptions
 from impasto.settings.model import Settings
 from impasto.settings.parsing import parse_options, parse_settings
@@ -179,5 +179,5 @@ def _import_films() -> Any:
     except ModuleNotFoundError as error:
         if error.name not in ("av", "cv2"):
             raise
-        raise ImpastoError("films need PyAV and OpenCV: install them with pip install '.[film]' in a clone") from None
+        raise ImpastoError(f"films need PyAV and OpenCV: {describe_install('film')}") from None
     return start_film

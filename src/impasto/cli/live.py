@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from impasto.cli.arguments import PaintingArguments
-from impasto.errors import ImpastoError, UsageError
+from impasto.errors import ImpastoError, UsageError, describe_install
 from impasto.settings.parsing import parse_settings
 from impasto.settings.presets import FAST_DEFAULTS
 from impasto.terminal.console import DONE, print_message, print_result
@@ -154,7 +154,5 @@ def _import_opencv() -> Any:
     except ModuleNotFoundError as error:
         if error.name not in ("av", "cv2"):
             raise
-        raise ImpastoError(
-            "a live window needs PyAV and OpenCV: install them with pip install '.[live]' in a clone"
-        ) from None
+        raise ImpastoError(f"a live window needs PyAV and OpenCV: {describe_install('live')}") from None
     return cv2

@@ -11,7 +11,7 @@ import platformdirs
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
-from impasto.errors import ImpastoError, UsageError
+from impasto.errors import ImpastoError, UsageError, describe_install
 from impasto.terminal.console import DONE, print_result
 from impasto.terminal.interrupts import Interrupts
 
@@ -48,7 +48,7 @@ def studio(
     folder = folder or default_folder()
     for needed in ("fastapi", "uvicorn"):
         if find_spec(needed) is None:
-            raise ImpastoError(f"The studio needs {needed}: pip install '.[studio]' in a clone")
+            raise ImpastoError(f"The studio needs {needed}: {describe_install('studio')}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

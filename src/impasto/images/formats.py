@@ -3,6 +3,7 @@
 import importlib.util
 from itertools import chain
 
+from impasto.errors import describe_install
 from impasto.settings.model import Settings
 
 MAX_PIXELS: int = Settings.model_fields["max_pixels"].default
@@ -63,8 +64,8 @@ FOREIGN_STARTS = (
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 PICTURE_BRANDS = (*HEIF_BRANDS, b"avif", b"avis", b"crx ")  # of files that otherwise begin as films do
 NO_HEIF = (
-    "a HEIC picture, as phones take them, and the package that reads it is missing: `pip install '.[heic]'` in a clone,"
-    " or save it as JPEG"
+    f"a HEIC picture, as phones take them, and the package that reads it is missing: {describe_install('heic')}, or "
+    "save it as JPEG"
 )
 TENSORS = (
     "a style file or a network's weights, not a picture: give the picture itself. A style file takes the place of a "

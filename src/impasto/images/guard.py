@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto.errors import UsageError
+from impasto.errors import UsageError, describe_install
 from impasto.images.image import Image
 from impasto.images.masks import read_mask
 from impasto.images.sizes import fit_size, resize_clamped
@@ -18,7 +18,7 @@ FACE_RADIUS = 0.65  # of the circle that is kept, in sides of the detector's squ
 FACES_NOTE = "Faces were found, and are kept readable: `guard` 0 paints them as all the rest."
 NOT_FOUND_NOTE = (
     "Faces, if there are any, are painted as all the rest: dlib, which finds them, is not installed "
-    "(pip install '.[faces]' in a clone)."
+    f"({describe_install('faces')})."
 )
 SOFTNESS = 0.35  # of the radius, over which the circle ends
 
@@ -72,7 +72,7 @@ def _load_detector() -> Any:
         import dlib
     except ImportError:
         raise UsageError(
-            "`guard`: dlib, which finds faces, is not installed: pip install '.[faces]' in a clone, or name "
-            "what must stay readable in `guard_mask`"
+            f"`guard`: dlib, which finds faces, is not installed: {describe_install('faces')}, or name what must stay "
+            "readable in `guard_mask`"
         ) from None
     return dlib.get_frontal_face_detector()

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from impasto.errors import UsageError
+from impasto.errors import UsageError, describe_install
 from impasto.images.image import Image
 from impasto.images.masks import soften_masks
 from impasto.images.sizes import fit_size, resize
@@ -105,6 +105,6 @@ def _import_slic() -> Any:
         from skimage.segmentation import slic
     except ImportError:
         raise UsageError(
-            "`regions`: scikit-image, which finds regions, is not installed: pip install '.[regions]' in a clone"
+            f"`regions`: scikit-image, which finds regions, is not installed: {describe_install('regions')}"
         ) from None
     return slic
