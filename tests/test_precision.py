@@ -15,6 +15,7 @@ import impasto
 from impasto.network.moments import measure_moments
 from impasto.network.registry import load_network
 from impasto.network.vgg import Network
+from impasto.painting.device import choose_device, choose_dtype
 from impasto.painting.styles import StyleInput
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -24,7 +25,7 @@ STYLE_TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 
 def paint(precision: str, **settings: Any) -> Image.Image:
-    chosen = {"size": 128, "start_size": 64, "steps": 30, "later_steps": 40, **settings}
+    chosen = {"size": 96, "start_size": 48, "steps": 12, "later_steps": 12, **settings}
     return impasto.paint(PHOTO, PAINTING, precision=precision, **chosen)
 
 
@@ -57,11 +58,14 @@ def test_float32_is_not_convolved_in_tf32(precision: str, is_exact: bool, monkey
 
 @pytest.mark.slow
 def test_bfloat16_pictures_are_as_good_as_float32() -> None:
-    exact, rough = judge(paint("float32")), judge(paint("bfloat16"))
-    assert all(mine <= 1.03 * theirs for mine, theirs in zip(rough, exact, strict=True))
+    assert judge(paint("bfloat16")) == pytest.approx(judge(paint("float32")), rel=0.03)
 
 
 @pytest.mark.skipif(not (SHARED / "tools" / "judge.py").is_file(), reason="the judge's networks are not here")
+@pytest.mark.skipif(
+    choose_dtype("auto", choose_device("auto")) is not torch.bfloat16,
+    reason="bfloat16 is emulated here, as `precision` auto finds: minutes for a picture of VGG-19's size",
+)
 @pytest.mark.slow
 def test_independent_judges_rate_precisions_equally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(SHARED / "tools")
@@ -72,8 +76,8 @@ def test_independent_judges_rate_precisions_equally(tmp_path: Path, monkeypatch:
     found = []
     for precision in ("float32", "bfloat16"):
         picture = tmp_path / f"{precision}.png"
-        impasto.paint(photo, painting, output=picture, size=320, start_size=160, precision=precision)
-        verdict = ask(picture, photo, [painting], size=320)
+        impasto.paint(photo, painting, output=picture, size=224, start_size=112, precision=precision)
+        verdict = ask(picture, photo, [painting], size=224)
         found.append((verdict["style"], verdict["content"]))
     assert found[1] == pytest.approx(found[0], rel=0.03)
 
@@ -81,7 +85,7 @@ def test_independent_judges_rate_precisions_equally(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.slow
 def test_the_same_seed_paints_the_same_picture(precision: str) -> None:
-    chosen = {"size": 96, "start_size": 48, "steps": 8, "later_steps": 8, "init": "noise"}
+    chosen = {"size": 48, "start_size": 24, "steps": 4, "later_steps": 4, "init": "noise"}
     first, second, other = (paint(precision, seed=seed, **chosen).tobytes() for seed in (5, 5, 6))
     assert first == second
     assert first != other
