@@ -259,6 +259,17 @@ def test_one_pass_takes_a_steer_before_it(job: Job) -> None:
     assert steered.picture().tobytes() == blended.picture().tobytes()
 
 
+def test_steering_to_no_weight_and_back_keeps_the_rest(job: Job) -> None:
+    chosen = {"tv_weight": 0.1, "tv_loss": "sum", "color": "keep", "color_strength": 0.5}
+    settings = job.settings.model_copy(update=chosen)
+    run = impasto.start_job(job.model_copy(update={"settings": settings}))
+    run.steer(tv_weight=0, color="none")
+    run.steer()
+    run.steer(style_weight=settings.style_weight)
+    run.steer(tv_weight=0.1, color="keep")
+    assert run.settings == settings
+
+
 def test_colors_of_the_result_change_nothing_else(job: Job) -> None:
     untouched, steered = (impasto.start_job(job.model_copy(update={"checkpoint": "none"})) for _ in range(2))
     for run in (untouched, steered):

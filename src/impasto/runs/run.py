@@ -99,6 +99,7 @@ class Run:
         self._plan: PaintingPlan | None = None
         self._is_planned = False
         self._steered: set[str] = set()  # names of settings
+        self._wanted: Settings = painter.settings  # with values that have no effect now, and may have it again
         self._own_files: set[Path] = set()  # which it may replace
         self._resumed_recipe: Recipe | None = None  # with which files that stand at the output are its own
 
@@ -162,14 +163,14 @@ class Run:
         """
         if self._is_planned:
             return
-        if limit is not None:
-            self._plan = self._make_plan(limit)
         if self.settings.is_one_pass:
             self._check_pass_fits(limit)
             self._is_planned = True
             if self._first_job and self._first_job.checkpoint not in ("auto", "none"):
                 self.notes.append(f"One pass has no checkpoint: {self._first_job.checkpoint} is not written.")
             return
+        if limit is not None:
+            self._plan = self._make_plan(limit)
         small = self.settings.memory == "auto" and is_small(self.painter.prepared, self.painter.schedule)
         if self._plan or not small:
             self.plan.apply_to(self.painter)
@@ -263,10 +264,11 @@ class Run:
 
         Example: run.steer(style_weight=3, style_size=0.5)
         """
-        settings = change_settings(self.settings, changes, len(self._first_recipe.paintings))
+        settings = change_settings(self._wanted, changes, len(self._first_recipe.paintings))
         if settings != self.settings:
             self.painter.steer(settings)
             self._steered |= changes.keys()
+            self._wanted = self._wanted.model_copy(update={name: getattr(settings, name) for name in changes})
 
     @property
     def settings(self) -> Settings:

@@ -49,7 +49,7 @@ def change_settings(settings: Settings, changes: Mapping[str, Any], paintings: i
     if fixed := sorted(set(changes) - set(STEERABLE)):
         names, steerable = (", ".join(f"`{name}`" for name in names) for names in (fixed, STEERABLE))
         raise UsageError(f"{names} can't change while painting; {steerable} can.", setting=fixed[0])
-    changed = merge_settings(settings, changes)
+    changed = merge_settings(None, changes, settings.model_dump(exclude_unset=True))
     check_painting_weights(changed, paintings)
     return changed
 
