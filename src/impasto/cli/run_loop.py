@@ -116,13 +116,13 @@ def explain_end(run: "PaintingRun | None", failure: BaseException | None, interr
         return INTERRUPTED
     if hint:
         print_message(f"impasto: {hint}")
-        failure.add_note(hint)
+    failure.resume_path = path  # type: ignore[attr-defined]
     raise failure
 
 
 def can_be_resumed(failure: BaseException) -> bool:
     """Whether `impasto resume` goes on with the run that failed."""
-    return bool(getattr(failure, "__notes__", ()))
+    return getattr(failure, "resume_path", None) is not None
 
 
 def shorten_path(path: Path) -> str:
