@@ -464,10 +464,12 @@ class TestUnreadable:
         for name, data in (
             ("text.jpg", b"Dear diary"),
             ("list.png", b"1, 2, 3"),
+            ("picture.tga", bytes(2) + b"\2" + bytes(9) + b"\4\0\4\0\x18\0" + bytes(48)),
         ):
             (tmp_path / name).write_bytes(data)
             self.refused(
-                tmp_path / name, "is not a picture, or damaged at its start: give one of JPEG, PNG, WEBP, TIFF"
+                tmp_path / name,
+                "is not a picture that can be read, or damaged at its start: give one of JPEG, PNG, WEBP",
             )
 
     @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif", "a.bmp", "a.gif"])

@@ -141,4 +141,6 @@ def open_picture(file: BinaryIO, path: Path, head: bytes) -> PilImage.Image:
         if is_heif(head):
             raise PictureError(f"{path} is a HEIC picture, but damaged: get it again, or save it as JPEG") from None
         formats = ", ".join(READ_SUFFIXES)
-        raise PictureError(f"{path} is not a picture, or damaged at its start: give one of {formats}") from None
+        raise PictureError(
+            f"{path} is not a picture that can be read, or damaged at its start: give one of {formats}"
+        ) from None
