@@ -75,6 +75,8 @@ def test_a_film_is_painted_and_named(words: list[str], capsys: pytest.CaptureFix
         (["--output", "a.mp4", "--overwrite"], 2, "also the input"),
         (["--output", "p.png"], 2, "also the input"),
         (["--output", "none/b.mp4"], 1, "does not exist"),
+        (["--workers", "2", "--save-every", "1"], 2, "--save-every is for frames that are painted one after the other"),
+        (["--engine", "ray", "--memory", "4GiB"], 2, "--memory is for workers of this machine"),
         (["--start", "9"], 1, "no frames between --start and --end"),
     ],
 )

@@ -97,6 +97,12 @@ def film(
     for name, value in (("threads", threads), ("memory", memory_bytes)):
         if value and not has_workers:
             raise UsageError(f"`{name}` is for shots that are painted at the same time: give `workers` too")
+    if save_every and has_workers:
+        raise UsageError(
+            "`save_every` is for frames that are painted one after the other, without workers: leave it out"
+        )
+    if memory_bytes and engine == "ray":
+        raise UsageError("`memory` is for workers of this machine: leave it out, as Ray knows what each machine has")
     options = parse_options(
         FilmOptions, {name: given.pop(name) for name in [*given] if name in FilmOptions.model_fields}
     )
