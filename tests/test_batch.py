@@ -307,6 +307,25 @@ def test_another_worker_continues_after_a_kill(disturbed, undisturbed):
     assert sorted(row["attempts"] for row in disturbed.rows().values()) == ["1", "1", "1", "2"]
 
 
+def test_one_pass_is_painted_within_a_memory_limit(batch):
+    job = Job(
+        photo=batch.write_picture("photo.png"),
+        paintings=(batch.write_picture("style.png", 9),),
+        output=batch.folder / "out.png",
+        settings=Settings(preset="instant", size=64),
+        checkpoint="none",
+    )
+    task = Task(0, job, 0, 1, batch.folder / "out.checkpoint", {}, batch.folder, memory_limit=2**31)
+    threads = torch.get_num_threads()
+    try:
+        *_, fits = Worker().paint(task, lambda: False)
+        *_, refused = Worker().paint(replace(task, memory_limit=2**20, is_retry=False), lambda: False)
+    finally:
+        torch.set_num_threads(threads)
+    assert isinstance(fits, TaskFinished)
+    assert isinstance(refused, TaskFailed)
+
+
 def test_a_picture_written_by_a_lost_worker_is_kept(batch):
     job = Job(
         photo=batch.write_picture("photo.png"),

@@ -280,3 +280,12 @@ def test_workers_share_the_visible_cards_alone(
     with open_pool([replace(make_task(0), job=job) for job in jobs], allocation, options) as pool:
         started = cast(list[CardHandle], [pool.start_worker() for _ in range(3)])
     assert [worker.card for worker in started] == cards
+
+
+def test_one_pass_gets_as_many_workers_as_it_leaves_memory_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("impasto.workers.pool.count_cores", lambda: 4)
+    options = WorkerOptions(memory_bytes=16 * GIGABYTE)
+    one_pass, in_steps = (
+        options.allocate([Settings(preset=preset, size=4000, device="cpu")] * 4) for preset in ("instant", "default")
+    )
+    assert (one_pass.workers, in_steps.workers) == (4, 1)

@@ -12,13 +12,12 @@ from impasto.batch.report import HTML_NAME, BatchReport, check_report, count_sta
 from impasto.batch.resolve import resolve_items
 from impasto.errors import PictureError
 from impasto.images.output import check_place
-from impasto.painting.cost_model import estimate_whole_bytes
 from impasto.settings.units import format_count
 from impasto.terminal.console import DONE, FAILED, INTERRUPTED, print_message, print_result
 from impasto.terminal.interrupts import Interrupts
 from impasto.terminal.progress import WorkerDisplay, fetch_networks
 from impasto.workers.messages import Event, Task, TaskFinished
-from impasto.workers.pool import WorkerOptions
+from impasto.workers.pool import WorkerOptions, estimate_task_bytes
 from impasto.workers.resources import IDLE_BYTES, Allocation
 from impasto.workers.scheduler import run_tasks
 
@@ -139,7 +138,7 @@ def _lock_output(output: Path) -> Iterator[Path]:
 def _make_task(
     number: int, item: BatchItem, marker: Path, options: WorkerOptions, allocation: Allocation, task_count: int
 ) -> Task:
-    memory_bytes = estimate_whole_bytes(item.job.settings)
+    memory_bytes = estimate_task_bytes(item.job.settings)
     is_local = options.engine == "local"
     available = allocation.memory_bytes if is_local else options.memory_bytes
     # The more pictures are painted on a cluster, the less often the driver wants to hear of each.

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impasto.errors import ImpastoError
-from impasto.painting.cost_model import estimate_whole_bytes
 from impasto.settings.model import Settings
 from impasto.workers.messages import Event, FilmShot, Task, TaskFailed
-from impasto.workers.pool import WorkerOptions
+from impasto.workers.pool import WorkerOptions, estimate_task_bytes
 from impasto.workers.scheduler import run_tasks
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ def paint_shots(
     if not shots:
         return
     allocation = options.allocate([settings] * len(shots))
-    threads = options.count_threads(allocation, estimate_whole_bytes(settings))
+    threads = options.count_threads(allocation, estimate_task_bytes(settings))
     tasks = [_make_task(number, shot, run.folder.absolute(), settings, threads) for number, shot in enumerate(shots)]
     tasks.sort(key=lambda task: -len(shots[task.number]))  # the longest first, so that none begins alone at the end
     failures: list[str] = []
@@ -48,7 +47,7 @@ def _make_task(number: int, shot: range, folder: Path, settings: Settings, threa
     return Task(
         number,
         FilmShot(folder, shot.start, shot.stop, settings),
-        memory_bytes=estimate_whole_bytes(settings),
+        memory_bytes=estimate_task_bytes(settings),
         threads=threads,
         checkpoint=Path(),
         digests={},

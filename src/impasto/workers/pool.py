@@ -8,8 +8,8 @@ from typing import Literal, Protocol
 
 import torch
 
-from impasto.errors import UsageError
-from impasto.painting.cost_model import estimate_whole_bytes
+from impasto.errors import UsageError, describe_install
+from impasto.painting.cost_model import estimate_pass_bytes, estimate_whole_bytes
 from impasto.painting.device import measure_free_memory
 from impasto.settings.model import Settings
 from impasto.workers.messages import Event, Task
@@ -58,7 +58,7 @@ class WorkerOptions:
     def allocate(self, settings: Sequence[Settings]) -> Allocation:
         """Divide this machine among workers for pictures with these settings."""
         return allocate(
-            [estimate_whole_bytes(each) for each in settings],
+            [estimate_task_bytes(each) for each in settings],
             cores=count_cores(),
             memory=self.memory_bytes or measure_free_memory(torch.device("cpu")),
             workers=self.workers or _count_cards(settings) or None,
@@ -68,6 +68,13 @@ class WorkerOptions:
     def count_threads(self, allocation: Allocation, memory_bytes: int) -> int:
         """Choose the number of threads for a task that needs so much memory."""
         return allocation.count_threads(memory_bytes) if self.engine == "local" else self.threads or 1
+
+
+def estimate_task_bytes(settings: Settings) -> int:
+    """Estimate from the settings alone how many bytes a picture or frame takes, besides an idle worker's IDLE_BYTES."""
+    if settings.is_one_pass:
+        return estimate_pass_bytes(settings.size**2) - IDLE_BYTES
+    return estimate_whole_bytes(settings)
 
 
 @contextmanager
@@ -85,7 +92,7 @@ def open_pool(tasks: Sequence[Task], allocation: Allocation, options: WorkerOpti
     try:
         from impasto.workers.ray_pool import RayPool, connect
     except ImportError:
-        raise UsageError("`engine` ray needs Ray: pip install '.[ray]' in a clone") from None
+        raise UsageError(f"`engine` ray needs Ray: {describe_install('ray')}") from None
     memory_bytes = IDLE_BYTES + max(task.memory_bytes for task in tasks)
     with (
         connect(options.address, allocation.cores),

@@ -84,7 +84,8 @@ class Worker:
             return
         if task.memory_limit is not None:
             run.apply_plan(task.memory_limit)
-            run.notes.append(run.plan.describe())
+            if not run.settings.is_one_pass:
+                run.notes.append(run.plan.describe())
         interval = task.checkpoint_every or math.inf
         writer = run.checkpoint_writer = CheckpointWriter(task.checkpoint, interval=interval, at_scales=False)
         resumed_at = _load_checkpoint(run, task.checkpoint)
