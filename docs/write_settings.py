@@ -23,7 +23,7 @@ The last two tables are of [films](../how-to/film.md) alone.
 
 This page is made by `python docs/write_settings.py`; a test compares the two.
 """
-HEAD = "| option | values | default | |\n|---|---|---|---|\n"
+HEAD = "| option | what it does, *its values* | default |\n|---|---|---|\n"
 
 
 def write_page() -> str:
@@ -40,12 +40,12 @@ def write_tables(options: BaseModel) -> str:
 
 
 def write_row(name: str, schema: dict[str, Any], default: Any) -> str:
-    """Write a setting's row: its option, what it may be, its default, its help."""
+    """Write a setting's row: its option, its help, what it may be, its default."""
     is_switch = schema["type"] == "boolean"
     values = "on or off" if is_switch else ", ".join(map(str, schema.get("enum", ()))) or describe_range(schema)
     shown = ("on" if default else "off") if is_switch else format_default(name, default)
     text = format_flags(schema["description"]).replace("|", "\\|")
-    return f"| `{format_flag(name)}` | {values} | {shown and f'`{shown}`'} | {text} |"
+    return f"| `{format_flag(name)}` | {text}{values and f'<br>*{values}*'} | {shown and f'`{shown}`'} |"
 
 
 if __name__ == "__main__":
