@@ -23,7 +23,7 @@ from impasto.images.metadata import pack_xmp, read_embedded_text
 from machine import describe
 
 PAGE = Path(__file__).parent.parent / "docs" / "gallery.md"
-PHOTOS = ("astronaut", "camera", "hubble_deep_field", "chelsea", "coffee", "rocket")  # square, then wide; free of rights
+PHOTOS = ("astronaut", "camera", "hubble_deep_field", "chelsea", "coffee", "rocket")  # CC0 or public domain
 PAINTINGS = (
     "starry_night",
     "the_bedroom",
