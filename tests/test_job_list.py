@@ -198,6 +198,8 @@ def test_files_in_settings_are_relative_to_the_list(tmp_path):
         ("jobs.toml", "", "has no jobs"),
         ("jobs.jsonl", "\n", "has no jobs"),
         ("jobs.csv", "photo,painting,sise\na,b,3\n", "line 2: there is no column and no setting 'sise'"),
+        ("jobs.csv", f"photo,painting,{500 * 'x'}\na,b,3\n", f"no setting '{40 * 'x'}'; columns"),
+        ("jobs.csv", "photo;painti\0\0\na;b;c\n", "is not text, or damaged"),
         ("jobs.csv", "photo,painting,photo\na,b,c\n", "two columns 'photo'"),
         ("jobs.csv", "photo,painting\na,b,c\n", "line 2: has 3 cells for 2 columns"),
         ("jobs.csv", "photo,painting\na,\n", "line 2: paintings: Field required"),

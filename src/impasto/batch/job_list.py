@@ -23,6 +23,7 @@ from impasto.settings.types import ListedFile
 
 JOB_LIST_SUFFIXES = (".csv", ".toml", ".jsonl")
 JOB_FIELDS = ("photo", "painting", "paintings", "output", "bits", "quality")  # the columns that are not settings
+MAX_QUOTED = 40  # letters of an unknown name that an error repeats
 CSV_DELIMITERS = (",", ";", "\t")  # where numbers have decimal commas, programs write semicolons or tabs
 MAX_FAULTS_SHOWN = 10
 
@@ -89,6 +90,8 @@ def _read_rows(path: Path) -> Iterator[Row]:
         raise UsageError(f"`jobs` {explain_missing(path)}") from None
     except OSError as error:
         raise UsageError(f"`jobs` {path}: can't be read, {error.strerror or error}") from None
+    if "\0" in text:
+        raise UsageError(f"`jobs` {path}: is not text, or damaged: save the list again, in UTF-8")
     read = {".csv": _read_csv, ".toml": _read_toml, ".jsonl": _read_json_lines}[suffix]
     yield from read(text, path)
 
@@ -169,7 +172,7 @@ def _read_row(
 def _read_fields(values: dict[str, Any], settings: list[str], source: str) -> _JobFields:
     if unknown := [name for name in settings if name not in Settings.model_fields]:
         columns = f"columns are {', '.join(JOB_FIELDS)}, and all settings"
-        raise UsageError(f"{source}: there is no column and no setting {unknown[0]!r}; {columns}")
+        raise UsageError(f"{source}: there is no column and no setting {unknown[0][:MAX_QUOTED]!r}; {columns}")
     if "painting" in values and "paintings" in values:
         raise UsageError(f"{source}: has painting and paintings; leave one of them out")
     if "painting" in values:
