@@ -1,7 +1,9 @@
 """The studio's queue with a stand-in for its worker, the worker with a stand-in for the studio, and the folder."""
 
+import errno
 import multiprocessing
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,13 +16,15 @@ from filelock import FileLock
 from PIL import Image
 
 from impasto.errors import ImpastoError, PictureError, UsageError
+from impasto.images.read import read_image
 from impasto.images.write import write_image
 from impasto.painting.model_cache import ModelCache
 from impasto.studio import job_runner, routes, service, uploads
 from impasto.studio import queue as queue_module
 from impasto.studio.job_runner import JobRunner, run_studio_worker
-from impasto.studio.masks import PRESERVE_COLOR
+from impasto.studio.masks import PRESERVE_COLOR, read_brushed, split_masks, write_regions
 from impasto.studio.queue import JobQueue
+from impasto.studio.routes import make_api
 from impasto.studio.server import serve
 from impasto.studio.service import Composition, StudioService
 from impasto.studio.snapshots import PreviewWriter
@@ -393,6 +397,34 @@ def test_two_may_ask_for_one_preview_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(uploads, "replace_file", replace_after_another)
     uploads.write_jpeg(Image.new("RGB", (8, 8)), path, 320)
     assert [file.name for file in tmp_path.iterdir()] == ["320.jpg"]
+
+
+@pytest.mark.parametrize("route", ["uploads?name=cat.jpg", "jobs"])
+def test_a_full_disk_is_said_and_leaves_nothing(queue, store, monkeypatch, route):
+    testclient = pytest.importorskip("fastapi.testclient", reason="needs httpx: pip install httpx")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", refuse)
+    client = testclient.TestClient(make_api(StudioService(store, queue)))
+    picture = uploads.BUILT_IN["cat"].read_bytes() + b" "  # not the one that comes with impasto
+    body = {"json": {"photo": "cat", "paintings": ["starry_night"]}} if route == "jobs" else {"content": picture}
+    answer = client.post(f"/api/{route}", **body)
+    assert (answer.status_code, "The disk is full: make room" in answer.json()["detail"]) == (507, True)
+    assert [*store.jobs.iterdir(), *store.uploads.root.glob("*/*")] == []
+
+
+def test_regions_for_one_painting_color_what_stays_alone(tmp_path):
+    pytest.importorskip("skimage", reason="needs scikit-image: pip install 'impasto[regions]'")
+    photo = Image.new("RGB", (60, 40))
+    photo.paste((255, 255, 255), (0, 0, 60, 20))
+    photo.save(tmp_path / "photo.png")
+    write_regions(read_image(tmp_path / "photo.png"), 1, tmp_path / "brush.png")
+    paintings, stays = split_masks(read_brushed(tmp_path / "brush.png"), 1)
+    assert paintings == {}
+    assert stays is not None
+    assert 0.2 < float(stays.mean()) < 0.8
 
 
 def test_a_damaged_picture_is_not_said_to_be_large(tmp_path):

@@ -357,7 +357,7 @@ def test_compare_zoom_and_two_results_side_by_side(page, studio):
     page.get_by_role("searchbox").fill("")
     other = page.locator(".card").last
     other_id = other.get_attribute("data-id")
-    other.get_by_role("button", name="A/B").click()
+    other.get_by_role("button", name="Compare").click()
     assert f"jobs/{other_id}/files/picture.png" in page.get_attribute(".under", "src")
     assert page.get_attribute(".stage", "data-id") != other_id
 
@@ -483,9 +483,72 @@ def test_the_page_reports_a_killed_worker_and_goes_on(page, studio):
     wait_for_status(page, "stopped")
     page.get_by_role("button", name="Gallery").click()
     page.get_by_role("button", name="Remove").click()
-    page.get_by_role("button", name="Remove for good?").click()
     studio.wait_for_absence(job_id)
+    page.keyboard.press("Escape")
     wait_for_status(page, "draft")
+
+
+def test_a_removed_job_comes_back_with_undo(page, studio):
+    choose_photo(page)
+    set_settings(page, **ENDLESS)
+    painted = press_paint(page, studio)
+    wait_for_preview(page)
+    waiting = studio.submit("cat", ["the_scream"], **ENDLESS)
+    page.get_by_role("button", name="Stop and keep").click()
+    wait_for_status(page, "stopped")
+    studio.wait_for(waiting, "painting")
+    again = studio.submit("cat", ["the_scream"], **ENDLESS)
+    page.get_by_role("button", name="Gallery").click()
+    for job_id in (painted, again):
+        card = page.locator(f".card[data-id='{job_id}']")
+        card.get_by_role("button", name="Remove").click()
+        card.wait_for(state="detached")
+        page.get_by_role("alert").get_by_role("button", name="Undo").click()
+        card.wait_for()
+    assert page.get_attribute(".stage", "data-id") == painted
+    studio.wait_for(again, "waiting")  # not held any more
+    card.get_by_role("button", name="Remove").click()
+    studio.wait_for(again, "paused")  # or it would be begun
+    studio.wait_for_absence(again)
+    assert card.count() == 0
+    assert page.inner_text(".top .count") == "2"
+    assert painted in studio.state()["order"]
+
+
+def test_back_closes_what_is_open_and_then_leaves(page, studio):
+    page.goto("about:blank")
+    visit(page, studio)
+    choose_photo(page)
+    page.get_by_role("button", name="Compare").click()
+    for panel in PANELS:
+        page.get_by_role("button", name=panel).click()
+        page.locator("dialog").wait_for()
+        page.go_back()
+        page.locator("dialog").wait_for(state="detached")
+    page.locator(".grip").wait_for()
+    page.go_back()
+    page.locator(".grip").wait_for(state="detached")
+    page.get_by_role("button", name="Gallery").click()
+    page.keyboard.press("Escape")  # which asks for no second Back
+    page.locator("dialog").wait_for(state="detached")
+    assert page.get_attribute(".stage", "data-status") == "draft"
+    page.go_back()
+    page.wait_for_url("about:blank")
+
+
+def test_a_print_has_the_photos_shape_however_slowly_that_comes(page, tmp_path):
+    choose_photo(page)
+    held_back: list[Any] = []
+    page.route("**/api/pictures/*?side=320", lambda route: held_back.append(route))  # a slow connection
+    write_image(make_picture(80, 80), tmp_path / "square.png")
+    page.locator(".tray input[type=file]").first.set_input_files(tmp_path / "square.png")
+    page.locator("[aria-label='square.png'][aria-pressed=true]").wait_for()
+    page.get_by_role("button", name="Save or print").click()
+    assert "20" not in page.inner_text("#print-size")
+    while not held_back:
+        page.wait_for_timeout(10)
+    page.unroute("**/api/pictures/*?side=320")  # which lets them go on
+    until(page, "document.querySelector('#print-size').textContent.startsWith('30 \\u00d7 30 cm')")
 
 
 def test_many_photos_and_a_film_are_queued(page, studio, tmp_path):
@@ -719,6 +782,34 @@ def test_the_gallery_and_a_busy_header_fit_on_a_phone(browser, studio):
     page.close()
 
 
+CUT = """() => {
+  const isCut = (it) => it.getBoundingClientRect().right > it.parentElement.getBoundingClientRect().right + 1;
+  const select = document.querySelector('.top select'), whole = select.cloneNode(true);
+  whole.style.flex = 'none';
+  select.parentElement.append(whole);
+  const isNarrow = select.getBoundingClientRect().width < whole.getBoundingClientRect().width - 1;
+  whole.remove();
+  const buttons = [...document.querySelectorAll('.tools > button, .status .buttons > *, .top > *')].filter(isCut);
+  return [...(isNarrow ? [select] : []), ...buttons].map((it) => it.outerHTML.slice(0, 120));
+}"""
+
+
+def test_no_button_of_a_painting_is_cut_on_a_phone(browser, studio):
+    page = browser.new_page(viewport={"width": 390, "height": 844}, locale="en")
+    visit(page, studio)
+    choose_photo(page)
+    set_settings(page, **ENDLESS)
+    press_paint(page, studio)
+    wait_for_preview(page)
+    for language in ("en", "de", "es"):
+        page.evaluate("async (language) => (await import('./static/state.js')).setLanguage(language)", language)
+        until(page, f"document.documentElement.lang === '{language}'")
+        page.wait_for_timeout(100)
+        assert page.locator(".status .buttons > *").count() == 4
+        assert page.evaluate(CUT) == []
+    page.close()
+
+
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
 def test_the_whole_picture_can_be_brushed(browser, studio, tmp_path, width, height):
     page = browser.new_page(viewport={"width": width, "height": height}, locale="en")
@@ -791,7 +882,7 @@ def test_another_finish_keeps_the_balance(page):
 
 def test_plain_finishes_come_first_and_the_others_under_more(page):
     finishes = page.locator("#preset option").all_inner_texts()
-    assert finishes == ["as usual", "at once", "a draft", "finely", "as in films"]
+    assert finishes == ["as usual", "at once", "a draft", "finely", "for films"]
     page.get_by_text("More", exact=True).click()
     page.get_by_text("Picture", exact=True).click()
     page.get_by_label("Preset", exact=True).select_option("gatys2015")
@@ -872,9 +963,13 @@ def test_paint_waits_for_the_last_stroke(page, studio):
     while not held_back:
         page.wait_for_timeout(10)
     page.click("#paint")
+    page.wait_for_timeout(1000)
+    page.click("#paint")  # which paints no second one
     page.wait_for_timeout(300)
     held_back[0].continue_()
     until(page, "document.querySelector('.stage').dataset.id")
+    page.wait_for_timeout(500)
+    assert len(studio.state()["order"]) == 1
     job_id = str(page.get_attribute(".stage", "data-id"))
     assert (studio.folder / "jobs" / job_id / "inputs" / "preserve.png").exists()
     wait_for_preview(page)
@@ -943,6 +1038,7 @@ def test_masks_come_back_with_a_job_and_regions_are_found(page, studio):
     page.get_by_role("button", name="Find regions").click()
     until(page, f"{COVERED} === 1")
     alert, redo = page.get_by_role("alert"), page.get_by_role("button", name="Redo")
+    assert "The same color below says which painting goes there" in alert.inner_text()
     assert "replace what was brushed" in alert.inner_text()
     for button, covered in ((alert.get_by_role("button", name="Undo"), "< 0.9"), (redo, "=== 1")):
         saved = page.evaluate(MASKS)

@@ -38,6 +38,7 @@ FILM_NAME = "film.mp4"
 NICENESS = 5
 STEP_UPDATE_SECONDS = 1.0  # between two steps that the queue hears of; it hears of previews at once
 ROUNDING = 1e-6  # of a frame
+ONE_PASS_SECONDS = 1e-6  # for each pixel, on two cores
 OUT_OF_MEMORY = "There is not enough memory for this: choose a smaller size."
 
 
@@ -66,7 +67,7 @@ def describe_plan(run: Run) -> str:
     """Describe how a picture is painted: `1200 x 900 pixels in 4 scales: about 5 min and 2 GB of memory.`"""
     if run.settings.is_one_pass:
         width, height = run.painter.schedule.last_size
-        return f"{width} x {height} pixels in one pass: about a second for each million pixels."
+        return f"{width} x {height} pixels in one pass: about {format_seconds(width * height * ONE_PASS_SECONDS)}."
     plan = run.plan
     (width, height), scales = plan.sizes[-1], len(plan.sizes)
     last = plan.chosen.strategies[-1]

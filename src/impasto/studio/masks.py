@@ -57,12 +57,13 @@ def write_masks(brushed: Image, paintings: int, folder: Path) -> dict[str, Any]:
 def write_regions(photo: Image, paintings: int, path: Path) -> None:
     """Find a region for each painting, by color and place, and write them as they would be brushed.
 
-    With one painting, the second region stays as it is.
+    With one painting, the second region stays as it is, and alone has a color.
     """
     masks = find_regions(photo, max(2, paintings), "the photo").masks
     colors = [*PAINTING_COLORS[:paintings], *([PRESERVE_COLOR] if paintings < 2 else [])]
-    rgb = _parse_colors(*colors)[masks.argmax(0)[0]].permute(2, 0, 1)[None]  # (1, 3, h, w)
-    write_image(rgb, path, overwrite=True)
+    nearest = masks.argmax(0)[0]  # (h, w)
+    rgb = _parse_colors(*colors)[nearest].permute(2, 0, 1)[None]  # (1, 3, h, w)
+    write_image(rgb, path, alpha=(nearest[None, None] > 0).float() if paintings < 2 else None, overwrite=True)
 
 
 def _parse_colors(*colors: str) -> Tensor:

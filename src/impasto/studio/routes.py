@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import errno
 import json
 import os
 import sys
@@ -28,6 +29,7 @@ from impasto.studio.store import FINISHED
 from impasto.studio.uploads import BUILT_IN_UPLOADS, Role, Upload
 
 NICENESS = 10  # the worker's is 5
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 FINAL_NAMES = ("picture.png", "film.mp4")
 Data = dict[str, Any]
 Action = Literal["pause", "resume", "keep", "stop", "stop_now"]
@@ -45,6 +47,12 @@ def make_api(service: StudioService) -> FastAPI:
     @api.exception_handler(ImpastoError)
     async def explain(_: Request, error: ImpastoError) -> JSONResponse:
         return JSONResponse({"detail": page_message(error), "setting": getattr(error, "setting", "")}, 400)
+
+    @api.exception_handler(OSError)
+    async def explain_full_disk(_: Request, error: OSError) -> JSONResponse:
+        if error.errno not in DISK_FULL:
+            raise error
+        return JSONResponse({"detail": "The disk is full: make room on it, and try again."}, 507)
 
     @api.get("/", include_in_schema=False)
     def page() -> FileResponse:

@@ -94,16 +94,16 @@ class UploadStore:
             return built_in
         name = plain_name(name)[-MAX_NAME_LENGTH:].lstrip(".") or "picture"
         folder = self.root / role / upload_id
-        (folder / "file").mkdir(parents=True, exist_ok=True)
-        path = next((folder / "file").iterdir(), folder / "file" / name)
-        if not path.exists():
-            replace_file(shutil.copyfile(source, folder / f"{secrets.token_hex(8)}.part"), path)
-        path.touch()
         try:
+            (folder / "file").mkdir(parents=True, exist_ok=True)
+            path = next((folder / "file").iterdir(), folder / "file" / name)
+            if not path.exists():
+                replace_file(shutil.copyfile(source, folder / f"{secrets.token_hex(8)}.part"), path)
+            path.touch()
             is_video = _is_painted_as_film(path)
             self._write_previews(folder, path)
-        except ImpastoError:
-            shutil.rmtree(folder)
+        except (ImpastoError, OSError):
+            shutil.rmtree(folder, ignore_errors=True)
             raise
         return Upload(id=upload_id, name=path.name, is_film=is_video, has_recipe=not is_video and _has_recipe(path))
 

@@ -126,7 +126,8 @@ export function BrushTools() {
   const find = async () => {
     const isReplaced = state.masks;
     update({ masks: (await post(`regions/${state.photo.id}?paintings=${state.paintings.length}`)).id });
-    if (isReplaced) say(t("regionsReplace"), { label: t("undo"), action: undo });
+    if (isReplaced) say(`${t("regionsFound")} ${t("regionsReplace")}`, { label: t("undo"), action: undo });
+    else say(t("regionsFound"));
     lookSoon(0);
   };
   const wipe = () => (remember(), pen().clearRect(0, 0, brush.board.width, brush.board.height), save());

@@ -11,20 +11,22 @@ const isWrong = (setting) => setting !== undefined && state.wrong?.setting === s
 const mark = (setting) => (isWrong(setting) ? { "aria-invalid": "true", "aria-describedby": "fault" } : {});
 const Fault = ({ setting }) => isWrong(setting) && html`<p id="fault" class="fault">${state.wrong.text}</p>`;
 
-function Dial({ id, label, setting, ends = [], text = "", ...slider }) {
+function Dial({ id, label, setting, ends, text = "", ...slider }) {
   return html`<div class="dial">
     <label for=${id}>${label}<output for=${id}>${text}</output></label>
     <input type="range" id=${id} ...${slider} ...${mark(setting)} />
     <${Fault} setting=${setting} />
-    ${ends.length > 0 && html`<p class="ends" aria-hidden="true"><span>${ends[0]}</span><span>${ends[1]}</span></p>`}
+    ${ends && html`<${Ends} ends=${ends} />`}
   </div>`;
 }
 
-function Choice({ id, label, choices, chosen, onPick }) {
+const Ends = ({ ends }) => html`<p class="ends" aria-hidden="true"><span>${ends[0]}</span><span>${ends[1]}</span></p>`;
+
+function Choice({ id, label, choices, chosen, onPick, ends }) {
   const options = choices.map(
     ([key, text]) => html`<label><input type="radio" name=${id} checked=${String(key) === String(chosen)} onChange=${() => onPick(key)} /><span>${text}</span></label>`,
   );
-  return html`<fieldset class="choice" role="radiogroup" id=${id} ...${mark(id)}><legend>${label}</legend><div>${options}</div><${Fault} setting=${id} /></fieldset>`;
+  return html`<fieldset class="choice" role="radiogroup" id=${id} ...${mark(id)}><legend>${label}</legend><div>${options}</div>${ends && html`<${Ends} ends=${ends} />`}<${Fault} setting=${id} /></fieldset>`;
 }
 
 function Balance() {
@@ -52,7 +54,7 @@ function Blend() {
 function Views() {
   const weights = value("views").split(","), usual = state.form.values.views.split(",");
   const pick = (count) => change({ views: Array.from({ length: count }, (_, place) => usual[place] ?? "1").join(",") });
-  return html`<${Choice} id="views" label=${t("views")} choices=${[1, 2, 3, 4].map((count) => [count, count])} chosen=${weights.length} onPick=${pick} />`;
+  return html`<${Choice} id="views" label=${t("views")} choices=${[1, 2, 3, 4].map((count) => [count, count])} chosen=${weights.length} ends=${[t("viewsFew"), t("viewsAll")]} onPick=${pick} />`;
 }
 
 function Colors() {
@@ -126,5 +128,5 @@ export function Dials() {
 export function PaintButton() {
   const isLive = UNFINISHED.includes(shownJob()?.status), isMissing = !state.photo || !state.paintings.length;
   const press = () => paint().catch(ignore);
-  return html`<button id="paint" class="primary" disabled=${isMissing} onClick=${press}>${t(isLive ? "paintAgain" : "paint")}</button>`;
+  return html`<button id="paint" class="primary" disabled=${isMissing} aria-busy=${state.isSending} onClick=${press}>${t(isLive ? "paintAgain" : "paint")}</button>`;
 }

@@ -1,7 +1,7 @@
 // What opens over the page: the gallery, choosing by eye, and taking the picture away.
 import { html, useEffect, useRef, useState } from "./vendor/preact-htm.js";
 import { FileButton } from "./tray.js";
-import { ask, change, compose, fileUrl, finalPicture, ignore, labelOf, paint, post, quickLook, say, setForm, shownJob, showJob, state, t, update, upload, value } from "./state.js";
+import { change, compose, fileUrl, finalPicture, ignore, labelOf, listJobs, paint, post, quickLook, removeJob, say, sendOnce, setForm, shownJob, showJob, state, t, update, upload, value } from "./state.js";
 
 const CENTIMETERS_PER_INCH = 2.54;
 
@@ -28,17 +28,15 @@ export function Message() {
 export function Gallery() {
   const [words, setWords] = useState("");
   const text = (job) => `${job.title} ${JSON.stringify(job.settings)} ${t(`status.${job.status}`)}`.toLowerCase();
-  const found = state.order.map((id) => state.jobs.get(id)).filter((job) => words.toLowerCase().split(/\s+/).every((word) => text(job).includes(word)));
+  const jobs = listJobs(), found = jobs.filter((job) => words.toLowerCase().split(/\s+/).every((word) => text(job).includes(word)));
   return html`<${Panel} title=${t("gallery")}>
     <input type="search" aria-label=${t("search")} placeholder=${t("search")} value=${words} onInput=${({ target }) => setWords(target.value)} />
-    ${found.length ? html`<ul class="cards">${found.map((job) => html`<${Card} key=${job.id} job=${job} />`)}</ul>` : html`<p>${t(state.order.length ? "nothingMatches" : "nothingYet")}</p>`}
+    ${found.length ? html`<ul class="cards">${found.map((job) => html`<${Card} key=${job.id} job=${job} />`)}</ul>` : html`<p>${t(jobs.length ? "nothingMatches" : "nothingYet")}</p>`}
   <//>`;
 }
 
 function Card({ job }) {
-  const [isSure, setSure] = useState(false);
   const pictures = job.kind === "painting" ? job.pictures : [], name = pictures.at(-1) ?? "preview.jpg";
-  const remove = () => (isSure ? ask(`jobs/${job.id}`, { method: "DELETE" }).catch(ignore) : setSure(true));
   const compareWith = () => update({ other: { url: fileUrl(job, name), title: job.title }, tool: "compare", panel: "" });
   const show = (picture) => showJob(job, picture).catch(ignore);
   const download = job.pictures.at(-1);
@@ -51,8 +49,8 @@ function Card({ job }) {
     ${pictures.length > 1 && html`<p class="kept">${pictures.map((kept, place) => html`<button title=${kept} onClick=${() => show(kept)}>${place + 1}</button>`)}</p>`}
     <p class="buttons">
       ${download && html`<a class="button" href=${fileUrl(job, download, "?download=1")} download>${t("download")}</a>`}
-      ${(pictures.length > 0 || job.progress.version > 0) && job.kind === "painting" && state.photo && html`<button onClick=${compareWith}>A/B</button>`}
-      ${job.status !== "painting" && html`<button class=${isSure ? "danger" : ""} onClick=${remove}>${t(isSure ? "removeSure" : "remove")}</button>`}
+      ${(pictures.length > 0 || job.progress.version > 0) && job.kind === "painting" && state.photo && html`<button onClick=${compareWith}>${t("compare")}</button>`}
+      ${job.status !== "painting" && html`<button onClick=${() => removeJob(job)}>${t("remove")}</button>`}
     </p>
   </li>`;
 }
@@ -85,7 +83,7 @@ export function Choose() {
   return html`<${Panel} title=${t("choose")}>
     <div class="ways"><label>${t("vary")} <select id="vary" value=${way} onChange=${({ target }) => tryOut(target.value)}>${[...Object.keys(WAYS), "paintings", "own"].map((key) => html`<option value=${key}>${t(`vary.${key}`)}</option>`)}</select></label>
       ${way === "own" && html`<label class="own">${t("varyHelp")}<textarea rows="2" value=${text} onInput=${({ target }) => setText(target.value)}></textarea></label><button onClick=${() => tryOut("own")}>${t("tryOut")}</button>`}
-      <button onClick=${() => paintCells(cells)}>${t("paintThese")}</button></div>
+      <button aria-busy=${state.isSending} onClick=${() => paintCells(cells)}>${t("paintThese")}</button></div>
     <ol class="cells">${cells.map((cell) => html`<li><button onClick=${() => pickCell(cell)} aria-label=${cell.text}>${cell.url ? html`<img src=${cell.url} alt="" />` : html`<span class="film">…</span>`}<span>${cell.text}</span></button></li>`)}</ol>
   <//>`;
 }
@@ -104,7 +102,9 @@ async function drawCells(asked, setCells, signal) {
 }
 
 async function paintCells(cells) {
-  for (const cell of cells) await post("jobs", cellComposition(cell));
+  await sendOnce(async () => {
+    for (const cell of cells) await post("jobs", cellComposition(cell));
+  }).catch(ignore);
   update({ panel: "gallery" });
 }
 
@@ -129,7 +129,7 @@ export function Take() {
 function Print() {
   const [size, setSize] = useState({ centimeters: 30, dpi: 200 }), [plan, setPlan] = useState(""), fields = useRef();
   const side = Math.round((size.centimeters / CENTIMETERS_PER_INCH) * size.dpi);
-  const settings = { ...state.settings, size: side };
+  const settings = { ...state.settings, size: side, fit: "longest" };
   const shorter = Math.min(state.aspect, 1 / state.aspect);
   const both = (longer, unit) => {
     const sides = [longer, Number((longer * shorter).toFixed(unit === "cm" ? 1 : 0))];
@@ -143,7 +143,7 @@ function Print() {
   const number = (key, min, max) => html`<label>${t(key)} <input type="number" id=${key} ...${{ min, max, step: "any" }} value=${size[key]} onInput=${({ target }) => setSize({ ...size, [key]: Number(target.value) })} /></label>`;
   return html`<section class="print"><h3>${t("print")}</h3>
     <p class="fields" ref=${fields}>${number("centimeters", 1, 300)} ${number("dpi", 50, 600)}</p>
-    <p id="print-size">${t("printSize", { ...both(size.centimeters, "cm"), ...both(side, "px") })}</p>
+    <p id="print-size">${state.aspectOf === state.photo?.id ? t("printSize", { ...both(size.centimeters, "cm"), ...both(side, "px") }) : "…"}</p>
     <p class="buttons"><button onClick=${ask}>${t("showPlan")}</button><button onClick=${run(() => paint(settings))}>${t("paintPrint")}</button></p>
     <p id="plan" role="status">${plan}</p>
   </section>`;

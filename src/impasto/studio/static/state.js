@@ -5,13 +5,14 @@ export const UNFINISHED = ["painting", "paused", "waiting"];
 const LOOK_SIDE = 256, LOOK_STEPS = 12; // a painting replaces the quick look once it has as many pixels, and so many steps
 const OF_ANY_FINISH = ["size", "style_size", "style_blend", "color", "color_strength"]; // dials that another finish keeps
 const DOUBLE_CLICK = 800; // milliseconds
-const KEPT = ["photo", "paintings", "settings", "masks", "shown", "pictureName", "tool"]; // when the page is opened again
+const KEPT = ["photo", "aspect", "aspectOf", "paintings", "settings", "masks", "shown", "pictureName", "tool"]; // when the page is opened again
 const MESSAGE_TIME = 9000; // milliseconds, also to undo what the message tells
 const RETRY_TIME = 2000; // milliseconds, where the studio refused to be followed
 
 export const state = {
   words: {}, language: "en", form: null, tray: { photos: [], paintings: [] },
-  photo: null, paintings: [], settings: {}, masks: null, aspect: 1.5,
+  photo: null, paintings: [], settings: {}, masks: null,
+  aspect: 1.5, aspectOf: "", // width over height, and the ID of the photo whose shape this is
   jobs: new Map(), order: [], isReady: false, fault: "", isLost: false,
   shown: null, // a job's ID, or null for what is being composed
   pictureName: "", // of the job that is shown, where it is not the last
@@ -19,9 +20,11 @@ export const state = {
   panel: "", tool: "", other: null, sheet: "pictures", message: null,
   wrong: null, // the setting that was refused last, and why
   saving: null, // the brushed masks, while they are uploaded
-  removed: new Map(), // uploads that are deleted soon, with their timers
+  removed: new Map(), // uploads and jobs that are deleted soon, by ID, with their timers
+  isSending: false, // a composition, on its way into the queue
 };
 
+const OPEN = "open"; // the entry of the browser's history that Back leaves to close a panel or a tool
 let drawn = null;
 let root = null;
 
@@ -37,9 +40,17 @@ export function update(changes = {}) {
     drawn = null;
     if (!root) return;
     render(html`<${root} />`, document.body);
+    if ((state.panel || state.tool) && history.state !== OPEN) history.pushState(OPEN, "");
     const kept = JSON.stringify(Object.fromEntries(KEPT.map((name) => [name, state[name]])));
     for (const storage of [sessionStorage, localStorage]) storage.setItem("composition", kept); // of this tab; of the last one
   }));
+}
+
+/** Close what is open over the page, where the browser's Back was pressed; leave the page if nothing is. */
+export function closeOnBack({ state: entry }) {
+  if (entry === OPEN) return; // that was Forward
+  if (!state.panel && !state.tool) return history.back();
+  update(state.panel ? { panel: "" } : { tool: "" });
 }
 
 export const t = (key, values = {}) =>
@@ -118,6 +129,7 @@ export function follow() {
 
 // What is composed: a photo, paintings, settings, masks
 
+export const listJobs = () => state.order.filter((id) => !state.removed.has(id)).map((id) => state.jobs.get(id));
 export const shownJob = () => state.jobs.get(state.shown);
 const liveJob = () => (UNFINISHED.includes(shownJob()?.status) && shownJob().kind === "painting" ? shownJob() : null);
 export const value = (name) => state.settings[name] ?? state.form.values[name];
@@ -167,16 +179,16 @@ export const firstPaintings = () => state.tray.paintings.filter(({ id }) => id =
 
 /** Return a function that brings back what is composed and shown now. */
 function rememberComposition() {
-  const { form, aspect } = state, kept = Object.fromEntries(KEPT.map((name) => [name, state[name]]));
+  const { form } = state, kept = Object.fromEntries(KEPT.map((name) => [name, state[name]]));
   return () => {
-    update({ form, aspect, ...kept });
+    update({ form, ...kept });
     if (!kept.shown) lookSoon(0);
   };
 }
 
 function measurePhoto(photo) {
   const image = new Image();
-  image.onload = () => update({ aspect: image.naturalWidth / image.naturalHeight });
+  image.onload = () => state.photo?.id === photo.id && update({ aspect: image.naturalWidth / image.naturalHeight, aspectOf: photo.id });
   image.src = pictureUrl(photo, 320);
 }
 
@@ -265,12 +277,21 @@ export async function* quickLook(composition, signal, query = "") {
 
 let painted = -DOUBLE_CLICK; // when Paint was pressed last
 
+/** Call `send`, which puts something into the queue; a second press meanwhile does nothing. */
+export async function sendOnce(send) {
+  if (state.isSending) return;
+  update({ isSending: true });
+  return send().finally(() => update({ isSending: false }));
+}
+
 /** Put a composition into the queue and show it, the quick look until the painting is better. */
 export async function paint(settings = state.settings) {
-  if (performance.now() - painted < DOUBLE_CLICK) return;
+  if (state.isSending || performance.now() - painted < DOUBLE_CLICK) return;
   painted = performance.now();
-  await state.saving; // what was brushed last belongs to it
-  const job = await post("jobs", compose(settings));
+  const job = await sendOnce(async () => {
+    await state.saving; // what was brushed last belongs to it
+    return post("jobs", compose(settings));
+  });
   clearTimeout(lookTimer);
   looking?.abort();
   const hasLook = state.look?.steps > 1; // or what is seen is of something else
@@ -311,7 +332,7 @@ export const fileUrl = (job, name, query = `?v=${job.progress.version}`) => `${j
 
 export async function upload(file, role) {
   const uploaded = await askJson(`uploads?role=${role}&name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
-  keepUpload(uploaded.id);
+  unhide(uploaded.id);
   if (role !== "masks") askJson("tray").then((tray) => update({ tray }));
   return uploaded;
 }
@@ -328,23 +349,40 @@ export async function takeFiles(files, role) {
   if (photo.has_recipe) say(t("hasRecipe"), { label: t("useSettings"), action: () => useRecipe(photo) });
 }
 
-/** Delete an upload once it is too late to undo that; where it was chosen, nothing is. */
+/** Delete an upload; where it was chosen, nothing is. */
 export function removeUpload({ id, name }) {
   const takeBack = rememberComposition(), paintings = state.paintings.filter((one) => one.id !== id);
   const isPhoto = state.photo?.id === id, isPainting = paintings.length < state.paintings.length;
+  if (isPhoto) chooseInputs({ photo: null });
+  if (isPainting) chooseInputs({ paintings });
   const remove = async () => {
     await ask(`uploads/${id}`, { method: "DELETE" }).catch(ignore);
     update({ tray: await askJson("tray") });
-    keepUpload(id);
   };
-  update({ removed: state.removed.set(id, setTimeout(remove, MESSAGE_TIME)) });
-  if (isPhoto) chooseInputs({ photo: null });
-  if (isPainting) chooseInputs({ paintings });
-  const undo = () => (keepUpload(id), (isPhoto || isPainting) && takeBack());
-  say(t("removed", { name }), { label: t("undo"), brief: true, action: undo });
+  removeLater(id, t("removed", { name }), remove, () => (isPhoto || isPainting) && takeBack());
 }
 
-function keepUpload(id) {
+/** Delete a job with its pictures. One that waits is held meanwhile. */
+export function removeJob(job) {
+  const takeBack = rememberComposition(), isShown = state.shown === job.id, isWaiting = job.status === "waiting";
+  if (isWaiting) act(job, "pause");
+  if (isShown) update({ shown: null, pictureName: "" });
+  const remove = async () => {
+    await ask(`jobs/${job.id}`, { method: "DELETE" });
+    update({ order: state.order.filter((id) => id !== job.id) });
+  };
+  const bringBack = () => (isWaiting && act(job, "resume"), isShown && takeBack());
+  removeLater(job.id, t("removedJob", { title: job.title }), remove, bringBack);
+}
+
+/** Hide an upload or a job at once, and delete it when it is too late to undo that. */
+function removeLater(id, text, remove, bringBack) {
+  const timer = setTimeout(() => remove().catch(ignore).finally(() => unhide(id)), MESSAGE_TIME);
+  update({ removed: state.removed.set(id, timer) });
+  say(text, { label: t("undo"), brief: true, action: () => (unhide(id), bringBack()) });
+}
+
+function unhide(id) {
   clearTimeout(state.removed.get(id));
   state.removed.delete(id);
   update();

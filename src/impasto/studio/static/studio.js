@@ -4,17 +4,17 @@ import { redo, undo } from "./brush.js";
 import { Dials, PaintButton } from "./dials.js";
 import { Choose, Gallery, Message, Take } from "./panels.js";
 import { Stage } from "./stage.js";
-import { askJson, firstPaintings, follow, ignore, restore, setForm, setLanguage, startAnew, state, start, t, takeFiles, UNFINISHED, update } from "./state.js";
+import { askJson, closeOnBack, firstPaintings, follow, ignore, listJobs, restore, setForm, setLanguage, startAnew, state, start, t, takeFiles, UNFINISHED, update } from "./state.js";
 import { Tray } from "./tray.js";
 
 const PANELS = { gallery: Gallery, choose: Choose, take: Take };
 
 function Header() {
-  const busy = [...state.jobs.values()].filter((job) => UNFINISHED.includes(job?.status)).length;
+  const jobs = listJobs(), busy = jobs.filter((job) => UNFINISHED.includes(job?.status)).length;
   return html`<header class="top">
     <p class="name">impasto</p>
     <button onClick=${() => startAnew().catch(ignore)}>${t("startAnew")}</button>
-    <button onClick=${() => update({ panel: "gallery" })}>${t("gallery")} <span class="count">${state.jobs.size}</span>${busy > 0 && html` <span class="busy">${t("busy", { n: busy })}</span>`}</button>
+    <button onClick=${() => update({ panel: "gallery" })}>${t("gallery")} <span class="count">${jobs.length}</span>${busy > 0 && html` <span class="busy">${t("busy", { n: busy })}</span>`}</button>
     <select aria-label=${t("language")} onChange=${({ target }) => setLanguage(target.value)}>
       ${Object.keys(state.words).map((language) => html`<option value=${language} selected=${language === state.language}>${state.words[language].name}</option>`)}
     </select>
@@ -31,6 +31,7 @@ function App() {
     ${state.panel ? html`<${PANELS[state.panel]} />` : html`<${Message} />`}`;
 }
 
+addEventListener("popstate", closeOnBack);
 document.addEventListener("paste", ({ clipboardData }) => clipboardData.files.length && takeFiles(clipboardData.files, "photo"));
 for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());
 document.addEventListener("keydown", (event) => {
