@@ -7,20 +7,15 @@ import ipaddress
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from fastapi import HTTPException
 from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from impasto.errors import UsageError
 from impasto.studio.uploads import MAX_UPLOAD_BYTES
-
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 UPLOAD_ROUTE, UPLOAD_TYPE = "/api/uploads", "application/octet-stream"
 STATIC_ROUTES = "/static/"
@@ -41,13 +36,13 @@ class SecurityMiddleware:
 
     def __init__(
         self,
-        application: Application,
+        application: ASGIApp,
         *,
         hosts: frozenset[str] = frozenset(),
         password: str | None = None,
         check_space: Callable[[int], None] | None = None,
     ) -> None:
-        self.application: Application = application
+        self.application: ASGIApp = application
         self.password: str | None = password
         self.check_space: Callable[[int], None] | None = check_space
         self.hosts: frozenset[str] = hosts | {"localhost"}
@@ -63,7 +58,7 @@ class SecurityMiddleware:
             return
         headers = {name.decode("latin1").lower(): value.decode("latin1") for name, value in scope["headers"]}
 
-        async def send_safely(message: MutableMapping[str, Any]) -> None:
+        async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message.get("headers", []), *SAFE_HEADERS]
             await send(message)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from impasto.errors import UsageError
+from impasto.images.names import find_free_path
 from impasto.images.output import atomic_write
 from impasto.recipes.recipe import plain_name
 from impasto.studio.masks import read_brushed, write_masks
@@ -223,11 +224,7 @@ class JobStore:
 
 def _copy_input(path: Path, inputs: Path) -> str:
     name = plain_name(path.stem[:MAX_NAME_LENGTH] + path.suffix[:10]).lstrip(".") or "picture"
-    target, number = inputs / name, 2
-    while target.exists():
-        target, number = inputs / f"{number}_{name}", number + 1
-    shutil.copyfile(path, target)
-    return target.name
+    return shutil.copyfile(path, find_free_path(inputs / name)).name
 
 
 def _file_bytes(path: Path) -> int:
