@@ -568,6 +568,13 @@ def test_options_of_another_program_are_translated(capsys: pytest.CaptureFixture
     assert "--end-scale of style-transfer-pytorch is --size, --fit area here" in shown
 
 
+def test_another_programs_option_of_another_command_is_translated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["a.png", "b.png", "--temporal_weight", "200"]) == 2
+    assert "--temporal_weight of neural-style-tf is impasto film --temporal-weight here" in capsys.readouterr().err
+    assert main(["film", "a.mp4", "b.png", "--temporal_weight", "200", "--nonsense"]) == 2
+    assert "neural-style-tf" not in capsys.readouterr().err
+
+
 def test_help_is_a_word_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["help"]) == 0
     short = capsys.readouterr().out

@@ -19,11 +19,11 @@ class ForeignOption(NamedTuple):
     ours: str
     difference: str
 
-    @property
-    def is_ours(self) -> bool:
-        """Is there an option of this name here too?"""
+    def is_option_of(self, command: str) -> bool:
+        """Does this command of impasto have an option of the same name?"""
         name = self.name.replace("_", "-")
-        return name in re.findall(r"--[a-z-]+", self.ours) or name[2:].replace("-", "_") in Settings.model_fields
+        homes = [home for home, flag in re.findall(r"(?:impasto (\w+) )?(--[a-z-]+)", self.ours) if flag == name]
+        return "" in homes or command in homes or name[2:].replace("-", "_") in Settings.model_fields
 
     def describe(self, program: str) -> str:
         """Say, without Markdown, what to write here."""
@@ -50,9 +50,10 @@ def explain_foreign_options(words: Sequence[str]) -> Iterator[str]:
 
     Example: [*explain_foreign_options(["--max_size", "512"])][0].startswith("--max_size of neural-style-tf is --size")
     """
-    given = {word.partition("=")[0] for word in words}
+    given, command = {word.partition("=")[0] for word in words}, next(iter(words), "")
     for program, options in read_foreign_options().items():
         found = [option for option in options if option.name in given]
-        if any(not option.is_ours for option in found):
-            yield from (option.describe(program) for option in found if not option.is_ours or "_" in option.name)
+        foreign = [option for option in found if not option.is_option_of(command)]
+        if foreign:
+            yield from (option.describe(program) for option in found if option in foreign or "_" in option.name)
             yield f"--preset {program} paints with its formulas, weights and steps"
