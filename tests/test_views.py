@@ -162,6 +162,16 @@ def test_views_without_any_weight_are_refused() -> None:
         Settings(views=(0.0, 0.0))
 
 
+def test_textures_view_without_style_needs_no_tiles() -> None:
+    prepared, canvas = prepare_double(views=(0.0, 1.0)), make_picture(*SIZE, 3, DOUBLE)
+    whole, tiled = (
+        measure(prepared.make_objective(None, SCHEDULE, SIZE, ScaleStrategy(tile_size=side)), canvas)
+        for side in (0, 32)
+    )
+    assert tiled[0] == pytest.approx(whole[0])
+    torch.testing.assert_close(tiled[1], whole[1])
+
+
 @pytest.mark.parametrize("tile_size", [0, 32])
 @pytest.mark.parametrize("content_weight", [0.0, 1.0])
 def test_a_view_without_style_measures_none(

@@ -158,7 +158,8 @@ class Prepared:
         """Make the objective of one view, which is also the size of `photo`, if there is one."""
         network = self.get_network(view)
         regions = self._make_regions(view, photo, self.list_painting_sizes(schedule, view.size), strategy.tile_size)
-        if not strategy.tile_size:
+        is_seen = view.settings.active_style_taps or (photo and view.settings.active_content_taps)
+        if not strategy.tile_size or not is_seen:  # a view that no network sees needs no tiles
             return Objective(network, view.settings, photo, regions, temporal_targets)
         tiles = cut_tiles_for(network, view.settings, *view.size, strategy.tile_size)
         return TiledObjective(network, view.settings, photo, regions, tiles, on_disk=strategy.on_disk)

@@ -79,7 +79,7 @@ class TiledObjective(Objective):
         slopes = self._differentiate_sums(style, canvas)
         gradient.zero_()
         content = {tap: canvas.new_zeros(()) for tap in self.content_taps}
-        for tile in self.tiles if slopes else ():
+        for tile in self.tiles:
             window = tile.crop(canvas).clone(memory_format=torch.channels_last).requires_grad_()
             with torch.enable_grad():
                 sums = self.measure_features(window, tile)
@@ -114,7 +114,7 @@ class TiledObjective(Objective):
             sums = Sums(distances, [{tap: _as_leaves(moments) for tap, moments in seen.items()} for seen in style])
             total = torch.stack(list(self.compare_features(sums).values())).sum()
             tensors = _list_tensors(sums)
-            return list(torch.autograd.grad(total, tensors, allow_unused=True)) if tensors else []
+            return list(torch.autograd.grad(total, tensors, allow_unused=True))
 
 
 def why_untileable(settings: Settings) -> str:
