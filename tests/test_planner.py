@@ -187,7 +187,7 @@ print(json.dumps([tiled, chosen.bytes, int(taken.split()[1]) * 1024, chosen.seco
 @pytest.mark.parametrize("memory", ["auto", "1600MiB"])
 @pytest.mark.slow
 def test_estimate_is_close_to_measured(memory: str, tmp_path: Path) -> None:
-    """Of memory never more than a quarter too low; of time as nearly as on a busy machine.
+    """Of memory never more than a tenth too low; of time as nearly as on a busy machine.
 
     A small picture painted whole takes less than the plan says: what lies unused between maps is reckoned as for large
     ones. benchmarks/print_size.py looks closer.
@@ -200,7 +200,7 @@ def test_estimate_is_close_to_measured(memory: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     tiled, planned, taken, expected, seconds = json.loads(done.stdout)
     assert tiled == (memory != "auto")
-    assert 0.75 * taken <= planned <= 1.6 * taken
+    assert 0.9 * taken <= planned <= 1.6 * taken
     assert seconds / 3 < expected < 3 * seconds
 
 
