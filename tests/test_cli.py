@@ -499,6 +499,16 @@ def test_a_file_that_is_missing_is_guessed(
     assert f"{written} does not exist: {hint}" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+def test_a_link_to_nothing_is_called_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photo.png").symlink_to("gone.png")
+    assert main(["plan", "photo.png", "starry_night"]) == 1
+    assert "photo.png is a link to gone.png, which does not exist: mend the link" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="a path of Windows is at home here")
 @pytest.mark.parametrize(
     "words",

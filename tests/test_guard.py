@@ -40,7 +40,15 @@ def test_a_face_is_found_where_it_is() -> None:
     assert 0.01 < float(faces.mean()) < 0.2
 
 
-@pytest.mark.parametrize("rgb", [torch.full((1, 3, 300, 200), 0.5), make_picture(120, 90), torch.zeros(1, 3, 16, 900)])
+@pytest.mark.parametrize(
+    "rgb",
+    [
+        torch.full((1, 3, 300, 200), 0.5),
+        make_picture(120, 90),
+        torch.zeros(1, 3, 16, 900),
+        *(torch.zeros(1, 3, *sides) for sides in [(1, 1), (1, 40), (40, 1)]),
+    ],
+)
 def test_no_face_is_found_where_there_is_none(rgb: Tensor) -> None:
     assert find_faces(Image(rgb)) is None
 

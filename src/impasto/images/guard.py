@@ -48,8 +48,9 @@ def find_faces(photo: Image) -> Tensor | None:
     Errors: UsageError where dlib is missing.
     """
     width, height = fit_size(photo.width, photo.height, SEARCHED_SIDE, "shrink")
-    small = (255 * resize_clamped(photo.rgb.float(), width, height)[0]).round().byte()
-    squares, _scores, _poses = _load_detector().run(small.permute(1, 2, 0).contiguous().cpu().numpy(), 1, MIN_SCORE)
+    small = (255 * resize_clamped(photo.rgb.float(), width, height)[0]).round().byte().permute(1, 2, 0)
+    pixels = small.clone(memory_format=torch.contiguous_format).cpu()  # dlib reads the strides of single pixels too
+    squares, _scores, _poses = _load_detector().run(pixels.numpy(), 1, MIN_SCORE)
     if not squares:
         return None
     rows, columns = torch.arange(height).view(-1, 1) + 0.5, torch.arange(width).view(1, -1) + 0.5

@@ -62,6 +62,8 @@ def explain_missing(path: Path) -> str:
     if path.is_relative_to(Path.cwd()):  # jobs hold absolute paths, and C:\\a.png or an address are none here
         path = path.relative_to(Path.cwd())
     written = str(path)
+    if path.is_symlink():
+        return f"{path} is a link to {path.readlink()}, which does not exist: mend the link, or name the file itself"
     if named := parse_file_address(path.as_posix()):
         return f"file://{path.as_posix()[5:]} is an address: write the path alone, {named}"
     if address := re.fullmatch(r"([A-Za-z]{2,}):/+(.+)", path.as_posix()):  # in a path the second slash is lost
