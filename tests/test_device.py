@@ -41,7 +41,7 @@ def test_missing_device_raises_with_its_name(name: str) -> None:
         choose_device(name)
     message = str(refused.value)
     assert message.startswith(f"`device` {name}: there is no such device here (")
-    assert "). There are: auto, cpu" in message
+    assert "Of auto, cpu, cuda, cuda:0 (the first of several) and mps, there are: auto, cpu" in message
     assert len(message) < 400  # torch explains itself over pages
 
 

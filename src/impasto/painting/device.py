@@ -29,7 +29,10 @@ def choose_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         reason = str(error).partition("\n")[0].partition(". ")[0]  # torch goes on for pages
         found = ", ".join(["auto", *reversed(here)])
-        raise UsageError(f"`device` {name}: there is no such device here ({reason}). There are: {found}.") from error
+        raise UsageError(
+            f"`device` {name}: there is no such device here ({reason}). Of auto, cpu, cuda, cuda:0 "
+            f"(the first of several) and mps, there are: {found}."
+        ) from error
     if device.type == "meta":
         raise UsageError("`device` meta: nothing can be painted there. Use auto or cpu.")
     return device
