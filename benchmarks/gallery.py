@@ -35,10 +35,10 @@ PAINTINGS = (
     "the_shipwreck",
 )
 HARD = {
-    ("page", "starry_night"): "letters, which are smaller than strokes",
-    ("astronaut", "composition_vii"): "a face, in the style of a painting without one",
-    ("clock", "la_grande_jatte"): "a photo that was shaken, in the style of dots",
-    ("rocket", "the_gray_tree"): "few colors in the painting, and a wide empty sky",
+    ("page", "starry_night"): "letters, which are smaller than strokes: the small ones can hardly be read",
+    ("astronaut", "composition_vii"): "a face, in the style of a painting without one: it stays a face, but patchy",
+    ("clock", "la_grande_jatte"): "a photo that was shaken, in the style of dots: figures fill the gray",
+    ("rocket", "the_gray_tree"): "few colors in the painting, and a wide empty sky: branches cover the sky",
 }
 THUMBNAIL_PIXELS, THUMBNAIL_QUALITY = 384, 80
 
