@@ -33,6 +33,10 @@ NO_BROWSER = "no browser here: apt-get install chromium, or playwright install c
 hypothesis.settings.register_profile("impasto", deadline=None)
 hypothesis.settings.load_profile("impasto")
 
+# A shell has what it starts in the background ignore Ctrl-C, and so would the commands that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # Nothing that decides what is painted is left to the defaults: those are free to change.
 SPELT_OUT: dict[str, Any] = {
     "size": 40,
