@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from impasto.errors import ImpastoError, PictureError, UsageError
+from impasto.errors import ImpastoError, PictureError, UsageError, describe_install
 from impasto.images.collection import COLLECTION
 from impasto.images.formats import PICTURE_BRANDS
 from impasto.images.image import Image
@@ -178,7 +178,7 @@ def read_picture(path: Path) -> Image:
 def read_first_frame(path: Path) -> Image:
     """Read a film's first frame. Raises PictureError, with the file's name, and UsageError without PyAV."""
     if not CAN_READ_FILMS:
-        raise UsageError("Films take more than there is here: pip install '.[film]' in a clone")
+        raise UsageError(f"Films take more than there is here: {describe_install('film')}")
     from impasto.films.reader import FilmReader, find_video_stream, open_film  # brings PyAV
 
     with _reading:
