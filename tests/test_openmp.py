@@ -71,10 +71,11 @@ def test_own_work_is_no_other_work(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("busy", "processors", "beside"), [(0.3, 2, False), (0.7, 2, True), (5, 8, False), (7, 8, True)]
+    ("busy", "processors", "threads", "beside"),
+    [(0.3, 2, 2, False), (0.7, 2, 2, True), (5, 8, 2, False), (7, 8, 2, True), (7, 8, 1, False), (9, 8, 1, False)],
 )
-def test_threads_sleep_where_not_all_can_run(busy, processors, beside, monkeypatch):
-    monkeypatch.setattr("torch.get_num_threads", lambda: 2)
+def test_threads_sleep_where_not_all_can_run(busy, processors, threads, beside, monkeypatch):
+    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
     idle_threads = Mock()
     adjust(idle_threads, busy, processors)
     assert idle_threads.mock_calls == [call.start(processors) if beside else call.stop()]

@@ -47,7 +47,8 @@ def adjust(idle_threads: "IdleThreads", busy: float, processors: int) -> None:
     """Have threads sleep as they wait, if others keep so many of the processors busy that not all threads can run."""
     import torch
 
-    if busy + torch.get_num_threads() > processors + TOLERATED:
+    threads = torch.get_num_threads()
+    if threads > 1 and busy + threads > processors + TOLERATED:  # a single thread waits for none
         idle_threads.start(processors)
     else:
         idle_threads.stop()
@@ -97,7 +98,7 @@ class IdleThreads:
         import torch
 
         self._stopping = threading.Event()
-        for _ in range(-(-count // max(1, torch.get_num_threads() - 1))):
+        for _ in range(-(-count // (torch.get_num_threads() - 1))):
             threading.Thread(target=_lead_team, args=(self._stopping,), daemon=True).start()
 
     def stop(self) -> None:
