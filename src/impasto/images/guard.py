@@ -1,6 +1,8 @@
 """What must stay readable in a photo: faces, found by dlib's detector, or what a mask says."""
 
+from functools import cache
 from importlib.util import find_spec
+from threading import Lock
 from typing import Any
 
 import torch
@@ -21,6 +23,8 @@ NOT_FOUND_NOTE = (
     f"({describe_install('faces')})."
 )
 SOFTNESS = 0.35  # of the radius, over which the circle ends
+
+_searching = Lock()  # the detector searches one photo at a time
 
 
 def find_guard_map(settings: Settings, photo: Image) -> tuple[Tensor | None, list[str]]:
@@ -50,7 +54,9 @@ def find_faces(photo: Image) -> Tensor | None:
     width, height = fit_size(photo.width, photo.height, SEARCHED_SIDE, "shrink")
     small = (255 * resize_clamped(photo.rgb.float(), width, height)[0]).round().byte().permute(1, 2, 0)
     pixels = small.clone(memory_format=torch.contiguous_format).cpu()  # dlib reads the strides of single pixels too
-    squares, _scores, _poses = _load_detector().run(pixels.numpy(), 1, MIN_SCORE)
+    detector = _load_detector()
+    with _searching:
+        squares, _scores, _poses = detector.run(pixels.numpy(), 1, MIN_SCORE)
     if not squares:
         return None
     rows, columns = torch.arange(height).view(-1, 1) + 0.5, torch.arange(width).view(1, -1) + 0.5
@@ -63,6 +69,7 @@ def find_faces(photo: Image) -> Tensor | None:
     return (1 + (1 - nearest) / SOFTNESS).clamp(0, 1)[None, None]
 
 
+@cache  # it takes longer to load than to search a photo
 def _load_detector() -> Any:
     """Load dlib's detector of faces that look at the camera, or nearly; its weights are within the library.
 

@@ -61,7 +61,7 @@ class OtherWork:
         import psutil
 
         self._process = psutil.Process()
-        self._allowed = self._process.cpu_affinity()
+        self._allowed = frozenset(self._process.cpu_affinity())
         self._last = self._read()
 
     @property
