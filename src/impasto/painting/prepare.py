@@ -296,7 +296,9 @@ def _find_weaknesses(
         note
         for painting, length in zip(paintings, lengths, strict=True)
         if not isinstance(painting, MeasuredPainting)
-        for note in find_weaknesses(painting, length.to_pixels(side, side), needs_color=needs_color)
+        for note in find_weaknesses(
+            painting, length.to_pixels(side, side), needs_color=needs_color, is_texture=reference is None
+        )
     ]
 
 
