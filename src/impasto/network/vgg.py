@@ -213,8 +213,10 @@ class Network(nn.Module):
 
     def apply_mix(self, tap: str, features: Tensor) -> Tensor:
         """Apply a tap's mix, if it has one, to its features (B, C, h, w)."""
-        mixed: Tensor = self.mixes[tap](features) if tap in self.mixes else features
-        return mixed
+        if tap not in self.mixes:
+            return features
+        weight, bias = (parameter.to(features) for parameter in self.mixes[tap].parameters())
+        return F.conv2d(features, weight, bias)
 
     def mix_moments(self, tap: str, moments: Moments) -> Moments:
         """Apply a tap's mix, if it has one, to its moments: cheaper than to the features at each position."""

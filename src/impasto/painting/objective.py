@@ -1,7 +1,7 @@
 """The objective of a canvas: weighted losses of content, style and pixels, and their gradient."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from impasto.images.sizes import resize_clamped
 from impasto.network.vgg import GradientNorms, Network
 from impasto.painting import losses
 from impasto.painting.histograms import style_histogram
+from impasto.painting.structure import Grid, choose_grid_size, compare_structure, measure_self_similarity
 from impasto.painting.style_regions import StyleRegion
 from impasto.painting.styles import Style
 from impasto.painting.tiles import Tile
@@ -29,12 +30,14 @@ MAX_GUARD = 2.0  # how much more the content counts where the photo must stay re
 class Sums:
     """What a network measures of a canvas. These are sums, so those of its tiles add up.
 
-    `content` is the squared distance () from the photo by tap; `style`, for each region, moments by tap. `histograms`,
-    for each region, are the style losses () of histograms by tap, which don't add up over tiles.
+    `content` is the squared distance () from the photo by tap; `style`, for each region, moments by tap; `places`, of
+    the structure, features (1, C, g, k) by tap. `histograms`, for each region, are the style losses () of histograms by
+    tap, which don't add up over tiles.
     """
 
     content: Mapping[str, Tensor]
     style: Sequence[Style]
+    places: Mapping[str, Tensor] = field(default_factory=dict)
     histograms: Sequence[Mapping[str, Tensor]] = ()
 
     def __add__(self, other: "Sums") -> "Sums":
@@ -42,7 +45,8 @@ class Sums:
             raise ValueError("Style losses of histograms are not sums.")
         content = {tap: distance + other.content[tap] for tap, distance in self.content.items()}
         pairs = zip(self.style, other.style, strict=True)
-        return Sums(content, [{tap: mine[tap] + theirs[tap] for tap in mine} for mine, theirs in pairs])
+        style = [{tap: mine[tap] + theirs[tap] for tap in mine} for mine, theirs in pairs]
+        return Sums(content, style, {tap: seen + other.places[tap] for tap, seen in self.places.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +94,8 @@ class Objective:
         }
         self.content_masks: dict[str, Tensor | None] = self._weigh_content(photo) if photo else {}
         self.content: Mapping[str, Tensor] = {}
+        self.grids: Mapping[str, Grid] = self._make_grids(photo) if photo else {}
+        self.structure: Tensor | None = None  # the photo's self-similarity
         with torch.no_grad():
             self.content_divisors: dict[str, Tensor | float] = self._capture_content(photo.rgb) if photo else {}
         self.gradient_norms: GradientNorms | None = (
@@ -102,16 +108,28 @@ class Objective:
         if photo.guard_map is None or not strength:
             return self.masks
         weighed: dict[str, Tensor | None] = {}
-        for tap in self.settings.active_content_taps:
-            mask, stride, is_up = self.masks[tap], self.network.stride[tap], self.network.rounding == "up"
-            height, width = (-(-side // stride) if is_up else side // stride for side in photo.rgb.shape[2:])
+        for tap in {*self.settings.active_content_taps, *self.settings.active_structure_taps}:
+            mask, (height, width) = self.masks[tap], self._map_size(tap, photo)
             guarded = 1 + strength * resize_clamped(photo.guard_map, width, height)
             weighed[tap] = guarded if mask is None else mask * guarded
         return weighed
 
+    def _map_size(self, tap: str, photo: Image) -> tuple[int, int]:
+        stride, is_up = self.network.stride[tap], self.network.rounding == "up"
+        height, width = (-(-side // stride) if is_up else side // stride for side in photo.rgb.shape[2:])
+        return height, width
+
+    def _make_grids(self, photo: Image) -> dict[str, Grid]:
+        sizes = {tap: self._map_size(tap, photo) for tap in self.settings.active_structure_taps}
+        grid = choose_grid_size(sizes.values())
+        return {tap: Grid.make(*size, *grid, self.content_masks[tap], photo.rgb) for tap, size in sizes.items()}
+
     def _capture_content(self, photo: Tensor) -> dict[str, Tensor | float]:
-        """Store the photo's features as the content; return the divisors of the content loss by tap."""
-        self.content = self.network(photo, self.settings.active_content_taps)
+        """Store the photo's features and structure as the content; return the divisors of the content loss by tap."""
+        taps = self.settings.active_content_taps
+        features, _ = self.network.extract(photo, {*taps, *self.grids})
+        self.content = {tap: self.network.apply_mix(tap, features[tap]) for tap in taps}
+        self.structure = self._compare_places(self._add_up_places(features)) if self.grids else None
         return {
             tap: losses.choose_content_divisor(
                 self.settings.content_loss, features, self.masks[tap], self._min_variance(tap)
@@ -156,10 +174,11 @@ class Objective:
         }
         targets = self._content_targets(tile) if content else {}
         kept = {*targets, *(settings.active_style_taps if needs_features(settings) else ())}
-        if not kept and not masks:
+        if not kept and not masks and not self.grids:
             return Sums({}, [{} for _ in self.regions])
-        features, moments = network.extract(canvas, kept, masks, self.gradient_norms, tile.inside if tile else None)
-        mixed = {tap: network.apply_mix(tap, seen) for tap, seen in features.items()}
+        taps, crop = {*kept, *self.grids}, tile.inside if tile else None
+        features, moments = network.extract(canvas, taps, masks, self.gradient_norms, crop)
+        mixed = {tap: network.apply_mix(tap, features[tap]) for tap in kept}
         distances = {
             tap: losses.squared_distance(mixed[tap], target, self._crop_mask(self.content_masks[tap], tap, tile))
             for tap, target in targets.items()
@@ -168,11 +187,33 @@ class Objective:
             {tap: network.mix_moments(tap, seen[number]) for tap, seen in moments.items()}
             for number in range(len(self.regions))
         ]
-        return Sums(distances, style, self._compare_values(mixed) if needs_features(settings) else ())
+        places = self._add_up_places(features, tile)
+        return Sums(distances, style, places, self._compare_values(mixed) if needs_features(settings) else ())
 
     def _content_targets(self, tile: Tile | None) -> Mapping[str, Tensor]:
         del tile  # a tiled objective has a target for each
         return self.content
+
+    def _add_up_places(self, features: Mapping[str, Tensor], tile: Tile | None = None) -> dict[str, Tensor]:
+        """Add up features before mixes, of the canvas or of a tile, in the places of the structure."""
+        return {
+            tap: grid.add_up(
+                features[tap],
+                self._crop_mask(self.content_masks[tap], tap, tile),
+                *(tile.cells(self.network.stride[tap]) if tile else (slice(None), slice(None))),
+            )
+            for tap, grid in self.grids.items()
+        }
+
+    def _compare_places(self, sums: Mapping[str, Tensor]) -> Tensor:
+        """Return the self-similarity (P, P) of the places' sums."""
+        maps = {tap: self.network.apply_mix(tap, grid.average(sums[tap])) for tap, grid in self.grids.items()}
+        return measure_self_similarity(maps, self._place_counts)
+
+    @property
+    def _place_counts(self) -> Tensor:
+        *_, coarsest = self.grids.values()
+        return coarsest.counts
 
     def _crop_mask(self, mask: Tensor | None, tap: str, tile: Tile | None) -> Tensor | None:
         return mask if mask is None or tile is None else tile.crop_map(mask, self.network.stride[tap])
@@ -184,6 +225,10 @@ class Objective:
             (settings.content_taps[tap] * (seen / self.content_divisors[tap]) for tap, seen in sums.content.items()),
             start=zero,
         )
+        if self.structure is not None:
+            seen = self._compare_places(sums.places)
+            loss = compare_structure(seen, self.structure, self._place_counts)
+            content = content + settings.structure_weight * loss
         style = sum(
             (
                 region.weight * self._compare_style(region.style, seen)
@@ -236,6 +281,8 @@ class Objective:
         settings = self.settings
         alpha, beta = settings.weights
         features = {tap: alpha * settings.content_taps[tap] for tap in self.content}
+        for tap in self.grids:
+            features[tap] = features.get(tap, 0.0) + alpha * settings.structure_weight
         moments = {}
         for tap, weight in settings.active_style_taps.items():
             shares = [beta * weight * region.weight for region in self.regions]
@@ -252,6 +299,5 @@ def needs_features(settings: Settings) -> bool:
 
 def list_taps(settings: Settings) -> list[str]:
     """List the taps at which paintings are measured: those of the style, and of the content for its relative loss."""
-    coarse = settings.coarse_taps if len(settings.views) > 1 else {}
-    content = {*settings.content_taps, *coarse} if settings.content_weight else set()
-    return sorted(content.union(settings.style_taps))
+    content = settings.content_taps if settings.content_weight else ()
+    return sorted({*content, *settings.active_structure_taps, *settings.style_taps})

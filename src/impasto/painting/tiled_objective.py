@@ -1,6 +1,7 @@
 """The objective in tiles: first the sums over all tiles, then the gradient through each tile."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -14,7 +15,6 @@ from impasto.painting.content_store import ContentStore
 from impasto.painting.objective import Objective, Sums, list_taps, needs_features
 from impasto.painting.pixel_terms import add_pixel_terms
 from impasto.painting.style_regions import StyleRegion
-from impasto.painting.styles import Style
 from impasto.painting.tiles import Tile, cut_into_tiles
 from impasto.settings.model import Settings
 
@@ -47,10 +47,13 @@ class TiledObjective(Objective):
         super().__init__(network, settings, photo, regions)
 
     def _capture_content(self, photo: Tensor) -> dict[str, Tensor | float]:
+        places: dict[str, Tensor] = {}
         for tile in self.tiles:
-            features, _ = self.network.extract(tile.crop(photo), self.content_taps, crop=tile.inside)
-            for tap, seen in features.items():
-                self.store.put(tap, tile, self.network.apply_mix(tap, seen))
+            features, _ = self.network.extract(tile.crop(photo), {*self.content_taps, *self.grids}, crop=tile.inside)
+            for tap in self.content_taps:
+                self.store.put(tap, tile, self.network.apply_mix(tap, features[tap]))
+            places = {tap: seen + places.get(tap, 0.0) for tap, seen in self._add_up_places(features, tile).items()}
+        self.structure = self._compare_places(places) if self.grids else None
         return {tap: self._measure_whole(tap, photo) for tap in self.content_taps}
 
     def _measure_whole(self, tap: str, photo: Tensor) -> Tensor | float:
@@ -75,8 +78,8 @@ class TiledObjective(Objective):
         """Fill `canvas.grad` (1, 3, H, W); return the weighted losses by name: content, style, tv, range, total."""
         # Reuse the gradient's memory: between the allocations of tiles there is no gap of a canvas's size.
         gradient = torch.empty_like(canvas) if canvas.grad is None else canvas.grad
-        style = self._measure_tiles(canvas, content=False).style
-        slopes = self._differentiate_sums(style, canvas)
+        whole = self._measure_tiles(canvas, content=False)
+        slopes = self._differentiate_sums(whole, canvas)
         gradient.zero_()
         content = {tap: canvas.new_zeros(()) for tap in self.content_taps}
         for tile in self.tiles:
@@ -88,7 +91,7 @@ class TiledObjective(Objective):
             assert window.grad is not None
             tile.add_to(gradient, window.grad)
             content = {tap: content[tap] + distance.detach() for tap, distance in sums.content.items()}
-        terms = self.compare_features(Sums(content, style))
+        terms = self.compare_features(replace(whole, content=content))
         terms |= add_pixel_terms(self.settings, canvas, self.mask, gradient)
         canvas.grad = gradient
         return _total(terms)
@@ -106,12 +109,13 @@ class TiledObjective(Objective):
             sums = sums + self.measure_features(tile.crop(canvas), tile, content=content)
         return sums
 
-    def _differentiate_sums(self, style: Sequence[Style], canvas: Tensor) -> list[Tensor | None]:
+    def _differentiate_sums(self, whole: Sums, canvas: Tensor) -> list[Tensor | None]:
         """Return the loss's gradient at each sum, in the order of `_list_tensors`; None where there is none."""
         with torch.enable_grad():
             # Content losses are linear in the distances, so their gradients are the same everywhere.
             distances = {tap: canvas.new_zeros((), requires_grad=True) for tap in self.content_taps}
-            sums = Sums(distances, [{tap: _as_leaves(moments) for tap, moments in seen.items()} for seen in style])
+            style = [{tap: _as_leaves(moments) for tap, moments in seen.items()} for seen in whole.style]
+            sums = Sums(distances, style, {tap: seen.detach().requires_grad_() for tap, seen in whole.places.items()})
             total = torch.stack(list(self.compare_features(sums).values())).sum()
             tensors = _list_tensors(sums)
             return list(torch.autograd.grad(total, tensors, allow_unused=True))
@@ -142,6 +146,7 @@ def _list_tensors(sums: Sums) -> list[Tensor]:
     moments = [seen[tap] for seen in sums.style for tap in sorted(seen)]
     return [
         *(sums.content[tap] for tap in sorted(sums.content)),
+        *(sums.places[tap] for tap in sorted(sums.places)),
         *(of for each in moments for of in (each.total, each.outer)),
     ]
 

@@ -65,13 +65,17 @@ class Tile:
                 right += columns
             down += rows
 
+    def cells(self, stride: int) -> tuple[slice, slice]:
+        """Return the tile's own rows and columns on the whole picture's grid of a tap with that stride."""
+        return self.rows.cells(stride), self.columns.cells(stride)
+
     def inside(self, stride: int) -> tuple[slice, slice]:
         """Return the tile's own rows and columns on its window's grid of a tap with that stride."""
         return self.rows.cells(stride, self.rows.near), self.columns.cells(stride, self.columns.near)
 
     def crop_map(self, whole: Tensor, stride: int) -> Tensor:
         """Return the tile's own part of the whole picture's map (B, C, h, w) at a tap with that stride."""
-        return whole[..., self.rows.cells(stride), self.columns.cells(stride)]
+        return whole[..., *self.cells(stride)]
 
 
 def cut_into_tiles(width: int, height: int, *, side: int, cell: int, reach: int, wraps: bool = False) -> list[Tile]:

@@ -52,7 +52,7 @@ _GATYS2015: dict[str, Any] = {
 
 # The papers and programs saw the canvas at its full size alone, with VGG-19.
 _AS_PUBLISHED: dict[str, Any] = {
-    "content_colors": "photo",
+    "structure_weight": 0.0,
     "guard": 0.0,
     "init": "photo",
     "large_view_network": "same",
@@ -183,7 +183,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "views": (1.0,),
         "guard": 0.0,
         "init": "photo",
-        "content_colors": "photo",
+        "structure_weight": 0.0,
         "content_weight": 0.138,
         "start_size": 256,
         "steps": 60,
