@@ -116,7 +116,7 @@ def measure_widths(scene: Scene) -> Iterator[tuple[str, Figures]]:
 
 
 def measure_kills(arguments: argparse.Namespace) -> Iterator[tuple[str, Figures]]:
-    """Kill and resume small pictures: with each optimiser, whole and in tiles."""
+    """Kill and resume small pictures: with each optimizer, whole and in tiles."""
     ways = {
         "lbfgs": ("--optimizer", "lbfgs"),
         "adam": ("--optimizer", "adam", "--learning-rate", "0.02"),

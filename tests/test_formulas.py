@@ -262,7 +262,7 @@ def test_the_canvas_is_held_within_its_limits(optimizer: str, clamp: str, *, hel
         {"optimizer": "adam", "learning_rate": 0.1},
     ],
 )
-def test_each_setting_of_an_optimiser_changes_the_painting(chosen: dict[str, Any]) -> None:
+def test_each_setting_of_an_optimizer_changes_the_painting(chosen: dict[str, Any]) -> None:
     plain = {name: value for name, value in chosen.items() if name in ("optimizer", "start_size", "scale_step")}
     pictures = []
     for settings in (plain, chosen):

@@ -1,4 +1,4 @@
-"""Each preset against its program: loss and gradient, and the first steps where the optimiser is torch's."""
+"""Each preset against its program: loss and gradient, and the first steps where the optimizer is torch's."""
 
 from collections.abc import Callable
 from typing import Any
@@ -127,7 +127,7 @@ def walk(preset: str, count: int, **chosen: Any) -> tuple[list[float], Tensor]:
 def run_program(
     preset: str, count: int, optimizer: Callable[..., torch.optim.Optimizer], **options: Any
 ) -> tuple[list[float], Tensor]:
-    """Let torch's optimiser take the same steps on the program's own canvas."""
+    """Let torch's optimizer take the same steps on the program's own canvas."""
     program = PROGRAMS[preset]
     weights = list_weights(build(Settings(preset=preset, network="its_own.pth")))
     y = program.enter(CANVAS).clone().requires_grad_()

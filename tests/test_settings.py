@@ -239,7 +239,7 @@ def test_every_setting_has_help_and_a_group(name: str) -> None:
         "Where",
         "Color",
         "Network",
-        "Optimising",
+        "Optimizing",
     )
     assert not field.is_required()
 

@@ -384,7 +384,7 @@ def test_errors_are_shown_on_the_page(page, studio, tmp_path):
     assert taps.get_attribute("aria-invalid") == "true"
     taps.fill("")  # an empty field counts as not given
     page.keyboard.press("Tab")
-    page.get_by_text("Optimising", exact=True).click()
+    page.get_by_text("Optimizing", exact=True).click()
     page.get_by_label("Steps", exact=True).fill("0")
     page.click("#paint")
     until(page, "document.querySelector('[role=alert]')?.textContent.includes('“Steps” takes a whole number, 1')")
@@ -613,19 +613,19 @@ def test_pictures_can_be_pasted_and_dropped(page):
     page.evaluate(give, ["paste", "body"])
     page.locator(".tile [aria-label='paste.png'][aria-pressed=true]").wait_for()
     wait_for_look(page)
-    page.evaluate(give, ["drop", ".shelf:last-child"])
-    page.locator(".shelf:last-child [aria-label='drop.png'][aria-pressed=true]").wait_for()
+    page.evaluate(give, ["drop", ".picture-list:last-child"])
+    page.locator(".picture-list:last-child [aria-label='drop.png'][aria-pressed=true]").wait_for()
     page.evaluate(give.replace("20, 20", "30, 30"), ["drop", ".stage"])
-    page.locator(".shelf:first-child [aria-label='drop.png'][aria-pressed=true]").wait_for()
+    page.locator(".picture-list:first-child [aria-label='drop.png'][aria-pressed=true]").wait_for()
     wait_for_look(page)
-    for shelf in ("first-child", "last-child"):  # what was uploaded can be deleted, while it is chosen too
-        tile = page.locator(f".shelf:{shelf} .tile:has([aria-label='drop.png'])")
+    for place in ("first-child", "last-child"):  # what was uploaded can be deleted, while it is chosen too
+        tile = page.locator(f".picture-list:{place} .tile:has([aria-label='drop.png'])")
         tile.hover()
         tile.locator(".remove").click()
         tile.wait_for(state="detached")
     page.locator(".welcome").wait_for()
     page.get_by_role("alert").get_by_role("button", name="Undo").click()
-    page.locator(".shelf:last-child [aria-label='drop.png'][aria-pressed=true]").wait_for()
+    page.locator(".picture-list:last-child [aria-label='drop.png'][aria-pressed=true]").wait_for()
     known = "(async () => (await (await fetch('api/tray')).json()).{}.map((it) => it.name).join())()"
     assert "drop.png" in page.evaluate(known.format("photos"))  # for some seconds
     until(page, f"(async () => !(await {known.format('photos')}).includes('drop.png'))()")
@@ -646,7 +646,7 @@ def test_controls_have_names_and_keyboard_access(page):
     wait_for_look(page)
     page.get_by_role("button", name="Brush where").click()
     page.get_by_text("More", exact=True).click()
-    page.get_by_text("Optimising", exact=True).click()
+    page.get_by_text("Optimizing", exact=True).click()
     assert page.evaluate(NAMELESS) == []
     reached = set()
     page.locator("header button").first.focus()

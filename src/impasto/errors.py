@@ -12,8 +12,8 @@ class UsageError(ImpastoError, ValueError):
     """A setting or argument is wrong; the command line exits with 2.
 
     `setting` is the name of the setting at fault, as in Settings: by default the one that the message begins with, or
-    "" where it begins with none. Names of settings stand in backticks ("`style_size` is too large"); each door writes
-    them in its own way (`rename_settings`).
+    "" where it begins with none. Names of settings stand in backticks ("`style_size` is too large"); each front end
+    writes them its own way (`rename_settings`).
 
     Example: raise UsageError("`size` must be at least 16 pixels.")
     """

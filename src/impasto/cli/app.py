@@ -45,7 +45,7 @@ from impasto.workers.openmp import configure_openmp
 
 MIN_LIKENESS, LIKENESS_STEP = 0.6, 0.05  # of options to a word that is none: those as near as the nearest are named
 
-# api and weights bring torch, which takes seconds: they are imported where they are used, never by --help.
+# impasto.api brings torch, which takes seconds: it is imported where it is used, never by --help.
 
 
 def _version() -> str:

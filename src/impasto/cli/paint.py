@@ -54,7 +54,7 @@ def make_job(
 
 
 def start_picture(job: Job, download_progress: DownloadProgress) -> "Run":
-    """Start a picture's run; this imports torch."""
+    """Start a picture's run, fetching its network if needed; this imports torch. Errors: as `start_job`."""
     from impasto.runs.start import start_job
 
     return start_job(job, fetch_progress=download_progress)

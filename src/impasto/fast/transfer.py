@@ -52,7 +52,7 @@ class MomentAverage:
 
 
 def list_targets(style: Style) -> dict[str, StyleTarget]:
-    """Return what a part of a canvas is carried to, by level; keep it for all frames that take on one style."""
+    """Return the targets of a style by the names of `LEVELS`; compute them once for all frames of one style."""
     return {name: StyleTarget(moments) for name, moments in style.items()}
 
 

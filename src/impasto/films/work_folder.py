@@ -166,7 +166,7 @@ class WorkFolder:
 
 
 def delete_work_files(folder: Path) -> None:
-    """Delete an unfinished film's working files. Other files are kept, and then the folder too."""
+    """Delete an unfinished film's working files, and its folder if no other files are in it."""
     for file in [file for pattern in WORK_FILES for file in folder.glob(pattern)]:
         file.unlink()
     for inner in [*(inner for pattern in INNER_FOLDERS for inner in folder.glob(pattern)), folder]:

@@ -195,7 +195,7 @@ def relu(x: Tensor) -> tuple[Tensor, Backward]:
 
 
 def apply_fused_relu(convolve: Layer, x: Tensor) -> tuple[Tensor, Backward]:
-    """Apply a convolution with a fused ReLU; its output is kept for the backward function."""
+    """Apply a convolution that includes its ReLU; return its output, and the backward function, which keeps it."""
     y, backward = convolve(x)
     return y, lambda g: backward(_mask_where_positive(_as_integers(y), g))
 

@@ -1,1 +1,1 @@
-"""The slow path: a canvas whose pixels are optimised."""
+"""The slow path: a canvas whose pixels are optimized."""

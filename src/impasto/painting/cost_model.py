@@ -39,7 +39,7 @@ PASS_FIXED_BYTES, PASS_PIXEL_BYTES = 900_000_000, 130  # for `estimate_pass_byte
 
 @dataclass(frozen=True)
 class ViewCosts:
-    """Bytes and seconds for each pixel of a view, by the network that sees it.
+    """Costs for each pixel of a view that one network sees: bytes, and seconds where the name says so.
 
     `backward` is the peak while a gradient is computed for the whole view, and `tile_backward` for the window of a
     tile; `forward` without a gradient. `content` is kept of the photo where the content is compared.

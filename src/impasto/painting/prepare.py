@@ -237,7 +237,7 @@ def prepare(
 
 
 def read_initial_picture(path: str, max_pixels: int) -> Image:
-    """Read the picture that a canvas starts as."""
+    """Read the file that `init` names. Errors: as `read_image` and `check_visible`."""
     picture = read_image(path, max_pixels=max_pixels)
     check_visible(picture, f"`init` {path}: the picture")
     return picture

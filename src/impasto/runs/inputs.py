@@ -76,7 +76,7 @@ def measure_style(painting: Any, size: int, trim: str, credit: str | None) -> Me
 
 
 def read_measured(path: Path, settings: Settings) -> MeasuredPainting:
-    """Read a style file, or measure a painting for pictures of the settings' size. Errors: as `measure_style`."""
+    """Read a style file, or measure a painting for pictures of `settings.size`. Errors: as `measure_style`."""
     return read_style_file(path) if is_style_file(path) else measure_style(path, settings.size, settings.trim, None)
 
 

@@ -231,11 +231,11 @@ class Run:
         if self._first_job:
             self._own_files.add(self._first_job.preview_path)
 
-    def capture_state(self, *, memory: bool = True) -> Checkpoint:
-        """Return where it is, for `load_state`; write it before the next step. `memory` is the optimizer's."""
+    def capture_state(self, *, with_optimizer: bool = True) -> Checkpoint:
+        """Return where it is, for `load_state`; write it before the next step."""
         if self.last_step is None:
             raise UsageError("Nothing is painted yet: ask for a step first.")
-        return self.painter.capture_state(dump_step(self.last_step), with_optimizer=memory)
+        return self.painter.capture_state(dump_step(self.last_step), with_optimizer=with_optimizer)
 
     def save_checkpoint(self) -> bool:
         """Write a checkpoint now, between two steps.

@@ -71,7 +71,7 @@ LATER_SCALE_SETTINGS = ("later_steps", "final_steps", "scale_step")
 # Ways to say which part of the canvas takes its style from where: there can be only one.
 REGION_SETTINGS = (("mask", "style_mask"), ("labels", "style_labels"), ("regions",))
 # One pass has its own network, and takes no steps: of these groups it uses a few settings alone.
-STEP_GROUPS = ("Content and style", "Network", "Optimising")
+STEP_GROUPS = ("Content and style", "Network", "Optimizing")
 USED_IN_ONE_PASS = {"style_size", "style_blend", "device", "precision", "memory", "start_size", "steps"}
 
 

@@ -263,51 +263,51 @@ class Settings(BaseModel):
         "auto", "Network", "the most that may be used, such as 4GiB; auto: what is free. What does not fit is tiled"
     )
 
-    optimizer: Optimizer = setting("lbfgs", "Optimising", "what moves the pixels")
+    optimizer: Optimizer = setting("lbfgs", "Optimizing", "what moves the pixels")
     start_size: int = setting(
-        128, "Optimising", "longer side of the first, coarsest scale; the full size or more paints at one scale", ge=16
+        128, "Optimizing", "longer side of the first, coarsest scale; the full size or more paints at one scale", ge=16
     )
     scale_step: float = setting(
-        2.0, "Optimising", "each scale is so many times as large as the one before", gt=1.05, le=4
+        2.0, "Optimizing", "each scale is so many times as large as the one before", gt=1.05, le=4
     )
-    steps: int = setting(40, "Optimising", "steps at the first scale", ge=1, le=1_000_000)
-    later_steps: int = setting(26, "Optimising", "steps at each scale after the first", ge=1, le=1_000_000)
+    steps: int = setting(40, "Optimizing", "steps at the first scale", ge=1, le=1_000_000)
+    later_steps: int = setting(26, "Optimizing", "steps at each scale after the first", ge=1, le=1_000_000)
     final_steps: int = setting(
         0,
-        "Optimising",
+        "Optimizing",
         "steps at the last of several scales, the dearest by far; 0: as at the others",
         ge=0,
         le=1_000_000,
     )
-    learning_rate: float = setting(0.02, "Optimising", "step length of adam; 1 is a pixel's whole range", gt=0, le=10)
-    adam_beta1: float = setting(0.9, "Optimising", "decay of adam's mean of gradients", ge=0, lt=1)
-    adam_beta2: float = setting(0.99, "Optimising", "decay of adam's mean of squared gradients", ge=0, lt=1)
+    learning_rate: float = setting(0.02, "Optimizing", "step length of adam; 1 is a pixel's whole range", gt=0, le=10)
+    adam_beta1: float = setting(0.9, "Optimizing", "decay of adam's mean of gradients", ge=0, lt=1)
+    adam_beta2: float = setting(0.99, "Optimizing", "decay of adam's mean of squared gradients", ge=0, lt=1)
     adam_epsilon: float = setting(
-        1e-8, "Optimising", "added to adam's root mean square; 1 is a pixel's whole range", gt=0, le=1
+        1e-8, "Optimizing", "added to adam's root mean square; 1 is a pixel's whole range", gt=0, le=1
     )
-    lbfgs_history: int = setting(10, "Optimising", "steps that lbfgs learns curvature from", ge=1, le=1000)
+    lbfgs_history: int = setting(10, "Optimizing", "steps that lbfgs learns curvature from", ge=1, le=1000)
     lbfgs_max_step: float = setting(
         0.5,
-        "Optimising",
+        "Optimizing",
         "farthest that lbfgs moves a value in a step, 1 is a pixel's whole range; 0: any way, upwards too, as torch's",
         ge=0,
     )
     lbfgs_range: float = setting(
-        1.0, "Optimising", "a pixel's whole range as lbfgs counts it, which decides its first step", gt=0, le=65536
+        1.0, "Optimizing", "a pixel's whole range as lbfgs counts it, which decides its first step", gt=0, le=65536
     )
     lbfgs_preconditioner: bool = setting(
-        True, "Optimising", "at coarse scales lbfgs moves large forms farther than small ones"
+        True, "Optimizing", "at coarse scales lbfgs moves large forms farther than small ones"
     )
     clamp: Clamp = setting(
         "auto",
-        "Optimising",
+        "Optimizing",
         "keep the canvas within 0 to 1 at each step; auto: with adam, not with lbfgs",
     )
     min_improvement: float = setting(
-        0.0, "Optimising", "a scale ends where ten steps lower the loss by less than this share; 0: never", ge=0, lt=1
+        0.0, "Optimizing", "a scale ends where ten steps lower the loss by less than this share; 0: never", ge=0, lt=1
     )
     ema_decay: float = setting(
-        0.0, "Optimising", "decay of the average over steps that becomes the picture; 0: the last step", ge=0, lt=1
+        0.0, "Optimizing", "decay of the average over steps that becomes the picture; 0: the last step", ge=0, lt=1
     )
 
     @model_validator(mode="wrap")

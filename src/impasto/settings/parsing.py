@@ -52,7 +52,10 @@ def parse_settings(given: Mapping[str, Any], base: Mapping[str, Any] | None = No
 
 
 def parse_options(model: type[Model], given: Mapping[str, Any]) -> Model:
-    """Build another model of options from text. Errors: UsageError that names each wrong option."""
+    """Build a model of options that are not Settings, such as FilmOptions, from text.
+
+    Errors: UsageError that names each wrong option.
+    """
     return _validate(model, _split_lists(model, given))
 
 

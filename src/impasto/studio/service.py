@@ -205,7 +205,7 @@ class StudioService:
 
 
 def given_in_recipe(recipe: Recipe) -> dict[str, Any]:
-    """Return the settings that were given for a recipe's picture, as plain data."""
+    """Return the settings that somebody chose for a recipe's picture, without the defaults, as plain data."""
     return recipe.settings.model_dump(mode="json", include=set(recipe.given))
 
 

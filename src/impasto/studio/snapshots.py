@@ -79,7 +79,7 @@ class SnapshotStore:
             assert step
             number = max((known.number for known in self.snapshots), default=0) + 1
             memory = memory and step.width * step.height <= MAX_OPTIMIZER_PIXELS
-            write_checkpoint(self._checkpoint_path(number), run.capture_state(memory=memory))
+            write_checkpoint(self._checkpoint_path(number), run.capture_state(with_optimizer=memory))
             write_jpeg(run.picture(), self._thumbnail_path(number), THUMBNAIL_PIXELS)
             position = {"step": step.step, "scale": step.scale, "width": step.width, "height": step.height}
             self.snapshots.append(Snapshot(number=number, settings=given_settings(run.settings), **position))

@@ -23,7 +23,7 @@ export function FileButton({ role, text, multiple = false, films = false, onFile
   </label>`;
 }
 
-/** The pictures of a shelf: those chosen that are not known, then all known, without those that are deleted soon. */
+/** The pictures of a list: those chosen that are not known, then all known, without those that are deleted soon. */
 const listTiles = (chosen, known) =>
   [...chosen.filter((one) => !known.some(({ id }) => id === one.id)), ...known].filter(({ id }) => !state.removed.has(id));
 
@@ -31,14 +31,14 @@ export function Tray() {
   const photos = listTiles(state.photo ? [state.photo] : [], state.tray.photos);
   const paintings = listTiles(state.paintings, state.tray.paintings);
   return html`<section class="tray" aria-label=${t("pictures")} hidden=${state.sheet !== "pictures"}>
-    <div class="shelf" ...${dropFor("photo")}>
+    <div class="picture-list" ...${dropFor("photo")}>
       <h2>${t("photo")}</h2>
       <ul>
         <li class="tile add"><${FileButton} role="photo" text=${t("addPhoto")} films /></li>
         ${photos.map((photo) => html`<${PhotoTile} key=${photo.id} photo=${photo} />`)}
       </ul>
     </div>
-    <div class="shelf" ...${dropFor("painting")}>
+    <div class="picture-list" ...${dropFor("painting")}>
       <h2>${t("painting")}</h2>
       <ul>
         <li class="tile add"><${FileButton} role="painting" text=${t("addPainting")} multiple /></li>
