@@ -175,8 +175,17 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     # One pass alone, which counts as a step.
     "instant": {"network": "slim", "init": "fast", "start_size": _ONE_SCALE, "steps": 1, "views": (1.0,)},
-    "draft": {"network": "slim", "views": (1.0, 1.0), "later_steps": 16},
-    "fine": {"steps": 100, "later_steps": 150, "lbfgs_history": 30},
+    "draft": {"network": "slim", "views": (1.0, 1.0), "later_steps": 14},
+    # VGG-19 sees the full size too, which is then worth more weight.
+    "fine": {
+        "views": (2.0, 1.0, 1.0),
+        "large_view_size": 1024,
+        "content_weight": 0.2,
+        "structure_weight": 0.7,
+        "steps": 60,
+        "later_steps": 150,
+        "lbfgs_history": 30,
+    },
     # Painted quickly and each like the one before: what counts in a film.
     "film": {
         "network": "slim",
