@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import SPELT_OUT, make_picture
 from PIL import Image
 
+import impasto
 from impasto.images.write import write_image
 from impasto.settings.model import Settings
 
-LONG_STEPS = 300  # enough to interrupt a picture
+LONG_STEPS = 200  # enough to interrupt a picture
 
 
 @dataclass
@@ -55,6 +57,18 @@ class BatchFolder:
                 words += [f"--{flag}", str(text)]
         return words
 
+    def paint_alone(self, count: int) -> None:
+        """Write so many photos and a painting, and paint each photo on its own, in this process."""
+        self.write_picture("style.jpg", 9)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        (self.folder / "out").mkdir()
+        for number in range(count):
+            photo = self.write_picture(f"photos/{number}.png", number + 1)
+            output = self.folder / "out" / f"{number}_style.png"
+            impasto.paint(photo, self.folder / "style.jpg", output=output, settings=self.settings(steps=LONG_STEPS))
+        torch.set_num_threads(threads)
+
     def picture_names(self, folder: str = "out") -> set[str]:
         return {
             path.relative_to(self.folder / folder).as_posix()
@@ -83,10 +97,13 @@ def assert_same_pictures(batch: BatchFolder, undisturbed: BatchFolder) -> None:
         ), name
 
 
+def batch_words(batch: BatchFolder) -> list[str]:
+    return ["batch", "photos", "--style", "style.jpg", "-o", "out", *batch.options(steps=LONG_STEPS)]
+
+
 def start_batch(batch: BatchFolder, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "impasto", "batch", "photos", "--style", "style.jpg", "-o", "out"]
     return subprocess.Popen(
-        [*command, *batch.options(steps=LONG_STEPS), *words],
+        [sys.executable, "-m", "impasto", *batch_words(batch), *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

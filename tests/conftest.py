@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from impasto.painting.prepare import Prepared
 from impasto.painting.style_regions import StyleRegion
 from impasto.painting.styles import StyleCache, StyleInput, blend_styles, capture_style
 from impasto.settings.model import Settings
+from impasto.workers.messages import Event, Task
+from impasto.workers.worker import Worker
 
 WIDTHS = (4, 6, 8, 8, 8)
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -130,6 +133,35 @@ def _signals_as_they_were() -> Iterator[None]:
     yield
     for name, handler in before.items():
         signal.signal(name, handler)
+
+
+@contextmanager
+def limit_file_size(count: int) -> Iterator[None]:
+    """Let no file of this process grow beyond so many bytes, as on a full disk."""
+    import resource  # which Windows lacks
+
+    handler, before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+@pytest.fixture
+def without_processes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A batch paints in this process, picture by picture: for tests of all but its workers, which start slowly."""
+    threads = torch.get_num_threads()
+
+    def run_tasks(tasks: Sequence[Task], *_: object) -> Iterator[Event]:
+        worker = Worker()
+        for task in tasks:
+            yield from worker.paint(task, lambda: False)
+
+    monkeypatch.setattr("impasto.batch.batch_run.run_tasks", run_tasks)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -21,13 +21,13 @@ import torch
 from batch_folder import (
     BatchFolder,
     assert_same_pictures,
+    batch_words,
     find_workers,
     is_running,
     needs_proc,
     read_pixels,
     start_batch,
     wait_for,
-    wait_for_success,
 )
 from conftest import make_picture
 
@@ -55,13 +55,13 @@ def batch(tmp_path: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch) -
 # From end to end
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("without_processes")
 def test_a_folder_with_odd_names_and_a_broken_photo(batch, capsys):
     for seed, name in enumerate(["ein Foto ü.jpg", "a.jpg", "a.png", "2023/b.jpg", "2024/b.jpg", "<b>&.jpg"], start=1):
         batch.write_picture(f"photos/{name}", seed)
     (batch.folder / "photos" / "broken.jpg").write_text("no picture")
     batch.write_picture("Die Welle.jpg", 9)
-    words = ["batch", "photos", "--style", "Die Welle.jpg", "-o", "photos/painted", "--workers", "2", *batch.options()]
+    words = ["batch", "photos", "--style", "Die Welle.jpg", "-o", "photos/painted", *batch.options()]
     assert main(words) == 1
     made = {"ein Foto ü", "a.jpg", "a.png", "2023_b", "2024_b", "_b_&"}
     assert batch.picture_names("photos/painted") == {f"{name}_Die Welle.png" for name in made}
@@ -158,7 +158,7 @@ def test_wrong_usage_is_reported_before_anything_is_made(batch, capsys, words, c
 def test_a_picture_too_large_for_the_memory_is_tiled(batch, capsys):
     batch.write_picture("a.jpg", 1)
     batch.write_picture("style.jpg", 2)
-    options = batch.options(size=1500, start_size=1500, steps=2)
+    options = batch.options(size=1000, start_size=1000, steps=2)
     plan = ["plan", "a.jpg", "style.jpg", "--json", *options]
     planned = subprocess.run([sys.executable, "-m", "impasto", *plan], capture_output=True, text=True, check=True)
     ways = json.loads(planned.stdout)["ways"]  # as a fresh process takes it on this machine, and so a worker
@@ -279,10 +279,7 @@ def test_damaged_files_and_files_without_recipe_are_not_found(batch, painted):
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, weights_file: Path) -> BatchFolder:
     """Four photos and their pictures, painted without interruption."""
     batch = BatchFolder(tmp_path_factory.mktemp("undisturbed"), weights_file)
-    for number in range(4):
-        batch.write_picture(f"photos/{number}.png", number + 1)
-    batch.write_picture("style.jpg", 9)
-    wait_for_success(start_batch(batch, "--workers", "2"))
+    batch.paint_alone(4)
     return batch
 
 
@@ -297,7 +294,7 @@ def disturbed(batch: BatchFolder, undisturbed: BatchFolder) -> BatchFolder:
 @needs_proc
 @pytest.mark.slow
 def test_another_worker_continues_after_a_kill(disturbed, undisturbed):
-    driver = start_batch(disturbed, "--workers", "2")
+    driver = start_batch(disturbed, "--workers", "2", "--threads", "1")
     wait_for(disturbed.picture_names)
     os.kill(find_workers(driver.pid)[0], signal.SIGKILL)
     said = driver.communicate()[1]
@@ -359,8 +356,9 @@ def test_a_picture_written_by_a_lost_worker_is_kept(batch):
 
 @needs_proc
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_processes")
 def test_the_same_command_continues_after_the_driver_is_killed(disturbed, undisturbed):
-    driver = start_batch(disturbed, "--workers", "2", "--checkpoint-every", "0.1")
+    driver = start_batch(disturbed, "--workers", "2", "--threads", "1", "--checkpoint-every", "0.1")
     checkpoints = disturbed.folder / "out/.impasto"
     wait_for(lambda: disturbed.picture_names() and len([*checkpoints.glob("*.checkpoint")]) == 2)
     workers = find_workers(driver.pid)
@@ -370,7 +368,7 @@ def test_the_same_command_continues_after_the_driver_is_killed(disturbed, undist
     wait_for(lambda: not any(map(is_running, workers)), 10)
     finished = {name: (disturbed.folder / "out" / name).stat().st_mtime_ns for name in disturbed.picture_names()}
     assert 0 < len(finished) < 4
-    wait_for_success(start_batch(disturbed, "--workers", "2"))
+    assert main([*batch_words(disturbed), "--threads", "1"]) == 0
     assert_same_pictures(disturbed, undisturbed)
     for name, time_written in finished.items():
         assert (disturbed.folder / "out" / name).stat().st_mtime_ns == time_written
@@ -382,12 +380,16 @@ def test_the_same_command_continues_after_the_driver_is_killed(disturbed, undist
 
 @needs_proc
 @pytest.mark.slow
-@pytest.mark.parametrize("times", [1, 2])
-def test_interrupts_keep_finished_pictures(disturbed, undisturbed, times):
-    driver = start_batch(disturbed, "--workers", "2")
+@pytest.mark.usefixtures("without_processes")
+@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+def test_interrupts_keep_finished_pictures(disturbed, undisturbed, signals, capsys):
+    driver = start_batch(disturbed, "--workers", "2", "--threads", "1")
+    wait_for(lambda: find_workers(driver.pid))
+    assert main(batch_words(disturbed)) == 1  # while the folder is another's
+    assert "Another impasto batch is painting into out" in capsys.readouterr().err
     wait_for(disturbed.picture_names)
-    for _ in range(times):
-        driver.send_signal(signal.SIGINT)
+    for number in signals:
+        driver.send_signal(number)
     said = driver.communicate(timeout=60)[1]
     assert driver.returncode == 130
     assert "impasto: interrupted; the same command goes on from here" in said
@@ -398,22 +400,10 @@ def test_interrupts_keep_finished_pictures(disturbed, undisturbed, times):
     rows = disturbed.rows()
     assert {name for name, row in rows.items() if row["status"] == "painted"} == finished
     assert {row["status"] for row in rows.values()} == {"painted", "waiting"}
-    if times == 1:  # begun pictures continue where they were stopped
-        wait_for_success(start_batch(disturbed, "--workers", "2"))
+    if len(signals) == 1:  # begun pictures continue where they were stopped
+        assert main([*batch_words(disturbed), "--threads", "1"]) == 0
         assert_same_pictures(disturbed, undisturbed)
         assert sum(int(row["resumed_at"] or 0) > 0 for row in disturbed.rows().values()) >= 1
-
-
-@needs_proc
-@pytest.mark.slow
-def test_a_second_batch_into_one_folder_is_refused(disturbed, capsys):
-    driver = start_batch(disturbed, "--workers", "2")
-    wait_for(lambda: (disturbed.folder / "out/.impasto/lock").exists() and find_workers(driver.pid))
-    assert main(["batch", "photos", "--style", "style.jpg", "-o", "out", *disturbed.options()]) == 1
-    assert "Another impasto batch is painting into out" in capsys.readouterr().err
-    driver.send_signal(signal.SIGTERM)
-    driver.communicate()
-    assert driver.returncode == 130
 
 
 def test_checkpoints_of_failed_pictures_are_kept(batch, monkeypatch):

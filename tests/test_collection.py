@@ -62,6 +62,7 @@ def test_missing_painting_says_how_to_choose_one(capsys: pytest.CaptureFixture[s
     assert "name a painting, such as starry_night: impasto paintings lists them" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("without_processes")
 def test_rerun_and_batch_find_a_painting_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_image(make_picture(40, 32), "photo.png")
@@ -69,5 +70,5 @@ def test_rerun_and_batch_find_a_painting_by_name(tmp_path: Path, monkeypatch: py
     assert main(["photo.png", "the_scream", "-o", "picture.png", *quick]) == 0
     assert main(["rerun", "picture.png", "-o", "again.png", "-q"]) == 0
     assert Path("again.png").is_file()
-    assert main(["batch", "photo.png", "--style", "the_scream", "-o", "out", "--workers", "1", *quick]) == 0
+    assert main(["batch", "photo.png", "--style", "the_scream", "-o", "out", *quick]) == 0
     assert [*Path("out").glob("*the_scream*.png")]

@@ -2,7 +2,6 @@ import dataclasses
 import io
 import os
 import struct
-import subprocess
 import sys
 import warnings
 import zlib
@@ -14,6 +13,7 @@ import pytest
 import pyvips
 import tifffile
 import torch
+from conftest import limit_file_size
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
@@ -680,17 +680,11 @@ class TestWriting:
         torch.testing.assert_close(read_image(path).rgb, rgb, atol=0.5001 / 65535, rtol=0)
         assert read_embedded_text(path) == "inside"
 
-    @pytest.mark.slow
+    @pytest.mark.skipif(sys.platform == "win32", reason="there are no limits to a file's size")
     @pytest.mark.parametrize("name", ["a.png", "a.tif"])
     def test_full_disk_is_reported_for_16_bits(self, tmp_path, name):
-        if sys.platform == "win32":
-            pytest.skip("there are no limits to a file's size")
-        limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000));"
-        write = "import torch; from impasto.images.write import write_image;"
-        write += f"write_image(torch.rand(1, 3, 99, 99), '{name}', bits=16)"
-        run = subprocess.run([sys.executable, "-c", limit + write], cwd=tmp_path, capture_output=True, text=True)
-        assert f"PictureError: {name} can't be written" in run.stderr
+        with limit_file_size(20_000), pytest.raises(PictureError, match=rf"{name} can't be written"):
+            write_image(torch.rand(1, 3, 99, 99), tmp_path / name, bits=16)
         assert list(tmp_path.iterdir()) == []
 
 

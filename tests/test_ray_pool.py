@@ -48,12 +48,9 @@ def cluster() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, weights_file: Path) -> BatchFolder:
-    """Six photos and their pictures, painted by local workers."""
+    """Six photos and their pictures, painted here."""
     batch = BatchFolder(tmp_path_factory.mktemp("undisturbed"), weights_file)
-    for number in range(6):
-        batch.write_picture(f"photos/{number}.png", number + 1)
-    batch.write_picture("style.jpg", 9)
-    wait_for_success(start_batch(batch, "--threads", "1", "--workers", "2"))
+    batch.paint_alone(6)
     return batch
 
 

@@ -351,14 +351,20 @@ def wait_for(path: Path, painting: "subprocess.Popen[str]") -> None:
     assert painting.poll() is None, painting.communicate()
 
 
+LONG = {"later_steps": 300}
 STEPS = ("--later-steps", "300")
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, weights_file: Path) -> bytes:
+    """A picture of so many steps, painted without a break."""
+    return Scene(tmp_path_factory.mktemp("whole"), weights_file).finish(settings=LONG)
+
+
 @pytest.mark.slow
-def test_killed_at_any_moment_it_becomes_the_same_picture(scene: Scene) -> None:
+def test_killed_at_any_moment_it_becomes_the_same_picture(scene: Scene, whole: bytes) -> None:
     """A kill leaves a whole checkpoint, the finished picture, or, between writing one and removing the other, both."""
     chance, killed = random.Random(5), 0
-    whole = scene.finish(settings={"later_steps": 300})
     painting = begin(scene, *words(scene, *STEPS, "-o", "out.png", "--checkpoint", "out.png.checkpoint"))
     wait_for(scene.kept, painting)
     for longest in (0.0, 0.3, 0.3, 0.3):
@@ -391,14 +397,11 @@ def time_written(path: Path) -> int | None:
         return None
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.slow
-def test_stopped_it_is_kept_and_goes_on(
-    scene: Scene, number: signal.Signals, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_stopped_it_is_kept_and_goes_on(scene: Scene, whole: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     painting = begin(scene, *words(scene, *STEPS, "-o", "out.png", "--checkpoint", "out.png.checkpoint"))
     wait_for(scene.kept, painting)
-    painting.send_signal(number)
+    painting.send_signal(signal.SIGINT)
     out, err = painting.communicate(timeout=60)
     assert painting.returncode == 130, err
     assert ", unfinished: scale " in out
@@ -413,7 +416,7 @@ def test_stopped_it_is_kept_and_goes_on(
     begun = f"continuing {scene.output} after step {left.step}, {left.width} x {left.height}"
     assert said.err.splitlines()[0] == begun
     assert said.out.startswith(f"{scene.output}: 48 x 36")
-    assert_same(scene.output, scene.finish(settings={"later_steps": 300}))
+    assert_same(scene.output, whole)
 
 
 SLOW = PAINT.replace(
@@ -435,7 +438,7 @@ Objective.backward = backward
 
 
 @pytest.mark.slow
-def test_a_second_interrupt_does_not_wait_for_the_step(scene: Scene) -> None:
+def test_a_second_interrupt_does_not_wait_for_the_step(scene: Scene, whole: bytes) -> None:
     given = words(scene, *STEPS, "-o", "out.png", "--checkpoint", "out.png.checkpoint")
     painting = subprocess.Popen(
         [sys.executable, "-c", SLOW, *given],
@@ -458,7 +461,7 @@ def test_a_second_interrupt_does_not_wait_for_the_step(scene: Scene) -> None:
     assert f"impasto resume {scene.kept.name} continues it" in err
     assert load_step(read_checkpoint(scene.kept)).step == kept
     go_on(scene.kept)
-    assert_same(scene.output, scene.finish(settings={"later_steps": 300}))
+    assert_same(scene.output, whole)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="disks are mounted otherwise elsewhere")

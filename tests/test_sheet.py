@@ -1,6 +1,7 @@
 """Contact sheets: all combinations of values, each cell kept with its recipe, with its settings below it."""
 
 import itertools
+import re
 import shutil
 import signal
 import subprocess
@@ -162,12 +163,12 @@ def command(tmp_path: Path, weights_file: Path, monkeypatch: pytest.MonkeyPatch)
 VARY = ["--vary", "style_weight=0.3,1,3", "--vary", "pooling=max,average"]
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("without_processes")
 def test_a_sheet_shows_its_cells(command, capsys):
     assert main([*command, "--size", "32", *VARY]) == 0
     shown = capsys.readouterr()
     assert shown.out.startswith("photo_painting_sheet.png: 6 pictures on ")
-    assert {line.split(":")[0].partition(" ")[2] for line in shown.err.splitlines()} == {
+    assert set(re.findall(r"^\d/6 (.*?):", shown.err, re.MULTILINE)) == {
         f"style_weight = {weight}, pooling = {pooling}"
         for weight in ("0.3", "1", "3")
         for pooling in ("max", "average")
@@ -188,7 +189,7 @@ def test_a_sheet_shows_its_cells(command, capsys):
         assert (rows == top).all(axis=(2, 3)).any()
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("without_processes")
 def test_a_cell_can_be_painted_larger(command):
     assert main([*command, "--vary", "style_weight=1,3", "--size", "32", "-q", "-o", "tries.png"]) == 0
     assert main(["rerun", "tries_cells/02_style_weight=3.png", "--size", "64", "-o", "large.png", "-q"]) == 0
@@ -197,14 +198,14 @@ def test_a_cell_can_be_painted_larger(command):
     assert recipe.overridden == {"size": 32}
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("without_processes")
 def test_cells_have_256_pixels_by_default(command, capsys):
     assert main([*command, "--vary", "seed=0"]) == 0
     assert capsys.readouterr().out.startswith("photo_painting_sheet.png: 1 picture on ")
     assert read_recipe("photo_painting_sheet_cells/01_seed=0.png").result.width == 256
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("without_processes")
 def test_an_overwritten_sheet_keeps_finished_cells(command):
     words = [*command, "--size", "32", "--vary", "seed=1,2", "-q", "-o", "a.png"]
     assert main(words) == 0
@@ -216,13 +217,13 @@ def test_an_overwritten_sheet_keeps_finished_cells(command):
     assert second.exists()
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("without_processes")
 def test_sizes_can_be_varied(command):
     assert main([*command, "--vary", "size=32,48", "-q", "-o", "a.png"]) == 0
     assert [read_recipe(cell).result.width for cell in sorted(Path("a_cells").iterdir())] == [32, 48]
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("without_processes")
 def test_files_are_overwritten_only_if_asked(command, capsys):
     words = [*command, "--size", "32", "--vary", "seed=1", "-q", "-o", "a.png"]
     Path("a_cells").mkdir()
@@ -258,7 +259,7 @@ def test_wrong_usage_leaves_no_files(command, capsys, words, code, said):
     assert set(Path().iterdir()) == before
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("without_processes")
 def test_a_cell_that_cant_be_painted_stays_empty(command, capsys):
     assert main([*command, "--size", "32", "--vary", "style_size=0.05,1", "-o", "a.png"]) == 1
     shown = capsys.readouterr()

@@ -323,7 +323,7 @@ def test_an_output_never_replaces_a_mask(capsys: pytest.CaptureFixture[str]) -> 
     assert Path("left.png").read_bytes() == before
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("without_processes")
 def test_masks_are_varied_on_a_sheet() -> None:
     vary = ["--vary", "mask=left.png,rest;rest,left.png"]
     options = [word for word in words() if word]
