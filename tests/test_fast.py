@@ -78,14 +78,15 @@ def test_the_map_is_the_optimal_one() -> None:
 
 @pytest.mark.parametrize("has_masks", [False, True])
 def test_tiles_are_the_whole(monkeypatch: pytest.MonkeyPatch, has_masks: bool) -> None:
-    left = torch.zeros_like(PHOTO[:, :1])
-    left[..., :70] = 1
-    parts = [make_part(measure(PAINTING), left if has_masks else None)]
-    parts += [make_part(measure(OTHER), 1 - left)] if has_masks else []
-    whole = paint(*parts)
+    photo, paintings = PHOTO[..., :75, :110], [StyleInput(it.rgb[..., :75, :75]) for it in (PAINTING, OTHER)]
+    left = torch.zeros_like(photo[:, :1])
+    left[..., :50] = 1
+    parts = [make_part(measure(paintings[0]), left if has_masks else None)]
+    parts += [make_part(measure(paintings[1]), 1 - left)] if has_masks else []
+    whole = paint(*parts, photo=photo)
     monkeypatch.setattr(transfer, "TILE_SIDE", 48)
-    assert float((paint(*parts) - whole).abs().max()) < 1e-10
-    for painting, part in zip((PAINTING, OTHER), parts, strict=False):
+    assert float((paint(*parts, photo=photo) - whole).abs().max()) < 1e-10
+    for painting, part in zip(paintings, parts, strict=False):
         for name, tiled in measure(painting).items():
             torch.testing.assert_close(tiled.outer, part.targets[name].moments.outer, rtol=1e-10, atol=1e-12)
 

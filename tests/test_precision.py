@@ -25,7 +25,7 @@ STYLE_TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 
 def paint(precision: str, **settings: Any) -> Image.Image:
-    chosen = {"size": 96, "start_size": 48, "steps": 12, "later_steps": 12, **settings}
+    chosen = {"network": "slim", "size": 96, "start_size": 48, "steps": 12, "later_steps": 12, **settings}
     return impasto.paint(PHOTO, PAINTING, precision=precision, **chosen)
 
 

@@ -187,7 +187,7 @@ def test_first_direction_of_line_search_is_reproduced() -> None:
 @pytest.mark.slow
 def test_each_paints_with_the_embedded_network(preset: str) -> None:
     photo, painting = (to_pil(make_picture(50, 40, seed)) for seed in (1, 2))
-    run = impasto.start(photo, painting, preset=preset, size=48, steps=12)
+    run = impasto.start(photo, painting, preset=preset, network="slim", size=48, steps=12)
     losses = [step.losses["total"] for step in run]
     assert min(losses) < losses[0]
     assert run.picture().size == SIZES.get(Settings(preset=preset, network="its_own.pth").fit, (48, 38))
