@@ -137,7 +137,7 @@ class Settings(BaseModel):
         DEFAULT_CONTENT_TAPS, "Content and style", "taps that see the content, with weights"
     )
     structure_weight: Weight = setting(
-        1.0,
+        0.8,
         "Content and style",
         "weight of the photo's structure beside its features: places that are alike in the photo stay alike, whatever "
         "their colors and strokes",
@@ -271,7 +271,7 @@ class Settings(BaseModel):
         2.0, "Optimizing", "each scale is so many times as large as the one before", gt=1.05, le=4
     )
     steps: int = setting(40, "Optimizing", "steps at the first scale", ge=1, le=1_000_000)
-    later_steps: int = setting(26, "Optimizing", "steps at each scale after the first", ge=1, le=1_000_000)
+    later_steps: int = setting(30, "Optimizing", "steps at each scale after the first", ge=1, le=1_000_000)
     final_steps: int = setting(
         0,
         "Optimizing",

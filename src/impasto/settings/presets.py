@@ -183,7 +183,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "content_weight": 0.2,
         "structure_weight": 0.7,
         "steps": 60,
-        "later_steps": 150,
+        "later_steps": 145,
         "lbfgs_history": 30,
     },
     # Painted quickly and each like the one before: what counts in a film.
