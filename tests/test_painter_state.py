@@ -55,6 +55,8 @@ WAYS: dict[str, dict[str, Any]] = {
         "padding": "circular",
         "strategy": ScaleStrategy(tile_size=16),
         "size": 48,
+        "steps": 3,
+        "later_steps": 4,
     },
 }
 
