@@ -166,8 +166,10 @@ def test_tutorial_runs(tmp_path: Path) -> None:
     pages = nbformat.read(TUTORIAL, as_version=4)
     assert "%pip install" in pages.cells[1].source
     pages.cells = [cell for cell in pages.cells if "install" not in cell.metadata.get("tags", [])]
+    for cell in pages.cells:  # pictures of half the size, by the smaller network
+        cell.source = cell.source.replace("size=192", 'size=96, network="slim"').replace("size=256", "size=128")
     NotebookClient(pages, timeout=600, resources={"metadata": {"path": tmp_path}}).execute()
     outputs = [output for cell in pages.cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in outputs) >= 5
     htmls = [output["data"]["text/html"] for output in outputs if "text/html" in output.get("data", {})]
-    assert any(re.fullmatch(r"192 x 128, \d+\.\d s", html) for html in htmls)
+    assert any(re.fullmatch(r"96 x 64, \d+\.\d s", html) for html in htmls)
