@@ -43,7 +43,17 @@ def page(browser: Any, studio: Studio) -> Iterator[Any]:
     assert faults == []
 
 
+SHORT_LOOKS = """{
+  const ask = window.fetch;
+  window.lookSteps = 5;
+  window.fetch = (address, ...more) =>
+    ask(/quick_look$/.test(address) ? `${address}?steps=${lookSteps}` : address, ...more);
+}"""
+
+
 def visit(page: Any, studio: Studio) -> None:
+    """Open the page. Its quick looks have few steps: all 20 in every test would take minutes in sum."""
+    page.add_init_script(SHORT_LOOKS)
     page.goto(studio.url)
     page.wait_for_selector(".stage")
 
@@ -107,6 +117,7 @@ def roughness(pixels: np.ndarray) -> float:
 
 
 def test_a_quick_look_comes_before_anything_is_pressed(page, studio):
+    page.evaluate("window.lookSteps = 20")  # as many as usual
     choose_photo(page)
     wait_for_look(page, step=3)
     assert studio.state()["order"] == []
@@ -580,7 +591,7 @@ def test_a_films_first_frame_is_shown_and_looked_at(page, studio, tmp_path):
     clip = clips.write_clip(tmp_path / "walk.mp4", clips.make_pan(4))
     page.locator(".tray input[type=file]").first.set_input_files(clip)
     page.locator(".tile [aria-label='walk.mp4'] img").wait_for()
-    wait_for_look(page, step=20)
+    wait_for_look(page, step=5)
     assert "film is painted frame by frame" in page.inner_text(".status")
     choose_photo(page)
     page.get_by_role("button", name="Brush where").click()
@@ -590,7 +601,7 @@ def test_a_films_first_frame_is_shown_and_looked_at(page, studio, tmp_path):
     assert page.locator(".board").count() == 0
     brushes = page.get_by_role("button", name="Brush where")
     assert (brushes.is_disabled(), brushes.get_attribute("title")) == (True, FILM_EVERYWHERE)
-    wait_for_look(page, step=20)  # without masks, which are refused
+    wait_for_look(page, step=5)  # without masks, which are refused
     assert page.get_by_role("alert").count() == 0
     films = [picture for picture in studio.ask_json("api/tray")["photos"] if picture["is_film"]]
     _, small = studio.ask(f"api/pictures/{films[0]['id']}")
@@ -856,7 +867,7 @@ def test_an_idle_page_asks_for_no_frames_and_no_data(page):
     page.reload()
     page.wait_for_selector(".stage")
     choose_photo(page)
-    wait_for_look(page, step=20)
+    wait_for_look(page, step=5)
     time.sleep(1)
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
@@ -937,7 +948,7 @@ def test_a_brushed_mask_preserves_the_photo_there(page, studio):
     assert page.evaluate(COVERED) > covered
     page.keyboard.press("Control+z")
     assert page.evaluate(COVERED) == covered
-    wait_for_look(page, step=20)
+    wait_for_look(page, step=5)
     time.sleep(0.5)
     job_id = press_paint(page, studio)
     studio.wait_for(job_id, "done")
