@@ -137,7 +137,7 @@ class Settings(BaseModel):
         DEFAULT_CONTENT_TAPS, "Content and style", "taps that see the content, with weights"
     )
     structure_weight: Weight = setting(
-        0.8,
+        1.1,
         "Content and style",
         "weight of the photo's structure beside its features: places that are alike in the photo stay alike, whatever "
         "their colors and strokes",
