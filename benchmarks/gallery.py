@@ -1,4 +1,4 @@
-"""Paints the gallery of docs/gallery.md: five photos in the style of eight paintings at the defaults, and hard cases.
+"""Paints the gallery of docs/gallery.md: six photos in the style of eight paintings at the defaults, and hard cases.
 
     python benchmarks/gallery.py --folder gallery
 
@@ -23,7 +23,7 @@ from impasto.images.metadata import pack_xmp, read_embedded_text
 from machine import describe
 
 PAGE = Path(__file__).parent.parent / "docs" / "gallery.md"
-PHOTOS = ("astronaut", "camera", "chelsea", "coffee", "rocket")  # CC0 or public domain
+PHOTOS = ("astronaut", "camera", "hubble_deep_field", "chelsea", "coffee", "rocket")  # CC0 or public domain
 PAINTINGS = (
     "starry_night",
     "the_bedroom",

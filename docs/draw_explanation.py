@@ -24,7 +24,14 @@ PAINTING = "starry_night"
 STYLE_TAPS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_TAPS = ("relu2_1", "relu3_1", "relu4_1", "relu5_1")
 QUICK = {"network": "slim", "size": 64, "start_size": 48, "steps": 3, "later_steps": 3}
-CONTENT_ALONE = {"size": 256, "views": (1,), "structure_weight": 0, "style_weight": 0, "init": "noise"}
+CONTENT_ALONE = {
+    "size": 256,
+    "views": (1,),
+    "content_colors": "photo",
+    "structure_weight": 0,
+    "style_weight": 0,
+    "init": "noise",
+}
 GAP, QUALITY = 8, 82  # pixels; of WebP
 
 # A figure is a row of pictures: each with other settings, of a photo or, as a texture, of the painting alone.

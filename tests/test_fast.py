@@ -251,7 +251,7 @@ def test_a_texture_at_once_is_refused(folder: Path) -> None:
 UNUSED = {
     "content_weight": 3.0, "style_weight": 3.0, "gram_shift": 1.0, "tv_weight": 5.0, "tv_loss": "sum",
     "tv_exponent": 1.5, "range_weight": 9.0, "content_taps": {"relu1_1": 1.0}, "style_taps": {"relu1_1": 1.0},
-    "structure_weight": 3.0,
+    "structure_weight": 3.0, "coarse_taps": {"relu1_1": 1.0}, "content_colors": "photo",
     "content_loss": "sum", "views": (1.0, 1.0), "style_loss": {"gram": 1.0}, "normalize_gradients": True,
     "large_view_network": "slim", "large_view_size": 20, "pooling": "average", "pooling_gain": False,
     "pooling_ceil_mode": True, "input_scaling": "255", "padding": "zero", "optimizer": "adam", "scale_step": 3.0,

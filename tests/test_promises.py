@@ -52,7 +52,8 @@ FIELDS = {"Step": STEP, "FrameStep": f"{STEP} frame frames pass_number passes"}
 SETTINGS = """
     preset size fit max_pixels seed aspect init fast_strength init_noise init_blur noise noise_strength content_weight
     style_weight style_size style_blend gram_shift tv_weight tv_loss tv_exponent range_weight content_taps
-    structure_weight style_taps content_loss views style_loss normalize_gradients mask style_mask
+    coarse_taps content_colors structure_weight style_taps content_loss views style_loss normalize_gradients mask
+    style_mask
     trim preserve_mask guard guard_mask
     labels style_labels regions mask_propagation color color_space color_match color_strength network large_view_network
     large_view_size layout pooling pooling_gain pooling_ceil_mode input_scaling padding device precision memory

@@ -277,6 +277,12 @@ def test_colon_without_weight_is_refused() -> None:
         ({"color": "match", "color_space": "luv"}, "color_space", "keep or only"),
         ({"color_space": "yuv"}, "color_space", "has no effect"),
         ({"color_strength": 0.5}, "color_strength", "keep or match or only"),
+        (
+            {"views": "1", "coarse_taps": "relu2_1"},
+            "coarse_taps",
+            "with `views` 1: .* choose several `views`",
+        ),
+        ({"views": "1,0", "coarse_taps": "relu2_1"}, "coarse_taps", "with `views` 1,0"),
         ({"large_view_network": "same", "large_view_size": 500}, "large_view_size", "another `large_view_network`"),
         ({"noise": "normal"}, "noise", "with `init` recolored: .* `init` noise, or `init_noise` above 0"),
         ({"mask_propagation": "all"}, "mask_propagation", "`mask`, or `style_mask`, or `labels`, or `regions`"),

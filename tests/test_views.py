@@ -9,6 +9,7 @@ from torch import Tensor
 
 from impasto.images.image import Image
 from impasto.images.sizes import resize
+from impasto.painting.initial_canvas import recolor_photo
 from impasto.painting.objective import Objective
 from impasto.painting.prepare import Prepared
 from impasto.painting.schedule import plan_schedule
@@ -81,16 +82,36 @@ def test_pixel_terms_count_once() -> None:
     assert three.evaluate(canvas)["tv"] == pytest.approx(one.evaluate(canvas)["tv"], rel=1e-12)
 
 
-def test_content_is_compared_at_full_size_and_structure_in_every_view() -> None:
-    prepared, canvas = prepare_double(style_weight=0.0, structure_weight=0.7), make_picture(*SIZE, 3, DOUBLE)
+def test_content_loss_is_the_mean_of_the_views() -> None:
+    weights = {"style_weight": 0.0, "structure_weight": 0.7}
+    prepared, canvas = prepare_double(**weights), make_picture(*SIZE, 3, DOUBLE)
     photo, expected = Image(make_picture(*SIZE, 1, DOUBLE)), 0.0
     for size in ((96, 64), (48, 32), (24, 16)):
-        taps = {"relu3_1": 1.0} if size == SIZE else {}
-        settings = make_settings(style_weight=0.0, structure_weight=0.7 / 3)
-        alone = Prepared(prepared.network, settings.model_copy(update={"content_taps": taps}), prepared.paintings)
+        alone = Prepared(prepared.network, make_settings(**weights), prepared.paintings)
         objective = alone.make_objective(photo.resized(*size), SCHEDULE, size, ScaleStrategy())
-        expected += objective.evaluate(resize(canvas, *size))["content"]
+        expected += objective.evaluate(resize(canvas, *size))["content"] / 3
     assert make_objective(prepared).evaluate(canvas)["content"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_smallest_view_compares_the_content_at_its_own_taps() -> None:
+    settings = Settings(content_taps="relu4_2", coarse_taps="relu2_1,relu3_1:0.5")
+    assert [view.settings.content_taps for view in plan_views(settings, (512, 384), 16)] == [
+        {"relu4_2": 1.0},
+        {"relu4_2": 1.0},
+        {"relu2_1": 1.0, "relu3_1": 0.5},
+    ]
+    (view,) = plan_views(settings.model_copy(update={"views": (1.0,)}), (512, 384), 16)
+    assert view.settings.content_taps == {"relu4_2": 1.0}
+
+
+@pytest.mark.parametrize("colors", ["painting", "photo"])
+def test_content_has_the_chosen_colors(colors: str) -> None:
+    prepared, photo = prepare_double(content_colors=colors), Image(make_picture(*SIZE, 1, DOUBLE))
+    objective = prepared.make_objective(photo, SCHEDULE, SIZE, ScaleStrategy())
+    recolored = recolor_photo(photo, prepared.paintings)
+    found = {name: objective.evaluate(it)["content"] for name, it in (("painting", recolored), ("photo", photo.rgb))}
+    assert found.pop(colors) == pytest.approx(0, abs=1e-12)
+    assert all(loss > 0.01 for loss in found.values())
 
 
 def test_views_too_small_for_the_taps_are_left_out() -> None:

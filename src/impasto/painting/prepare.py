@@ -21,6 +21,7 @@ from impasto.network.download import DownloadProgress
 from impasto.network.vgg import VGG19_DEPTHS, Network, plan_layers
 from impasto.painting.device import choose_device, choose_dtype, use_exact_float32
 from impasto.painting.histograms import Histogram
+from impasto.painting.initial_canvas import recolor_photo
 from impasto.painting.measured import MeasuredPainting, check_measured, note_other_sizes
 from impasto.painting.model_cache import ModelCache
 from impasto.painting.objective import Objective, TemporalTarget, list_taps, needs_features
@@ -135,6 +136,8 @@ class Prepared:
     ) -> CanvasObjective:
         """Make the objective of a canvas of that size, which is also the size of `photo`, if there is one."""
         first, *others = self.plan_views(schedule, canvas)
+        if photo and self.settings.content_colors == "painting":
+            photo = replace(photo, rgb=recolor_photo(photo, self.paintings).to(self.device))
         full = self.make_view_objective(first, photo, schedule, strategy, temporal_targets)
         if not others:
             return full
@@ -155,7 +158,7 @@ class Prepared:
         """Make the objective of one view, which is also the size of `photo`, if there is one."""
         network = self.get_network(view)
         regions = self._make_regions(view, photo, self.list_painting_sizes(schedule, view.size), strategy.tile_size)
-        is_seen = view.settings.active_style_taps or (photo and view.settings.sees_content)
+        is_seen = view.settings.active_style_taps or (photo and view.settings.active_content_taps)
         if not strategy.tile_size or not is_seen:  # a view that no network sees needs no tiles
             return Objective(network, view.settings, photo, regions, temporal_targets)
         tiles = cut_tiles_for(network, view.settings, *view.size, strategy.tile_size)
@@ -324,7 +327,7 @@ def _check_settings(settings: Settings, reference: Image | None) -> None:
 def _find_deepest_tap(settings: Settings) -> str:
     """Return the layer that the network is cut after."""
     layers = plan_layers(VGG19_DEPTHS)
-    for name in ("content_taps", "style_taps"):
+    for name in ("content_taps", "coarse_taps", "style_taps"):
         for tap in getattr(settings, name):
             if tap not in layers:
                 raise UsageError(

@@ -36,8 +36,8 @@ def plan_views(
     """Plan the views of a canvas, the canvas itself first.
 
     A reduced view is left out if it is smaller than two cells of the deepest tap, if `can_measure` refuses its size, or
-    if its weight is 0. The style's weight is divided among the views by `settings.views`, and the structure's equally.
-    The content's features and the terms of pixels belong to the full size.
+    if its weight is 0. The style's weight is divided among the views by `settings.views`, the content's equally; the
+    smallest of several views compares the content at taps of its own. Terms of pixels belong to the full size.
 
     Example: [view.size for view in plan_views(Settings(), (512, 384), 16)]
     """
@@ -59,7 +59,8 @@ def plan_views(
                 settings,
                 weights[size] / whole,
                 1 / len(sizes),
-                is_full=size == canvas,
+                has_pixel_terms=size == canvas,
+                is_coarse=size == sizes[-1] != canvas,
             ),
         )
         for size in sizes
@@ -84,14 +85,16 @@ def _is_large_enough(size: Size, cell_size: int, *, wraps: bool) -> bool:
     return min(size) >= MIN_VIEW_CELLS * cell_size and not (wraps and any(side % cell_size for side in size))
 
 
-def _share(settings: Settings, style: float, structure: float, *, is_full: bool) -> Settings:
+def _share(settings: Settings, style: float, content: float, *, has_pixel_terms: bool, is_coarse: bool) -> Settings:
     changed = {
         "style_weight": settings.style_weight * style,
-        "structure_weight": settings.structure_weight * structure,
+        "content_weight": settings.content_weight * content,
         "views": (1.0,),
     }
-    if not is_full:
-        changed |= {"content_taps": {}, "tv_weight": 0.0, "range_weight": 0.0}
+    if is_coarse:
+        changed["content_taps"] = settings.coarse_taps
+    if not has_pixel_terms:
+        changed |= {"tv_weight": 0.0, "range_weight": 0.0}
     return settings.model_copy(update=changed)
 
 

@@ -9,17 +9,23 @@ from impasto.settings.types import format_weights
 
 
 class Condition(NamedTuple):
-    """A setting that is one of `values`, or none of `excluded`; or, without both, above 0 or not empty."""
+    """A setting that is one of `values`, or none of `excluded`; or, without both, above 0 or not empty.
+
+    With `several`, something in it after the first must be above 0.
+    """
 
     setting: str
     values: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ()
+    several: bool = False
 
     def is_met(self, settings: Settings) -> bool:
         """Is it met?"""
         value = getattr(settings, self.setting)
         if self.excluded:
             return value not in self.excluded
+        if self.several:
+            return any(value[1:])
         if isinstance(value, Mapping):
             return any(value.get(name) for name in self.values)
         return value in self.values if self.values else bool(value)
@@ -28,6 +34,8 @@ class Condition(NamedTuple):
         """Say how to meet it."""
         if self.excluded:
             return f"another `{self.setting}`"
+        if self.several:
+            return f"several `{self.setting}`"
         default = Settings.model_fields[self.setting].default
         words = " or ".join(self.values) or ("above 0" if isinstance(default, float) else "")
         return f"`{self.setting}` {words}".rstrip()
@@ -42,6 +50,7 @@ DEPENDENCIES: dict[str, tuple[Condition, ...]] = {
     "fast_strength": (Condition("init", ("fast",)),),
     "noise": _NEEDS_NOISE,
     "noise_strength": _NEEDS_NOISE,
+    "coarse_taps": (Condition("views", several=True),),
     "large_view_size": (Condition("large_view_network", excluded=("same",)),),
     "guard_mask": (Condition("guard"),),
     "labels": (Condition("style_labels"),),
@@ -65,7 +74,7 @@ DEPENDENCIES: dict[str, tuple[Condition, ...]] = {
 }
 # A run may be steered from or to a `content_weight` of 0, and how many scales there are depends on the photo: these
 # settings are not refused where they have no effect, but noted.
-CONTENT_SETTINGS = ("content_taps", "content_loss", "structure_weight")
+CONTENT_SETTINGS = ("content_taps", "coarse_taps", "content_loss", "content_colors", "structure_weight")
 GUARD_SETTINGS = ("guard", "guard_mask")
 LATER_SCALE_SETTINGS = ("later_steps", "final_steps", "scale_step")
 # Ways to say which part of the canvas takes its style from where: there can be only one.

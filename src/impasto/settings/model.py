@@ -16,6 +16,7 @@ from impasto.settings.types import (
     ColorMatch,
     ColorMode,
     ColorSpace,
+    ContentColors,
     ContentLoss,
     Device,
     FileName,
@@ -45,6 +46,7 @@ from impasto.settings.types import (
 )
 
 DEFAULT_CONTENT_TAPS = {"relu3_1": 0.2, "relu4_1": 1.0, "relu5_1": 0.5}
+DEFAULT_COARSE_TAPS = {"relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 0.5}
 STRUCTURE_TAPS = ("relu3_1", "relu4_1")
 DEFAULT_STYLE_TAPS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
 
@@ -101,7 +103,7 @@ class Settings(BaseModel):
     )
     noise_strength: float = setting(1.0, "Beginning", "how far noise goes from its mean", ge=0, le=1)
 
-    content_weight: Weight = setting(0.15, "Content and style", "weight of the photo (alpha)")
+    content_weight: Weight = setting(0.17, "Content and style", "weight of the photo (alpha)")
     style_weight: Weight = setting(1.0, "Content and style", "weight of the paintings (beta)")
     style_size: Lengths = setting(
         (Length(1.0),),
@@ -136,8 +138,18 @@ class Settings(BaseModel):
     content_taps: TapWeights = setting(
         DEFAULT_CONTENT_TAPS, "Content and style", "taps that see the content, with weights"
     )
+    coarse_taps: TapWeights = setting(
+        DEFAULT_COARSE_TAPS,
+        "Content and style",
+        "the same for the smallest of several views, where light and dark keep their places",
+    )
+    content_colors: ContentColors = setting(
+        "painting",
+        "Content and style",
+        "the content is compared with the photo in the paintings' range of colors (painting), or as it is (photo)",
+    )
     structure_weight: Weight = setting(
-        1.1,
+        1.0,
         "Content and style",
         "weight of the photo's structure beside its features: places that are alike in the photo stay alike, whatever "
         "their colors and strokes",
@@ -356,11 +368,6 @@ class Settings(BaseModel):
     def active_structure_taps(self) -> tuple[str, ...]:
         """The taps that see the photo's structure, the finer first, or none where it has no weight."""
         return STRUCTURE_TAPS if self.content_weight and self.structure_weight else ()
-
-    @property
-    def sees_content(self) -> bool:
-        """Does a network compare the photo with the canvas?"""
-        return bool(self.active_content_taps or self.active_structure_taps)
 
     @property
     def active_style_taps(self) -> dict[str, float]:

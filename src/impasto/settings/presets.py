@@ -52,6 +52,7 @@ _GATYS2015: dict[str, Any] = {
 
 # The papers and programs saw the canvas at its full size alone, with VGG-19.
 _AS_PUBLISHED: dict[str, Any] = {
+    "content_colors": "photo",
     "structure_weight": 0.0,
     "guard": 0.0,
     "init": "photo",
@@ -180,8 +181,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "fine": {
         "views": (2.0, 1.0, 1.0),
         "large_view_size": 1024,
-        "content_weight": 0.2,
-        "structure_weight": 0.7,
         "steps": 60,
         "later_steps": 145,
         "lbfgs_history": 30,
@@ -192,6 +191,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "views": (1.0,),
         "guard": 0.0,
         "init": "photo",
+        "content_colors": "photo",
         "structure_weight": 0.0,
         "content_weight": 0.138,
         "start_size": 256,

@@ -17,7 +17,7 @@ TEXTURE_DEFAULTS: dict[str, Any] = {
     "start_size": 64,  # without a photo the large forms have to be found, and of noise at a large scale some is left
 }
 PHOTO_SETTINGS = (
-    *("content_taps", "structure_weight", "content_loss"),
+    *("content_taps", "coarse_taps", "content_colors", "content_loss", "structure_weight"),
     *("color", "color_space", "color_match", "color_strength", "fast_strength"),
     *("mask", "preserve_mask", "guard", "guard_mask", "labels", "style_labels", "regions"),
 )

@@ -72,6 +72,7 @@ Preset = Literal[
     "style-transfer-pytorch",
 ]
 Fit = Literal["longest", "shortest", "height", "width", "area", "shrink"]
+ContentColors = Literal["painting", "photo"]
 ContentLoss = Literal["relative", "sum", "mean", "root"]
 StyleLoss = Literal[
     "wasserstein", "gram", "covariance", "mean_std", "histogram", "gatys", "gram_mean", "wasserstein_mean"

@@ -59,8 +59,8 @@ function Card({ job }) {
 
 const WAYS = {
   strokes: ["style_size=0.35,0.6,1,1.6,2.5,4"],
-  balance: ["content_weight=2.5,0.8,0.3,0.1,0.04,0.013"],
-  both: ["content_weight=0.8,0.15,0.025", "style_size=0.4,1,2.5"],
+  balance: ["content_weight=3,1,0.4,0.14,0.05,0.02"],
+  both: ["content_weight=1,0.17,0.03", "style_size=0.4,1,2.5"],
 };
 
 async function listCells({ way, text }) {
