@@ -53,7 +53,7 @@ class TiledObjective(Objective):
             for tap in self.content_taps:
                 self.store.put(tap, tile, self.network.apply_mix(tap, features[tap]))
             places = {tap: seen + places.get(tap, 0.0) for tap, seen in self._add_up_places(features, tile).items()}
-        self.structure = self._compare_places(places) if self.grids else None
+        self.structure: Tensor | None = self._compare_places(places) if self.grids else None
         return {tap: self._measure_whole(tap, photo) for tap in self.content_taps}
 
     def _measure_whole(self, tap: str, photo: Tensor) -> Tensor | float:
