@@ -104,7 +104,7 @@ def test_histogram_loss_adds_to_other_losses() -> None:
 
 
 def test_histograms_are_refused_where_sums_are_added() -> None:
-    sums = Sums({}, [], [{"relu1_1": torch.zeros(())}])
+    sums = Sums({}, [], histograms=[{"relu1_1": torch.zeros(())}])
     with pytest.raises(ValueError, match="histogram"):
         sums + sums
 
