@@ -381,7 +381,7 @@ def test_the_same_command_continues_after_the_driver_is_killed(disturbed, undist
 @needs_proc
 @pytest.mark.slow
 @pytest.mark.usefixtures("without_processes")
-@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM], [signal.SIGINT, signal.SIGINT]])
 def test_interrupts_keep_finished_pictures(disturbed, undisturbed, signals, capsys):
     driver = start_batch(disturbed, "--workers", "2", "--threads", "1")
     wait_for(lambda: find_workers(driver.pid))

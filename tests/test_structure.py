@@ -27,7 +27,7 @@ def make_maps(seed: int = 0) -> dict[str, Tensor]:
 def make_objective(photo: Image, tile_size: int = 0, **chosen: Any) -> Objective:
     network = make_network(DOUBLE, padding="reflect")
     settings = make_settings(**{"style_weight": 0.0, "structure_weight": 1.0, **chosen})
-    if "content_taps" not in chosen:  # a reduced view
+    if "content_taps" not in chosen:  # the structure alone
         settings = settings.model_copy(update={"content_taps": {}})
     if not tile_size:
         return Objective(network, settings, photo, [])

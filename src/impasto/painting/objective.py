@@ -298,7 +298,10 @@ def needs_features(settings: Settings) -> bool:
 
 
 def list_taps(settings: Settings) -> list[str]:
-    """List the taps at which paintings are measured: those of the style, and of the content for its relative loss."""
+    """List the taps of the style, the content and the structure.
+
+    Paintings are measured at all of them, as the relative content loss needs their energy.
+    """
     coarse = settings.coarse_taps if len(settings.views) > 1 else {}
     content = {*settings.content_taps, *coarse} if settings.content_weight else set()
     return sorted({*content, *settings.active_structure_taps, *settings.style_taps})
