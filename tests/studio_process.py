@@ -71,6 +71,15 @@ class Studio:
         self.process.stdout.close()
 
     def ask(self, path: str, body: Any = None, method: str = "", **headers: str) -> tuple[int, bytes]:
+        """Send a request until it is not refused because of too many; returns status and answer."""
+        until = time.monotonic() + PATIENCE
+        status, answer = self.ask_once(path, body, method, **headers)
+        while b"Too many requests" in answer and time.monotonic() < until:
+            time.sleep(0.5)
+            status, answer = self.ask_once(path, body, method, **headers)
+        return status, answer
+
+    def ask_once(self, path: str, body: Any = None, method: str = "", **headers: str) -> tuple[int, bytes]:
         """Send a request, a POST where there is a body; returns status and answer."""
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         method = method or ("GET" if data is None else "POST")
@@ -87,12 +96,8 @@ class Studio:
                 return error.code, error.read()
 
     def ask_json(self, path: str, body: Any = None, method: str = "") -> Any:
-        """Send a request that is answered, later where too many were sent; what is refused raises AssertionError."""
-        until = time.monotonic() + PATIENCE
+        """Send a request that is answered; what is refused raises AssertionError."""
         status, answer = self.ask(path, body, method)
-        while b"Too many requests" in answer and time.monotonic() < until:
-            time.sleep(0.5)
-            status, answer = self.ask(path, body, method)
         assert status < 300, answer.decode()
         return json.loads(answer) if answer else None
 

@@ -98,7 +98,7 @@ def submit(queue: JobQueue, **fields: Any) -> StudioJob:
 
 def begin(queue: JobQueue, workers: list[StandIn]) -> tuple[StudioJob, StandIn]:
     """Put a job into the queue, and have it painted up to its third snapshot."""
-    wait_for(lambda: workers)
+    wait_for(lambda: workers and not workers[-1].end.closed)  # a worker that ended is replaced
     workers[-1].say("ready")
     job = submit(queue)
     assert workers[-1].hear()[0] == "paint"

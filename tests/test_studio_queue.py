@@ -321,7 +321,7 @@ def test_a_thousand_requests_do_not_stop_painting(studio, pictures):
 
     def hurry() -> None:
         for _ in range(250):
-            answers.append(studio.ask(f"api/jobs/{'f' * 16}/pause", {})[0])
+            answers.append(studio.ask_once(f"api/jobs/{'f' * 16}/pause", {})[0])
 
     crowd = [threading.Thread(target=hurry) for _ in range(4)]
     for one in crowd:
@@ -332,8 +332,7 @@ def test_a_thousand_requests_do_not_stop_painting(studio, pictures):
     assert set(answers) <= {400, 429}
     assert answers.count(429) > 500
     studio.wait_for(job_id, lambda job: job["progress"]["step"] > begun["progress"]["step"])
-    while studio.act("stop", job_id)[0] == 429:
-        time.sleep(0.1)
+    studio.act("stop", job_id)
     studio.wait_for(job_id, "stopped")
 
 
