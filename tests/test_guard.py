@@ -1,20 +1,24 @@
 """`guard`: faces and what a mask says stay readable, in tiles too, and nowhere where nobody asked for it."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import make_network, make_picture, make_settings
+from film_clips import make_still, write_clip
 from skimage import data
 from torch import Tensor
 
 import impasto
 from impasto.cli.app import main
 from impasto.errors import UsageError
-from impasto.images.guard import _load_detector, find_faces, find_guard_map
+from impasto.films.prefetch import prefetch_frames
+from impasto.images.guard import FACES_NOTE, _load_detector, find_faces, find_guard_map
 from impasto.images.image import Image
 from impasto.images.read import read_image
+from impasto.images.sizes import resize_clamped
 from impasto.images.write import write_image
 from impasto.painting.objective import MAX_GUARD, Objective
 from impasto.painting.style_regions import StyleRegion
@@ -156,3 +160,59 @@ def test_regions_writes_the_faces_to_edit(folder: Path, capsys: pytest.CaptureFi
     assert main(["regions", "portrait.png", "painting.png", "-o", "found", "-n", "2"]) == 0
     assert "portrait_guard.png: the faces that are kept readable" in capsys.readouterr().out
     assert read_image(folder / "found" / "portrait_guard.png").width == 512
+
+
+def test_a_face_that_is_missed_in_a_frame_is_carried_there_from_the_last() -> None:
+    scene, missed = make_picture(64, 48), 1
+    found = torch.zeros(1, 1, 24, 32)
+    found[..., 8:16, 4:12] = 1
+    frames = [replace(Image(scene), guard_map=None if number == missed else found) for number in range(3)]
+    neighbors = {0: [], 1: [0], 2: []}  # 2 begins a shot
+    maps = [frame.photo.guard_map for frame in prefetch_frames(frames.__getitem__, range(3), neighbors)]
+    assert maps[1] is not None
+    torch.testing.assert_close(maps[1], resize_clamped(found, 64, 48))
+    assert maps[2] is found
+
+
+def test_each_frame_of_a_film_keeps_its_faces(tmp_path: Path) -> None:
+    photo = portrait().resized(256, 256).rgb
+    frames = [photo[..., :128, shift : shift + 160] for shift in (0, 20, 40)]
+    write_clip(tmp_path / "film.mp4", frames)
+    write_image(make_picture(64, 48, 2), tmp_path / "painting.png")
+
+    def paint(**guard: object) -> tuple[list[str], list[Tensor]]:
+        output = tmp_path / "frames" / f"{guard['guard']}_%d.png"
+        run = impasto.film(
+            tmp_path / "film.mp4",
+            tmp_path / "painting.png",
+            output=output,
+            size=160,
+            preset="instant",
+            **guard,
+        )
+        for _ in run:
+            pass
+        return run.notes, [read_image(output.parent / (output.name % number)).rgb for number in (1, 2, 3)]
+
+    (said, kept), (unsaid, lost) = paint(guard=1), paint(guard=0)
+    assert FACES_NOTE in said
+    assert FACES_NOTE not in unsaid
+    for frame, ours, other in zip(frames, kept, lost, strict=True):
+        faces = find_faces(Image(frame))
+        assert faces is not None
+        seen = (resize_clamped(faces, 160, 128) > 0).float()
+        far = [float(((picture - frame).square() * seen).sum()) for picture in (ours, other)]
+        assert far[0] < 0.8 * far[1]
+
+
+def test_a_guard_mask_is_for_all_frames_of_a_film(folder: Path) -> None:
+    write_clip(folder / "film.mp4", make_still(2))
+
+    def far(**guard: object) -> float:
+        run = impasto.film("film.mp4", "painting.png", output="frames/%d.png", overwrite=True, size=64, **guard)
+        for _ in run:
+            pass
+        frame = read_image("photo.png").rgb
+        return float((read_image("frames/2.png").rgb - frame).square()[..., :32].mean())
+
+    assert far(guard=1, guard_mask="left.png", frame_steps=6) < 0.97 * far(guard=0, frame_steps=6)

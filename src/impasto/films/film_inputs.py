@@ -8,7 +8,8 @@ from impasto.films.film_options import FilmOptions
 from impasto.films.frame_masks import FrameMask, open_frame_mask
 from impasto.films.frames import FrameReader, FrameSelection, Timeline, choose_frame_size, parse_time_point, scan
 from impasto.films.image_sequence import open_reader
-from impasto.films.prefetch import FrameCache, FrameSource, SequentialFrames
+from impasto.films.prefetch import FrameCache, FrameSource, SequentialFrames, guard_frames
+from impasto.images.guard import explain_missing_faces
 from impasto.images.image import Image
 from impasto.images.sizes import measure_side
 from impasto.network.download import DownloadProgress
@@ -46,6 +47,11 @@ class FilmInputs:
         return choose_frame_size(self.timeline.width, self.timeline.height, settings.size, is_even, settings.fit)
 
     @property
+    def has_guard(self) -> bool:
+        """Tell whether frames get guard maps."""
+        return self.job.settings.guard > 0 and not explain_missing_faces(self.job.settings)
+
+    @property
     def frame_settings(self) -> Settings:
         """The settings of each frame, which has its size already."""
         settings = self.job.settings
@@ -58,7 +64,9 @@ class FilmInputs:
         The paintings' colors, if matched at all, are matched to those of the whole film. Errors: as for `film`, also if
         frames are too small for the taps.
         """
-        settings = self.job.settings.model_copy(update={"mask": (), "preserve_mask": ""})  # each frame has its own
+        settings = self.job.settings.model_copy(
+            update={"mask": (), "preserve_mask": "", "guard_mask": ""}
+        )  # each frame has its own
         colors = Image(self.timeline.colors)
         paintings = read_paintings(self.job.paintings, settings, colors)
         prepared = prepare(settings, colors, paintings, fetch_progress=fetch_progress)
@@ -85,9 +93,13 @@ class FilmInputs:
         return self.open_mask("preserve_mask", name) if name else None
 
     def open_visible_photos(self, kept_frames: int) -> FrameSource:
-        """Open the frames for one reader; what stays as it is, is transparent."""
+        """Open the frames for one reader; what stays as it is, is transparent, and faces are in the guard map."""
         photos, mask = self.open_photos(kept_frames), self.open_preserve_mask()
-        return photos if mask is None else lambda frame: photos(frame).masked_out(mask(frame))
+        visible = photos if mask is None else lambda frame: photos(frame).masked_out(mask(frame))
+        if not self.has_guard:
+            return visible
+        name = self.job.settings.guard_mask
+        return guard_frames(visible, self.open_mask("guard_mask", name) if name else None, kept_frames)
 
     def open_painting_masks(self) -> dict[str, FrameMask]:
         """Open the paintings' masks, by name, for one reader."""

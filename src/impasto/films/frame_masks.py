@@ -58,8 +58,6 @@ def check_film_masks(settings: Settings, paintings: int) -> None:
         raise UsageError(f"`mask` has only {REST_MASK}, which is what other masks leave: name a film or a picture")
     if names and 0 in settings.style_blend:
         raise UsageError("`mask` with a `style_blend` of 0 leaves an area without style: leave that painting out")
-    if settings.guard_mask or (settings.guard and "guard" in settings.model_fields_set):
-        raise UsageError("`guard` is for pictures, and can't be followed from frame to frame: leave it out")
     for name in ("regions", "labels"):
         if getattr(settings, name):
             raise UsageError(
@@ -71,7 +69,7 @@ def check_film_masks(settings: Settings, paintings: int) -> None:
 def list_film_masks(settings: Settings) -> list[tuple[str, str]]:
     """List the masks on the canvas: pairs of a setting and a file or folder."""
     names = [("mask", name) for name in settings.mask if name != REST_MASK]
-    return names + ([("preserve_mask", settings.preserve_mask)] if settings.preserve_mask else [])
+    return names + [(name, file) for name in ("preserve_mask", "guard_mask") if (file := getattr(settings, name))]
 
 
 def is_moving_mask(name: str) -> bool:

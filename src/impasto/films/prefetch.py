@@ -1,16 +1,19 @@
-"""Frames prepared ahead of the painting in a thread of their own: read, resized, and their motion estimated."""
+"""Frames prepared ahead of the painting in a thread of their own: read, resized, motion estimated, faces found."""
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
 import torch
+from torch import Tensor
 
 from impasto.errors import PictureError
 from impasto.films.flow import Motion, estimate_motion
 from impasto.films.frames import Frame
+from impasto.images.guard import find_faces
 from impasto.images.image import Image
 from impasto.images.read import read_image
 from impasto.images.sizes import resize_clamped
@@ -75,6 +78,19 @@ def _prepare_image(image: Image, width: int, height: int) -> Image:
     return replace(image, rgb=rgb, alpha=None if image.alpha is None else resize_clamped(image.alpha, width, height))
 
 
+def guard_frames(photos: FrameSource, mask: Callable[[int], Tensor] | None, kept_frames: int) -> FrameSource:
+    """Return the same frames with guard maps: the mask (1, 1, h, w) of each frame, or the faces that are found there.
+
+    Errors, of a frame: UsageError where dlib, which finds faces, is missing.
+    """
+
+    @lru_cache(kept_frames)  # the frames after it ask for it too
+    def find_map(frame: int) -> Tensor | None:
+        return find_faces(photos(frame)) if mask is None else mask(frame)
+
+    return lambda frame: replace(photos(frame), guard_map=find_map(frame))
+
+
 @dataclass(frozen=True, eq=False)
 class PreparedFrame:
     """A frame to be painted, and its motion to others. `is_repeat`: it equals the frame before."""
@@ -113,7 +129,22 @@ def _prepare_frame(photos: FrameSource, number: int, neighbors: Sequence[int]) -
         motions[other] = estimate_motion(photo.rgb, there.rgb, fine=abs(other - number) == 1)
         uncovered = (uncovered - motions[other].trust).clamp_min(0)
     last = earlier.get(number - 1)
-    return PreparedFrame(number, photo, motions, last is not None and _are_equal(last, photo))
+    is_repeat = last is not None and _are_equal(last, photo)
+    return PreparedFrame(number, _carry_guard(photo, motions, earlier), motions, is_repeat)
+
+
+def _carry_guard(photo: Image, motions: Mapping[int, Motion], others: Mapping[int, Image]) -> Image:
+    """Add what must stay readable in other frames, carried along the motion: a face is not found in each frame."""
+    carried = [
+        motions[other].move(resize_clamped(there.guard_map, photo.width, photo.height)).clamp(0, 1)
+        * torch.maximum(motions[other].trust, motions[other].likeness)
+        for other, there in others.items()
+        if other in motions and there.guard_map is not None
+    ]
+    if not carried:
+        return photo
+    own = [] if photo.guard_map is None else [resize_clamped(photo.guard_map, photo.width, photo.height)]
+    return replace(photo, guard_map=torch.cat([*own, *carried]).amax(0, keepdim=True))
 
 
 def _are_equal(one: Image, other: Image) -> bool:

@@ -20,6 +20,7 @@ from impasto.films.film_options import FilmOptions
 from impasto.films.frame_masks import FrameMask
 from impasto.films.prefetch import FrameSource, PreparedFrame, prefetch_frames
 from impasto.films.work_folder import WorkFolder
+from impasto.images.guard import FACES_NOTE
 from impasto.images.image import Image
 from impasto.painting.objective import TemporalTarget
 from impasto.painting.painter import Painter, Step
@@ -202,6 +203,9 @@ class FilmSequence:
     ) -> Generator[FrameStep, None, tuple[Tensor, dict[str, Any]]]:
         """Paint a frame; return its picture as it will be read again, in 8 bits, and its record."""
         frame, photo = prepared.number, prepared.photo
+        settings = self.frame_painter.prepared.settings
+        if photo.guard_map is not None and not settings.guard_mask and FACES_NOTE not in self.notes:
+            self.notes.append(FACES_NOTE)
         is_visible = photo.is_visible()
         can_repeat = pass_number == 1 and not self.frame_painter.masks
         if not is_visible or (can_repeat and prepared.is_repeat):

@@ -18,6 +18,7 @@ from impasto.films.frame_masks import check_film_masks, list_film_masks, open_fr
 from impasto.films.image_sequence import find_frame_folder, has_frame_files
 from impasto.films.sequence import FilmSequence
 from impasto.films.work_folder import WorkFolder, find_work_folder, name_work_folder
+from impasto.images.guard import explain_missing_faces
 from impasto.network.download import DownloadProgress
 from impasto.painting.prepare import Prepared
 from impasto.recipes.files import check_recipe_file
@@ -80,7 +81,8 @@ def start_film(job: FilmJob, fetch_progress: DownloadProgress | None = None) -> 
     job, unused = _drop_unused(job)
     work_folder = WorkFolder(name_work_folder(job.output))
     inputs = FilmInputs(job, work_folder.folder)
-    notes = [*job.notes, *_check_film(inputs), *unused]
+    missing = explain_missing_faces(job.settings)
+    notes = [*job.notes, *_check_film(inputs), *unused, *([missing] if missing else [])]
     prepared, recipe = inputs.prepare(fetch_progress)
     plan = {
         "film": 1,

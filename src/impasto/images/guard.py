@@ -39,11 +39,17 @@ def find_guard_map(settings: Settings, photo: Image) -> tuple[Tensor | None, lis
         return None, []
     if settings.guard_mask:
         return read_mask(settings.guard_mask, "guard_mask", photo, "photo"), []
-    is_default = settings.guard == Settings.model_fields["guard"].default  # as in the recipe of any picture
-    if is_default and find_spec("dlib") is None:
-        return None, [NOT_FOUND_NOTE]
+    if missing := explain_missing_faces(settings):
+        return None, [missing]
     faces = find_faces(photo)
     return faces, [] if faces is None else [FACES_NOTE]
+
+
+def explain_missing_faces(settings: Settings) -> str:
+    """Return why no faces are looked for with a `guard` that is the default, if dlib is missing; otherwise nothing."""
+    is_default = settings.guard == Settings.model_fields["guard"].default  # as in the recipe of any picture
+    is_missing = is_default and not settings.guard_mask and find_spec("dlib") is None
+    return NOT_FOUND_NOTE if is_missing else ""
 
 
 def find_faces(photo: Image) -> Tensor | None:

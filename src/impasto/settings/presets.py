@@ -189,7 +189,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "film": {
         "network": "slim",
         "views": (1.0,),
-        "guard": 0.0,
         "init": "photo",
         "content_colors": "photo",
         "structure_weight": 0.0,
