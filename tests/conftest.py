@@ -53,7 +53,6 @@ SPELT_OUT: dict[str, Any] = {
     "tv_weight": 0.0,
     "range_weight": 0.0,
     "content_taps": {"relu3_1": 1.0},
-    "content_colors": "photo",
     "structure_weight": 0.0,
     "style_taps": {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0},
     "content_loss": "relative",
@@ -99,7 +98,7 @@ def format_option(value: Any) -> str:
 
 def make_settings(**chosen: Any) -> Settings:
     """Spell out all settings, those `chosen` as they are given."""
-    return Settings(**{**SPELT_OUT, "coarse_taps": {"relu3_1": 1.0}, **chosen})
+    return Settings(**{**SPELT_OUT, "coarse_taps": {"relu3_1": 1.0}, "content_colors": "photo", **chosen})
 
 
 def build_painter(

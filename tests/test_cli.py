@@ -188,7 +188,7 @@ IDLE = {
     name: {needs.setting: needs.values[0] if needs.values else "photo" if needs.excluded else "0.5"}
     for name, (needs, *_) in DEPENDENCIES.items()
     if "labels" not in name and name != "guard_mask"  # which do nothing by default
-    if name not in ("coarse_taps", "large_view_size")  # whose condition is met by default
+    if name not in ("coarse_taps", "content_colors", "large_view_size")  # whose condition is met by default
 }
 BESIDE: dict[str, dict[str, Any]] = {
     **IDLE,

@@ -12,10 +12,10 @@ from impasto.images.sizes import resize
 from impasto.painting.initial_canvas import recolor_photo
 from impasto.painting.objective import Objective
 from impasto.painting.prepare import Prepared
-from impasto.painting.schedule import plan_schedule
+from impasto.painting.schedule import Size, plan_schedule
 from impasto.painting.strategy import ScaleStrategy
 from impasto.painting.styles import StyleInput
-from impasto.painting.views import MultiViewObjective, choose_network, plan_views
+from impasto.painting.views import REDUCED_CONTENT, MultiViewObjective, choose_network, plan_views
 from impasto.settings.model import Settings
 
 DOUBLE = torch.float64
@@ -82,14 +82,19 @@ def test_pixel_terms_count_once() -> None:
     assert three.evaluate(canvas)["tv"] == pytest.approx(one.evaluate(canvas)["tv"], rel=1e-12)
 
 
-def test_content_loss_is_the_mean_of_the_views() -> None:
-    weights = {"style_weight": 0.0, "structure_weight": 0.7}
-    prepared, canvas = prepare_double(**weights), make_picture(*SIZE, 3, DOUBLE)
-    photo, expected = Image(make_picture(*SIZE, 1, DOUBLE)), 0.0
-    for size in ((96, 64), (48, 32), (24, 16)):
-        alone = Prepared(prepared.network, make_settings(**weights), prepared.paintings)
+def test_content_counts_most_at_full_size_and_structure_alike_in_each_view() -> None:
+    prepared, canvas = prepare_double(style_weight=0.0, structure_weight=0.7), make_picture(*SIZE, 3, DOUBLE)
+    photo, expected, whole = Image(make_picture(*SIZE, 1, DOUBLE)), 0.0, 1 + 2 * REDUCED_CONTENT
+
+    def measure(size: Size, structure_weight: float) -> float:
+        settings = make_settings(style_weight=0.0, structure_weight=structure_weight)
+        alone = Prepared(prepared.network, settings, prepared.paintings)
         objective = alone.make_objective(photo.resized(*size), SCHEDULE, size, ScaleStrategy())
-        expected += objective.evaluate(resize(canvas, *size))["content"] / 3
+        return objective.evaluate(resize(canvas, *size))["content"]
+
+    for size, share in (((96, 64), 1.0), ((48, 32), REDUCED_CONTENT), ((24, 16), REDUCED_CONTENT)):
+        content = measure(size, 0.0)
+        expected += content * share / whole + (measure(size, 0.7) - content) / 3
     assert make_objective(prepared).evaluate(canvas)["content"] == pytest.approx(expected, rel=1e-12)
 
 
@@ -105,13 +110,17 @@ def test_smallest_view_compares_the_content_at_its_own_taps() -> None:
 
 
 @pytest.mark.parametrize("colors", ["painting", "photo"])
-def test_content_has_the_chosen_colors(colors: str) -> None:
+def test_reduced_views_have_the_chosen_colors(colors: str) -> None:
     prepared, photo = prepare_double(content_colors=colors), Image(make_picture(*SIZE, 1, DOUBLE))
     objective = prepared.make_objective(photo, SCHEDULE, SIZE, ScaleStrategy())
-    recolored = recolor_photo(photo, prepared.paintings)
-    found = {name: objective.evaluate(it)["content"] for name, it in (("painting", recolored), ("photo", photo.rgb))}
-    assert found.pop(colors) == pytest.approx(0, abs=1e-12)
-    assert all(loss > 0.01 for loss in found.values())
+    assert isinstance(objective, MultiViewObjective)
+    assert objective.full.evaluate(photo.rgb)["content"] == pytest.approx(0, abs=1e-12)
+    for size, reduced in objective.reduced:
+        small = photo.resized(*size)
+        canvases = {"painting": recolor_photo(small, prepared.paintings), "photo": small.rgb}
+        found = {name: reduced.evaluate(canvas)["content"] for name, canvas in canvases.items()}
+        assert found.pop(colors) == pytest.approx(0, abs=1e-12)
+        assert all(loss > 0.01 for loss in found.values())
 
 
 def test_views_too_small_for_the_taps_are_left_out() -> None:

@@ -256,13 +256,12 @@ class Planner:
         before = 0 if scale == 1 else CANVAS_BYTES * _count_pixels(self.schedule.sizes[scale - 2])
         # The photo, the canvas before and after it is laid out, and a copy of it.
         needs = [before + content + 4 * CANVAS_BYTES * _count_pixels(canvas)]
-        recolored = CANVAS_BYTES * _count_pixels(canvas) if self.settings.content_colors == "painting" else 0
         for view in self._views[scale]:
             for size in [view.size, *self.prepared.list_painting_sizes(self.schedule, view.size)]:
                 pixels, window = _count_pixels(size), self._measure_windows(size, strategy)[0]
                 kept = (content if size == view.size else 0) + CANVAS_BYTES * pixels
                 forward = self._view_costs(view).forward * window
-                needs.append(before + kept + recolored + max(CANVAS_BYTES * pixels, forward))
+                needs.append(before + kept + max(CANVAS_BYTES * pixels, forward))
         return max(needs)
 
     def _estimate_seconds(self, scale: int, strategy: ScaleStrategy) -> float:

@@ -136,16 +136,21 @@ class Prepared:
     ) -> CanvasObjective:
         """Make the objective of a canvas of that size, which is also the size of `photo`, if there is one."""
         first, *others = self.plan_views(schedule, canvas)
-        if photo and self.settings.content_colors == "painting":
-            photo = replace(photo, rgb=recolor_photo(photo, self.paintings).to(self.device))
         full = self.make_view_objective(first, photo, schedule, strategy, temporal_targets)
         if not others:
             return full
         reduced = [
-            (view.size, self.make_view_objective(view, photo and photo.resized(*view.size), schedule, strategy))
+            (view.size, self.make_view_objective(view, photo and self._reduce(photo, view.size), schedule, strategy))
             for view in others
         ]
         return MultiViewObjective(full, reduced, wraps=self.settings.padding == "circular")
+
+    def _reduce(self, photo: Image, size: Size) -> Image:
+        """Return the photo as a reduced view compares the content with it."""
+        small = photo.resized(*size)
+        if self.settings.content_colors == "photo":
+            return small
+        return replace(small, rgb=recolor_photo(small, self.paintings).to(self.device))
 
     def make_view_objective(
         self,

@@ -19,6 +19,7 @@ from impasto.painting.schedule import Size
 from impasto.settings.model import Settings
 
 MIN_VIEW_CELLS = 2  # of the deepest tap, along the shorter side of a reduced view
+REDUCED_CONTENT = 0.1  # how much the content of each reduced view counts, relative to that at full size
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,9 @@ def plan_views(
     """Plan the views of a canvas, the canvas itself first.
 
     A reduced view is left out if it is smaller than two cells of the deepest tap, if `can_measure` refuses its size, or
-    if its weight is 0. The style's weight is divided among the views by `settings.views`, the content's equally; the
-    smallest of several views compares the content at taps of its own. Terms of pixels belong to the full size.
+    if its weight is 0. The style's weight is divided among the views by `settings.views`, the content's mostly to the
+    full size, the structure's equally; the smallest of several views compares the content at taps of its own. Terms of
+    pixels belong to the full size.
 
     Example: [view.size for view in plan_views(Settings(), (512, 384), 16)]
     """
@@ -49,6 +51,7 @@ def plan_views(
         if weight and size != canvas and _is_large_enough(size, cell_size, wraps=wraps) and can_measure(size)
     ]
     whole = sum(weights[size] for size in sizes) or 1.0
+    full_content = 1 / (1 + REDUCED_CONTENT * (len(sizes) - 1))
     if not any(weights[size] for size in sizes):
         weights[canvas] = 1.0  # of a canvas too small for the views that have weights
     return [
@@ -58,6 +61,7 @@ def plan_views(
             _share(
                 settings,
                 weights[size] / whole,
+                full_content if size == canvas else REDUCED_CONTENT * full_content,
                 1 / len(sizes),
                 has_pixel_terms=size == canvas,
                 is_coarse=size == sizes[-1] != canvas,
@@ -85,10 +89,14 @@ def _is_large_enough(size: Size, cell_size: int, *, wraps: bool) -> bool:
     return min(size) >= MIN_VIEW_CELLS * cell_size and not (wraps and any(side % cell_size for side in size))
 
 
-def _share(settings: Settings, style: float, content: float, *, has_pixel_terms: bool, is_coarse: bool) -> Settings:
+def _share(
+    settings: Settings, style: float, content: float, structure: float, *, has_pixel_terms: bool, is_coarse: bool
+) -> Settings:
+    """Return the settings of a view, which has these shares of the weights."""
     changed = {
         "style_weight": settings.style_weight * style,
         "content_weight": settings.content_weight * content,
+        "structure_weight": settings.structure_weight * structure / content,  # it is within the content
         "views": (1.0,),
     }
     if is_coarse:

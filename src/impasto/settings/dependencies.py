@@ -51,6 +51,7 @@ DEPENDENCIES: dict[str, tuple[Condition, ...]] = {
     "noise": _NEEDS_NOISE,
     "noise_strength": _NEEDS_NOISE,
     "coarse_taps": (Condition("views", several=True),),
+    "content_colors": (Condition("views", several=True),),
     "large_view_size": (Condition("large_view_network", excluded=("same",)),),
     "guard_mask": (Condition("guard"),),
     "labels": (Condition("style_labels"),),

@@ -146,10 +146,11 @@ class Settings(BaseModel):
     content_colors: ContentColors = setting(
         "painting",
         "Content and style",
-        "the content is compared with the photo in the paintings' range of colors (painting), or as it is (photo)",
+        "reduced views compare the content with the photo in the paintings' range of colors (painting), or as it is "
+        "(photo), as the full size does",
     )
     structure_weight: Weight = setting(
-        1.0,
+        0.8,
         "Content and style",
         "weight of the photo's structure beside its features: places that are alike in the photo stay alike, whatever "
         "their colors and strokes",
