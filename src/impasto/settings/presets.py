@@ -176,7 +176,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     # One pass alone, which counts as a step.
     "instant": {"network": "slim", "init": "fast", "start_size": _ONE_SCALE, "steps": 1, "views": (1.0,)},
-    "draft": {"network": "slim", "views": (1.0, 1.0), "later_steps": 14},
+    "draft": {"network": "slim", "views": (1.0, 1.0), "content_weight": 0.13, "later_steps": 14},
     # VGG-19 sees the full size too, which is then worth more weight.
     "fine": {
         "views": (2.0, 1.0, 1.0),
