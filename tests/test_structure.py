@@ -10,7 +10,7 @@ from torch import Tensor
 
 from impasto.images.image import Image
 from impasto.painting.objective import Objective
-from impasto.painting.structure import Grid, compare_structure, measure_self_similarity
+from impasto.painting.structure import Grid, StructureTarget, measure_self_similarity
 from impasto.painting.tiled_objective import TiledObjective, cut_tiles_for
 
 DOUBLE = torch.float64
@@ -55,7 +55,7 @@ def test_loss_is_one_minus_the_correlation_of_the_cosines() -> None:
     upper = np.triu_indices(20, 1)
     expected = 1 - np.corrcoef(*(each[upper] for each in similarities))[0, 1]
     ours = [measure_self_similarity(make_maps(seed), counts) for seed in (1, 2)]
-    assert float(compare_structure(ours[0], ours[1], counts)) == pytest.approx(expected, rel=1e-12)
+    assert float(StructureTarget.make(ours[1], counts).compare(ours[0])) == pytest.approx(expected, rel=1e-12)
 
 
 def test_it_is_the_same_for_features_that_are_scaled_and_shifted() -> None:
@@ -109,7 +109,7 @@ def test_transparent_parts_say_nothing() -> None:
     for each in (features, changed):
         means = grid.average(grid.add_up(each, alpha[..., ::8, ::8], slice(None), slice(None)))
         similar.append(measure_self_similarity({"a": means}, grid.counts))
-    assert float(compare_structure(similar[1], similar[0], grid.counts)) == pytest.approx(0, abs=1e-12)
+    assert float(StructureTarget.make(similar[0], grid.counts).compare(similar[1])) == pytest.approx(0, abs=1e-12)
     loss, gradient = measure(make_objective(Image(rgb, alpha=alpha)), canvas)
     assert 0 < loss < 2
     assert float(gradient[..., 63].abs().max()) == 0

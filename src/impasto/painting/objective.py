@@ -12,7 +12,7 @@ from impasto.images.sizes import resize_clamped
 from impasto.network.vgg import GradientNorms, Network
 from impasto.painting import losses
 from impasto.painting.histograms import style_histogram
-from impasto.painting.structure import Grid, choose_grid_size, compare_structure, measure_self_similarity
+from impasto.painting.structure import Structure
 from impasto.painting.style_regions import StyleRegion
 from impasto.painting.styles import Style
 from impasto.painting.tiles import Tile
@@ -94,8 +94,7 @@ class Objective:
         }
         self.content_masks: dict[str, Tensor | None] = self._weigh_content(photo) if photo else {}
         self.content: Mapping[str, Tensor] = {}
-        self.grids: Mapping[str, Grid] = self._make_grids(photo) if photo else {}
-        self.structure: Tensor | None = None  # the photo's self-similarity
+        self.structure: Structure | None = self._make_structure(photo) if photo else None
         with torch.no_grad():
             self.content_divisors: dict[str, Tensor | float] = self._capture_content(photo.rgb) if photo else {}
         self.gradient_norms: GradientNorms | None = (
@@ -114,22 +113,28 @@ class Objective:
             weighed[tap] = guarded if mask is None else mask * guarded
         return weighed
 
+    @property
+    def structure_taps(self) -> Sequence[str]:
+        """The taps of the structure: none without a photo."""
+        return self.settings.active_structure_taps if self.structure else ()
+
     def _map_size(self, tap: str, photo: Image) -> tuple[int, int]:
         stride, is_up = self.network.stride[tap], self.network.rounding == "up"
         height, width = (-(-side // stride) if is_up else side // stride for side in photo.rgb.shape[2:])
         return height, width
 
-    def _make_grids(self, photo: Image) -> dict[str, Grid]:
-        sizes = {tap: self._map_size(tap, photo) for tap in self.settings.active_structure_taps}
-        grid = choose_grid_size(sizes.values())
-        return {tap: Grid.make(*size, *grid, self.content_masks[tap], photo.rgb) for tap, size in sizes.items()}
+    def _make_structure(self, photo: Image) -> Structure | None:
+        taps = self.settings.active_structure_taps
+        sizes = {tap: self._map_size(tap, photo) for tap in taps}
+        return Structure(self.network, sizes, self.content_masks, photo.rgb) if taps else None
 
     def _capture_content(self, photo: Tensor) -> dict[str, Tensor | float]:
         """Store the photo's features and structure as the content; return the divisors of the content loss by tap."""
         taps = self.settings.active_content_taps
-        features, _ = self.network.extract(photo, {*taps, *self.grids})
+        features, _ = self.network.extract(photo, {*taps, *self.structure_taps})
         self.content = {tap: self.network.apply_mix(tap, features[tap]) for tap in taps}
-        self.structure = self._compare_places(self._add_up_places(features)) if self.grids else None
+        if self.structure:
+            self.structure.capture(self.structure.add_up(features))
         return {
             tap: losses.choose_content_divisor(
                 self.settings.content_loss, features, self.masks[tap], self._min_variance(tap)
@@ -174,9 +179,10 @@ class Objective:
         }
         targets = self._content_targets(tile) if content else {}
         kept = {*targets, *(settings.active_style_taps if needs_features(settings) else ())}
-        if not kept and not masks and not self.grids:
+        taps = {*kept, *self.structure_taps}
+        if not taps and not masks:
             return Sums({}, [{} for _ in self.regions])
-        taps, crop = {*kept, *self.grids}, tile.inside if tile else None
+        crop = tile.inside if tile else None
         features, moments = network.extract(canvas, taps, masks, self.gradient_norms, crop)
         mixed = {tap: network.apply_mix(tap, features[tap]) for tap in kept}
         distances = {
@@ -187,33 +193,12 @@ class Objective:
             {tap: network.mix_moments(tap, seen[number]) for tap, seen in moments.items()}
             for number in range(len(self.regions))
         ]
-        places = self._add_up_places(features, tile)
+        places = self.structure.add_up(features, tile) if self.structure else {}
         return Sums(distances, style, places, self._compare_values(mixed) if needs_features(settings) else ())
 
     def _content_targets(self, tile: Tile | None) -> Mapping[str, Tensor]:
         del tile  # a tiled objective has a target for each
         return self.content
-
-    def _add_up_places(self, features: Mapping[str, Tensor], tile: Tile | None = None) -> dict[str, Tensor]:
-        """Add up features before mixes, of the canvas or of a tile, in the places of the structure."""
-        return {
-            tap: grid.add_up(
-                features[tap],
-                self._crop_mask(self.content_masks[tap], tap, tile),
-                *(tile.cells(self.network.stride[tap]) if tile else (slice(None), slice(None))),
-            )
-            for tap, grid in self.grids.items()
-        }
-
-    def _compare_places(self, sums: Mapping[str, Tensor]) -> Tensor:
-        """Return the self-similarity (P, P) of the places' sums."""
-        maps = {tap: self.network.apply_mix(tap, grid.average(sums[tap])) for tap, grid in self.grids.items()}
-        return measure_self_similarity(maps, self._place_counts)
-
-    @property
-    def _place_counts(self) -> Tensor:
-        *_, coarsest = self.grids.values()
-        return coarsest.counts
 
     def _crop_mask(self, mask: Tensor | None, tap: str, tile: Tile | None) -> Tensor | None:
         return mask if mask is None or tile is None else tile.crop_map(mask, self.network.stride[tap])
@@ -225,10 +210,8 @@ class Objective:
             (settings.content_taps[tap] * (seen / self.content_divisors[tap]) for tap, seen in sums.content.items()),
             start=zero,
         )
-        if self.structure is not None:
-            seen = self._compare_places(sums.places)
-            loss = compare_structure(seen, self.structure, self._place_counts)
-            content = content + settings.structure_weight * loss
+        if self.structure:
+            content = content + settings.structure_weight * self.structure.compare(sums.places)
         style = sum(
             (
                 region.weight * self._compare_style(region.style, seen)
@@ -281,7 +264,7 @@ class Objective:
         settings = self.settings
         alpha, beta = settings.weights
         features = {tap: alpha * settings.content_taps[tap] for tap in self.content}
-        for tap in self.grids:
+        for tap in self.structure_taps:
             features[tap] = features.get(tap, 0.0) + alpha * settings.structure_weight
         moments = {}
         for tap, weight in settings.active_style_taps.items():

@@ -49,11 +49,17 @@ class TiledObjective(Objective):
     def _capture_content(self, photo: Tensor) -> dict[str, Tensor | float]:
         places: dict[str, Tensor] = {}
         for tile in self.tiles:
-            features, _ = self.network.extract(tile.crop(photo), {*self.content_taps, *self.grids}, crop=tile.inside)
+            features, _ = self.network.extract(
+                tile.crop(photo), {*self.content_taps, *self.structure_taps}, crop=tile.inside
+            )
             for tap in self.content_taps:
                 self.store.put(tap, tile, self.network.apply_mix(tap, features[tap]))
-            places = {tap: seen + places.get(tap, 0.0) for tap, seen in self._add_up_places(features, tile).items()}
-        self.structure: Tensor | None = self._compare_places(places) if self.grids else None
+            if self.structure:
+                places = {
+                    tap: seen + places.get(tap, 0.0) for tap, seen in self.structure.add_up(features, tile).items()
+                }
+        if self.structure:
+            self.structure.capture(places)
         return {tap: self._measure_whole(tap, photo) for tap in self.content_taps}
 
     def _measure_whole(self, tap: str, photo: Tensor) -> Tensor | float:
