@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import make_picture
 from filelock import FileLock
@@ -22,7 +23,15 @@ from impasto.painting.model_cache import ModelCache
 from impasto.studio import job_runner, routes, service, uploads
 from impasto.studio import queue as queue_module
 from impasto.studio.job_runner import JobRunner, run_studio_worker
-from impasto.studio.masks import PRESERVE_COLOR, read_brushed, split_masks, write_regions
+from impasto.studio.masks import (
+    GUARD_COLOR,
+    PAINTING_COLORS,
+    PRESERVE_COLOR,
+    read_brushed,
+    split_masks,
+    write_masks,
+    write_regions,
+)
 from impasto.studio.queue import JobQueue
 from impasto.studio.routes import make_api
 from impasto.studio.server import serve
@@ -238,7 +247,7 @@ def test_a_refused_job_leaves_nothing(queue, store, tmp_path):
     assert queue.list_changes(0)["order"] == []
 
 
-@pytest.mark.parametrize("name", ["brush.png", "preserve.png"])
+@pytest.mark.parametrize("name", ["brush.png", "preserve_mask.png"])
 def test_a_photo_may_be_called_as_masks_are(store, tmp_path, name):
     (tmp_path / "brushed").mkdir()
     Image.new("RGB", (8, 8), PRESERVE_COLOR).save(tmp_path / "brushed" / "any.png")
@@ -421,10 +430,28 @@ def test_regions_for_one_painting_color_what_stays_alone(tmp_path):
     photo.paste((255, 255, 255), (0, 0, 60, 20))
     photo.save(tmp_path / "photo.png")
     write_regions(read_image(tmp_path / "photo.png"), 1, tmp_path / "brush.png")
-    paintings, stays = split_masks(read_brushed(tmp_path / "brush.png"), 1)
+    paintings, stays, _ = split_masks(read_brushed(tmp_path / "brush.png"), 1)
     assert paintings == {}
     assert stays is not None
     assert 0.2 < float(stays.mean()) < 0.8
+
+
+def test_each_brushed_color_is_a_mask_of_its_own(tmp_path):
+    brushed = Image.new("RGBA", (60, 40))
+    for place, color in enumerate((PAINTING_COLORS[1], PRESERVE_COLOR, GUARD_COLOR)):
+        brushed.paste(color, (20 * place, 0, 20 * place + 20, 20))
+    brushed.save(tmp_path / "brush.png")
+    settings = write_masks(read_brushed(tmp_path / "brush.png"), 2, tmp_path)
+    assert settings == {
+        "mask": ["rest", "mask_2.png"],
+        "preserve_mask": "preserve_mask.png",
+        "guard_mask": "guard_mask.png",
+    }
+    for place, name in enumerate(("mask_2.png", "preserve_mask.png", "guard_mask.png")):
+        white = np.asarray(Image.open(tmp_path / name).convert("L")) > 128
+        expected = np.zeros((40, 60), bool)
+        expected[:20, 20 * place : 20 * place + 20] = True
+        assert (white == expected).all()
 
 
 def test_a_damaged_picture_is_not_said_to_be_large(tmp_path):

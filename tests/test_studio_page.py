@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage.data
 from conftest import make_picture
 from PIL import Image
 from studio_process import PATIENCE, Studio
@@ -953,13 +954,37 @@ def test_a_brushed_mask_preserves_the_photo_there(page, studio):
     job_id = press_paint(page, studio)
     studio.wait_for(job_id, "done")
     folder = studio.folder / "jobs" / job_id
-    keep = np.asarray(Image.open(folder / "inputs" / "preserve.png").convert("L").resize((96, 64)), dtype=float) / 255
+    keep = (
+        np.asarray(Image.open(folder / "inputs" / "preserve_mask.png").convert("L").resize((96, 64)), dtype=float) / 255
+    )
     assert 0.1 < keep.mean() < 0.6
     photo = np.asarray(Image.open(folder / "inputs" / "coffee.jpg").convert("RGB").resize((96, 64)), dtype=float)
     change = np.abs(np.asarray(Image.open(folder / "picture.png").convert("RGB"), dtype=float) - photo).mean(2)
     assert change[keep > 0.95].mean() < 8
     assert change[keep < 0.05].mean() > 3 * change[keep > 0.95].mean()
-    assert read_recipe(folder / "picture.png").settings.preserve_mask == "preserve.png"
+    assert read_recipe(folder / "picture.png").settings.preserve_mask == "preserve_mask.png"
+
+
+def test_found_faces_are_brushed_to_stay_readable(page, studio, tmp_path):
+    pytest.importorskip("dlib", reason="needs dlib: pip install 'impasto[faces]'")
+    Image.fromarray(skimage.data.astronaut()).save(tmp_path / "portrait.png")
+    choose_photo(page)
+    set_settings(page, **SMALL, steps=2)
+    page.get_by_role("button", name="Brush where").click()
+    page.get_by_role("button", name="Find faces").click()
+    until(page, "document.querySelector('[role=alert]')?.textContent.includes('No face was found in this photo')")
+    page.locator(".tray input[type=file]").first.set_input_files(tmp_path / "portrait.png")
+    page.locator("[aria-label='portrait.png'][aria-pressed=true]").wait_for()
+    page.get_by_role("button", name="Find faces").click()
+    until(page, f"{COVERED} > 0.01")
+    until(page, "document.querySelector('[role=alert]')?.textContent.includes('stays readable')")
+    assert page.evaluate(COVERED) < 0.2
+    job_id = press_paint(page, studio)
+    studio.wait_for(job_id, "done")
+    kept = np.asarray(Image.open(studio.folder / "jobs" / job_id / "inputs" / "guard_mask.png").convert("L"))
+    rows, columns = np.nonzero(kept > 128)
+    assert rows.mean() < 0.4 * kept.shape[0]
+    assert 0.3 < columns.mean() / kept.shape[1] < 0.6
 
 
 def test_paint_waits_for_the_last_stroke(page, studio):
@@ -982,7 +1007,7 @@ def test_paint_waits_for_the_last_stroke(page, studio):
     page.wait_for_timeout(500)
     assert len(studio.state()["order"]) == 1
     job_id = str(page.get_attribute(".stage", "data-id"))
-    assert (studio.folder / "jobs" / job_id / "inputs" / "preserve.png").exists()
+    assert (studio.folder / "jobs" / job_id / "inputs" / "preserve_mask.png").exists()
     wait_for_preview(page)
     assert page.get_attribute(".stage", "data-id") == job_id
 
@@ -1043,7 +1068,7 @@ def test_masks_come_back_with_a_job_and_regions_are_found(page, studio):
     until(page, f"{COVERED} > 0.05")
     again = press_paint(page, studio)
     studio.wait_for(again, "done")
-    assert (studio.folder / "jobs" / again / "inputs" / "preserve.png").exists()
+    assert (studio.folder / "jobs" / again / "inputs" / "preserve_mask.png").exists()
     page.get_by_role("button", name="Mix it in: The Scream").click()
     page.get_by_role("button", name="Brush where").click()
     page.get_by_role("button", name="Find regions").click()

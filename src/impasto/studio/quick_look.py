@@ -18,9 +18,17 @@ ONE_PASS = {"init": "fast", "steps": 1}
 QUICK_SETTINGS: dict[str, Any] = {
     "network": "slim",
     "size": QUICK_PIXELS,
-    "guard": 0.0,  # finding faces takes longer than a step
+    "guard": 0.0,  # finding faces takes longer than a step; what is brushed is known
 }
-CARRIED = (*STEERABLE, "views", "seed", "regions", "mask", "preserve_mask")  # the others are the quick look's own
+CARRIED = (
+    *STEERABLE,
+    "views",
+    "seed",
+    "regions",
+    "mask",
+    "preserve_mask",
+    "guard_mask",
+)  # the others are the quick look's own
 MAX_VIEWS = 3
 CONTENT_SHARE = 0.4  # of the photo's weight: few steps leave the picture nearer to the photo than many
 
@@ -73,6 +81,7 @@ def choose_quick_settings(settings: Settings) -> Settings:
         factor = carried[name] / getattr(usual, name) if getattr(usual, name) else 1.0
         carried[name] = getattr(quick, name) * factor
     carried["content_weight"] *= CONTENT_SHARE
+    carried["guard"] = settings.guard if settings.guard_mask else quick.guard
     carried["views"] = settings.views[:MAX_VIEWS] if any(settings.views[:MAX_VIEWS]) else (1.0,)
     low, high = RELATIVE_RANGE
     carried["style_size"] = tuple(
@@ -81,4 +90,4 @@ def choose_quick_settings(settings: Settings) -> Settings:
         else Length(min(high, max(low, length.value / (settings.size if length.in_pixels else 1))))
         for length in settings.style_size
     )
-    return Settings(**QUICK_SETTINGS, **carried)
+    return Settings(**{**QUICK_SETTINGS, **carried})

@@ -23,7 +23,7 @@ from impasto.images.formats import IMAGE_SUFFIXES
 from impasto.settings.changes import STEERABLE
 from impasto.settings.types import Preset
 from impasto.studio.form import check_settings, field_values, form_fields, page_message
-from impasto.studio.masks import PAINTING_COLORS, PRESERVE_COLOR
+from impasto.studio.masks import GUARD_COLOR, PAINTING_COLORS, PRESERVE_COLOR
 from impasto.studio.service import Composition, StudioService
 from impasto.studio.store import FINISHED
 from impasto.studio.uploads import BUILT_IN_UPLOADS, Role, Upload
@@ -69,7 +69,7 @@ def add_input_routes(api: FastAPI, service: StudioService) -> None:
     def form(preset: Preset = "default", network: str = "") -> Data:
         """Return the settings' fields, and their usual values with a preset."""
         usual = check_settings({"preset": preset, **({"network": network} if network else {})})
-        colors = {"paintings": PAINTING_COLORS, "preserve": PRESERVE_COLOR}
+        colors = {"paintings": PAINTING_COLORS, "preserve": PRESERVE_COLOR, "guard": GUARD_COLOR}
         values, types = field_values(usual), ["image/*", *IMAGE_SUFFIXES]
         return {"fields": form_fields(), "values": values, "steerable": STEERABLE, "colors": colors, "types": types}
 
@@ -102,6 +102,7 @@ def add_input_routes(api: FastAPI, service: StudioService) -> None:
     api.delete("/api/uploads/{upload_id}", status_code=204)(uploads.remove)
     api.post("/api/recipes/{upload_id}")(service.read_recipe)
     api.post("/api/regions/{photo}")(service.find_regions)
+    api.post("/api/faces/{photo}")(service.find_faces)
 
 
 def add_look_routes(api: FastAPI, service: StudioService, background: Executor) -> None:

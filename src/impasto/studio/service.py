@@ -3,7 +3,8 @@
 import functools
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -26,7 +27,7 @@ from impasto.settings.types import REST_MASK
 from impasto.settings.variations import parse_variations
 from impasto.studio.form import add_masks, check_settings, form_fields, given_settings
 from impasto.studio.job_runner import describe_plan, make_job
-from impasto.studio.masks import PAINTING_COLORS, read_brushed, write_masks, write_regions
+from impasto.studio.masks import PAINTING_COLORS, read_brushed, write_faces, write_masks, write_regions
 from impasto.studio.queue import JobQueue
 from impasto.studio.quick_look import quick_look
 from impasto.studio.store import BRUSHED_NAME, JobStore, StudioJob
@@ -129,9 +130,16 @@ class StudioService:
 
     def find_regions(self, photo: str, paintings: int) -> Upload:
         """Return masks that are found in a photo, as they would be brushed."""
+        return self._add_masks(partial(write_regions, self._read_small(photo), min(paintings, MAX_PAINTINGS)))
+
+    def find_faces(self, photo: str) -> Upload:
+        """Return a photo's faces, as they would be brushed to stay readable."""
+        return self._add_masks(partial(write_faces, self._read_small(photo)))
+
+    def _add_masks(self, write: Callable[[Path], None]) -> Upload:
         with tempfile.TemporaryDirectory(dir=self.store.root) as folder:
-            write_regions(self._read_small(photo), min(paintings, MAX_PAINTINGS), Path(folder) / BRUSHED_NAME)
-            return self.uploads.add(Path(folder) / BRUSHED_NAME, BRUSHED_NAME, "masks")
+            write(path := Path(folder) / BRUSHED_NAME)
+            return self.uploads.add(path, BRUSHED_NAME, "masks")
 
     def change_settings(self, job_id: str, changes: Mapping[str, Any]) -> None:
         """Change settings of a picture while it is painted."""

@@ -99,26 +99,28 @@ export function Board() {
     update();
   }, [state.photo?.id, state.aspect]);
   useEffect(() => {
-    if (state.masks && state.masks !== brush.of) ask(`masks/${state.masks}`).then(async (answer) => drawMasks(await answer.blob())).catch(ignore);
+    if (state.masks && state.masks !== brush.of) drawMasks(state.masks, true).catch(ignore);
   }, [state.masks, state.photo?.id, state.aspect]);
   const spot = brush.spot && { left: `${(100 * brush.spot.x) / ref.current.width}%`, top: `${(100 * brush.spot.y) / ref.current.height}%` };
   return html`<canvas ref=${ref} class="board" tabindex="0" role="img" aria-label=${t("boardHelp")} ...${pointer} onKeyDown=${press}></canvas>
     ${spot && html`<span class="spot" style=${spot}></span>`}`;
 }
 
-async function drawMasks(blob) {
-  brush.of = state.masks;
-  const image = await createImageBitmap(blob);
+async function drawMasks(id, isAlone) {
+  const image = await createImageBitmap(await (await ask(`masks/${id}`)).blob());
+  brush.of = id;
   remember();
-  pen().clearRect(0, 0, brush.board.width, brush.board.height);
+  if (isAlone) pen().clearRect(0, 0, brush.board.width, brush.board.height);
+  pen().globalCompositeOperation = "source-over";
   pen().drawImage(image, 0, 0, brush.board.width, brush.board.height);
 }
 
 export function BrushTools() {
-  const { paintings, preserve } = state.form.colors;
+  const { paintings, preserve, guard } = state.form.colors;
   const colors = [
     ...(state.paintings.length > 1 ? state.paintings.map(({ name }, number) => [paintings[number], name]) : []),
     [preserve, t("stays")],
+    [guard, t("readable")],
     ["", t("wipe")],
   ];
   if (!colors.some(([color]) => color === brush.color)) brush.color = colors[0][0];
@@ -130,6 +132,11 @@ export function BrushTools() {
     else say(t("regionsFound"));
     lookSoon(0);
   };
+  const findFaces = async () => {
+    await drawMasks((await post(`faces/${state.photo.id}`)).id, false);
+    await saveBoard();
+    say(t("facesFound"));
+  };
   const wipe = () => (remember(), pen().clearRect(0, 0, brush.board.width, brush.board.height), save());
   return html`<div class="brush" role="group" aria-label=${t("brush")}>
     <div class="chips" role="radiogroup" aria-label=${t("whatToBrush")}>
@@ -140,5 +147,6 @@ export function BrushTools() {
     <button disabled=${!brush.future.length} onClick=${redo}>${t("redo")}</button>
     <button onClick=${wipe}>${t("wipeAll")}</button>
     <button onClick=${() => (state.saving = find().catch(ignore))}>${t("findRegions")}</button>
+    <button onClick=${() => (state.saving = findFaces().catch(ignore))}>${t("findFaces")}</button>
   </div>`;
 }
