@@ -33,9 +33,7 @@ WANTED = {"photo": "cat", "paintings": ["starry_night"]}
 def test_the_snippet_of_the_docs_runs(studio: Studio, tmp_path: Path):
     pytest.importorskip("httpx", reason="needs httpx: pip install httpx")
     (snippet,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    cheap = snippet.replace(
-        '"size": 512', '"network": "slim", "views": "1", "size": 96, "start_size": 96, "steps": 200'
-    )
+    cheap = snippet.replace('"size": 512', '"network": "slim", "views": "1", "size": 96, "start_size": 96, "steps": 60')
     program = cheap.replace("http://127.0.0.1:7860/", studio.url)
     assert program.count(studio.url) == 1
     assert cheap != snippet
