@@ -27,7 +27,6 @@ QUICK = {"network": "slim", "size": 64, "start_size": 48, "steps": 3, "later_ste
 CONTENT_ALONE = {
     "size": 256,
     "views": (1,),
-    "content_colors": "photo",
     "structure_weight": 0,
     "style_weight": 0,
     "init": "noise",

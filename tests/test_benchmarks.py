@@ -15,9 +15,10 @@ from conftest import make_objective, make_picture
 from impasto.images.read import read_image
 from impasto.images.write import write_image
 from impasto.network import registry
-from impasto.network.vgg import Network, Padding, plan_layers
+from impasto.network.vgg import Network, plan_layers
 from impasto.painting.styles import StyleInput
 from impasto.settings.model import Settings
+from impasto.settings.types import Padding
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))

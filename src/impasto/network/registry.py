@@ -19,8 +19,8 @@ from impasto.images.output import atomic_write
 from impasto.network.download import DownloadProgress, digest_file, download_file, verify_file
 from impasto.network.formats import NORMALIZATIONS, arrange_weights, load_pickle, parse_safetensors, read_weights
 from impasto.network.packaged import decode_weights, locate_packaged_file
-from impasto.network.vgg import Network, Normalization, Padding, Pooling, Rounding, Scaling, rescale_normalization
-from impasto.settings.types import Layout
+from impasto.network.vgg import Network, Normalization, rescale_normalization
+from impasto.settings.types import Layout, Padding, Pooling, Rounding, Scaling
 
 SLIM_SHA256 = "c5b3800d47ad50a2583183263e0b2b567335518b8a5e71e28401f94db2da459c"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -31,11 +31,8 @@ from impasto.network.frozen import (
     relu,
 )
 from impasto.network.moments import Moments, make_moment_probe
+from impasto.settings.types import Padding, Pooling, Rounding, Scaling
 
-Pooling = Literal["max", "average", "l2"]
-Rounding = Literal["down", "up"]
-Scaling = Literal["own", "256", "255"]
-Padding = Literal["zero", "replicate-first", "replicate", "reflect", "circular"]
 Masks = Sequence[Tensor | None]
 Crop = Callable[[int], tuple[slice, slice]]  # rows and columns on a grid, by its stride
 
