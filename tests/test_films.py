@@ -110,6 +110,18 @@ def test_the_paint_moves_with_the_scene(tmp_path: Path, inputs: dict[str, Any]) 
     assert all(with_it < 0.3 * where_it_was for with_it, where_it_was in zip(shifted, stayed, strict=True))
 
 
+def test_what_comes_into_view_begins_in_the_paintings_colors(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    painting = make_picture(60, 60, 7) * torch.tensor([0.2, 0.3, 0.9]).view(1, 3, 1, 1)
+    inputs["paintings"] = write_image(painting, tmp_path / "blue.png")
+    source = write_clip(tmp_path / "a.mkv", make_pan(3, step=8), codec="ffv1", pixels="bgr0")
+    far = []
+    for start in ("warped", "photo"):
+        paint(source, tmp_path / f"{start}.mkv", inputs, codec="lossless", frame_init=start, frame_steps=1)
+        new = read(tmp_path / f"{start}.mkv")[2][..., -8:].mean((0, 2, 3))
+        far.append(float((new - painting.mean((0, 2, 3))).norm()))
+    assert far[0] < 0.5 * far[1]
+
+
 def test_the_temporal_loss_steadies_frames(tmp_path: Path, inputs: dict[str, Any]) -> None:
     scene = make_still(3, noise=0.03)
     source = write_clip(tmp_path / "a.mkv", scene, codec="ffv1", pixels="bgr0")

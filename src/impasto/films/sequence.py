@@ -22,6 +22,7 @@ from impasto.films.prefetch import FrameSource, PreparedFrame, prefetch_frames
 from impasto.films.work_folder import WorkFolder
 from impasto.images.guard import FACES_NOTE
 from impasto.images.image import Image
+from impasto.painting.initial_canvas import recolor_photo
 from impasto.painting.objective import TemporalTarget
 from impasto.painting.painter import Painter, Step
 from impasto.painting.prepare import Prepared
@@ -83,6 +84,10 @@ class FramePainter:
         if self._fast is None:
             self._fast = FastPainter(self.prepared, self.prepared.plan_schedule((photo.width, photo.height)))
         return partial(self._fast.paint, photo, self._prepare_frame(frame).paintings)
+
+    def recolor(self, frame: int, photo: Image) -> Tensor:
+        """Return a photo (1, 3, H, W) in the colors of the frame's paintings: what is new begins nearer to them."""
+        return recolor_photo(photo, self._prepare_frame(frame).paintings).clamp(0, 1)
 
     def paint_next(self, frame: int, photo: Image, warm_start: WarmStart, steps: int) -> WarmStartPainter:
         """Paint a frame from a warm start, in at most `steps` steps."""
@@ -328,14 +333,15 @@ class FilmSequence:
         return self.frame_painter.paint_next(frame, photo, warm_start, self.options.frame_steps)
 
     def _start_in_first_pass(self, prepared: PreparedFrame) -> tuple[Tensor, list[TemporalTarget]]:
-        """Start from the last picture where it can be carried here, from the photo elsewhere."""
+        """Start from the last picture where it can be carried here, from the recolored photo elsewhere."""
         options, canvas = self.options, prepared.photo.rgb
         targets, uncovered = [], torch.ones_like(canvas[:, :1])
         for other, motion in prepared.motions.items():
             picture = self._read_picture(1, other)
             carried = motion.carry(picture)
             if other == prepared.number - 1 and options.frame_init == "warped":
-                canvas = torch.lerp(canvas, carried, torch.maximum(motion.trust, motion.likeness))
+                new = self.frame_painter.recolor(prepared.number, prepared.photo)
+                canvas = torch.lerp(new, carried, torch.maximum(motion.trust, motion.likeness))
             elif other == prepared.number - 1 and options.frame_init == "previous":
                 canvas = picture
             if prepared.number - other in options.look_back and options.temporal_weight:
