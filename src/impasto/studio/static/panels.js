@@ -60,7 +60,7 @@ function Card({ job }) {
 const WAYS = {
   strokes: ["style_size=0.35,0.6,1,1.6,2.5,4"],
   balance: ["content_weight=3,1,0.4,0.14,0.05,0.02"],
-  both: ["content_weight=1,0.17,0.03", "style_size=0.4,1,2.5"],
+  both: ["content_weight=1,0.2,0.04", "style_size=0.4,1,2.5"],
 };
 
 async function listCells({ way, text }) {
