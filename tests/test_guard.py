@@ -15,7 +15,7 @@ import impasto
 from impasto.cli.app import main
 from impasto.errors import UsageError
 from impasto.films.prefetch import prefetch_frames
-from impasto.images.guard import FACES_NOTE, _load_detector, find_faces, find_guard_map
+from impasto.images.guard import FACES_NOTE, find_faces, find_guard_map, load_detector
 from impasto.images.image import Image
 from impasto.images.read import read_image
 from impasto.images.sizes import resize_clamped
@@ -69,7 +69,7 @@ def test_missing_dlib_is_said_and_refused_only_where_another_guard_is_asked_for(
 ) -> None:
     monkeypatch.setattr("impasto.images.guard.find_spec", lambda _name: None)
     monkeypatch.setitem(sys.modules, "dlib", None)
-    _load_detector.cache_clear()
+    load_detector.cache_clear()
     for settings in (Settings(), Settings(guard=0.5)):  # a recipe has all settings, as if given
         guard_map, (note,) = find_guard_map(settings, portrait())
         assert guard_map is None

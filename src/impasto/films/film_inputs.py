@@ -1,14 +1,15 @@
 """What a film is painted from: its frames and masks at the size that is painted, its paintings and its network."""
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
 from impasto.films.film_job import FilmJob
 from impasto.films.film_options import FilmOptions
-from impasto.films.frame_masks import FrameMask, open_frame_mask
+from impasto.films.frame_masks import FrameMask, list_film_masks, open_frame_mask
 from impasto.films.frames import FrameReader, FrameSelection, Timeline, choose_frame_size, parse_time_point, scan
 from impasto.films.image_sequence import open_reader
-from impasto.films.prefetch import FrameCache, FrameSource, SequentialFrames, guard_frames
+from impasto.films.prefetch import FrameCache, FrameSource, SequentialFrames, find_frame_faces
 from impasto.images.guard import explain_missing_faces
 from impasto.images.image import Image
 from impasto.images.sizes import measure_side
@@ -31,7 +32,6 @@ class FilmInputs:
         self.folder: Path = folder
         self.reader: FrameReader = open_reader(job.source, job.options.rate)
         self.timeline: Timeline = scan(self.reader, self._selection)
-        self._cache_numbers: dict[str, int] = {}
 
     @property
     def _selection(self) -> FrameSelection:
@@ -47,9 +47,11 @@ class FilmInputs:
         return choose_frame_size(self.timeline.width, self.timeline.height, settings.size, is_even, settings.fit)
 
     @property
-    def has_guard(self) -> bool:
-        """Tell whether frames get guard maps."""
-        return self.job.settings.guard > 0 and not explain_missing_faces(self.job.settings)
+    def finds_faces(self) -> bool:
+        """Tell whether faces are looked for in each frame, to be kept readable."""
+        settings = self.job.settings
+        has_effect = settings.guard and (settings.content_weight or settings.init == "fast")
+        return bool(has_effect) and not settings.guard_mask and not explain_missing_faces(settings)
 
     @property
     def frame_settings(self) -> Settings:
@@ -83,7 +85,7 @@ class FilmInputs:
 
     def open_mask(self, setting: str, name: str) -> FrameMask:
         """Open a mask for one reader; with several passes it is cached on disk."""
-        number = self._cache_numbers.setdefault(name, len(self._cache_numbers))
+        number = list_film_masks(self.job.settings).index((setting, name))  # the same for each reader and process
         cache = self.folder / f"masks{number}" if self.options.passes > 1 else None
         return open_frame_mask(name, setting, self.timeline, self.size, self.options.rate, cache)
 
@@ -93,13 +95,15 @@ class FilmInputs:
         return self.open_mask("preserve_mask", name) if name else None
 
     def open_visible_photos(self, kept_frames: int) -> FrameSource:
-        """Open the frames for one reader; what stays as it is, is transparent, and faces are in the guard map."""
+        """Open the frames for one reader, without what stays as it is, and with guard maps of what stays readable."""
         photos, mask = self.open_photos(kept_frames), self.open_preserve_mask()
         visible = photos if mask is None else lambda frame: photos(frame).masked_out(mask(frame))
-        if not self.has_guard:
+        if self.finds_faces:
+            return find_frame_faces(visible, max(3, kept_frames))  # later passes look at both neighbors
+        if not (self.job.settings.guard and self.job.settings.guard_mask):
             return visible
-        name = self.job.settings.guard_mask
-        return guard_frames(visible, self.open_mask("guard_mask", name) if name else None, kept_frames)
+        guard = self.open_mask("guard_mask", self.job.settings.guard_mask)
+        return lambda frame: replace(visible(frame), guard_map=guard(frame))
 
     def open_painting_masks(self) -> dict[str, FrameMask]:
         """Open the paintings' masks, by name, for one reader."""

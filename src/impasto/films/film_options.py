@@ -47,7 +47,8 @@ class FilmOptions(BaseModel):
     frame_init: FrameInit = setting(
         "warped",
         MOTION_GROUP,
-        "what a frame starts as: the picture before it, warped along the motion or as it is, or the photo",
+        "what a frame starts as: the picture before it, warped along the motion (what is new, as the photo in the "
+        "paintings' colors) or as it is; or the photo",
     )
     cuts: Cuts = setting(
         "fresh",

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -78,17 +77,19 @@ def _prepare_image(image: Image, width: int, height: int) -> Image:
     return replace(image, rgb=rgb, alpha=None if image.alpha is None else resize_clamped(image.alpha, width, height))
 
 
-def guard_frames(photos: FrameSource, mask: Callable[[int], Tensor] | None, kept_frames: int) -> FrameSource:
-    """Return the same frames with guard maps: the mask (1, 1, h, w) of each frame, or the faces that are found there.
+def find_frame_faces(photos: FrameSource, kept_frames: int) -> FrameSource:
+    """Return the same frames with their faces as guard maps. Errors, of a frame: UsageError where dlib is missing."""
+    found: dict[int, Tensor | None] = {}  # a frame's neighbors ask for it too
 
-    Errors, of a frame: UsageError where dlib, which finds faces, is missing.
-    """
+    def add_faces(frame: int) -> Image:
+        photo = photos(frame)
+        if frame not in found:
+            found[frame] = find_faces(photo)
+            for old in [*found][:-kept_frames]:
+                del found[old]
+        return replace(photo, guard_map=found[frame])
 
-    @lru_cache(kept_frames)  # the frames after it ask for it too
-    def find_map(frame: int) -> Tensor | None:
-        return find_faces(photos(frame)) if mask is None else mask(frame)
-
-    return lambda frame: replace(photos(frame), guard_map=find_map(frame))
+    return add_faces
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,44 +103,50 @@ class PreparedFrame:
 
 
 def prefetch_frames(
-    photos: FrameSource, frames: Sequence[int], neighbors: Mapping[int, Sequence[int]]
+    photos: FrameSource, frames: Sequence[int], neighbors: Mapping[int, Sequence[int]], *, carries_guard: bool = False
 ) -> Generator[PreparedFrame]:
     """Yield each of `frames`, prepared; the next one is prepared in a thread meanwhile.
 
-    `neighbors` lists, for each frame, the frames to which its motion is wanted, the most important first.
+    `neighbors` lists, for each frame, the frames to which its motion is wanted, the most important first. With
+    `carries_guard` a frame also has their guard maps, carried along the motion.
     """
+
+    def prepare(number: int) -> PreparedFrame:
+        return _prepare_frame(photos, number, neighbors[number], carries_guard=carries_guard)
+
     with ThreadPoolExecutor(1, "impasto-prefetch") as thread:
-        pending = [thread.submit(_prepare_frame, photos, number, neighbors[number]) for number in frames[:1]]
+        pending = [thread.submit(prepare, number) for number in frames[:1]]
         for number in frames[1:]:
-            pending.append(thread.submit(_prepare_frame, photos, number, neighbors[number]))
+            pending.append(thread.submit(prepare, number))
             yield pending.pop(0).result()
         yield from (future.result() for future in pending)
 
 
-def _prepare_frame(photos: FrameSource, number: int, neighbors: Sequence[int]) -> PreparedFrame:
+def _prepare_frame(photos: FrameSource, number: int, neighbors: Sequence[int], *, carries_guard: bool) -> PreparedFrame:
     # In ascending order, as the film is read in order.
-    earlier = {other: photos(other) for other in sorted(neighbors) if other < number}
+    seen = {other: photos(other) for other in sorted(neighbors) if other < number}
     photo = photos(number)
     motions: dict[int, Motion] = {}
     uncovered = torch.ones_like(photo.rgb[:, :1])
     for other in neighbors:
         if other < number - 1 and float(uncovered.mean()) < NEGLIGIBLE_SHARE:
             continue
-        there = earlier[other] if other in earlier else photos(other)
-        motions[other] = estimate_motion(photo.rgb, there.rgb, fine=abs(other - number) == 1)
+        seen[other] = seen[other] if other in seen else photos(other)
+        motions[other] = estimate_motion(photo.rgb, seen[other].rgb, fine=abs(other - number) == 1)
         uncovered = (uncovered - motions[other].trust).clamp_min(0)
-    last = earlier.get(number - 1)
+    last = seen.get(number - 1)
     is_repeat = last is not None and _are_equal(last, photo)
-    return PreparedFrame(number, _carry_guard(photo, motions, earlier), motions, is_repeat)
+    guarded = _carry_guard(photo, motions, seen) if carries_guard else photo
+    return PreparedFrame(number, guarded, motions, is_repeat)
 
 
 def _carry_guard(photo: Image, motions: Mapping[int, Motion], others: Mapping[int, Image]) -> Image:
     """Add what must stay readable in other frames, carried along the motion: a face is not found in each frame."""
     carried = [
-        motions[other].move(resize_clamped(there.guard_map, photo.width, photo.height)).clamp(0, 1)
-        * torch.maximum(motions[other].trust, motions[other].likeness)
-        for other, there in others.items()
-        if other in motions and there.guard_map is not None
+        motion.move(resize_clamped(guard_map, photo.width, photo.height)).clamp(0, 1)
+        * torch.maximum(motion.trust, motion.likeness)
+        for other, motion in motions.items()
+        if (guard_map := others[other].guard_map) is not None
     ]
     if not carried:
         return photo

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -139,6 +139,7 @@ class FilmSequence:
         self.shot_starts: list[int] = [0] if self.options.cuts == "none" else [0, *inputs.timeline.cuts]
         self.notes: list[str] = []
         self._is_one_pass = inputs.frame_settings.is_one_pass
+        self._finds_faces = inputs.finds_faces
         self._open_photos: Callable[[int], FrameSource] = inputs.open_visible_photos
         self._maps: tuple[int, LevelMaps] = (-1, [])  # of the shot that begins at a frame
         self._passes: dict[int, Future[tuple[Tensor, float]]] = {}  # by frame: its picture, and the seconds it took
@@ -177,7 +178,7 @@ class FilmSequence:
                 for pass_number in range(1, self.options.passes + 1):
                     order = self.frame_range if pass_number % 2 else self.frame_range[::-1]
                     left = [frame for frame in order if not self.work_folder.is_done(pass_number, frame)]
-                    with closing(prefetch_frames(self.photos, left, self._list_neighbors(pass_number))) as frames:
+                    with closing(self._prefetch(pass_number, left)) as frames:
                         ahead = self._paint_ahead(frames) if self._is_one_pass else frames
                         for prepared in ahead:
                             picture, record = yield from self._paint_frame(pass_number, prepared)
@@ -186,6 +187,10 @@ class FilmSequence:
                             self._pending = store.submit(self._store, pass_number, prepared, picture, record)
             finally:
                 self._wait_for_store()
+
+    def _prefetch(self, pass_number: int, frames: Sequence[int]) -> Generator[PreparedFrame]:
+        neighbors = self._list_neighbors(pass_number)
+        return prefetch_frames(self.photos, frames, neighbors, carries_guard=self._finds_faces)
 
     def _list_neighbors(self, pass_number: int) -> dict[int, list[int]]:
         """List, for each frame, the frames to which its motion is wanted, in the order of their weight."""
@@ -208,11 +213,11 @@ class FilmSequence:
     ) -> Generator[FrameStep, None, tuple[Tensor, dict[str, Any]]]:
         """Paint a frame; return its picture as it will be read again, in 8 bits, and its record."""
         frame, photo = prepared.number, prepared.photo
-        settings = self.frame_painter.prepared.settings
-        if photo.guard_map is not None and not settings.guard_mask and FACES_NOTE not in self.notes:
+        if self._finds_faces and photo.guard_map is not None and FACES_NOTE not in self.notes:
             self.notes.append(FACES_NOTE)
         is_visible = photo.is_visible()
-        can_repeat = pass_number == 1 and not self.frame_painter.masks
+        has_masks = self.frame_painter.masks or self.frame_painter.prepared.settings.guard_mask
+        can_repeat = pass_number == 1 and not has_masks
         if not is_visible or (can_repeat and prepared.is_repeat):
             picture = self._read_picture(pass_number, frame - 1) if is_visible else photo.rgb
             record = {**self._recall_record(pass_number, frame), "steps": 0, "seconds": 0.0}
@@ -333,15 +338,16 @@ class FilmSequence:
         return self.frame_painter.paint_next(frame, photo, warm_start, self.options.frame_steps)
 
     def _start_in_first_pass(self, prepared: PreparedFrame) -> tuple[Tensor, list[TemporalTarget]]:
-        """Start from the last picture where it can be carried here, from the recolored photo elsewhere."""
+        """Start as `frame_init` says; what is new to a warped picture is the recolored photo."""
         options, canvas = self.options, prepared.photo.rgb
         targets, uncovered = [], torch.ones_like(canvas[:, :1])
         for other, motion in prepared.motions.items():
             picture = self._read_picture(1, other)
             carried = motion.carry(picture)
             if other == prepared.number - 1 and options.frame_init == "warped":
-                new = self.frame_painter.recolor(prepared.number, prepared.photo)
-                canvas = torch.lerp(new, carried, torch.maximum(motion.trust, motion.likeness))
+                known = torch.maximum(motion.trust, motion.likeness)
+                new = self.frame_painter.recolor(prepared.number, prepared.photo) if known.min() < 1 else canvas
+                canvas = torch.lerp(new, carried, known)
             elif other == prepared.number - 1 and options.frame_init == "previous":
                 canvas = picture
             if prepared.number - other in options.look_back and options.temporal_weight:

@@ -18,7 +18,7 @@ from impasto.films.frame_masks import check_film_masks, list_film_masks, open_fr
 from impasto.films.image_sequence import find_frame_folder, has_frame_files
 from impasto.films.sequence import FilmSequence
 from impasto.films.work_folder import WorkFolder, find_work_folder, name_work_folder
-from impasto.images.guard import explain_missing_faces
+from impasto.images.guard import explain_missing_faces, load_detector
 from impasto.network.download import DownloadProgress
 from impasto.painting.prepare import Prepared
 from impasto.recipes.files import check_recipe_file
@@ -81,8 +81,7 @@ def start_film(job: FilmJob, fetch_progress: DownloadProgress | None = None) -> 
     job, unused = _drop_unused(job)
     work_folder = WorkFolder(name_work_folder(job.output))
     inputs = FilmInputs(job, work_folder.folder)
-    missing = explain_missing_faces(job.settings)
-    notes = [*job.notes, *_check_film(inputs), *unused, *([missing] if missing else [])]
+    notes = [*job.notes, *_check_film(inputs), *unused]
     prepared, recipe = inputs.prepare(fetch_progress)
     plan = {
         "film": 1,
@@ -166,6 +165,8 @@ def _drop_unused(job: FilmJob) -> tuple[FilmJob, list[str]]:
 def _check_film(inputs: FilmInputs) -> list[str]:
     """Raise what would go wrong at the end; return notes on what is lost. Errors as for `film`."""
     job, timeline, sound = inputs.job, inputs.timeline, inputs.reader.sound_path
+    if inputs.finds_faces:
+        load_detector()
     for setting, name in list_film_masks(job.settings):
         open_frame_mask(name, setting, timeline, (timeline.width, timeline.height), job.options.rate)
     check_film_output(job, len(timeline.times), timeline.has_transparency)
@@ -190,4 +191,6 @@ def _build_run(
     if unfinished and output.path.is_file():
         output.overwrite |= fingerprint_file(output.path).sha256 == unfinished
     sequence = FilmSequence(inputs, prepared, work_folder, output.show_frame)
-    return FilmRun(inputs.job, sequence, output, work_folder, recipe, [*inputs.reader.notes, *prepared.notes, *notes])
+    missing = explain_missing_faces(inputs.job.settings)
+    notes = [*inputs.reader.notes, *prepared.notes, *notes, *([missing] if missing else [])]
+    return FilmRun(inputs.job, sequence, output, work_folder, recipe, notes)

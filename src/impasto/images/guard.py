@@ -60,7 +60,7 @@ def find_faces(photo: Image) -> Tensor | None:
     width, height = fit_size(photo.width, photo.height, SEARCHED_SIDE, "shrink")
     small = (255 * resize_clamped(photo.rgb.float(), width, height)[0]).round().byte().permute(1, 2, 0)
     pixels = small.clone(memory_format=torch.contiguous_format).cpu()  # dlib reads the strides of single pixels too
-    detector = _load_detector()
+    detector = load_detector()
     with _searching:
         squares, _scores, _poses = detector.run(pixels.numpy(), 1, MIN_SCORE)
     if not squares:
@@ -76,7 +76,7 @@ def find_faces(photo: Image) -> Tensor | None:
 
 
 @cache  # it takes longer to load than to search a photo
-def _load_detector() -> Any:
+def load_detector() -> Any:
     """Load dlib's detector of faces that look at the camera, or nearly; its weights are within the library.
 
     Sources: King 2015, "Max-Margin Object Detection"; Dalal and Triggs 2005, "Histograms of Oriented Gradients for

@@ -260,6 +260,8 @@ class Planner:
             for size in [view.size, *self.prepared.list_painting_sizes(self.schedule, view.size)]:
                 pixels, window = _count_pixels(size), self._measure_windows(size, strategy)[0]
                 kept = (content if size == view.size else 0) + CANVAS_BYTES * pixels
+                if size == view.size != canvas:  # the photo and, recolored, its reduced copy
+                    kept += CANVAS_BYTES * (_count_pixels(canvas) + pixels)
                 forward = self._view_costs(view).forward * window
                 needs.append(before + kept + max(CANVAS_BYTES * pixels, forward))
         return max(needs)

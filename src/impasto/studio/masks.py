@@ -75,7 +75,8 @@ def write_faces(photo: Image, path: Path) -> None:
     faces = find_faces(photo)
     if faces is None:
         raise UsageError("No face was found in this photo: brush what must stay readable.")
-    write_image(_parse_colors(GUARD_COLOR).view(1, 3, 1, 1).expand(1, 3, *faces.shape[2:]), path, alpha=faces)
+    rgb = _parse_colors(GUARD_COLOR).view(1, 3, 1, 1).expand(1, 3, *faces.shape[2:])
+    write_image(rgb, path, alpha=(faces > 0.5).float())  # a soft edge would blend with other colors to a third one
 
 
 def _parse_colors(*colors: str) -> Tensor:

@@ -13,6 +13,7 @@ from fastapi import Body
 from pydantic import BaseModel, ConfigDict, Field
 
 from impasto.errors import ImpastoError, UsageError
+from impasto.images.guard import SEARCHED_SIDE
 from impasto.images.image import Image
 from impasto.images.read import read_image
 from impasto.painting.model_cache import ModelCache
@@ -134,7 +135,8 @@ class StudioService:
 
     def find_faces(self, photo: str) -> Upload:
         """Return a photo's faces, as they would be brushed to stay readable."""
-        return self._add_masks(partial(write_faces, self._read_small(photo)))
+        path = self.uploads.find_preview(photo, SEARCHED_SIDE)
+        return self._add_masks(partial(write_faces, read_image(path)))
 
     def _add_masks(self, write: Callable[[Path], None]) -> Upload:
         with tempfile.TemporaryDirectory(dir=self.store.root) as folder:

@@ -1,6 +1,6 @@
 // Masks, brushed over the picture: with a finger, a pen, a mouse, or the arrow keys and the space bar.
 import { html, useEffect, useRef } from "./vendor/preact-htm.js";
-import { ask, ignore, lookSoon, post, say, state, t, update, upload } from "./state.js";
+import { ask, ignore, lookSoon, post, say, state, t, update, upload, value } from "./state.js";
 
 const SIDE = 640, MAX_UNDO = 30;
 const brush = { color: null, size: 60, past: [], future: [], board: null, of: "", spot: null };
@@ -116,11 +116,11 @@ async function drawMasks(id, isAlone) {
 }
 
 export function BrushTools() {
-  const { paintings, preserve, guard } = state.form.colors;
+  const { paintings, preserve, guard } = state.form.colors, hasGuard = Number(value("guard")) > 0;
   const colors = [
     ...(state.paintings.length > 1 ? state.paintings.map(({ name }, number) => [paintings[number], name]) : []),
     [preserve, t("stays")],
-    [guard, t("readable")],
+    ...(hasGuard ? [[guard, t("readable")]] : []),
     ["", t("wipe")],
   ];
   if (!colors.some(([color]) => color === brush.color)) brush.color = colors[0][0];
@@ -147,6 +147,6 @@ export function BrushTools() {
     <button disabled=${!brush.future.length} onClick=${redo}>${t("redo")}</button>
     <button onClick=${wipe}>${t("wipeAll")}</button>
     <button onClick=${() => (state.saving = find().catch(ignore))}>${t("findRegions")}</button>
-    <button onClick=${() => (state.saving = findFaces().catch(ignore))}>${t("findFaces")}</button>
+    <button disabled=${!hasGuard} onClick=${() => (state.saving = findFaces().catch(ignore))}>${t("findFaces")}</button>
   </div>`;
 }
