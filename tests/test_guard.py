@@ -168,7 +168,9 @@ def test_a_face_that_is_missed_in_a_frame_is_carried_there_from_the_last() -> No
     found[..., 8:16, 4:12] = 1
     frames = [replace(Image(scene), guard_map=None if number == missed else found) for number in range(3)]
     neighbors = {0: [], 1: [0], 2: []}  # 2 begins a shot
-    maps = [frame.photo.guard_map for frame in prefetch_frames(frames.__getitem__, range(3), neighbors)]
+    maps = [
+        frame.photo.guard_map for frame in prefetch_frames(frames.__getitem__, range(3), neighbors, carries_guard=True)
+    ]
     assert maps[1] is not None
     torch.testing.assert_close(maps[1], resize_clamped(found, 64, 48))
     assert maps[2] is found
@@ -203,6 +205,39 @@ def test_each_frame_of_a_film_keeps_its_faces(tmp_path: Path) -> None:
         seen = (resize_clamped(faces, 160, 128) > 0).float()
         far = [float(((picture - frame).square() * seen).sum()) for picture in (ours, other)]
         assert far[0] < 0.8 * far[1]
+
+
+def test_a_moving_guard_mask_counts_in_frames_that_repeat(folder: Path) -> None:
+    write_clip(folder / "film.mkv", make_still(2), codec="ffv1", pixels="bgr0")
+    for number in (1, 2):
+        half = torch.zeros(1, 3, 48, 64)
+        half[..., 32 * (number - 1) : 32 * number] = 1
+        write_image(half, f"mask_{number}.png")
+    run = impasto.film(
+        "film.mkv", "painting.png", output="f/%d.png", size=64, preset="instant", guard=1, guard_mask="mask_%d.png"
+    )
+    for _ in run:
+        pass
+    photo = read_image("photo.png").rgb
+    left, right = (
+        [float((read_image(f"f/{number}.png").rgb - photo).square()[..., side].mean()) for number in (1, 2)]
+        for side in (slice(32), slice(32, None))
+    )
+    assert left[0] < 0.8 * left[1]
+    assert right[1] < 0.8 * right[0]
+
+
+def test_a_film_asks_for_dlib_before_it_begins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_clip(folder / "film.mp4", make_still(2))
+    monkeypatch.setattr("impasto.images.guard.find_spec", lambda _name: None)
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    load_detector.cache_clear()
+    with pytest.raises(UsageError, match="not installed"):
+        impasto.film("film.mp4", "painting.png", output="painted.mp4", guard=0.7, size=64)
+    assert not list(folder.glob("*.impasto*"))
+    assert (
+        "Faces, if there are any" in impasto.film("film.mp4", "painting.png", output="painted.mp4", size=64).notes[-1]
+    )
 
 
 def test_a_guard_mask_is_for_all_frames_of_a_film(folder: Path) -> None:

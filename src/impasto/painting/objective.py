@@ -23,7 +23,7 @@ from impasto.settings.model import Settings
 # otherwise the weight of a flat photo is unbounded. Ordinary photos have 0.06 to 1 of a painting's energy (the embedded
 # network's relu4_1), one in thick fog 0.005, and a flat one 0.0003 or less.
 MIN_VARIANCE_SHARE = 0.05
-MAX_GUARD = 2.0  # how much more the content counts where the photo must stay readable, at a `guard` of 1
+MAX_GUARD = 3.0  # how much more the content counts where the photo must stay readable, at a `guard` of 1
 
 
 @dataclass(frozen=True)
