@@ -35,7 +35,6 @@ PAINTING = COLLECTION["starry_night"].path
 # The reference's objective in impasto's words.
 OBJECTIVE: dict[str, Any] = {
     "content_weight": CONTENT_WEIGHT,
-    "content_colors": "photo",
     "structure_weight": 0.0,
     "style_weight": STYLE_WEIGHT,
     "tv_weight": TV_WEIGHT,
