@@ -64,7 +64,7 @@ def test_bfloat16_pictures_are_as_good_as_float32() -> None:
         [judge(paint(precision, size=size)) for size in (88, 104, 112)] for precision in ("bfloat16", "float32")
     ]
     ours, exact = ([mean(values) for values in zip(*each, strict=True)] for each in pictures)
-    assert ours == pytest.approx(exact, rel=0.05)
+    assert ours == pytest.approx(exact, rel=0.03)
 
 
 @pytest.mark.skipif(not (SHARED / "tools" / "judge.py").is_file(), reason="the judge's networks are not here")

@@ -66,9 +66,8 @@ class FilmInputs:
         The paintings' colors, if matched at all, are matched to those of the whole film. Errors: as for `film`, also if
         frames are too small for the taps.
         """
-        settings = self.job.settings.model_copy(
-            update={"mask": (), "preserve_mask": "", "guard_mask": ""}
-        )  # each frame has its own
+        of_frames = {"mask": (), "preserve_mask": "", "guard_mask": ""}  # each frame has its own
+        settings = self.job.settings.model_copy(update=of_frames)
         colors = Image(self.timeline.colors)
         paintings = read_paintings(self.job.paintings, settings, colors)
         prepared = prepare(settings, colors, paintings, fetch_progress=fetch_progress)

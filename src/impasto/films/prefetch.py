@@ -131,7 +131,8 @@ def _prepare_frame(photos: FrameSource, number: int, neighbors: Sequence[int], *
     for other in neighbors:
         if other < number - 1 and float(uncovered.mean()) < NEGLIGIBLE_SHARE:
             continue
-        seen[other] = seen[other] if other in seen else photos(other)
+        if other not in seen:
+            seen[other] = photos(other)
         motions[other] = estimate_motion(photo.rgb, seen[other].rgb, fine=abs(other - number) == 1)
         uncovered = (uncovered - motions[other].trust).clamp_min(0)
     last = seen.get(number - 1)

@@ -20,15 +20,8 @@ QUICK_SETTINGS: dict[str, Any] = {
     "size": QUICK_PIXELS,
     "guard": 0.0,  # finding faces takes longer than a step; what is brushed is known
 }
-CARRIED = (
-    *STEERABLE,
-    "views",
-    "seed",
-    "regions",
-    "mask",
-    "preserve_mask",
-    "guard_mask",
-)  # the others are the quick look's own
+# The other settings are the quick look's own.
+CARRIED = (*STEERABLE, "views", "seed", "regions", "mask", "preserve_mask", "guard_mask")
 MAX_VIEWS = 3
 CONTENT_SHARE = 0.4  # of the photo's weight: few steps leave the picture nearer to the photo than many
 
