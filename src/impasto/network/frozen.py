@@ -135,13 +135,13 @@ class Convolution:
             return y, lambda g: self.packed_backward.convolve(g, None, has_relu=False)
         backward: Backward
         if needs_grad and WinogradWeight.is_faster(self.weight, x, self.padding):
-            y = self.winograd.convolve(x, self.bias, self.padding)
+            y = self.winograd.convolve(x, self.bias, self.padding, has_relu=has_relu)
             backward = partial(self.winograd.convolve_back, padding=self.padding)
         else:
             y = F.conv2d(x, self.weight, self.bias, padding=self.padding)
             backward = partial(F.conv_transpose2d, weight=self.weight, padding=self.padding)
-        if has_relu:
-            _as_integers(y).clamp_min_(0)
+            if has_relu:
+                _as_integers(y).clamp_min_(0)
         return y, backward
 
 

@@ -314,11 +314,15 @@ def _list_probes(
 
 def _pad(x: Tensor, padding: Padding) -> Tensor:
     """Add a row and a column on each side of a map (B, C, h, w)."""
-    # By slices: on a CPU, F.pad copies a bfloat16 channels_last map to another layout and back.
-    for dimension in (2, 3):
-        before, after = _padding_rows(x.shape[dimension], padding)
-        x = torch.cat([x.narrow(dimension, before, 1), x, x.narrow(dimension, after, 1)], dimension)
-    return x
+    batch, channels, height, width = x.shape
+    # Not by F.pad: on a CPU it copies a bfloat16 channels_last map to another layout and back.
+    padded = x.new_empty(batch, height + 2, width + 2, channels).permute(0, 3, 1, 2)
+    padded[..., 1:-1, 1:-1] = x
+    for dimension, size in ((2, height), (3, width)):  # columns last: they include the corners
+        before, after = _padding_rows(size, padding)
+        padded.narrow(dimension, 0, 1).copy_(padded.narrow(dimension, 1 + before, 1))
+        padded.narrow(dimension, size + 1, 1).copy_(padded.narrow(dimension, 1 + after, 1))
+    return padded
 
 
 def _unpad(g: Tensor, padding: Padding) -> Tensor:

@@ -54,8 +54,8 @@ class WinogradWeight:
         is_large = rows * columns >= MIN_SQUARES and narrower >= MIN_CHANNELS and wider >= MIN_LARGER_CHANNELS
         return is_large and len(x) == 1 and x.dtype == torch.float32 and x.device.type == "cpu"
 
-    def convolve(self, x: Tensor, bias: Tensor, padding: int) -> Tensor:
-        """Convolve `x` (1, C, h, w), with `padding` rows and columns of zeros on each side."""
+    def convolve(self, x: Tensor, bias: Tensor, padding: int, *, has_relu: bool = False) -> Tensor:
+        """Convolve `x` (1, C, h, w), with `padding` rows and columns of zeros on each side; apply a ReLU if `has_relu`."""
         _, width, channels = self.weight.shape
         height, breadth = (side + 2 * padding - 2 for side in x.shape[2:])
         rows, columns = _count_squares(height, breadth)
@@ -70,6 +70,8 @@ class WinogradWeight:
             product = seen.view(len(seen), -1, width) @ self.weight
             squares = (self.to_output @ product.view(len(seen), -1)).view(SIDE, SIDE, -1, columns, channels)
             torch.add(squares.permute(2, 0, 3, 1, 4), bias, out=y[strip])
+            if has_relu:
+                y[strip].clamp_min_(0)
         y = y.view(1, SIDE * rows, SIDE * columns, channels)[:, :height, :breadth]
         return y.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 

@@ -43,7 +43,11 @@ class Grid:
     def add_up(self, features: Tensor, weights: Tensor | None, rows: slice, columns: slice) -> Tensor:
         """Add up a part of a map (1, C, h, w), its cells weighted, in each place: (1, C, g, k). Parts add up."""
         seen = features.to(self.down) if weights is None else features.to(self.down) * weights.to(self.down)
-        return self.down[:, rows] @ seen @ self.across[:, columns].T
+        positions = seen[0].permute(1, 2, 0)  # (h, w, C), as it lies in memory
+        _, width, channels = positions.shape
+        added = self.down[:, rows] @ positions.reshape(-1, width * channels)
+        added = self.across[:, columns] @ added.view(-1, width, channels)  # (g, k, C)
+        return added.permute(2, 0, 1)[None]
 
     def average(self, sums: Tensor) -> Tensor:
         """Return the means of the places from their sums; 0 for a place that holds nothing."""
