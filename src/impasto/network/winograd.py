@@ -55,7 +55,7 @@ class WinogradWeight:
         return is_large and len(x) == 1 and x.dtype == torch.float32 and x.device.type == "cpu"
 
     def convolve(self, x: Tensor, bias: Tensor, padding: int, *, has_relu: bool = False) -> Tensor:
-        """Convolve `x` (1, C, h, w), with `padding` rows and columns of zeros on each side; apply a ReLU if `has_relu`."""
+        """Convolve `x` (1, C, h, w) with `padding` rows and columns of zeros on each side; `has_relu`: then a ReLU."""
         _, width, channels = self.weight.shape
         height, breadth = (side + 2 * padding - 2 for side in x.shape[2:])
         rows, columns = _count_squares(height, breadth)
