@@ -18,7 +18,7 @@ from torch import Tensor
 import impasto
 from impasto.errors import PictureError, UsageError
 from impasto.films import work_folder
-from impasto.films.film_job import read_film_recipe
+from impasto.films.film_job import fingerprint_frames, read_film_recipe
 from impasto.films.flow import estimate_motion, warp
 from impasto.films.image_sequence import open_reader
 from impasto.films.reader import FilmReader
@@ -449,6 +449,24 @@ def test_preserved_areas_do_not_change(tmp_path: Path, inputs: dict[str, Any]) -
         for painted, photo in zip(read(tmp_path / f"{mask}.mkv"), scene, strict=True):
             assert float((painted - photo)[..., 34:].abs().max()) < 0.01
             assert float((painted - photo)[..., :30].abs().mean()) > 0.003
+
+
+def test_the_recipe_names_masks_with_their_digests(tmp_path: Path, inputs: dict[str, Any]) -> None:
+    source = write_clip(tmp_path / "a.mkv", make_still(2), codec="ffv1")
+    (tmp_path / "masks").mkdir()
+    for frame in range(2):
+        write_image(torch.ones(1, 3, 48, 64), tmp_path / "masks" / f"{frame}.png")
+    keep = torch.ones(1, 3, 48, 64)
+    keep[..., :32] = 0
+    write_image(keep, tmp_path / "keep.png")
+    chosen = {"mask": (str(tmp_path / "masks" / "%d.png"),), "preserve_mask": str(tmp_path / "keep.png")}
+    paint(source, tmp_path / "b.mkv", inputs, **chosen)
+    recipe = read_film_recipe(tmp_path / "b.mkv")
+    assert recipe is not None
+    assert (recipe.settings.mask, recipe.settings.preserve_mask) == (("%d.png",), "keep.png")
+    assert {"mask", "preserve_mask"} <= {*recipe.given}
+    assert recipe.files["mask"] == (fingerprint_frames(tmp_path / "masks" / "%d.png"),)
+    assert recipe.files["preserve_mask"] == (fingerprint_frames(tmp_path / "keep.png"),)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from impasto.films.film_job import FilmJob
+from impasto.films.film_job import FilmJob, fingerprint_frames
 from impasto.films.film_options import FilmOptions
 from impasto.films.frame_masks import FrameMask, list_film_masks, open_frame_mask
 from impasto.films.frames import FrameReader, FrameSelection, Timeline, choose_frame_size, parse_time_point, scan
@@ -72,8 +72,15 @@ class FilmInputs:
         paintings = read_paintings(self.job.paintings, settings, colors)
         prepared = prepare(settings, colors, paintings, fetch_progress=fetch_progress)
         plan_schedule(settings, (self.timeline.width, self.timeline.height), prepared.cell_size)
-        source = self.job.fingerprint_source()
-        return prepared, build_recipe(settings, source, self.job.paintings, prepared.device, prepared.dtype)
+        recipe = build_recipe(
+            self.job.settings,
+            fingerprint_frames(self.job.source),
+            self.job.paintings,
+            prepared.device,
+            prepared.dtype,
+            fingerprint=fingerprint_frames,
+        )
+        return prepared, recipe
 
     def open_photos(self, kept_frames: int) -> FrameSource:
         """Open the frames for one reader; with several passes they are cached on disk."""

@@ -58,20 +58,21 @@ class FilmJob(BaseJob):
         except OSError as error:
             raise PictureError(f"{error.filename} can't be read: {error.strerror}") from None
 
-    def fingerprint_source(self) -> FileRef:
-        """Return the source's name, length and digest; a folder's digest is that of its frames' digests."""
-        if not has_frame_files(self.source):
-            return fingerprint_file(self.source)
-        frames = [fingerprint_file(frame) for frame in list_files(self.source)]
-        digest = hashlib.sha256("".join(frame.sha256 or "" for frame in frames).encode())
-        length = sum(frame.bytes or 0 for frame in frames)
-        return FileRef(name=plain_name(self.source) or "_", bytes=length, sha256=digest.hexdigest())
-
 
 class FilmRecipe(Recipe):
     """How a film was painted: a Recipe whose photo is the film, with the film's options."""
 
     film: FilmOptions
+
+
+def fingerprint_frames(path: Path) -> FileRef:
+    """Return the name, length and digest of a file, a folder or a pattern; a folder's is of its frames' digests."""
+    if not has_frame_files(path):
+        return fingerprint_file(path)
+    frames = [fingerprint_file(frame) for frame in list_files(path)]
+    digest = hashlib.sha256("".join(frame.sha256 or "" for frame in frames).encode())
+    length = sum(frame.bytes or 0 for frame in frames)
+    return FileRef(name=plain_name(path) or "_", bytes=length, sha256=digest.hexdigest())
 
 
 def describe_film(recipe: FilmRecipe) -> Iterator[str]:

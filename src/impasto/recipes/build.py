@@ -1,7 +1,7 @@
 """Building a recipe when a painting begins: its files, its settings, and the software and machine."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,14 +22,16 @@ def build_recipe(
     device: torch.device,
     precision: torch.dtype,
     first: Recipe | None = None,
+    fingerprint: Callable[[Path], FileRef] = fingerprint_file,
 ) -> Recipe:
     """Build a recipe without its result; a painting that is None is an image in memory.
 
     `photo` is as `fingerprint_picture` returns it; a texture has none. `first` is the recipe that this is a rerun of.
+    `fingerprint` is for the files that settings name, which in films may be folders.
 
     Errors: OSError where a file can't be read.
     """
-    files = _fingerprint_setting_files(settings)
+    files = _fingerprint_setting_files(settings, fingerprint)
     network = _fingerprint_network(settings.network)
     named = settings.map_files(lambda file: plain_name(file) or "_")
     return Recipe(
@@ -66,14 +68,16 @@ def fingerprint_picture(path: Path | None) -> FileRef:
     return fingerprint_file(path) if path else FileRef()
 
 
-def _fingerprint_setting_files(settings: Settings) -> dict[str, tuple[FileRef, ...]]:
+def _fingerprint_setting_files(
+    settings: Settings, fingerprint: Callable[[Path], FileRef]
+) -> dict[str, tuple[FileRef, ...]]:
     """Return a FileRef for each value of the settings that name files, an empty one where the value is no file."""
     files = {}
     for name, words in FILE_SETTINGS.items():
         value = getattr(settings, name)
         values = (value,) if isinstance(value, str) else value
         if not {*values} <= {*words}:
-            files[name] = tuple(FileRef() if file in words else fingerprint_file(Path(file)) for file in values)
+            files[name] = tuple(FileRef() if file in words else fingerprint(Path(file)) for file in values)
     return files
 
 
