@@ -395,6 +395,23 @@ def test_masks_are_uploads_and_of_photos(queue, store, monkeypatch, route):
     assert queue.list_changes(0)["order"] == []
 
 
+@pytest.mark.parametrize(
+    ("shape", "color", "settings", "said"),
+    [
+        ((60, 60), GUARD_COLOR, {}, "`masks` are 60 x 60 pixels, another shape"),
+        ((60, 40), PAINTING_COLORS[5], {}, "Nothing of `masks` counts"),
+        ((60, 40), GUARD_COLOR, {"guard": 0}, "needs a `guard` above 0"),
+    ],
+)
+def test_masks_that_would_not_count_are_refused(queue, store, shape, color, settings, said):
+    Image.new("RGB", shape, color).save(path := store.root / "brush.png")
+    masks = store.uploads.add(path, "brush.png", "masks").id
+    wanted = Composition(photo="coffee", paintings=["starry_night", "the_scream"], settings=settings, masks=masks)
+    with pytest.raises(UsageError, match=said):
+        StudioService(store, queue).submit(wanted)
+    assert queue.list_changes(0)["order"] == []
+
+
 def test_two_may_ask_for_one_preview_at_once(tmp_path, monkeypatch):
     path, replace = tmp_path / "320.jpg", uploads.replace_file
 

@@ -11,6 +11,7 @@ from impasto.images.guard import find_faces
 from impasto.images.image import Image
 from impasto.images.read import read_image
 from impasto.images.segmentation import find_regions
+from impasto.images.sizes import fit_size
 from impasto.images.write import write_image, write_mask
 from impasto.settings.types import REST_MASK
 
@@ -24,6 +25,26 @@ MIN_BRUSHED_SHARE = 1e-3  # of the picture, for a color to count
 def read_brushed(path: Path) -> Image:
     """Read what was brushed."""
     return read_image(path, max_pixels=MAX_BRUSHED_PIXELS)
+
+
+def check_brushed(brushed: Image, photo: Image, paintings: int, guard: float) -> None:
+    """Raise UsageError where what was brushed has another shape than the photo, counts nowhere, or has no effect.
+
+    The photo may be a smaller copy.
+    """
+    fitted = fit_size(brushed.width, brushed.height, max(photo.width, photo.height))
+    if max(abs(fitted[0] - photo.width), abs(fitted[1] - photo.height)) > 1:
+        raise UsageError(
+            f"`masks` are {brushed.width} x {brushed.height} pixels, another shape than the photo's: they belong to "
+            "another photo"
+        )
+    masks, preserved, guarded = split_masks(brushed, paintings)
+    if not masks and preserved is None and guarded is None:
+        raise UsageError(
+            "Nothing of `masks` counts: brush more of the photo, in colors that the brushes of these paintings have"
+        )
+    if guarded is not None and not guard:
+        raise UsageError("What is brushed to stay readable needs a `guard` above 0", setting="guard")
 
 
 def split_masks(brushed: Image, paintings: int) -> tuple[dict[int, Tensor], Tensor | None, Tensor | None]:

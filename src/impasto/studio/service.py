@@ -28,7 +28,7 @@ from impasto.settings.types import REST_MASK
 from impasto.settings.variations import parse_variations
 from impasto.studio.form import add_masks, check_settings, form_fields, given_settings
 from impasto.studio.job_runner import describe_plan, make_job
-from impasto.studio.masks import PAINTING_COLORS, read_brushed, write_faces, write_masks, write_regions
+from impasto.studio.masks import PAINTING_COLORS, check_brushed, read_brushed, write_faces, write_masks, write_regions
 from impasto.studio.queue import JobQueue
 from impasto.studio.quick_look import quick_look
 from impasto.studio.store import BRUSHED_NAME, JobStore, StudioJob
@@ -77,6 +77,8 @@ class StudioService:
         settings = check_settings(wanted.settings, {"mask": [REST_MASK]} if brushed else {})
         kind, maximum = ("film", MAX_FILM_SIZE) if is_film(photo) else ("painting", MAX_PICTURE_SIZE)
         _check_size(settings, maximum, " of a film" if kind == "film" else "")
+        if brushed:
+            check_brushed(read_brushed(brushed), self._read_small(wanted.photo), len(paintings), settings.guard)
         given: dict[str, Any] = {"settings": wanted.settings, "visitor": visitor, "kind": kind}
         return self.queue.submit(photo, paintings, brushed=brushed, **given)
 
