@@ -474,7 +474,7 @@ def test_the_recipe_names_masks_with_their_digests(tmp_path: Path, inputs: dict[
     [
         ({"mask": "short.mkv"}, "`mask` .* has 2 frames, but 4 frames are painted"),
         ({"mask": "wide.mkv"}, "64 x 20 pixels, but the film is 64 x 48"),
-        ({"mask": "none.mkv"}, "none.mkv does not exist"),
+        ({"mask": "none.mkv"}, "`mask` .*none.mkv does not exist"),
         ({"regions": 3}, "`regions` can't be followed"),
     ],
 )

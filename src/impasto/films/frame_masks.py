@@ -7,7 +7,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from impasto.errors import UsageError
+from impasto.errors import PictureError, UsageError
 from impasto.films.frames import Frame, FrameReader, FrameSelection, Timeline
 from impasto.films.image_sequence import has_frame_files, open_reader
 from impasto.films.prefetch import FrameCache, FrameSource, SequentialFrames
@@ -34,8 +34,11 @@ def open_frame_mask(
         film = Image(torch.zeros(1).expand(1, 3, timeline.height, timeline.width))
         mask = resize_clamped(read_mask(name, setting, film, "film"), *size)
         return lambda _: mask
-    reader = open_reader(Path(name), rate)
-    count = _count_mask_frames(reader, name, setting, timeline)
+    try:
+        reader = open_reader(Path(name), rate)
+        count = _count_mask_frames(reader, name, setting, timeline)
+    except PictureError as error:
+        raise PictureError(f"`{setting}` {error}") from None
     painted = len(timeline.numbers)
     numbers = range(1, painted + 1) if count == painted else timeline.numbers
     if count < numbers[-1]:
