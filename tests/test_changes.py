@@ -241,7 +241,7 @@ def test_content_can_be_given_a_weight_later(job: Job) -> None:
     ],
 )
 def test_settings_that_do_nothing_are_noted(job: Job, chosen: dict[str, Any], names: list[str]) -> None:
-    given = {"later_steps": 30, "structure_weight": 0.75, **chosen}
+    given = {"later_steps": 30, "structure_weight": 0.7, **chosen}
     notes = impasto.start_job(job.model_copy(update={"settings": job.settings.model_copy(update=given)})).notes
     assert [note.split("`")[1] for note in notes if " has no effect" in note] == names
 

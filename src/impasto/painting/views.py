@@ -19,7 +19,7 @@ from impasto.painting.schedule import Size
 from impasto.settings.model import Settings
 
 MIN_VIEW_CELLS = 2  # of the deepest tap, along the shorter side of a reduced view
-REDUCED_CONTENT = 0.2  # how much the content of each reduced view counts, relative to that at full size
+REDUCED_CONTENT = 0.25  # how much the content of each reduced view counts, relative to that at full size
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class Settings(BaseModel):
     )
     noise_strength: float = setting(1.0, "Beginning", "how far noise goes from its mean", ge=0, le=1)
 
-    content_weight: Weight = setting(0.19, "Content and style", "weight of the photo (alpha)")
+    content_weight: Weight = setting(0.21, "Content and style", "weight of the photo (alpha)")
     style_weight: Weight = setting(1.0, "Content and style", "weight of the paintings (beta)")
     style_size: Lengths = setting(
         (Length(1.0),),
@@ -150,7 +150,7 @@ class Settings(BaseModel):
         "(photo), as the full size does",
     )
     structure_weight: Weight = setting(
-        0.75,
+        0.7,
         "Content and style",
         "weight of the photo's structure beside its features: places that are alike in the photo stay alike, whatever "
         "their colors and strokes",
