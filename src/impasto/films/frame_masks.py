@@ -15,7 +15,7 @@ from impasto.images.animation import is_animated
 from impasto.images.formats import IMAGE_SUFFIXES
 from impasto.images.image import Image
 from impasto.images.masks import read_mask
-from impasto.images.sizes import fit_size, resize_clamped
+from impasto.images.sizes import find_expected_size, resize_clamped
 from impasto.settings.model import Settings
 from impasto.settings.types import REST_MASK
 
@@ -84,11 +84,11 @@ def is_moving_mask(name: str) -> bool:
 def _count_mask_frames(reader: FrameReader, name: str, setting: str, timeline: Timeline) -> int:
     """Count the frames of a mask. Raises UsageError if its shape is not the film's."""
     sizes = [frame.display_size for frame in FrameSelection().apply(reader)]
-    wide, high = fit_size(timeline.width, timeline.height, max(sizes[-1]))
-    if max(abs(wide - sizes[-1][0]), abs(high - sizes[-1][1])) > 1:
+    expected = find_expected_size(sizes[-1], (timeline.width, timeline.height))
+    if expected:
         raise UsageError(
             f"`{setting}` {name} is {sizes[-1][0]} x {sizes[-1][1]} pixels, but the film is {timeline.width} x "
-            f"{timeline.height}: give it the same size, or the same aspect, such as {wide} x {high}",
+            f"{timeline.height}: give it the same size, or the same aspect, such as {expected[0]} x {expected[1]}",
         )
     return len(sizes)
 

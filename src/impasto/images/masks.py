@@ -10,7 +10,7 @@ from impasto.errors import PictureError, UsageError
 from impasto.images.formats import MAX_PIXELS
 from impasto.images.image import Image
 from impasto.images.read import read_image
-from impasto.images.sizes import fit_size
+from impasto.images.sizes import find_expected_size
 from impasto.settings.types import Propagation, Rounding
 
 MAX_CHANNEL_DIFFERENCE = 0.1  # between a mask's channels: the noise of JPEG, no color
@@ -58,12 +58,12 @@ def read_aligned_image(name: str, setting: str, reference: Image, reference_name
         picture = read_image(name, max_pixels=max(MAX_PIXELS, reference.width * reference.height))
     except PictureError as error:
         raise PictureError(f"`{setting}` {error}") from None
-    width, height = fit_size(reference.width, reference.height, max(picture.width, picture.height))
-    if max(abs(width - picture.width), abs(height - picture.height)) > 1:
+    expected = find_expected_size((picture.width, picture.height), (reference.width, reference.height))
+    if expected:
         raise UsageError(
             f"`{setting}` {name} is {picture.width} x {picture.height} pixels, but the {reference_name} is "
             f"{reference.width} x {reference.height}: give it the same size, or the same aspect, such as "
-            f"{width} x {height}"
+            f"{expected[0]} x {expected[1]}"
         )
     return picture
 

@@ -37,6 +37,16 @@ def fit_size(width: int, height: int, side: int, rule: Fit = "longest") -> tuple
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
+def find_expected_size(size: tuple[int, int], reference: tuple[int, int]) -> tuple[int, int] | None:
+    """Return the size, with this longer side, that has the reference's aspect; None if `size` is that, to a pixel.
+
+    Example: find_expected_size((512, 300), (4000, 3000)) == (512, 384)
+    """
+    expected = fit_size(*reference, max(size))
+    is_same = all(abs(ours - theirs) <= 1 for ours, theirs in zip(size, expected, strict=True))
+    return None if is_same else expected
+
+
 def list_scale_sizes(size: int, start: int, step: float) -> list[int]:
     """List the sides, in pixels, of all scales: each about `step` times the one before, the last `size`.
 

@@ -11,7 +11,7 @@ from impasto.images.guard import find_faces
 from impasto.images.image import Image
 from impasto.images.read import read_image
 from impasto.images.segmentation import find_regions
-from impasto.images.sizes import fit_size
+from impasto.images.sizes import find_expected_size
 from impasto.images.write import write_image, write_mask
 from impasto.settings.types import REST_MASK
 
@@ -32,8 +32,7 @@ def check_brushed(brushed: Image, photo: Image, paintings: int, guard: float) ->
 
     The photo may be a smaller copy.
     """
-    fitted = fit_size(brushed.width, brushed.height, max(photo.width, photo.height))
-    if max(abs(fitted[0] - photo.width), abs(fitted[1] - photo.height)) > 1:
+    if find_expected_size((photo.width, photo.height), (brushed.width, brushed.height)):
         raise UsageError(
             f"`masks` are {brushed.width} x {brushed.height} pixels, another shape than the photo's: they belong to "
             "another photo"
